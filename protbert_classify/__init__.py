@@ -1,0 +1,47 @@
+"""Classify proteins from their sequence with a fine-tuned protein language model.
+
+The public names are loaded on first use, so that importing the package costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .version import __version__
+
+if TYPE_CHECKING:
+    from .data.deeploc import DeepLoc, load_deeploc
+    from .inference.pipeline import ProteinClassificationPipeline
+    from .model.configuration import ProteinClassifierConfig
+    from .model.modeling import ProteinClassifier
+    from .training.trainer import ProteinTrainer
+
+__all__ = [
+    "DeepLoc",
+    "ProteinClassificationPipeline",
+    "ProteinClassifier",
+    "ProteinClassifierConfig",
+    "ProteinTrainer",
+    "__version__",
+    "load_deeploc",
+]
+
+_HOMES = {
+    "DeepLoc": ".data.deeploc",
+    "ProteinClassificationPipeline": ".inference.pipeline",
+    "ProteinClassifier": ".model.modeling",
+    "ProteinClassifierConfig": ".model.configuration",
+    "ProteinTrainer": ".training.trainer",
+    "load_deeploc": ".data.deeploc",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name], __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

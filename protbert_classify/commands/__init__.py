@@ -1,0 +1,105 @@
+"""The command line: one module a command, imported when it is called, so that --help costs nothing.
+
+A command module has `HELP`, one line, and `run(arguments)`.
+"""
+
+import errno
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from ..errors import ProteinClassifierError
+from ..version import __version__
+
+PROG = "protbert-classify"
+COMMANDS = {
+    "train": "fine-tune a classifier on labelled proteins",
+    "evaluate": "measure a classifier on labelled proteins",
+    "predict": "classify the proteins of a FASTA file",
+    "demo": "the whole way on real proteins that a package ships, in minutes on a laptop",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code: 0 done, 1 the environment, 2 bad input or options, 130 Ctrl-C."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_usage())
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        print(f"{PROG} {__version__}")
+        return 0
+    name, *rest = arguments
+    if name not in COMMANDS:
+        print(f"{PROG}: unknown command {name!r}; expected one of {', '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    return run_command(name, rest)
+
+
+def run_command(name: str, arguments: Sequence[str]) -> int:
+    """Run one command; what goes wrong becomes one line on stderr and an exit code."""
+    _log_to_stderr()
+    try:
+        return import_module(f".{name}", __name__).run(list(arguments))
+    except KeyboardInterrupt:
+        hint = ": the same command with --resume goes on from the last checkpoint" if name in ("train", "demo") else ""
+        return _fail(name, f"interrupted{hint}", 130)
+    except ProteinClassifierError as error:
+        return _fail(name, str(error), error.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; nothing more to say
+        return 1
+    except MemoryError:
+        return _fail(name, "out of memory; try smaller batches or a smaller --max_length", 1)
+    except Exception as error:
+        reason = _environment_failure(error)
+        if reason is None:
+            raise
+        return _fail(name, reason, 1)
+
+
+def _usage() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {text}" for name, text in COMMANDS.items()]
+    return "\n".join(
+        [
+            f"usage: {PROG} COMMAND ...",
+            "",
+            "Classify proteins from their sequence with a fine-tuned protein language model.",
+            "",
+            *lines,
+            "",
+            f"{PROG} COMMAND --help tells about one of them.",
+        ]
+    )
+
+
+def _fail(name: str, message: str, code: int) -> int:
+    if int(os.environ.get("LOCAL_RANK", 0)) == 0:  # of several processes one speaks
+        print(f"{PROG} {name}: {message}", file=sys.stderr)
+    return code
+
+
+def _environment_failure(error: Exception) -> str | None:
+    """One line for what the machine, not the program or its input, did wrong; None for anything else."""
+    text = " ".join(str(error).split())
+    if isinstance(error, OSError) and error.errno is not None:
+        where = f"{error.filename}: " if error.filename else ""
+        advice = "; free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        return f"{where}{error.strerror}{advice}; what was complete before is still there"
+    # torch and safetensors report a failed write under their own types
+    if "PytorchStreamWriter" in text or type(error).__name__ == "SafetensorError":
+        return f"could not write or read weights ({text[:200]}); is the disk full? the last complete checkpoint is usable"
+    if "out of memory" in text.lower():
+        return f"out of memory ({text[:120]}); try smaller batches or a smaller --max_length"
+    return None
+
+
+def _log_to_stderr() -> None:
+    logger = logging.getLogger("protbert_classify")
+    if not logger.handlers:
+        logger.addHandler(logging.StreamHandler())
+    logger.propagate = False
+    logger.setLevel(logging.INFO if int(os.environ.get("LOCAL_RANK", 0)) == 0 else logging.ERROR)

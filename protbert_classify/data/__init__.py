@@ -1,0 +1,1 @@
+"""FASTA or table in, Arrow out."""

@@ -1,0 +1,277 @@
+"""DeepLoc 1.0 (Almagro Armenteros et al. 2017, doi:10.1093/bioinformatics/btx431): its FASTA as an Arrow dataset."""
+
+import logging
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from glob import escape
+from typing import Any, NamedTuple
+
+import datasets
+import pyarrow as pa
+from datasets import DatasetDict
+from datasets.builder import Key
+from datasets.packaged_modules.fasta.fasta import Fasta, FastaConfig
+
+from ..errors import DataError, OptionError, ProteinClassifierError
+from .alphabet import space
+from .homology import add_validation, report_copies
+from .records import MEMBRANE, Accessions, Place, protein_features, read_fasta
+
+logger = logging.getLogger(__name__)
+
+URL = "https://services.healthtech.dtu.dk/services/DeepLoc-1.0/deeploc_data.fasta"
+LOCATIONS = (
+    "Cell.membrane",
+    "Cytoplasm",
+    "Endoplasmic.reticulum",
+    "Extracellular",
+    "Golgi.apparatus",
+    "Lysosome/Vacuole",
+    "Mitochondrion",
+    "Nucleus",
+    "Peroxisome",
+    "Plastid",
+)
+AMBIGUOUS = "Cytoplasm-Nucleus"
+AMBIGUOUS_CHOICES = ("drop", "keep", "first")
+BATCH = 10_000  # records a table
+
+# Location-Membrane [test]: the membrane flag follows the last hyphen, since Cytoplasm-Nucleus-U exists.
+_HEADER = re.compile(r"(?P<location>\S+)-(?P<membrane>[MSU])(?: +(?P<test>test|new_test_set))?")
+
+
+class Label(NamedTuple):
+    location: str
+    membrane: str
+    is_train: bool
+
+
+@dataclass
+class DeepLocConfig(FastaConfig):
+    """Configuration of the builder.
+
+    Args:
+        ambiguous: What becomes of the `Cytoplasm-Nucleus` proteins: `drop` (as in the paper), `keep` (a class of their
+            own, the eleventh) or `first` (Cytoplasm, as code that splits at the first hyphen has it).
+    """
+
+    ambiguous: str = "drop"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.ambiguous not in AMBIGUOUS_CHOICES:
+            raise OptionError(f"ambiguous={self.ambiguous!r}: expected one of {', '.join(AMBIGUOUS_CHOICES)}")
+
+    @property
+    def locations(self) -> tuple[str, ...]:
+        return (*LOCATIONS, AMBIGUOUS) if self.ambiguous == "keep" else LOCATIONS
+
+
+class DeepLoc(Fasta):
+    """`datasets` builder for FASTA with DeepLoc's headers, `>ACCESSION Location-{M,S,U} [test]`.
+
+    Files are plain or gzip-compressed, local or remote; without any, the official one is downloaded and cached. The
+    splits `train` and `test` come from the headers; one that no record belongs to is missing. Works prepared
+    (`download_and_prepare`, `as_dataset`) and streamed (`as_streaming_dataset`).
+
+    Columns: `id`, `sequence` (upper case, spaced), `sequence_length`, `location`, `membrane`, `is_train`.
+
+    Args:
+        data_files: Path or URL, or several.
+        ambiguous: See [`DeepLocConfig`].
+
+    Raises:
+        InputError: With file, record number and accession, for anything that is not as described.
+    """
+
+    VERSION = datasets.Version("1.0.0")  # part of the cache's path: raise it when the columns change
+    BUILDER_CONFIG_CLASS = DeepLocConfig
+
+    def _info(self) -> datasets.DatasetInfo:
+        return datasets.DatasetInfo(
+            features=protein_features(self.config.locations),
+            homepage=URL.rsplit("/", 1)[0],
+            citation="doi:10.1093/bioinformatics/btx431",
+        )
+
+    def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
+        dl_manager.download_config.extract_on_the_fly = True
+        sources = [file for files in (self.config.data_files or {"train": [URL]}).values() for file in files]
+        names = [os.path.basename(str(source).split("::")[0]) for source in sources]
+        paths = dl_manager.download_and_extract([str(source) for source in sources])
+        tables: Iterable[pa.Table]
+        if dl_manager.is_streaming:
+            tables = _Reread(self, paths, names)
+            present = {split for path, name in zip(paths, names) for split in self._splits_of(path, name)}
+        else:  # read once for both splits, before anything is written
+            tables = tuple(self._read(paths, names))
+            present = {"train" if kept else "test" for table in tables for kept in table["is_train"].unique().to_pylist()}
+        return [
+            datasets.SplitGenerator(name=split, gen_kwargs={"tables": tables, "is_train": split == "train"})
+            for split in ("train", "test")
+            if split in present
+        ]
+
+    def _generate_tables(self, tables: Iterable[pa.Table], is_train: bool) -> Iterator[tuple[Key, pa.Table]]:
+        for index, table in enumerate(tables):
+            flags = table["is_train"]
+            yield Key(0, index), table.filter(flags if is_train else pa.compute.invert(flags))
+
+    def _read(self, paths: Sequence[str], names: Sequence[str]) -> Iterator[pa.Table]:
+        """Check every record of all files; yield those that are kept, a batch at a time."""
+        parse = _HeaderParser(self.config)
+        accessions = Accessions()
+        total = left_out = 0
+        batch: list[tuple[Any, ...]] = []
+        for path, name in zip(paths, names, strict=True):
+            for place, description, residues in read_fasta(path, name, open):
+                total += 1
+                label = parse(description, place)
+                if accessions.is_copy(place, description, residues):
+                    continue
+                if label.location not in self.config.locations:
+                    left_out += 1
+                    continue
+                batch.append((place.accession, space(residues), len(residues), *label))
+                if len(batch) == BATCH:
+                    yield self._table(batch)
+                    batch = []
+        if batch:
+            yield self._table(batch)
+        # kept in the cache with the data, so that every load can say it again
+        self.info.description = _summary(total, left_out, accessions.copies)
+
+    def _table(self, batch: list[tuple[Any, ...]]) -> pa.Table:
+        ids, sequences, lengths, locations, membranes, is_train = zip(*batch)
+        index = {name: i for i, name in enumerate(self.config.locations)}
+        columns = {
+            "id": ids,
+            "sequence": sequences,
+            "sequence_length": lengths,
+            "location": [index[name] for name in locations],
+            "membrane": [MEMBRANE.index(flag) for flag in membranes],
+            "is_train": is_train,
+        }
+        return pa.table({name: list(values) for name, values in columns.items()}, schema=self.info.features.arrow_schema)
+
+    def _splits_of(self, path: str, name: str) -> set[str]:
+        """The splits in a file, from its headers; stops as soon as both are seen."""
+        parse = _HeaderParser(self.config)
+        found: set[str] = set()
+        for place, description, _ in read_fasta(path, name, open):
+            label = parse(description, place)
+            if label.location in self.config.locations:
+                found.add("train" if label.is_train else "test")
+            if len(found) == 2:
+                break
+        return found
+
+
+class _Reread:
+    """Tables read anew, a batch at a time, whenever they are iterated: what streaming needs."""
+
+    def __init__(self, builder: DeepLoc, paths: Sequence[str], names: Sequence[str]) -> None:
+        self.builder, self.paths, self.names = builder, paths, names
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        return self.builder._read(self.paths, self.names)
+
+
+class _HeaderParser:
+    """Descriptions repeat, so each is parsed once."""
+
+    def __init__(self, config: DeepLocConfig) -> None:
+        self.ambiguous = config.ambiguous
+        self.known: dict[str, Label] = {}
+
+    def __call__(self, description: str, place: Place) -> Label:
+        if description not in self.known:
+            self.known[description] = self._parse(description, place)
+        return self.known[description]
+
+    def _parse(self, description: str, place: Place) -> Label:
+        match = _HEADER.fullmatch(description.strip())
+        if match is None:
+            found = f"{description.strip()[:60]!r}" if description.strip() else "nothing"
+            raise DataError(
+                f"{place}: found {found} after the accession; expected Location-M, -S or -U and, perhaps, 'test'; "
+                "other headers need a pattern (--header_pattern)"
+            )
+        location = match["location"]
+        if location not in LOCATIONS and location != AMBIGUOUS:
+            raise DataError(
+                f"{place}: unknown location {location!r}; expected one of {', '.join(LOCATIONS)}, {AMBIGUOUS}; "
+                "other labels need a pattern (--header_pattern)"
+            )
+        if location == AMBIGUOUS and self.ambiguous == "first":
+            location = LOCATIONS[1]
+        return Label(location, match["membrane"], match["test"] is None)
+
+
+def _summary(total: int, left_out: int, copies: int) -> str:
+    parts = [f"{total:,} records read"]
+    if left_out:
+        parts.append(f"{left_out:,} {AMBIGUOUS} left out (ambiguous='drop')")
+    if copies:
+        parts.append(f"{copies:,} identical duplicates dropped")
+    return ", ".join(parts)
+
+
+def load_deeploc(
+    source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
+    *,
+    validation: float = 0.1,
+    ambiguous: str = "drop",
+    seed: int = 42,
+) -> DatasetDict:
+    """Load DeepLoc or any FASTA with its headers.
+
+    Args:
+        source: FASTA file (plain or .gz), URL, or several; the official file if None.
+        validation: Share of the training proteins, stratified by location, for the split `validation`; 0 for none.
+        ambiguous: `drop`, `keep` or `first`, for the `Cytoplasm-Nucleus` proteins; see [`DeepLocConfig`].
+        seed: Of the validation split.
+
+    Returns:
+        `train`, `validation` and `test`, as far as the data has them.
+
+    Raises:
+        InputError: A file that is not as expected: file, record, accession, what was found.
+        ProteinClassifierError: The download failed.
+    """
+    splits = read_deeploc(source, ambiguous=ambiguous)
+    splits = add_validation(splits, validation, seed)
+    report_copies(splits)
+    return splits
+
+
+def read_deeploc(
+    source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None, *, ambiguous: str = "drop"
+) -> DatasetDict:
+    """[`load_deeploc`] without the validation split: `train` and `test` as the headers have them."""
+    sources = [source] if isinstance(source, (str, os.PathLike)) else list(source or [])
+    files = [_data_file(os.fspath(file)) for file in sources]
+    builder = DeepLoc(data_files=files or [URL], ambiguous=ambiguous)
+    try:
+        builder.download_and_prepare()
+    except (ConnectionError, TimeoutError) as error:
+        raise ProteinClassifierError(
+            f"could not download {', '.join(map(str, files or [URL]))} ({error}); "
+            "check the network, or download the file elsewhere and give its path"
+        ) from error
+    splits = builder.as_dataset()
+    logger.info("%s", builder.info.description)
+    if not splits:
+        raise DataError(f"{', '.join(map(str, sources or [URL]))}: no protein is left; {builder.info.description}")
+    return splits
+
+
+def _data_file(source: str) -> str:
+    """A path as `datasets` takes it, where brackets are patterns; URLs as they are."""
+    if "://" in source:
+        return source
+    if not os.path.isfile(source):
+        raise DataError(f"{source}: no such file; expected a FASTA file")
+    return escape(os.path.abspath(source))

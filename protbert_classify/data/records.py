@@ -1,0 +1,117 @@
+"""Protein records of files: read, checked, and named in every complaint."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from io import TextIOWrapper
+from typing import Any, NamedTuple
+
+from datasets import ClassLabel, Features, Value
+from datasets.packaged_modules.fasta.fasta import Fasta
+
+from ..errors import DataError, SequenceError
+from .alphabet import clean
+
+MEMBRANE = ("M", "S", "U")  # membrane-bound, soluble, unknown
+
+
+def protein_features(locations: Iterable[str]) -> Features:
+    """The columns of every labelled dataset here; `sequence` is upper case and spaced."""
+    return Features(
+        {
+            "id": Value("string"),
+            "sequence": Value("string"),
+            "sequence_length": Value("int32"),
+            "location": ClassLabel(names=list(locations)),
+            "membrane": ClassLabel(names=list(MEMBRANE)),
+            "is_train": Value("bool"),
+        }
+    )
+
+
+class Place(NamedTuple):
+    """Where a record stands: file, number from 1, accession."""
+
+    file: str
+    number: int
+    accession: str
+
+    def __str__(self) -> str:
+        return f"{self.file}, record {self.number} ({self.accession or 'no accession'})"
+
+
+class Record(NamedTuple):
+    """One protein: where it stands, the rest of its header, its residues (upper case, no spaces)."""
+
+    place: Place
+    description: str
+    residues: str
+
+
+def checked_residues(sequence: str, place: Place) -> str:
+    """[`clean`] with the record's place in the error."""
+    try:
+        return clean(sequence)
+    except SequenceError as error:
+        raise SequenceError(f"{place}: {error}") from None
+
+
+def read_fasta(path: str, name: str | None = None, opener: Callable[..., Any] = open) -> Iterator[Record]:
+    """The records of a FASTA file through `datasets`' packaged parser, which itself validates nothing.
+
+    Args:
+        path: What `opener` opens in binary mode.
+        name: The file's name in messages; the last part of `path` if None.
+        opener: `open`, or `datasets`' streaming replacement of it.
+
+    Raises:
+        DataError: No FASTA file, no record, a record without accession or residues.
+        SequenceError: A character that is no residue.
+    """
+    name = name or os.path.basename(path)
+    try:
+        with opener(path, "rb") as stream, TextIOWrapper(stream, encoding="utf-8", newline="") as lines:
+            parsed = Fasta._parse_fasta(None, _from_first_header(lines, name))  # type: ignore[arg-type]  # uses no self
+            for number, (accession, description, sequence) in enumerate(parsed, 1):
+                place = Place(name, number, accession)
+                if not accession:
+                    raise DataError(f"{place}: the header is empty; expected '>ACCESSION ...'")
+                yield Record(place, description, checked_residues(sequence, place))
+    except UnicodeDecodeError:
+        raise DataError(f"{name}: not a text file; expected FASTA, plain or compressed with gzip") from None
+
+
+def _from_first_header(lines: Iterable[str], name: str) -> Iterator[str]:
+    lines = iter(lines)
+    for line in lines:
+        if line.startswith(">"):
+            yield line
+            yield from lines
+            return
+        if line.strip() and not line.startswith(";"):  # blank lines and comments may stand first
+            raise DataError(f"{name}: no FASTA file: it begins with {line.strip()[:30]!r}; expected '>ACCESSION ...'")
+    raise DataError(f"{name}: no records; expected FASTA, '>ACCESSION ...' and residues")
+
+
+class Accessions:
+    """The accessions seen so far. An identical record again is a copy to drop, a different one an error."""
+
+    def __init__(self) -> None:
+        self.copies = 0
+        self._seen: dict[str, tuple[str, int, int]] = {}
+
+    def is_copy(self, place: Place, *content: Any) -> bool:
+        """Whether a record of the same accession and content was seen before.
+
+        Raises:
+            DataError: The accession was seen before with other content.
+        """
+        file, number, before = self._seen.setdefault(place.accession, (place.file, place.number, hash(content)))
+        if (file, number) == (place.file, place.number):
+            return False
+        if before != hash(content):
+            raise DataError(
+                f"{place}: the accession stands in {file}, record {number} too, with another sequence or label; "
+                "expected each accession once: remove or rename one of the two"
+            )
+        self.copies += 1
+        return True

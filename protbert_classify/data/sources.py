@@ -1,0 +1,236 @@
+"""Any labelled proteins, FASTA, table or Hub dataset, to the columns that DeepLoc has."""
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import datasets
+from datasets import Dataset, DatasetDict
+
+from ..errors import DataError, OptionError, ProteinClassifierError
+from .alphabet import space
+from .deeploc import read_deeploc
+from .homology import add_validation, report_copies
+from .records import Accessions, Place, checked_residues, protein_features, read_fasta
+
+FASTA_ENDINGS = (".fasta", ".fa", ".faa", ".fas", ".seq")
+TABLE_READERS = {
+    ".csv": ("csv", {}),
+    ".tsv": ("csv", {"sep": "\t"}),
+    ".parquet": ("parquet", {}),
+    ".jsonl": ("json", {}),
+    ".json": ("json", {}),
+}
+# what a split is called in headers, columns and Hub datasets
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "true": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "test": "test",
+    "new_test_set": "test",
+    "false": "test",
+}
+
+
+@dataclass
+class Columns:
+    """Names of a table's columns."""
+
+    id: str = "id"
+    sequence: str = "sequence"
+    label: str = "location"
+    split: str = "split"
+
+
+def load_proteins(
+    source: str | os.PathLike[str] | None = None,
+    *,
+    validation: float = 0.1,
+    seed: int = 42,
+    ambiguous: str = "drop",
+    header_pattern: str | None = None,
+    columns: Columns | None = None,
+) -> DatasetDict:
+    """Load labelled proteins from anywhere.
+
+    Args:
+        source: A FASTA file with DeepLoc's headers, or with others and a `header_pattern`; a .csv, .tsv, .parquet,
+            .jsonl or .json table (plain or .gz); the id of a Hub dataset; DeepLoc's official file if None.
+        validation: Share of the training proteins, stratified, for `validation`, if the data has no such split; 0..1.
+        seed: Of the validation split.
+        ambiguous: For DeepLoc's headers; see [`DeepLocConfig`].
+        header_pattern: Regular expression searched in what follows the accession, with a group `label` and, optionally,
+            `split` (a record without one is for training).
+        columns: Names of a table's columns. `id` and `split` may be missing.
+
+    Returns:
+        The columns of DeepLoc in `train`, `validation` and `test`, as far as the data has them. Labels are the strings
+        that the data has, in alphabetical order; `membrane` is U.
+
+    Raises:
+        InputError: What was found, where, and what was expected.
+    """
+    splits = read_proteins(source, ambiguous=ambiguous, header_pattern=header_pattern, columns=columns)
+    splits = add_validation(splits, validation, seed)
+    report_copies(splits)
+    return splits
+
+
+def read_proteins(
+    source: str | os.PathLike[str] | None = None,
+    *,
+    ambiguous: str = "drop",
+    header_pattern: str | None = None,
+    columns: Columns | None = None,
+) -> DatasetDict:
+    """[`load_proteins`] with the splits as the data has them."""
+    if source is None:
+        return read_deeploc(ambiguous=ambiguous)
+    source = os.fspath(source)
+    columns = columns or Columns()
+    ending = os.path.splitext(source.removesuffix(".gz"))[1].lower()
+    if ending in TABLE_READERS:
+        return _collect(_table_rows(_load_table(source, ending), source, columns), source)
+    if header_pattern is not None:
+        return _collect(_header_rows(source, header_pattern), source)
+    if os.path.isfile(source) or "://" in source or ending in FASTA_ENDINGS:
+        return read_deeploc(source, ambiguous=ambiguous)
+    if os.path.isdir(source) or re.fullmatch(r"[\w.-]+/[\w.-]+", source):
+        return _collect(_table_rows(_load_hub(source), source, columns), source)
+    raise DataError(
+        f"{source}: no such file; expected FASTA, {', '.join(TABLE_READERS)} or the id of a Hub dataset (owner/name)"
+    )
+
+
+@dataclass
+class _Row:
+    place: Place
+    residues: str
+    label: str
+    split: str
+
+
+def _collect(rows: Iterable[_Row], source: str) -> DatasetDict:
+    """Rows to datasets, one a split; copies of a record are dropped."""
+    accessions = Accessions()
+    kept = [row for row in rows if not accessions.is_copy(row.place, row.residues, row.label, row.split)]
+    if not kept:
+        raise DataError(f"{source}: no proteins")
+    names = sorted({row.label for row in kept})
+    splits = {}
+    for split in ("train", "validation", "test"):
+        members = [row for row in kept if row.split == split]
+        if members:
+            splits[split] = Dataset.from_dict(
+                {
+                    "id": [row.place.accession for row in members],
+                    "sequence": [space(row.residues) for row in members],
+                    "sequence_length": [len(row.residues) for row in members],
+                    "location": [names.index(row.label) for row in members],
+                    "membrane": ["U"] * len(members),
+                    "is_train": [split != "test"] * len(members),
+                },
+                features=protein_features(names),
+            )
+    return DatasetDict(splits)
+
+
+def _header_rows(source: str, header_pattern: str) -> Iterator[_Row]:
+    try:
+        pattern = re.compile(header_pattern)
+    except re.error as error:
+        raise OptionError(f"header_pattern {header_pattern!r} is no regular expression: {error}") from None
+    if "label" not in pattern.groupindex:
+        raise OptionError(f"header_pattern {header_pattern!r} has no group 'label'; expected (?P<label>...)")
+    for place, description, residues in read_fasta(_local(source), os.path.basename(source)):
+        match = pattern.search(description)
+        if match is None or not match["label"]:
+            raise DataError(f"{place}: found {description[:60]!r}; expected a header that {header_pattern!r} matches")
+        split = match.groupdict().get("split") or "train"
+        yield _Row(place, residues, match["label"], _split_name(split, place))
+
+
+def _local(source: str) -> str:
+    """The path of an unpacked local copy, downloaded where `source` is a URL."""
+    if "://" not in source and not os.path.isfile(source):
+        raise DataError(f"{source}: no such file; expected a FASTA file")
+    return datasets.DownloadManager().download_and_extract(source)
+
+
+def _table_rows(splits: DatasetDict, source: str, columns: Columns) -> Iterator[_Row]:
+    name = os.path.basename(source.rstrip("/"))
+    for split, table in splits.items():
+        for needed in (columns.sequence, columns.label):
+            if needed not in table.column_names:
+                raise DataError(f"{name}: no column {needed!r}; found {', '.join(table.column_names)}: name the right one")
+        label_feature = table.features[columns.label]
+        for number, row in enumerate(table, 1):
+            place = Place(name, number, str(row.get(columns.id) or f"{split}_{number}"))
+            label = row[columns.label]
+            if isinstance(label_feature, datasets.ClassLabel) and label is not None:
+                label = label_feature.int2str(label)
+            if label is None or str(label) == "":
+                raise DataError(f"{place}: no label in column {columns.label!r}; expected the name of a class")
+            residues = checked_residues(str(row[columns.sequence] or ""), place)
+            own_split = row.get(columns.split)
+            yield _Row(place, residues, str(label), _split_name(split if own_split is None else str(own_split), place))
+
+
+def _split_name(found: str, place: Place) -> str:
+    name = SPLIT_NAMES.get(found.lower())
+    if name is None:
+        raise DataError(f"{place}: unknown split {found!r}; expected train, validation or test")
+    return name
+
+
+def _load_table(source: str, ending: str) -> DatasetDict:
+    if "://" not in source and not os.path.isfile(source):
+        raise DataError(f"{source}: no such file; expected a {ending} table")
+    reader, options = TABLE_READERS[ending]
+    if reader == "csv":  # a column of 1 and 0, or the protein NA, must stay as written
+        options = {**options, "dtype": str, "keep_default_na": False}
+    return _loaded(source, reader, data_files={"train": [source]}, **options)
+
+
+def _load_hub(source: str) -> DatasetDict:
+    return _loaded(source, source)
+
+
+def _loaded(source: str, path: str, **options: Any) -> DatasetDict:
+    try:
+        return datasets.load_dataset(path, **options)
+    except (ConnectionError, TimeoutError) as error:
+        raise ProteinClassifierError(f"{source}: could not be downloaded ({error}); check the network") from error
+    except (datasets.exceptions.DatasetGenerationError, datasets.exceptions.DatasetNotFoundError, ValueError) as error:
+        cause = str(error.__cause__ or error).strip().splitlines()[0]
+        raise DataError(f"{source}: cannot be read as a table: {cause}") from error
+
+
+def whole(splits: DatasetDict) -> Dataset:
+    """All proteins of a file that is one split, whatever its records say."""
+    return datasets.concatenate_datasets(list(splits.values()))
+
+
+def merge_splits(splits: DatasetDict, name: str, proteins: Dataset) -> DatasetDict:
+    """`splits` with `proteins` as the split `name`, all with one set of classes."""
+    parts = {**splits, name: proteins}
+    names: list[str] = []
+    for part in parts.values():
+        names += [label for label in part.features["location"].names if label not in names]
+    if any(part.features["location"].names != names for part in parts.values()):
+        names = sorted(names)
+        parts = {key: _relabel(part, names) for key, part in parts.items()}
+    return DatasetDict(parts)
+
+
+def _relabel(proteins: Dataset, names: list[str]) -> Dataset:
+    old = proteins.features["location"].names
+    relabelled = [names.index(old[label]) for label in proteins["location"]]
+    columns = {column: proteins[column][:] for column in proteins.column_names}
+    return Dataset.from_dict({**columns, "location": relabelled}, features=protein_features(names))

@@ -1,0 +1,107 @@
+"""One fast tokenizer for raw, spaced and lower-case sequences, made from any backbone's vocabulary."""
+
+import os
+import string
+from typing import Any
+
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from ..errors import ModelError
+from .alphabet import LETTERS, STANDARD
+
+# vocab.txt of Rostlab/prot_bert and prot_bert_bfd, in the order of the ids
+PROTBERT_VOCABULARY = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"LAGVESIKRDTPNQFYMHCWXUBZO")
+# ProtTrans' authors map these to X before tokenizing, although ProtBERT's vocabulary has them
+PROTTRANS_RARE = "UZOB"
+
+
+def protein_tokenizer(source: PreTrainedTokenizerBase, *, map_rare: str = PROTTRANS_RARE) -> PreTrainedTokenizerFast:
+    """A tokenizer with the ids of `source` that reads `"MKT"`, `"M K T"` and `"m k t"` alike.
+
+    Everything happens in normalizer steps (whitespace out, upper case, rare letters to X), so the saved
+    `tokenizer.json` works with `AutoTokenizer` and no code of ours.
+
+    Args:
+        source: The backbone's own tokenizer (BERT's, ESM's, T5's), for vocabulary and special tokens.
+        map_rare: Letters that become X although the vocabulary may have them; letters it lacks always do.
+
+    Raises:
+        ModelError: The vocabulary lacks one of the 20 standard residues.
+    """
+    ids = _residue_ids(source)
+    vocabulary = {token: index for token, index in source.get_vocab().items() if index not in set(ids.values())}
+    vocabulary.update(ids)
+    unknown = source.unk_token
+    core = Tokenizer(models.WordLevel(vocabulary, unk_token=unknown))
+    to_x = [letter for letter in LETTERS if letter != "X" and (letter in map_rare or letter not in ids)]
+    core.normalizer = normalizers.Sequence(
+        [
+            normalizers.Replace(Regex(r"\s+"), ""),
+            *(normalizers.Replace(lower, lower.upper()) for lower in string.ascii_lowercase),
+            *(normalizers.Replace(letter, "X") for letter in to_x),
+        ]
+    )
+    core.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    core.post_processor = _template(source)
+    names = ("unk_token", "pad_token", "mask_token", "cls_token", "sep_token", "bos_token", "eos_token")
+    special = {name: getattr(source, name) for name in names if getattr(source, name, None) is not None}
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        model_max_length=source.model_max_length,
+        model_input_names=["input_ids", "attention_mask"],
+        clean_up_tokenization_spaces=False,
+        **special,
+    )
+
+
+def protbert_tokenizer() -> PreTrainedTokenizerFast:
+    """The tokenizer of ProtBERT, from its vocabulary; nothing is downloaded."""
+    from transformers import BertTokenizer
+
+    vocabulary = {token: index for index, token in enumerate(PROTBERT_VOCABULARY)}
+    return protein_tokenizer(BertTokenizer(vocab=vocabulary, do_lower_case=False))
+
+
+def load_tokenizer(name_or_path: str | os.PathLike[str], **kwargs: Any) -> PreTrainedTokenizerBase:
+    """The tokenizer for a backbone or a saved classifier; ours as it was saved, a backbone's own rebuilt.
+
+    Args:
+        name_or_path: Folder or repository of the Hub.
+        kwargs: What `AutoTokenizer.from_pretrained` takes (`revision`, `token`, ...).
+    """
+    kwargs["trust_remote_code"] = False
+    config = AutoConfig.from_pretrained(name_or_path, **kwargs)
+    source = AutoTokenizer.from_pretrained(name_or_path, config=config, **kwargs)
+    if config.model_type == "protein_classifier":
+        return source
+    return protein_tokenizer(source, map_rare="" if config.model_type == "esm" else PROTTRANS_RARE)
+
+
+def _residue_ids(source: PreTrainedTokenizerBase) -> dict[str, int]:
+    """Letter -> id; SentencePiece (T5) stores a letter after a space as `▁M`."""
+    vocabulary = source.get_vocab()
+    ids = {}
+    for letter in LETTERS:
+        index = vocabulary.get("▁" + letter, vocabulary.get(letter))
+        if index is not None:
+            ids[letter] = index
+    missing = [letter for letter in STANDARD if letter not in ids]
+    if missing:
+        raise ModelError(
+            f"the backbone's vocabulary lacks the residues {', '.join(missing)}; expected a protein language model's"
+        )
+    return ids
+
+
+def _template(source: PreTrainedTokenizerBase) -> Any:
+    """The special tokens around a sequence, as `source` itself puts them."""
+    around = source("A")["input_ids"]
+    split = around.index(_residue_ids(source)["A"])
+    specials = [(source.convert_ids_to_tokens(i), i) for i in [*around[:split], *around[split + 1 :]]]
+    tokens = [token for token, _ in specials]
+    return processors.TemplateProcessing(
+        single=[*tokens[:split], "$A", *tokens[split:]],
+        pair=[*tokens[:split], "$A", *tokens[split:], "$B:1", *(f"{token}:1" for token in tokens[split:])],
+        special_tokens=specials,
+    )

@@ -1,0 +1,1 @@
+"""A model and sequences to calls."""

@@ -1,0 +1,72 @@
+"""A FASTA file in, a table of calls out."""
+
+import csv
+import os
+from collections.abc import Iterator
+from itertools import islice
+
+import torch
+from tqdm.auto import tqdm
+
+from ..data.records import Record, read_fasta
+from ..errors import OptionError
+from ..model import ProteinClassifier
+from .loading import classifier_encoder, load_classifier
+from .logits import predict_logits, probabilities
+
+CHUNK = 2048  # proteins sorted by length and classified together
+
+
+def predict_file(model: str, source: str, output: str, *, batch_size: int = 32, device: str | None = None) -> int:
+    """Classify the proteins of a FASTA file, plain or .gz, in its order.
+
+    Args:
+        model: The folder of a run or of a model, or a Hub id.
+        source: The FASTA file; all of it is checked before the first protein is classified.
+        output: The CSV to write: `id, description, length, location, score`, a column a class, `truncated`. It appears
+            when it is whole.
+        batch_size: Proteins a batch.
+        device: `cpu`, `cuda`, ...; the GPU if there is one.
+
+    Returns:
+        How many proteins were classified.
+
+    Raises:
+        InputError: A model or a record that cannot be used.
+    """
+    folder = os.path.dirname(output) or "."
+    if not os.path.isdir(folder):
+        raise OptionError(f"{folder}: no such folder for the output; make it first")
+    if not output.endswith(".csv"):
+        raise OptionError(f"output {output}: expected a name that ends in .csv")
+    total = sum(1 for _ in _records(source))
+    classifier, tokenizer = load_classifier(model)
+    classifier.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    encoder = classifier_encoder(classifier, tokenizer)
+    part = output + ".part"
+    try:
+        with open(part, "w", newline="", encoding="utf-8") as file, tqdm(total=total, unit="protein") as bar:
+            writer = csv.writer(file, lineterminator="\n")
+            labels = classifier.config.labels
+            writer.writerow(["id", "description", "length", "location", "score", *labels, "truncated"])
+            records = _records(source)
+            while chunk := list(islice(records, CHUNK)):
+                writer.writerows(_rows(chunk, classifier, encoder, batch_size, bar))
+        os.replace(part, output)
+    finally:
+        if os.path.exists(part):
+            os.remove(part)
+    return total
+
+
+def _records(source: str) -> Iterator[Record]:
+    """Of a file that may be compressed."""
+    if not os.path.isfile(source):
+        raise OptionError(f"{source}: no such file; expected a FASTA file, plain or .gz")
+    return read_fasta(source, opener=open_text)
+
+
+def _rows(
+    chunk: list[Record], classifier: ProteinClassifier, encoder: object, batch_size: int, bar: tqdm
+) -> Iterator[list[str]]:
+    raise RuntimeError

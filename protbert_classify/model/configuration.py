@@ -1,0 +1,123 @@
+"""What a protein classifier is made of."""
+
+from typing import Any
+
+from transformers import AutoConfig, PretrainedConfig
+
+POOLINGS = ("mean", "cls", "pooler", "light_attention")
+HEADS = ("linear", "article")
+CROPS = ("ends", "head", "tail")
+
+# Rostlab/prot_bert_bfd (Elnaggar et al. 2021, doi:10.1109/TPAMI.2021.3095381), as its config.json has it.
+PROTBERT_SHAPE = {
+    "model_type": "bert",
+    "vocab_size": 30,
+    "hidden_size": 1024,
+    "num_hidden_layers": 30,
+    "num_attention_heads": 16,
+    "intermediate_size": 4096,
+    "max_position_embeddings": 40000,
+    "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+    "pad_token_id": 0,
+}
+
+
+class ProteinClassifierConfig(PretrainedConfig):
+    """Configuration of a [`ProteinClassifier`]: a backbone, a pooling over residues and a head.
+
+    Args:
+        backbone_config: Configuration of the encoder, an instance or a dict with `model_type`; ProtBERT's shape if None.
+        pooling: How the hidden states of a protein's residues become one vector: `mean` over residues, `cls` (the first
+            token), `pooler` (the backbone's own pooler over the first token) or `light_attention` (Stärk et al. 2021).
+        head: `linear` (dropout, linear) or `article` (dropout 0.2, linear, tanh: logits stay in -1..1, so the top
+            probability of 10 classes cannot pass 0.451).
+        classifier_dropout: Dropout before the linear head, 0..1.
+        light_attention_kernel_size: Width of the light attention's convolutions, in residues; odd.
+        light_attention_dropout: Dropout on the convolved features of light attention, 0..1.
+        freeze_backbone: Train the pooling and the head only; the backbone stays in evaluation mode.
+        freeze_layers: Leave the embeddings and the first N layers of the backbone as they are.
+        max_sequence_length: Tokens of the longest input, the special ones included, that the model was trained on;
+            longer proteins are cropped to it. None: as long as the backbone can read.
+        crop: Which residues of a longer protein are kept: `ends` (the N- and C-terminal halves), `head` or `tail`.
+        format_version: Version of this format; a file from a newer version is refused.
+        kwargs: What every configuration of transformers takes: `id2label`, `num_labels`, `problem_type`, ...
+
+    Raises:
+        ValueError: An unknown pooling, head or crop, a number out of its range, or a newer format version.
+    """
+
+    model_type = "protein_classifier"
+    sub_configs = {"backbone_config": AutoConfig}
+    FORMAT_VERSION = 1
+
+    # transformers 5.3 builds configurations by __init__, later ones as dataclasses; a written __init__ suits both.
+    def __init__(
+        self,
+        backbone_config: PretrainedConfig | dict[str, Any] | None = None,
+        pooling: str = "mean",
+        head: str = "linear",
+        classifier_dropout: float = 0.1,
+        light_attention_kernel_size: int = 9,
+        light_attention_dropout: float = 0.25,
+        freeze_backbone: bool = False,
+        freeze_layers: int = 0,
+        max_sequence_length: int | None = None,
+        crop: str = "ends",
+        format_version: int = FORMAT_VERSION,
+        **kwargs: Any,
+    ) -> None:
+        if not isinstance(backbone_config, PretrainedConfig):
+            fields = dict(backbone_config or PROTBERT_SHAPE)
+            backbone_config = AutoConfig.for_model(fields.pop("model_type"), **fields)
+        self.backbone_config = backbone_config
+        self.pooling = pooling
+        self.head = head
+        self.classifier_dropout = classifier_dropout
+        self.light_attention_kernel_size = light_attention_kernel_size
+        self.light_attention_dropout = light_attention_dropout
+        self.freeze_backbone = freeze_backbone
+        self.freeze_layers = freeze_layers
+        self.max_sequence_length = max_sequence_length
+        self.crop = crop
+        self.format_version = format_version
+        self._check()
+        kwargs.setdefault("problem_type", "single_label_classification")
+        # the setting of the whole is the setting of its parts: without this, None would overwrite the backbone's
+        kwargs.setdefault("attn_implementation", backbone_config._attn_implementation)
+        kwargs.setdefault("pad_token_id", getattr(backbone_config, "pad_token_id", None))
+        pad_token_id = kwargs.pop("pad_token_id")
+        super().__init__(**kwargs)
+        self.pad_token_id = pad_token_id
+
+    def _check(self) -> None:
+        for name, value, known in (
+            ("pooling", self.pooling, POOLINGS),
+            ("head", self.head, HEADS),
+            ("crop", self.crop, CROPS),
+        ):
+            if value not in known:
+                raise ValueError(f"{name}={value!r}: expected one of {', '.join(known)}")
+        if self.light_attention_kernel_size % 2 == 0:
+            raise ValueError(f"light_attention_kernel_size={self.light_attention_kernel_size}: expected an odd number")
+        layers = self.backbone_config.num_hidden_layers
+        if not 0 <= self.freeze_layers <= layers:
+            raise ValueError(f"freeze_layers={self.freeze_layers}: expected 0 to {layers}, the layers of the backbone")
+        if self.format_version > self.FORMAT_VERSION:
+            raise ValueError(
+                f"this model has format version {self.format_version}, this package reads up to {self.FORMAT_VERSION}: "
+                "upgrade protbert_classify"
+            )
+
+    @property
+    def hidden_size(self) -> int:
+        return self.backbone_config.hidden_size
+
+    @property
+    def labels(self) -> list[str]:
+        """Names of the classes, in the order of the logits."""
+        return [self.id2label[index] for index in range(self.num_labels)]
+
+    def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> PretrainedConfig:
+        """The backbone's configuration: where transformers looks for vocabulary and hidden size."""
+        return self.backbone_config

@@ -1,0 +1,297 @@
+"""The classifier: any pretrained encoder, a pooling over residues, a head.
+
+Shapes: B proteins, T tokens of the longest, H hidden size of the backbone, C classes.
+"""
+
+import inspect
+import logging
+import os
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
+from transformers.modeling_outputs import SequenceClassifierOutput
+from transformers.models.auto.modeling_auto import MODEL_FOR_TEXT_ENCODING_MAPPING
+from transformers.utils import can_return_tuple
+
+from .configuration import ProteinClassifierConfig
+from .heads import HEAD_FACTORIES
+from .pooling import POOLING_CLASSES, residue_mask
+
+logger = logging.getLogger(__name__)
+
+
+class ProteinClassifier(PreTrainedModel):
+    """A protein language model with a classification head.
+
+    `from_pretrained` opens two doors: with a pretrained encoder and `labels` it starts a fresh head on it, with a
+    fine-tuned classifier it loads that.
+
+    Args:
+        config: What the model is made of.
+        backbone: A loaded encoder to build on; a random one of `config.backbone_config` if None.
+    """
+
+    config_class = ProteinClassifierConfig
+    base_model_prefix = "backbone"
+    main_input_name = "input_ids"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+    # forward() takes any keyword of the backbone; without this Trainer would believe that it also takes
+    # num_items_in_batch and divides the loss by it, and gradient accumulation would multiply the loss.
+    accepts_loss_kwargs = False
+
+    def __init__(self, config: ProteinClassifierConfig, backbone: PreTrainedModel | None = None) -> None:
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.backbone = backbone if backbone is not None else _random_backbone(config)
+        self.pooling = POOLING_CLASSES[config.pooling](config)
+        self.head = HEAD_FACTORIES[config.head](config, self.pooling.output_size)
+        self.special_tokens = _special_tokens(config.backbone_config)
+        self.post_init()
+        self._freeze()
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        *model_args: Any,
+        labels: list[str] | None = None,
+        **kwargs: Any,
+    ) -> "ProteinClassifier":
+        """Load a fine-tuned classifier, or start a fresh head on a pretrained encoder.
+
+        Args:
+            pretrained_model_name_or_path: A folder or a repository of the Hub: a saved `ProteinClassifier`, a
+                `BertForSequenceClassification` (its own head and labels are kept), or any encoder that `AutoModel`
+                loads (ProtBERT, ESM-2, ProtT5, ...).
+            labels: Names of the classes in the order of the logits. Needed for an encoder; for a classifier, names that
+                differ from its own start a fresh head on its backbone.
+            kwargs: Fields of [`ProteinClassifierConfig`] (`pooling="light_attention"`, ...), and what
+                `PreTrainedModel.from_pretrained` takes (`dtype`, `attn_implementation`, `revision`, ...).
+
+        Raises:
+            ValueError: An encoder without `labels`, or a classifier whose head cannot be used.
+        """
+        kwargs["trust_remote_code"] = False  # never for the user: a repository's code is the user's decision elsewhere
+        name = pretrained_model_name_or_path
+        config = kwargs.pop("config", None) or AutoConfig.from_pretrained(name, **_hub_options(kwargs))
+        if not isinstance(config, ProteinClassifierConfig):
+            if labels is None and _is_sequence_classifier(config):
+                return cls._from_sequence_classifier(name, config, **kwargs)
+            return cls._from_encoder(name, config, labels=labels, **kwargs)
+        if labels is not None and list(labels) != config.labels:
+            fields = _take_config_fields(kwargs)
+            trained = super().from_pretrained(name, *model_args, config=config, **kwargs)
+            logger.info("%s has the classes %s: starting a fresh head for %s", name, config.labels, labels)
+            kept = {key: getattr(config, key) for key in CONFIG_FIELDS}
+            return cls._on_backbone(trained.backbone, labels, {**kept, **fields})
+        for key, value in _take_config_fields(kwargs).items():
+            setattr(config, key, value)
+        model = super().from_pretrained(name, *model_args, config=config, **kwargs)
+        model._freeze()  # loading replaced the parameters
+        return model
+
+    @classmethod
+    def _from_encoder(
+        cls, name: str | os.PathLike[str], config: PretrainedConfig, labels: list[str] | None, **kwargs: Any
+    ) -> "ProteinClassifier":
+        """A fresh head on an encoder, whose weights `AutoModel` loads whatever prefix they are stored under."""
+        if not labels:
+            raise ValueError(
+                f"{name} is an encoder without a head ({config.model_type}): give the names of the classes, labels=[...]"
+            )
+        fields = _take_config_fields(kwargs)
+        if os.path.isdir(name) and not any(file.endswith(".safetensors") for file in os.listdir(name)):
+            logger.info("%s has no safetensors file: reading it through torch's weights_only loader", name)
+        door = _encoder_class(config)
+        kwargs.update(_pooler_option(config, fields.get("pooling", "mean"), door))
+        backbone = door.from_pretrained(name, config=config, **kwargs)
+        return cls._on_backbone(backbone, list(labels), fields)
+
+    @classmethod
+    def _on_backbone(cls, backbone: PreTrainedModel, labels: list[str], fields: dict[str, Any]) -> "ProteinClassifier":
+        fields = {**fields, "backbone_config": backbone.config}
+        config = ProteinClassifierConfig(
+            **fields, id2label=dict(enumerate(labels)), label2id={label: i for i, label in enumerate(labels)}
+        )
+        model = cls(config, backbone=backbone).to(backbone.dtype)
+        return model.eval()
+
+    @classmethod
+    def _from_sequence_classifier(
+        cls, name: str | os.PathLike[str], config: PretrainedConfig, **kwargs: Any
+    ) -> "ProteinClassifier":
+        """A `BertForSequenceClassification`: pooler, dropout, linear, with its own weights and labels."""
+        if config.model_type != "bert":
+            raise ValueError(
+                f"{name} is a {config.architectures[0]}, whose head this package does not have: "
+                "give the names of your classes, labels=[...], to start a fresh head on its encoder"
+            )
+        fields = {**_take_config_fields(kwargs), "pooling": "pooler", "head": "linear"}
+        dropout = getattr(config, "classifier_dropout", None)
+        fields["classifier_dropout"] = config.hidden_dropout_prob if dropout is None else dropout
+        source = AutoModelForSequenceClassification.from_pretrained(name, config=config, **kwargs)
+        labels = [config.id2label[index] for index in range(config.num_labels)]
+        model = cls._on_backbone(source.bert, labels, fields)
+        model.head[1].load_state_dict(source.classifier.state_dict())
+        return model
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        **kwargs: Any,
+    ) -> SequenceClassifierOutput:
+        """Classify proteins.
+
+        Args:
+            input_ids: (B, T), token ids with the special tokens.
+            attention_mask: (B, T), 1 for tokens, 0 for padding; all tokens if None.
+            inputs_embeds: (B, T, H), in place of `input_ids`.
+            labels: (B,), the class of each protein, 0..C-1; gives `loss`, the mean cross-entropy.
+            kwargs: Passed to the backbone.
+
+        Returns:
+            `logits` (B, C) and, as asked for, `loss` (), `hidden_states`, `attentions`.
+        """
+        tokens = input_ids if input_ids is not None else inputs_embeds
+        if tokens is None:
+            raise ValueError("give input_ids or inputs_embeds")
+        if attention_mask is None:
+            attention_mask = torch.ones(tokens.shape[:2], dtype=torch.long, device=tokens.device)
+        given = {"input_ids": input_ids} if input_ids is not None else {"inputs_embeds": inputs_embeds}
+        output = self.backbone(**given, attention_mask=attention_mask, return_dict=True, **kwargs)
+        mask = residue_mask(attention_mask, *self.special_tokens)  # (B, T)
+        logits = self.head(self.pooling(output, mask))  # (B, C)
+        loss = functional.cross_entropy(logits.float(), labels) if labels is not None else None
+        return SequenceClassifierOutput(
+            loss=loss, logits=logits, hidden_states=output.hidden_states, attentions=output.attentions
+        )
+
+    @property
+    def max_positions(self) -> int | None:
+        """Most tokens an input can have, special ones included; None where positions are relative or rotary."""
+        return self.config.backbone_config.max_position_embeddings if self._position_table() is not None else None
+
+    def resize_position_embeddings(self, new_num_position_embeddings: int) -> None:
+        """Keep the first rows of the absolute position table: what a run cannot reach costs memory and time.
+
+        ProtBERT's 40,000 rows are 41 million parameters. Backbones without such a table are left alone.
+
+        Raises:
+            ValueError: More rows than the table has.
+        """
+        table = self._position_table()
+        if table is None or new_num_position_embeddings == table.num_embeddings:
+            return
+        if new_num_position_embeddings > table.num_embeddings:
+            raise ValueError(f"{new_num_position_embeddings} positions asked for, {table.num_embeddings} there")
+        table.weight = nn.Parameter(
+            table.weight.data[:new_num_position_embeddings].clone(), requires_grad=table.weight.requires_grad
+        )
+        table.num_embeddings = new_num_position_embeddings
+        embeddings = self.backbone.embeddings
+        for name in ("position_ids", "token_type_ids"):  # buffers of (1, positions), not saved
+            if isinstance(getattr(embeddings, name, None), torch.Tensor):
+                setattr(embeddings, name, getattr(embeddings, name)[:, :new_num_position_embeddings].clone())
+        self.config.backbone_config.max_position_embeddings = new_num_position_embeddings
+
+    def get_position_embeddings(self) -> nn.Embedding | None:
+        return self._position_table()
+
+    def _position_table(self) -> nn.Embedding | None:
+        """The absolute position table whose row i is position i; only BERT's kind is laid out so."""
+        if self.config.backbone_config.model_type != "bert":
+            return None
+        return getattr(self.backbone.embeddings, "position_embeddings", None)
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.backbone.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.backbone.set_input_embeddings(value)
+
+    def train(self, mode: bool = True) -> "ProteinClassifier":
+        """As in torch, but a frozen backbone stays in evaluation mode: no dropout in what does not learn."""
+        super().train(mode)
+        if self.config.freeze_backbone:
+            self.backbone.eval()
+        return self
+
+    def _freeze(self) -> None:
+        frozen: list[nn.Module] = []
+        if self.config.freeze_backbone:
+            frozen.append(self.backbone)
+        elif self.config.freeze_layers:
+            frozen.append(self.backbone.get_input_embeddings())
+            frozen.append(getattr(self.backbone, "embeddings", nn.Identity()))
+            frozen.extend(_layers(self.backbone)[: self.config.freeze_layers])
+        # ESM's contact head never reaches the logits: left trainable, it would stop DistributedDataParallel.
+        frozen.append(getattr(self.backbone, "contact_head", nn.Identity()))
+        for module in frozen:
+            module.requires_grad_(False)
+
+
+CONFIG_FIELDS = tuple(
+    name for name in inspect.signature(ProteinClassifierConfig.__init__).parameters if name not in ("self", "kwargs")
+)
+
+
+def _take_config_fields(kwargs: dict[str, Any]) -> dict[str, Any]:
+    return {key: kwargs.pop(key) for key in CONFIG_FIELDS if key in kwargs}
+
+
+def _hub_options(kwargs: dict[str, Any]) -> dict[str, Any]:
+    names = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token", "trust_remote_code")
+    return {key: kwargs[key] for key in names if key in kwargs}
+
+
+def _is_sequence_classifier(config: PretrainedConfig) -> bool:
+    return any(name.endswith("ForSequenceClassification") for name in config.architectures or [])
+
+
+def _encoder_class(config: PretrainedConfig) -> Any:
+    """`AutoModel`, or for an encoder-decoder (T5 and its kin) the class of its encoder alone."""
+    return MODEL_FOR_TEXT_ENCODING_MAPPING[type(config)] if _is_half_of_t5(config) else AutoModel
+
+
+def _is_half_of_t5(config: PretrainedConfig) -> bool:
+    # not config.is_encoder_decoder, which the encoder alone sets to False
+    encoder = MODEL_FOR_TEXT_ENCODING_MAPPING.get(type(config), None)
+    return encoder is not None and encoder.__name__.endswith("EncoderModel")
+
+
+def _pooler_option(config: PretrainedConfig, pooling: str, door: Any) -> dict[str, bool]:
+    """BERT and ESM build a pooler that only one pooling uses; elsewhere it would be weights without a gradient."""
+    model_class = AutoModel._model_mapping[type(config)] if door is AutoModel else door
+    takes_option = "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
+    if pooling == "pooler" and not takes_option:
+        raise ValueError(f"pooling='pooler': a {config.model_type} has no pooler; use mean, cls or light_attention")
+    return {"add_pooling_layer": pooling == "pooler"} if takes_option else {}
+
+
+def _random_backbone(config: ProteinClassifierConfig) -> PreTrainedModel:
+    door = _encoder_class(config.backbone_config)
+    options = _pooler_option(config.backbone_config, config.pooling, door)
+    build = door.from_config if door is AutoModel else door._from_config
+    return build(config.backbone_config, **options)
+
+
+def _special_tokens(config: PretrainedConfig) -> tuple[int, int]:
+    """How many special tokens stand before and after the residues; T5 has only the one at the end."""
+    return (0, 1) if _is_half_of_t5(config) else (1, 1)
+
+
+def _layers(backbone: PreTrainedModel) -> nn.ModuleList:
+    """The stack of layers: the first list as long as the configuration says."""
+    count = backbone.config.num_hidden_layers
+    return next(m for m in backbone.modules() if isinstance(m, nn.ModuleList) and len(m) == count)

@@ -1,0 +1,98 @@
+"""From the hidden states of a protein's residues to one vector a protein.
+
+Shapes: B proteins, T tokens of the longest, H hidden size of the backbone.
+"""
+
+import torch
+from torch import nn
+from transformers.modeling_outputs import BaseModelOutput
+
+from .configuration import ProteinClassifierConfig
+
+
+def residue_mask(attention_mask: torch.Tensor, prefix: int, suffix: int) -> torch.Tensor:
+    """Where the residues are: attended tokens without the special ones at both ends.
+
+    Args:
+        attention_mask: (B, T), nonzero where a token is attended to; padded on either side.
+        prefix: Special tokens before the residues (1 for BERT and ESM, 0 for T5).
+        suffix: Special tokens after them.
+
+    Returns:
+        (B, T), bool.
+    """
+    attended = attention_mask.bool()
+    position = attended.cumsum(-1)  # 1 at the first attended token
+    count = position[:, -1:]
+    return attended & (position > prefix) & (position <= count - suffix)
+
+
+class PoolerPooling(nn.Module):
+    """The backbone's own pooler over the first token: dense, tanh in BERT."""
+
+    def __init__(self, config: ProteinClassifierConfig) -> None:
+        super().__init__()
+        self.output_size = config.hidden_size
+
+    def forward(self, output: BaseModelOutput, mask: torch.Tensor) -> torch.Tensor:
+        return output.pooler_output  # (B, H)
+
+
+class ClsPooling(nn.Module):
+    """The hidden state of the first token."""
+
+    def __init__(self, config: ProteinClassifierConfig) -> None:
+        super().__init__()
+        self.output_size = config.hidden_size
+
+    def forward(self, output: BaseModelOutput, mask: torch.Tensor) -> torch.Tensor:
+        return output.last_hidden_state[:, 0]  # (B, H)
+
+
+class MeanPooling(nn.Module):
+    """The mean over residues; special tokens and padding are left out."""
+
+    def __init__(self, config: ProteinClassifierConfig) -> None:
+        super().__init__()
+        self.output_size = config.hidden_size
+
+    def forward(self, output: BaseModelOutput, mask: torch.Tensor) -> torch.Tensor:
+        hidden = output.last_hidden_state  # (B, T, H)
+        weight = mask[..., None].to(hidden.dtype)
+        return (hidden * weight).sum(1) / weight.sum(1).clamp(min=1)  # (B, H)
+
+
+class LightAttentionPooling(nn.Module):
+    """Light attention (Stärk et al. 2021, doi:10.1093/bioadv/vbab035, figure 1), masked.
+
+    Two convolutions over the residues: one gives features, the other their weights, normalised over the residues of the
+    protein. The weighted sum and the maximum of the features are concatenated. Everything that is no residue is zero
+    for the convolutions and has no weight, so padding changes nothing.
+    """
+
+    def __init__(self, config: ProteinClassifierConfig) -> None:
+        super().__init__()
+        width, kernel = config.hidden_size, config.light_attention_kernel_size
+        self.features = nn.Conv1d(width, width, kernel, padding=kernel // 2)
+        self.attention = nn.Conv1d(width, width, kernel, padding=kernel // 2)
+        self.dropout = nn.Dropout(config.light_attention_dropout)
+        self.output_size = 2 * width
+
+    def forward(self, output: BaseModelOutput, mask: torch.Tensor) -> torch.Tensor:
+        hidden = output.last_hidden_state * mask[..., None].to(output.last_hidden_state.dtype)
+        hidden = hidden.transpose(1, 2)  # (B, H, T)
+        outside = ~mask[:, None]  # (B, 1, T)
+        features = self.dropout(self.features(hidden))
+        lowest = torch.finfo(features.dtype).min
+        weights = self.attention(hidden).masked_fill(outside, lowest).softmax(-1)
+        attended = (features * weights).sum(-1)
+        highest = features.masked_fill(outside, lowest).amax(-1)
+        return torch.cat([attended, highest], dim=-1)  # (B, 2H)
+
+
+POOLING_CLASSES: dict[str, type[nn.Module]] = {
+    "pooler": PoolerPooling,
+    "cls": ClsPooling,
+    "mean": MeanPooling,
+    "light_attention": LightAttentionPooling,
+}

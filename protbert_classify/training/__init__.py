@@ -1,0 +1,1 @@
+"""A dataset and a model to a trained model."""

@@ -1,0 +1,47 @@
+"""Checkpoints that are whole, and only those."""
+
+import json
+import os
+import re
+import shutil
+
+MARKER = "complete.json"  # the last file of a checkpoint, written when all processes are done
+
+
+def mark_complete(checkpoint: str, step: int) -> None:
+    """Declare a checkpoint whole; appears at once or not at all."""
+    path = os.path.join(checkpoint, MARKER)
+    with open(path + ".tmp", "w", encoding="utf-8") as file:
+        json.dump({"step": step}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(path + ".tmp", path)
+
+
+def checkpoints(output_dir: str) -> list[str]:
+    """All checkpoints of a run, by step, whole or not."""
+    if not os.path.isdir(output_dir):
+        return []
+    steps = {int(m[1]): entry for entry in os.listdir(output_dir) if (m := re.fullmatch(r"checkpoint-(\d+)", entry))}
+    return [os.path.join(output_dir, steps[step]) for step in sorted(steps)]
+
+
+def newest_complete_checkpoint(output_dir: str) -> str | None:
+    """The checkpoint to resume from; one that a kill left half-written does not count."""
+    complete = [path for path in checkpoints(output_dir) if os.path.isfile(os.path.join(path, MARKER))]
+    return complete[-1] if complete else None
+
+
+def remove_old_checkpoints(output_dir: str, limit: int | None, keep: str | None) -> None:
+    """Delete all but the newest `limit` checkpoints and `keep`, the best one."""
+    if limit is None or limit <= 0:
+        return
+    paths = checkpoints(output_dir)
+    kept = set(paths[-limit:])
+    if keep is not None:
+        best = [path for path in paths if os.path.basename(path) == os.path.basename(keep)]
+        kept = {paths[-1], *best, *paths[-max(limit - len(best), 1) :]}
+    for path in paths:
+        if path not in kept:
+            os.replace(path, path + ".removed")  # no longer a checkpoint, however far the deletion comes
+            shutil.rmtree(path + ".removed")

@@ -1,0 +1,44 @@
+"""Ctrl-C that loses nothing: the step is finished, a checkpoint written, then the run stops."""
+
+import signal
+from types import FrameType
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+
+class SaveOnInterrupt(TrainerCallback):
+    """Turns the first Ctrl-C into a checkpoint and a stop; a second one stops at once.
+
+    For one process: several would have to agree on the step, and fall back on their last checkpoint.
+    """
+
+    def __init__(self) -> None:
+        self.interrupted = False
+        self._before: Any = None
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if args.world_size == 1:
+            self._before = signal.signal(signal.SIGINT, self._interrupt)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if self.interrupted:
+            control.should_save = True
+            control.should_training_stop = True
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Give Ctrl-C its former meaning back."""
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+            self._before = None
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        self.interrupted = True
+        self.release()

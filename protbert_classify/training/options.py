@@ -1,0 +1,104 @@
+"""From a command line, and before it a YAML or JSON file, to the three dataclasses of a run."""
+
+import dataclasses
+import difflib
+import json
+import os
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import yaml
+from transformers import HfArgumentParser
+
+from ..errors import OptionError
+from .arguments import DataArguments, ModelArguments
+from .training_arguments import ProteinTrainingArguments
+
+CONFIG_ENDINGS = (".yaml", ".yml", ".json")
+
+
+class _Parser(HfArgumentParser):
+    """Says in one line what is wrong, and what may have been meant."""
+
+    def error(self, message: str) -> NoReturn:
+        raise OptionError(message)
+
+
+def parse_options(
+    arguments: Sequence[str], prog: str = "train"
+) -> tuple[ModelArguments, DataArguments, ProteinTrainingArguments]:
+    """Parse `[run.yaml] [--option value ...]`; the command line wins over the file.
+
+    Raises:
+        OptionError: An unknown option or a value that does not fit, in one line.
+    """
+    kinds = (ModelArguments, DataArguments, ProteinTrainingArguments)
+    parser = _Parser(kinds, prog=prog, allow_abbrev=False)
+    arguments = list(arguments)
+    given: list[str] = []
+    if arguments and arguments[0].endswith(CONFIG_ENDINGS):
+        given = _options_of_file(arguments.pop(0))
+    known = [field.name for kind in kinds for field in dataclasses.fields(kind) if field.init]
+    try:
+        *parsed, unknown = parser.parse_args_into_dataclasses(
+            [*given, *arguments], look_for_args_file=False, return_remaining_strings=True
+        )
+    except OptionError:
+        raise
+    except (ValueError, TypeError, ImportError) as error:  # from __post_init__ of TrainingArguments
+        raise OptionError(" ".join(str(error).split())) from error
+    if unknown:
+        raise OptionError(f"unknown option {unknown[0]}{_suggestion(unknown[0], known)}")
+    return tuple(parsed)  # type: ignore[return-value]
+
+
+def _options_of_file(path: str) -> list[str]:
+    """A file's keys and values as the options they stand for; relative to nothing, as on the command line."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            values = yaml.safe_load(file)  # JSON is YAML
+    except OSError as error:
+        raise OptionError(f"{path}: {error.strerror}; expected a YAML or JSON file of options") from None
+    except yaml.YAMLError as error:
+        raise OptionError(f"{path}: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise OptionError(f"{path}: found {type(values).__name__}; expected 'option: value' lines")
+    options: list[str] = []
+    for name, value in values.items():
+        if value is not None:
+            options += [f"--{name}", *_words(value)]
+    return options
+
+
+def _words(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [json.dumps(value)]
+    return [str(item) for item in value] if isinstance(value, list) else [str(value)]
+
+
+def _suggestion(option: str, known: Sequence[str]) -> str:
+    if not option.startswith("-"):
+        return "; expected --option value"
+    close = difflib.get_close_matches(option.lstrip("-").replace("-", "_"), known, n=1)
+    return f"; did you mean --{close[0]}?" if close else "; train --help lists them"
+
+
+def backbone_shape(backbone_config: str) -> dict[str, Any]:
+    """The fields of `--backbone_config`, a JSON file or JSON itself.
+
+    Raises:
+        OptionError: Neither, or no `model_type`.
+    """
+    text = backbone_config
+    if not text.lstrip().startswith("{"):
+        if not os.path.isfile(text):
+            raise OptionError(f"backbone_config {text!r}: no such file; expected a JSON file or JSON")
+        with open(text, encoding="utf-8") as file:
+            text = file.read()
+    try:
+        shape = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise OptionError(f"backbone_config is no JSON: {error}") from None
+    if not isinstance(shape, dict) or "model_type" not in shape:
+        raise OptionError("backbone_config has no model_type; expected, say, {\"model_type\": \"bert\", ...}")
+    return shape

@@ -1,0 +1,114 @@
+"""The folder of a run: what it holds, and that it holds it whole."""
+
+import csv
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from ..errors import OptionError
+from .checkpoints import checkpoints, newest_complete_checkpoint
+
+RECORD = "run.json"  # written last: a folder that has it holds a finished run
+OUTPUTS = ("model", "metrics.json", "test_predictions.csv", "figures", RECORD)
+
+
+def claim_output_dir(output_dir: str, resume: bool, overwrite: bool) -> str | None:
+    """Check that a run may write here; nothing is touched yet.
+
+    Returns:
+        The checkpoint to resume from, if any.
+
+    Raises:
+        OptionError: The folder holds a run, finished or not, and neither `resume` nor `overwrite` says what to do.
+    """
+    if os.path.exists(output_dir) and not os.path.isdir(output_dir):
+        raise OptionError(f"output_dir {output_dir} is a file; expected a folder, or a name that is free")
+    if resume and overwrite:
+        raise OptionError("--resume and --overwrite exclude each other")
+    if resume:
+        return newest_complete_checkpoint(output_dir)
+    if overwrite:
+        return None
+    if os.path.exists(os.path.join(output_dir, RECORD)):
+        raise OptionError(f"{output_dir} holds a finished run; give another --output_dir, --overwrite or --resume")
+    if newest_complete_checkpoint(output_dir):
+        raise OptionError(f"{output_dir} holds an interrupted run; go on with --resume or start anew with --overwrite")
+    return None
+
+
+def clear_output_dir(output_dir: str) -> None:
+    """Remove what a former run wrote, and nothing else."""
+    for path in [*checkpoints(output_dir), *(os.path.join(output_dir, name) for name in OUTPUTS)]:
+        if os.path.isdir(path):
+            shutil.rmtree(path)
+        elif os.path.exists(path):
+            os.remove(path)
+
+
+def save_model(
+    output_dir: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, weights: dict[str, torch.Tensor]
+) -> str:
+    """Write `model/`, all of it or nothing, and return its path."""
+    final = os.path.join(output_dir, "model")
+    part = final + ".part"
+    shutil.rmtree(part, ignore_errors=True)
+    model.save_pretrained(part, state_dict=weights)
+    tokenizer.save_pretrained(part)
+    shutil.rmtree(final, ignore_errors=True)
+    os.replace(part, final)
+    return final
+
+
+def write_json(path: str, value: Any) -> None:
+    _whole(path, lambda part: _dump(part, value))
+
+
+def _dump(path: str, value: Any) -> None:
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(value, file, indent=2, ensure_ascii=False)
+        file.write("\n")
+
+
+def write_predictions(
+    path: str, ids: Sequence[str], references: Sequence[int], probabilities: np.ndarray, labels: Sequence[str]
+) -> None:
+    """One protein a line: its accession, true and called class, the call's probability, then all of them.
+
+    Args:
+        path: Of the CSV.
+        ids: (N,), accessions.
+        references: (N,), true classes.
+        probabilities: (N, C).
+        labels: (C,), names of the classes.
+    """
+    called = probabilities.argmax(-1)
+    rows = (
+        [ids[i], labels[references[i]], labels[called[i]], f"{probabilities[i, called[i]]:.6f}"]
+        + [f"{p:.6f}" for p in probabilities[i]]
+        for i in range(len(ids))
+    )
+    _whole(path, lambda part: _write_csv(part, ["id", "location", "predicted", "score", *labels], rows))
+
+
+def _write_csv(path: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def _whole(path: str, write: Callable[[str], None]) -> None:
+    """Write beside the file and move it into place, so that it appears whole or not at all."""
+    part = path + ".part"
+    try:
+        write(part)
+        os.replace(part, path)
+    finally:
+        if os.path.exists(part):
+            os.remove(part)

@@ -1,0 +1,275 @@
+"""The story of a run: load, encode, train, evaluate, save."""
+
+import dataclasses
+import hashlib
+import logging
+import os
+import platform
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset, DatasetDict
+from transformers import AutoConfig, EarlyStoppingCallback, PreTrainedTokenizerBase, set_seed
+
+from ..data.encoding import encode
+from ..data.homology import add_validation, keep_labelled_classes, report_copies, sample
+from ..data.sources import Columns, merge_splits, read_proteins, whole
+from ..data.tokenizer import load_tokenizer, protbert_tokenizer
+from ..errors import ModelError, OptionError
+from ..evaluation.metrics import classification_metrics
+from ..model import ProteinClassifier, ProteinClassifierConfig
+from ..reporting.figures import save_confusion_matrix, save_length_histogram
+from ..version import __version__
+from .arguments import DataArguments, ModelArguments
+from .interrupt import SaveOnInterrupt
+from .options import backbone_shape
+from .outputs import RECORD, claim_output_dir, clear_output_dir, save_model, write_json, write_predictions
+from .trainer import ProteinTrainer
+from .training_arguments import ProteinTrainingArguments
+
+logger = logging.getLogger(__name__)
+
+PACKAGES = ("accelerate", "datasets", "numpy", "tokenizers", "torch", "transformers")
+
+
+def train(
+    model_args: ModelArguments, data_args: DataArguments, training_args: ProteinTrainingArguments
+) -> dict[str, Any]:
+    """Fine-tune a classifier and write everything about it to `training_args.output_dir`.
+
+    Written: `model/` (safetensors, config, tokenizer), `metrics.json`, `test_predictions.csv`, `figures/` and, last,
+    `run.json` (arguments, data fingerprint, backbone revision, versions). Checkpoints stay beside them.
+
+    Returns:
+        The content of `metrics.json`.
+
+    Raises:
+        InputError: Data, options or a model that cannot be used; nothing is written.
+        KeyboardInterrupt: Ctrl-C; with one process a checkpoint was written first.
+    """
+    checkpoint = claim_output_dir(str(training_args.output_dir), training_args.resume, training_args.overwrite)
+    set_seed(training_args.seed)
+    with training_args.main_process_first(desc="reading the data"):
+        splits = load_splits(data_args)
+        labels = keep_labelled_classes(splits)
+        splits["train"] = sample(splits["train"], data_args.max_train_samples, data_args.split_seed)
+        tokenizer = build_tokenizer(model_args, data_args.max_length)
+        encoded = {
+            name: encode(part, tokenizer, max_length=data_args.max_length, crop=data_args.crop, labels=labels)
+            for name, part in splits.items()
+        }
+    model = build_model(model_args, data_args, labels)
+    if training_args.overwrite and training_args.should_save:
+        clear_output_dir(str(training_args.output_dir))
+
+    trainer = build_trainer(model, tokenizer, training_args, encoded)
+    metrics = fit(trainer, checkpoint)
+    for split in ("validation", "test"):
+        if split in encoded:
+            metrics.update(judge(trainer, encoded[split], splits[split], labels, split))
+    weights = trainer.accelerator.get_state_dict(trainer.model)  # on all processes: FSDP gathers them here
+    if training_args.should_save:
+        write_outputs(trainer, tokenizer, weights, splits, metrics, (model_args, data_args, training_args))
+    trainer.accelerator.wait_for_everyone()
+    return metrics
+
+
+def load_splits(arguments: DataArguments) -> DatasetDict:
+    """`train`, and as far as there are any `validation` and `test`, from one file or several."""
+    columns = Columns(arguments.id_column, arguments.sequence_column, arguments.label_column, arguments.split_column)
+    options: dict[str, Any] = {
+        "ambiguous": arguments.ambiguous,
+        "header_pattern": arguments.header_pattern,
+        "columns": columns,
+    }
+    splits = read_proteins(arguments.data, **options)
+    others = {"validation": arguments.validation_data, "test": arguments.test_data}
+    for split, source in others.items():
+        if source is not None:
+            splits = merge_splits(splits, split, whole(read_proteins(source, **options)))
+    if "train" not in splits:
+        raise OptionError(f"{arguments.data}: no training proteins; found {', '.join(splits)} only")
+    splits = add_validation(splits, arguments.validation, arguments.split_seed)
+    report_copies(splits)
+    logger.info("%s", ", ".join(f"{len(part):,} proteins to {name}" for name, part in splits.items()))
+    return splits
+
+
+def build_tokenizer(arguments: ModelArguments, max_length: int) -> PreTrainedTokenizerBase:
+    """The backbone's tokenizer, ours; it stops at `max_length` like the model."""
+    if arguments.backbone_config is not None:
+        tokenizer: PreTrainedTokenizerBase = protbert_tokenizer()
+    else:
+        try:
+            tokenizer = load_tokenizer(arguments.model_name_or_path, revision=arguments.model_revision)
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{arguments.model_name_or_path}: no model there: {_first_line(error)}") from error
+    tokenizer.model_max_length = max_length
+    return tokenizer
+
+
+def build_model(arguments: ModelArguments, data_args: DataArguments, labels: list[str]) -> ProteinClassifier:
+    """A fresh head on a pretrained encoder, or all of it from scratch; as many positions as `max_length` needs."""
+    fields = {
+        "pooling": arguments.pooling,
+        "head": arguments.head,
+        "classifier_dropout": arguments.classifier_dropout,
+        "light_attention_kernel_size": arguments.light_attention_kernel_size,
+        "light_attention_dropout": arguments.light_attention_dropout,
+        "freeze_backbone": arguments.freeze_backbone,
+        "freeze_layers": arguments.freeze_layers,
+        "max_sequence_length": data_args.max_length,
+        "crop": data_args.crop,
+    }
+    name = arguments.model_name_or_path
+    options = {} if arguments.attn_implementation is None else {"attn_implementation": arguments.attn_implementation}
+    try:
+        if arguments.backbone_config is not None:
+            shape = backbone_shape(arguments.backbone_config)
+            shape.setdefault("vocab_size", len(protbert_tokenizer()))
+            shape.setdefault("pad_token_id", 0)
+            config = ProteinClassifierConfig(
+                shape, **fields, **options, id2label=dict(enumerate(labels)), label2id=_indices(labels)
+            )
+            check_max_length(config.backbone_config, data_args.max_length)
+            model = ProteinClassifier(config)
+        else:
+            source = AutoConfig.from_pretrained(name, revision=arguments.model_revision, trust_remote_code=False)
+            check_max_length(getattr(source, "backbone_config", source), data_args.max_length)
+            model = ProteinClassifier.from_pretrained(
+                name, labels=labels, revision=arguments.model_revision, dtype=torch.float32, **fields, **options
+            )
+    except OSError as error:
+        raise ModelError(f"{name}: no model there: {_first_line(error)}") from error
+    except ValueError as error:
+        raise error if isinstance(error, OptionError) else OptionError(_first_line(error)) from error
+    if model.max_positions is not None:
+        model.resize_position_embeddings(data_args.max_length)
+    return model
+
+
+def check_max_length(config: Any, max_length: int) -> None:
+    """Refuse what absolute positions cannot reach, before weights are loaded."""
+    if config.model_type == "bert" and max_length > config.max_position_embeddings:
+        raise OptionError(
+            f"max_length={max_length}: the backbone has {config.max_position_embeddings} positions; expected no more"
+        )
+
+
+def build_trainer(
+    model: ProteinClassifier,
+    tokenizer: PreTrainedTokenizerBase,
+    arguments: ProteinTrainingArguments,
+    encoded: dict[str, Dataset],
+) -> ProteinTrainer:
+    """Without validation proteins nothing can be best or stop early: the last weights are the result."""
+    validation = encoded.get("validation")
+    if validation is None:
+        arguments.eval_strategy = type(arguments.eval_strategy)("no")
+        arguments.load_best_model_at_end = False
+    trainer = ProteinTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=encoded["train"],
+        eval_dataset=validation,
+        processing_class=tokenizer,
+    )
+    if arguments.load_best_model_at_end and arguments.early_stopping_patience > 0:
+        trainer.add_callback(EarlyStoppingCallback(arguments.early_stopping_patience))
+    return trainer
+
+
+def fit(trainer: ProteinTrainer, checkpoint: str | None) -> dict[str, Any]:
+    """Train, from a checkpoint if there is one, and return how it went."""
+    if checkpoint is not None:
+        logger.info("going on from %s", checkpoint)
+    interrupt = SaveOnInterrupt()
+    trainer.add_callback(interrupt)
+    try:
+        result = trainer.train(resume_from_checkpoint=checkpoint)
+    finally:
+        interrupt.release()
+    if interrupt.interrupted:
+        raise KeyboardInterrupt
+    counts = {
+        "train_proteins": len(trainer.train_dataset),
+        "parameters": sum(p.numel() for p in trainer.model.parameters()),
+        "trained_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
+    }
+    return {**result.metrics, **counts}
+
+
+def judge(
+    trainer: ProteinTrainer, encoded: Dataset, proteins: Dataset, labels: list[str], split: str
+) -> dict[str, Any]:
+    """The metrics of one split, its name before each; test predictions and their matrix are written, too."""
+    output = trainer.predict(encoded, metric_key_prefix=split)
+    references = np.asarray(encoded["labels"])
+    metrics = classification_metrics(output.predictions.argmax(-1), references, labels)
+    if split == "test" and trainer.args.should_save:
+        folder = str(trainer.args.output_dir)
+        probabilities = torch.from_numpy(output.predictions).float().softmax(-1).numpy()
+        os.makedirs(os.path.join(folder, "figures"), exist_ok=True)
+        write_predictions(
+            os.path.join(folder, "test_predictions.csv"), proteins["id"], references, probabilities, labels
+        )
+        save_confusion_matrix(
+            os.path.join(folder, "figures", "confusion_matrix.png"), metrics["confusion_matrix"], labels
+        )
+    return {f"{split}_proteins": len(encoded), **{f"{split}_{name}": value for name, value in metrics.items()}}
+
+
+def write_outputs(
+    trainer: ProteinTrainer,
+    tokenizer: PreTrainedTokenizerBase,
+    weights: dict[str, torch.Tensor],
+    splits: DatasetDict,
+    metrics: dict[str, Any],
+    arguments: tuple[ModelArguments, DataArguments, ProteinTrainingArguments],
+) -> None:
+    """Everything but the test predictions; `run.json` last."""
+    model_args, data_args, training_args = arguments
+    folder = str(training_args.output_dir)
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    save_model(folder, model, tokenizer, weights)
+    os.makedirs(os.path.join(folder, "figures"), exist_ok=True)
+    save_length_histogram(
+        os.path.join(folder, "figures", "lengths.png"),
+        {name: np.asarray(part["sequence_length"]) for name, part in splits.items()},
+        data_args.max_length - sum(model.special_tokens),
+    )
+    write_json(os.path.join(folder, "metrics.json"), metrics)
+    record = {
+        "model_arguments": dataclasses.asdict(model_args),
+        "data_arguments": dataclasses.asdict(data_args),
+        "training_arguments": training_args.to_sanitized_dict(),
+        "data_fingerprint": {name: fingerprint(part) for name, part in splits.items()},
+        "backbone_revision": getattr(model.config.backbone_config, "_commit_hash", None),
+        "world_size": training_args.world_size,
+        "device": torch.cuda.get_device_name() if training_args.device.type == "cuda" else platform.machine(),
+        "versions": {
+            "protbert_classify": __version__,
+            "python": platform.python_version(),
+            **{package: metadata.version(package) for package in PACKAGES},
+        },
+    }
+    write_json(os.path.join(folder, RECORD), record)
+
+
+def fingerprint(proteins: Dataset) -> str:
+    """SHA-256 of a split's accessions, sequences and labels, in order: the same data, the same fingerprint."""
+    digest = hashlib.sha256()
+    names = proteins.features["location"].names
+    for accession, sequence, location in zip(proteins["id"], proteins["sequence"], proteins["location"], strict=True):
+        digest.update(f"{accession}\t{sequence}\t{names[location]}\n".encode())
+    return digest.hexdigest()
+
+
+def _indices(labels: list[str]) -> dict[str, int]:
+    return {label: index for index, label in enumerate(labels)}
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,156 @@
+"""HF's Trainer with what classifying proteins needs."""
+
+import os
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from torch.nn import functional
+from torch.utils.data import DataLoader, SequentialSampler
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import EvalPrediction, PredictionOutput
+
+from ..evaluation.metrics import classification_metrics
+from .batching import LengthGroupedBatches, PaddingCollator
+from .checkpoints import checkpoints, mark_complete, newest_complete_checkpoint, remove_old_checkpoints
+
+
+class ProteinTrainer(Trainer):
+    """Trains a [`ProteinClassifier`] on encoded proteins (`input_ids`, `length`, `labels`).
+
+    What differs from `Trainer`:
+
+    - The loss of a step is the mean over its proteins, whatever the accumulation and the number of processes.
+    - `train_sampling_strategy="group_by_length"` means [`LengthGroupedBatches`].
+    - Evaluation runs by length, predictions come back in the order of the dataset.
+    - A checkpoint counts once it is whole, and `resume_from_checkpoint=True` takes the newest that is.
+
+    Args:
+        As for `Trainer`; the collator, the metrics and the loss have defaults.
+    """
+
+    def __init__(self, model: Any = None, args: TrainingArguments | None = None, **kwargs: Any) -> None:
+        if kwargs.get("data_collator") is None:
+            kwargs["data_collator"] = PaddingCollator(model.config.pad_token_id or 0)
+        if kwargs.get("compute_loss_func") is None:
+            smoothing = args.label_smoothing_factor if args is not None else 0.0
+            kwargs["compute_loss_func"] = ProteinLoss(smoothing)
+        if kwargs.get("compute_metrics") is None:
+            kwargs["compute_metrics"] = ScalarMetrics(model.config.labels)
+        super().__init__(model=model, args=args, **kwargs)
+
+    def get_train_dataloader(self) -> DataLoader:
+        if self.args.train_sampling_strategy != "group_by_length":
+            return super().get_train_dataloader()
+        if self.train_dataset is None:
+            raise ValueError("training needs a train_dataset")
+        seed = self.args.data_seed if self.args.data_seed is not None else self.args.seed
+        batches = LengthGroupedBatches(
+            np.asarray(self.train_dataset["length"]), self._train_batch_size, self.args.world_size, seed
+        )
+        self.add_callback(_SetEpoch(batches))
+        loader = DataLoader(
+            self._remove_unused_columns(self.train_dataset, description="training"),
+            batch_sampler=batches,
+            collate_fn=self.data_collator,
+            num_workers=self.args.dataloader_num_workers,
+            pin_memory=self.args.dataloader_pin_memory,
+            persistent_workers=self.args.dataloader_persistent_workers,
+            prefetch_factor=self.args.dataloader_prefetch_factor,
+        )
+        return self.accelerator.prepare(loader)
+
+    def _get_eval_sampler(self, eval_dataset: Dataset) -> SequentialSampler | None:
+        # stock Trainer shuffles here under group_by_length, and predictions would lose their order
+        return SequentialSampler(eval_dataset) if self.args.world_size <= 1 else None
+
+    def evaluate(self, eval_dataset: Any = None, *args: Any, **kwargs: Any) -> dict[str, float]:
+        dataset = self.eval_dataset if eval_dataset is None else eval_dataset
+        if isinstance(dataset, Dataset):
+            dataset = dataset.select(_by_length(dataset))
+        return super().evaluate(dataset, *args, **kwargs)
+
+    def predict(self, test_dataset: Dataset, *args: Any, **kwargs: Any) -> PredictionOutput:
+        """As in `Trainer`: `predictions` (N, C) are logits, in the order of the dataset."""
+        order = _by_length(test_dataset)
+        output = super().predict(test_dataset.select(order), *args, **kwargs)
+        back = np.argsort(order)
+        label_ids = output.label_ids[back] if output.label_ids is not None else None
+        return output._replace(predictions=output.predictions[back], label_ids=label_ids)
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> Any:
+        if resume_from_checkpoint is True:
+            resume_from_checkpoint = newest_complete_checkpoint(self.args.output_dir)
+            if resume_from_checkpoint is None:
+                raise ValueError(f"{self.args.output_dir} has no complete checkpoint to resume from")
+        return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        limit, self.args.save_total_limit = self.args.save_total_limit, None  # old ones go when this one is whole
+        try:
+            super()._save_checkpoint(model, trial)
+        finally:
+            self.args.save_total_limit = limit
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            run_dir = self._get_output_dir(trial=trial)
+            newest = os.path.join(run_dir, f"checkpoint-{self.state.global_step}")
+            if newest in checkpoints(run_dir):
+                mark_complete(newest, self.state.global_step)
+                remove_old_checkpoints(run_dir, limit, self.state.best_model_checkpoint)
+
+
+class ProteinLoss:
+    """Cross-entropy summed over the proteins and divided by the number of them in the whole step.
+
+    Trainer calls it with the count over all micro-batches and processes. A mean per micro-batch would weight proteins
+    of smaller batches more, and summed over an accumulation it would grow with it.
+
+    Args:
+        label_smoothing: Share of the target spread over all classes, 0..1.
+    """
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        self.label_smoothing = label_smoothing
+
+    def __call__(
+        self, outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None
+    ) -> torch.Tensor:
+        logits = outputs["logits"] if isinstance(outputs, dict) else outputs[0]
+        total = functional.cross_entropy(
+            logits.float(), labels, reduction="sum", label_smoothing=self.label_smoothing
+        )
+        return total / (num_items_in_batch if num_items_in_batch is not None else labels.numel())
+
+
+class ScalarMetrics:
+    """Trainer's `compute_metrics`: the numbers of [`classification_metrics`] that can be plotted.
+
+    Args:
+        labels: Names of the classes, in the order of the logits.
+    """
+
+    def __init__(self, labels: list[str]) -> None:
+        self.labels = labels
+
+    def __call__(self, prediction: EvalPrediction) -> dict[str, float]:
+        metrics = classification_metrics(prediction.predictions.argmax(-1), prediction.label_ids, self.labels)
+        return {name: metrics[name] for name in ("accuracy", "mcc", "macro_f1")}
+
+
+class _SetEpoch(TrainerCallback):
+    """Tells the batches which epoch begins: neither Accelerate nor Trainer reaches them after a resume."""
+
+    def __init__(self, batches: LengthGroupedBatches) -> None:
+        self.batches = batches
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.batches.set_epoch(int(state.epoch or 0))
+
+
+def _by_length(dataset: Dataset) -> np.ndarray:
+    """Longest first: little padding, and memory runs out at once or never."""
+    return np.argsort(-np.asarray(dataset["length"]), kind="stable")

@@ -1,0 +1,60 @@
+"""transformers' TrainingArguments with defaults for fine-tuning on proteins."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from transformers import TrainingArguments
+
+from .arguments import TRAINING_DEFAULTS
+
+
+def _default(name: str) -> Any:
+    value, text = TRAINING_DEFAULTS[name]
+    return field(default=value, metadata={"help": text})
+
+
+@dataclass
+class ProteinTrainingArguments(TrainingArguments):
+    """Every option of `transformers.TrainingArguments`, and a few of ours.
+
+    Args:
+        early_stopping_patience: Stop after so many evaluations without a better one; 0 for never.
+        resume: Go on from the newest complete checkpoint in `output_dir`, if there is one.
+        overwrite: Start anew in an `output_dir` that holds a run.
+    """
+
+    output_dir: str | None = _default("output_dir")
+    num_train_epochs: float = _default("num_train_epochs")
+    per_device_train_batch_size: int = _default("per_device_train_batch_size")
+    per_device_eval_batch_size: int = _default("per_device_eval_batch_size")
+    learning_rate: float = _default("learning_rate")
+    warmup_steps: float = _default("warmup_steps")
+    weight_decay: float = _default("weight_decay")
+    eval_strategy: str = _default("eval_strategy")
+    save_strategy: str = _default("save_strategy")
+    save_total_limit: int | None = _default("save_total_limit")
+    load_best_model_at_end: bool = _default("load_best_model_at_end")
+    metric_for_best_model: str | None = _default("metric_for_best_model")
+    train_sampling_strategy: str = _default("train_sampling_strategy")
+    bf16: bool | None = field(  # type: ignore[assignment]  # None until __post_init__
+        default=None, metadata={"help": TRAINING_DEFAULTS["bf16"][1], "nargs": "?", "const": True}
+    )
+    logging_steps: float = _default("logging_steps")
+    report_to: None | str | list[str] = _default("report_to")
+    ddp_find_unused_parameters: bool | None = _default("ddp_find_unused_parameters")
+    early_stopping_patience: int = _default("early_stopping_patience")
+    resume: bool = _default("resume")
+    overwrite: bool = _default("overwrite")
+
+    def __post_init__(self) -> None:
+        if self.bf16 is None:
+            self.bf16 = not self.fp16 and not self.use_cpu and has_native_bf16()
+        # pinned memory speeds up copies to a GPU; without one torch warns at every loader
+        self.dataloader_pin_memory = self.dataloader_pin_memory and torch.cuda.is_available()
+        super().__post_init__()
+
+
+def has_native_bf16() -> bool:
+    """Whether the GPU computes in bfloat16 natively; on CPUs training stays in float32 unless --bf16 is given."""
+    return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
