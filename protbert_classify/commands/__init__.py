@@ -91,7 +91,9 @@ def _environment_failure(error: Exception) -> str | None:
         return f"{where}{error.strerror}{advice}; what was complete before is still there"
     # torch and safetensors report a failed write under their own types
     if "PytorchStreamWriter" in text or type(error).__name__ == "SafetensorError":
-        return f"could not write or read weights ({text[:200]}); is the disk full? the last complete checkpoint is usable"
+        return (
+            f"could not write or read weights ({text[:200]}); is the disk full? the last complete checkpoint is usable"
+        )
     if "out of memory" in text.lower():
         return f"out of memory ({text[:120]}); try smaller batches or a smaller --max_length"
     return None

@@ -57,7 +57,10 @@ def help_text() -> str:
     lines += ["", "training:"]
     for name, (default, text) in TRAINING_DEFAULTS.items():
         lines += _option(name, default, text, ())
-    lines += ["", "Every other option of transformers.TrainingArguments works as well (--lr_scheduler_type cosine, ...)."]
+    lines += [
+        "",
+        "Every other option of transformers.TrainingArguments works as well (--lr_scheduler_type cosine, ...).",
+    ]
     return "\n".join(lines)
 
 
@@ -71,5 +74,3 @@ def _option(name: str, default: Any, text: str, choices: tuple[str, ...]) -> lis
 
 def _choices(kind: Any) -> tuple[str, ...]:
     return get_args(kind) if get_origin(kind) is Literal else ()
-
-

@@ -22,7 +22,9 @@ def clean(sequence: str) -> str:
         raise SequenceError("no residues")
     # checked before upper(), which would turn letters of other alphabets (a dotless i) into residues
     if not residues.isascii() or residues.upper().encode().translate(None, _LETTERS):
-        position, character = next((i, c) for i, c in enumerate(residues, 1) if c.upper() not in LETTERS or ord(c) > 127)
+        position, character = next(
+            (i, c) for i, c in enumerate(residues, 1) if c.upper() not in LETTERS or ord(c) > 127
+        )
         raise SequenceError(f"{character!r} at position {position} is no residue; expected the letters {LETTERS}")
     return residues.upper()
 

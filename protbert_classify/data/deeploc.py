@@ -107,7 +107,9 @@ class DeepLoc(Fasta):
             present = {split for path, name in zip(paths, names) for split in self._splits_of(path, name)}
         else:  # read once for both splits, before anything is written
             tables = tuple(self._read(paths, names))
-            present = {"train" if kept else "test" for table in tables for kept in table["is_train"].unique().to_pylist()}
+            present = {
+                "train" if kept else "test" for table in tables for kept in table["is_train"].unique().to_pylist()
+            }
         return [
             datasets.SplitGenerator(name=split, gen_kwargs={"tables": tables, "is_train": split == "train"})
             for split in ("train", "test")
@@ -154,7 +156,9 @@ class DeepLoc(Fasta):
             "membrane": [MEMBRANE.index(flag) for flag in membranes],
             "is_train": is_train,
         }
-        return pa.table({name: list(values) for name, values in columns.items()}, schema=self.info.features.arrow_schema)
+        return pa.table(
+            {name: list(values) for name, values in columns.items()}, schema=self.info.features.arrow_schema
+        )
 
     def _splits_of(self, path: str, name: str) -> set[str]:
         """The splits in a file, from its headers; stops as soon as both are seen."""

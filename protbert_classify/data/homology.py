@@ -34,7 +34,9 @@ def add_validation(splits: DatasetDict, fraction: float, seed: int) -> DatasetDi
     train = splits["train"]
     chosen = stratified_choice(train["sequence"], train["location"], fraction, seed)
     if not chosen.any():
-        logger.warning("too few training proteins to take %.0f%% of each class for validation: none taken", 100 * fraction)
+        logger.warning(
+            "too few training proteins to take %.0f%% of each class for validation: none taken", 100 * fraction
+        )
         return splits
     parts = {
         "train": train.select(np.flatnonzero(~chosen)),
@@ -44,7 +46,9 @@ def add_validation(splits: DatasetDict, fraction: float, seed: int) -> DatasetDi
     return DatasetDict(parts)
 
 
-def stratified_choice(sequences: Sequence[str], labels: Sequence[int], fraction: float, seed: int) -> np.ndarray:
+def stratified_choice(
+    sequences: Sequence[str], labels: Sequence[int] | np.ndarray, fraction: float, seed: int
+) -> np.ndarray:
     """Choose a share of each class, identical sequences together.
 
     Returns:

@@ -1,6 +1,8 @@
 """Protein records of files: read, checked, and named in every complaint."""
 
+import gzip
 import os
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from io import TextIOWrapper
 from typing import Any, NamedTuple
@@ -55,13 +57,20 @@ def checked_residues(sequence: str, place: Place) -> str:
         raise SequenceError(f"{place}: {error}") from None
 
 
-def read_fasta(path: str, name: str | None = None, opener: Callable[..., Any] = open) -> Iterator[Record]:
+def open_plain_or_gzip(path: str, mode: str = "rb") -> Any:
+    """Like `open`, for binary reading; a gzip file is known by its first bytes, whatever its name."""
+    with open(path, "rb") as file:
+        compressed = file.read(2) == b"\x1f\x8b"
+    return gzip.open(path, mode) if compressed else open(path, mode)
+
+
+def read_fasta(path: str, name: str | None = None, opener: Callable[..., Any] = open_plain_or_gzip) -> Iterator[Record]:
     """The records of a FASTA file through `datasets`' packaged parser, which itself validates nothing.
 
     Args:
         path: What `opener` opens in binary mode.
         name: The file's name in messages; the last part of `path` if None.
-        opener: `open`, or `datasets`' streaming replacement of it.
+        opener: How to open it for reading bytes; `datasets`' streaming replaces it.
 
     Raises:
         DataError: No FASTA file, no record, a record without accession or residues.
@@ -70,14 +79,14 @@ def read_fasta(path: str, name: str | None = None, opener: Callable[..., Any] = 
     name = name or os.path.basename(path)
     try:
         with opener(path, "rb") as stream, TextIOWrapper(stream, encoding="utf-8", newline="") as lines:
-            parsed = Fasta._parse_fasta(None, _from_first_header(lines, name))  # type: ignore[arg-type]  # uses no self
+            parsed = Fasta._parse_fasta(None, _from_first_header(lines, name))  # its self is unused
             for number, (accession, description, sequence) in enumerate(parsed, 1):
                 place = Place(name, number, accession)
                 if not accession:
                     raise DataError(f"{place}: the header is empty; expected '>ACCESSION ...'")
                 yield Record(place, description, checked_residues(sequence, place))
-    except UnicodeDecodeError:
-        raise DataError(f"{name}: not a text file; expected FASTA, plain or compressed with gzip") from None
+    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error):
+        raise DataError(f"{name}: not a text file, or damaged; expected FASTA, plain or compressed with gzip") from None
 
 
 def _from_first_header(lines: Iterable[str], name: str) -> Iterator[str]:

@@ -16,7 +16,7 @@ from .homology import add_validation, report_copies
 from .records import Accessions, Place, checked_residues, protein_features, read_fasta
 
 FASTA_ENDINGS = (".fasta", ".fa", ".faa", ".fas", ".seq")
-TABLE_READERS = {
+TABLE_READERS: dict[str, tuple[str, dict[str, Any]]] = {
     ".csv": ("csv", {}),
     ".tsv": ("csv", {"sep": "\t"}),
     ".parquet": ("parquet", {}),
@@ -168,7 +168,9 @@ def _table_rows(splits: DatasetDict, source: str, columns: Columns) -> Iterator[
     for split, table in splits.items():
         for needed in (columns.sequence, columns.label):
             if needed not in table.column_names:
-                raise DataError(f"{name}: no column {needed!r}; found {', '.join(table.column_names)}: name the right one")
+                raise DataError(
+                    f"{name}: no column {needed!r}; found {', '.join(table.column_names)}: name the right one"
+                )
         label_feature = table.features[columns.label]
         for number, row in enumerate(table, 1):
             place = Place(name, number, str(row.get(columns.id) or f"{split}_{number}"))

@@ -27,7 +27,9 @@ def classification_metrics(
         ValueError: No proteins, or lengths that differ.
     """
     if len(references) == 0 or len(predictions) != len(references):
-        raise ValueError(f"{len(predictions)} predictions for {len(references)} references; expected as many, at least 1")
+        raise ValueError(
+            f"{len(predictions)} predictions for {len(references)} references; expected as many, at least 1"
+        )
     indices = list(range(len(labels)))
     precision, recall, f1, support = precision_recall_fscore_support(
         references, predictions, labels=indices, zero_division=0.0

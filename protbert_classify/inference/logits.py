@@ -11,7 +11,7 @@ from ..training.batching import PaddingCollator
 
 def predict_logits(
     model: ProteinClassifier,
-    encoded: Sequence[Sequence[int] | bytes],
+    encoded: Sequence[np.ndarray],
     batch_size: int = 32,
     progress: Callable[[int], object] | None = None,
 ) -> np.ndarray:
@@ -19,7 +19,7 @@ def predict_logits(
 
     Args:
         model: In evaluation mode.
-        encoded: (N,), token ids of each protein.
+        encoded: (N,), the token ids of each protein, (T,).
         batch_size: Proteins a batch.
         progress: Told after each batch how many proteins it had.
 
@@ -32,7 +32,7 @@ def predict_logits(
     with torch.inference_mode():
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
-            batch = collate([{"input_ids": np.asarray(bytearray(encoded[row]))} for row in rows])
+            batch = collate([{"input_ids": encoded[row]} for row in rows])
             output = model(**{name: tensor.to(model.device) for name, tensor in batch.items()})
             logits[rows] = output.logits.float().cpu().numpy()
             if progress is not None:

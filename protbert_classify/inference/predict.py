@@ -5,9 +5,11 @@ import os
 from collections.abc import Iterator
 from itertools import islice
 
+import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from ..data.encoding import ProteinEncoder
 from ..data.records import Record, read_fasta
 from ..errors import OptionError
 from ..model import ProteinClassifier
@@ -60,13 +62,26 @@ def predict_file(model: str, source: str, output: str, *, batch_size: int = 32, 
 
 
 def _records(source: str) -> Iterator[Record]:
-    """Of a file that may be compressed."""
     if not os.path.isfile(source):
         raise OptionError(f"{source}: no such file; expected a FASTA file, plain or .gz")
-    return read_fasta(source, opener=open_text)
+    return read_fasta(source)
 
 
 def _rows(
-    chunk: list[Record], classifier: ProteinClassifier, encoder: object, batch_size: int, bar: tqdm
+    chunk: list[Record], classifier: ProteinClassifier, encoder: ProteinEncoder, batch_size: int, bar: tqdm
 ) -> Iterator[list[str]]:
-    raise RuntimeError
+    """The lines of some proteins, in their order."""
+    encoded = [np.frombuffer(encoder(record.residues), dtype=np.uint8) for record in chunk]
+    scores = probabilities(predict_logits(classifier, encoded, batch_size, bar.update))
+    for record, row in zip(chunk, scores, strict=True):
+        best = int(row.argmax())
+        length = len(record.residues)
+        yield [
+            record.place.accession,
+            record.description,
+            str(length),
+            classifier.config.id2label[best],
+            f"{row[best]:.6f}",
+            *(f"{score:.6f}" for score in row),
+            "yes" if encoder.is_cropped(length) else "no",
+        ]

@@ -27,7 +27,7 @@ class ProteinClassifierConfig(PretrainedConfig):
     """Configuration of a [`ProteinClassifier`]: a backbone, a pooling over residues and a head.
 
     Args:
-        backbone_config: Configuration of the encoder, an instance or a dict with `model_type`; ProtBERT's shape if None.
+        backbone_config: Configuration of the encoder, or a dict with its `model_type`; ProtBERT's shape if None.
         pooling: How the hidden states of a protein's residues become one vector: `mean` over residues, `cls` (the first
             token), `pooler` (the backbone's own pooler over the first token) or `light_attention` (Stärk et al. 2021).
         head: `linear` (dropout, linear) or `article` (dropout 0.2, linear, tanh: logits stay in -1..1, so the top
@@ -67,10 +67,10 @@ class ProteinClassifierConfig(PretrainedConfig):
         format_version: int = FORMAT_VERSION,
         **kwargs: Any,
     ) -> None:
-        if not isinstance(backbone_config, PretrainedConfig):
+        if backbone_config is None or isinstance(backbone_config, dict):
             fields = dict(backbone_config or PROTBERT_SHAPE)
             backbone_config = AutoConfig.for_model(fields.pop("model_type"), **fields)
-        self.backbone_config = backbone_config
+        self.backbone_config: PretrainedConfig = backbone_config
         self.pooling = pooling
         self.head = head
         self.classifier_dropout = classifier_dropout
@@ -84,8 +84,8 @@ class ProteinClassifierConfig(PretrainedConfig):
         self._check()
         kwargs.setdefault("problem_type", "single_label_classification")
         # the setting of the whole is the setting of its parts: without this, None would overwrite the backbone's
-        kwargs.setdefault("attn_implementation", backbone_config._attn_implementation)
-        kwargs.setdefault("pad_token_id", getattr(backbone_config, "pad_token_id", None))
+        kwargs.setdefault("attn_implementation", self.backbone_config._attn_implementation)
+        kwargs.setdefault("pad_token_id", getattr(self.backbone_config, "pad_token_id", None))
         pad_token_id = kwargs.pop("pad_token_id")
         super().__init__(**kwargs)
         self.pad_token_id = pad_token_id

@@ -50,14 +50,15 @@ class ProteinClassifier(PreTrainedModel):
         super().__init__(config)
         self.num_labels = config.num_labels
         self.backbone = backbone if backbone is not None else _random_backbone(config)
-        self.pooling = POOLING_CLASSES[config.pooling](config)
-        self.head = HEAD_FACTORIES[config.head](config, self.pooling.output_size)
+        pooling = POOLING_CLASSES[config.pooling](config)
+        self.pooling = pooling
+        self.head = HEAD_FACTORIES[config.head](config, pooling.output_size)
         self.special_tokens = _special_tokens(config.backbone_config)
         self.post_init()
         self._freeze()
 
     @classmethod
-    def from_pretrained(  # type: ignore[override]
+    def from_pretrained(
         cls,
         pretrained_model_name_or_path: str | os.PathLike[str],
         *model_args: Any,
@@ -70,8 +71,8 @@ class ProteinClassifier(PreTrainedModel):
             pretrained_model_name_or_path: A folder or a repository of the Hub: a saved `ProteinClassifier`, a
                 `BertForSequenceClassification` (its own head and labels are kept), or any encoder that `AutoModel`
                 loads (ProtBERT, ESM-2, ProtT5, ...).
-            labels: Names of the classes in the order of the logits. Needed for an encoder; for a classifier, names that
-                differ from its own start a fresh head on its backbone.
+            labels: Names of the classes in the order of the logits. Needed for an encoder; for a classifier, others
+                than its own start a fresh head on its backbone.
             kwargs: Fields of [`ProteinClassifierConfig`] (`pooling="light_attention"`, ...), and what
                 `PreTrainedModel.from_pretrained` takes (`dtype`, `attn_implementation`, `revision`, ...).
 
@@ -104,7 +105,7 @@ class ProteinClassifier(PreTrainedModel):
         """A fresh head on an encoder, whose weights `AutoModel` loads whatever prefix they are stored under."""
         if not labels:
             raise ValueError(
-                f"{name} is an encoder without a head ({config.model_type}): give the names of the classes, labels=[...]"
+                f"{name} is an encoder without a head ({config.model_type}): name the classes, labels=[...]"
             )
         fields = _take_config_fields(kwargs)
         if os.path.isdir(name) and not any(file.endswith(".safetensors") for file in os.listdir(name)):
@@ -139,7 +140,7 @@ class ProteinClassifier(PreTrainedModel):
         source = AutoModelForSequenceClassification.from_pretrained(name, config=config, **kwargs)
         labels = [config.id2label[index] for index in range(config.num_labels)]
         model = cls._on_backbone(source.bert, labels, fields)
-        model.head[1].load_state_dict(source.classifier.state_dict())
+        model.head.get_submodule("1").load_state_dict(source.classifier.state_dict())
         return model
 
     @can_return_tuple

@@ -3,6 +3,8 @@
 Shapes: B proteins, T tokens of the longest, H hidden size of the backbone.
 """
 
+from typing import Any
+
 import torch
 from torch import nn
 from transformers.modeling_outputs import BaseModelOutput
@@ -90,7 +92,7 @@ class LightAttentionPooling(nn.Module):
         return torch.cat([attended, highest], dim=-1)  # (B, 2H)
 
 
-POOLING_CLASSES: dict[str, type[nn.Module]] = {
+POOLING_CLASSES: dict[str, Any] = {
     "pooler": PoolerPooling,
     "cls": ClsPooling,
     "mean": MeanPooling,

@@ -38,7 +38,7 @@ def save_confusion_matrix(path: str | os.PathLike[str], matrix: Sequence[Sequenc
 
 
 def save_length_histogram(
-    path: str | os.PathLike[str], lengths: Mapping[str, Sequence[int]], max_residues: int | None
+    path: str | os.PathLike[str], lengths: Mapping[str, Sequence[int] | np.ndarray], max_residues: int | None
 ) -> None:
     """Lengths of the proteins of each split, the limit and the share of cropped proteins.
 

@@ -55,7 +55,8 @@ class DataArguments:
         default=None, metadata={"help": "Test proteins in a file of their own; all of its records are used."}
     )
     validation: float = field(
-        default=0.1, metadata={"help": "Share of the training proteins for validation, if the data has none; 0 for none."}
+        default=0.1,
+        metadata={"help": "Share of the training proteins for validation, if the data has none; 0 for none."},
     )
     split_seed: int = field(default=42, metadata={"help": "Seed of the validation split and of --max_train_samples."})
     ambiguous: Literal["drop", "keep", "first"] = field(

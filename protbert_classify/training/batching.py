@@ -34,7 +34,9 @@ class LengthGroupedBatches:
     batch_size = None
     drop_last = False
 
-    def __init__(self, lengths: Sequence[int] | np.ndarray, batch_size: int, world_size: int = 1, seed: int = 0) -> None:
+    def __init__(
+        self, lengths: Sequence[int] | np.ndarray, batch_size: int, world_size: int = 1, seed: int = 0
+    ) -> None:
         if len(lengths) < world_size:
             raise ValueError(f"{len(lengths)} proteins cannot be dealt to {world_size} processes")
         self.lengths = np.asarray(lengths)

@@ -49,7 +49,7 @@ def parse_options(
         raise OptionError(" ".join(str(error).split())) from error
     if unknown:
         raise OptionError(f"unknown option {unknown[0]}{_suggestion(unknown[0], known)}")
-    return tuple(parsed)  # type: ignore[return-value]
+    return tuple(parsed)
 
 
 def _options_of_file(path: str) -> list[str]:
@@ -100,5 +100,5 @@ def backbone_shape(backbone_config: str) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise OptionError(f"backbone_config is no JSON: {error}") from None
     if not isinstance(shape, dict) or "model_type" not in shape:
-        raise OptionError("backbone_config has no model_type; expected, say, {\"model_type\": \"bert\", ...}")
+        raise OptionError('backbone_config has no model_type; expected, say, {"model_type": "bert", ...}')
     return shape

@@ -76,7 +76,7 @@ def _dump(path: str, value: Any) -> None:
 
 
 def write_predictions(
-    path: str, ids: Sequence[str], references: Sequence[int], probabilities: np.ndarray, labels: Sequence[str]
+    path: str, ids: Sequence[str], references: np.ndarray, probabilities: np.ndarray, labels: Sequence[str]
 ) -> None:
     """One protein a line: its accession, true and called class, the call's probability, then all of them.
 

@@ -112,7 +112,7 @@ def build_tokenizer(arguments: ModelArguments, max_length: int) -> PreTrainedTok
 
 def build_model(arguments: ModelArguments, data_args: DataArguments, labels: list[str]) -> ProteinClassifier:
     """A fresh head on a pretrained encoder, or all of it from scratch; as many positions as `max_length` needs."""
-    fields = {
+    fields: dict[str, Any] = {
         "pooling": arguments.pooling,
         "head": arguments.head,
         "classifier_dropout": arguments.classifier_dropout,
@@ -124,7 +124,9 @@ def build_model(arguments: ModelArguments, data_args: DataArguments, labels: lis
         "crop": data_args.crop,
     }
     name = arguments.model_name_or_path
-    options = {} if arguments.attn_implementation is None else {"attn_implementation": arguments.attn_implementation}
+    options: dict[str, Any] = (
+        {} if arguments.attn_implementation is None else {"attn_implementation": arguments.attn_implementation}
+    )
     try:
         if arguments.backbone_config is not None:
             shape = backbone_shape(arguments.backbone_config)

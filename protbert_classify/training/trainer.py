@@ -118,9 +118,7 @@ class ProteinLoss:
         self, outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None
     ) -> torch.Tensor:
         logits = outputs["logits"] if isinstance(outputs, dict) else outputs[0]
-        total = functional.cross_entropy(
-            logits.float(), labels, reduction="sum", label_smoothing=self.label_smoothing
-        )
+        total = functional.cross_entropy(logits.float(), labels, reduction="sum", label_smoothing=self.label_smoothing)
         return total / (num_items_in_batch if num_items_in_batch is not None else labels.numel())
 
 

@@ -37,7 +37,7 @@ class ProteinTrainingArguments(TrainingArguments):
     load_best_model_at_end: bool = _default("load_best_model_at_end")
     metric_for_best_model: str | None = _default("metric_for_best_model")
     train_sampling_strategy: str = _default("train_sampling_strategy")
-    bf16: bool | None = field(  # type: ignore[assignment]  # None until __post_init__
+    bf16: bool | None = field(  # None until __post_init__
         default=None, metadata={"help": TRAINING_DEFAULTS["bf16"][1], "nargs": "?", "const": True}
     )
     logging_steps: float = _default("logging_steps")
@@ -51,7 +51,8 @@ class ProteinTrainingArguments(TrainingArguments):
         if self.bf16 is None:
             self.bf16 = not self.fp16 and not self.use_cpu and has_native_bf16()
         # pinned memory speeds up copies to a GPU; without one torch warns at every loader
-        self.dataloader_pin_memory = self.dataloader_pin_memory and torch.cuda.is_available()
+        if not torch.cuda.is_available():
+            self.dataloader_pin_memory = False
         super().__post_init__()
 
 

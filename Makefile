@@ -1,0 +1,43 @@
+# `make demo` and `make test` do all their own set-up in .venv. Another Python: make PYTHON=python3.12 demo
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test test-fast lint benchmarks clean
+
+demo: .venv/.demo
+	$(BIN)/protbert-classify demo --output_dir runs/demo --overwrite
+
+test: test-fast
+	$(BIN)/python -m pytest -m slow --cov --cov-append --cov-report= --durations 5
+	$(BIN)/python -m coverage report
+
+test-fast: .venv/.dev
+	rm -f .coverage .coverage.*
+	$(BIN)/python -m pytest -m "not slow" --cov --cov-report= --durations 5
+
+lint: .venv/.dev
+	$(BIN)/python -m flake8 protbert_classify examples tests benchmarks
+	$(BIN)/python -m isort --check-only --quiet protbert_classify examples tests benchmarks
+	$(BIN)/python -m mypy
+
+benchmarks: .venv/.dev
+	$(BIN)/python -m benchmarks.encoding
+	$(BIN)/python -m benchmarks.demo_network
+
+.venv/.base: setup.cfg constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) torch
+	$(PIP) --editable .
+	touch $@
+
+.venv/.demo: .venv/.base
+	$(PIP) --editable '.[demo]'
+	touch $@
+
+.venv/.dev: .venv/.base
+	$(PIP) --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv build dist runs *.egg-info .coverage .mypy_cache .pytest_cache

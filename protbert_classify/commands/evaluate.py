@@ -1,0 +1,64 @@
+"""`protbert-classify evaluate`: how good a saved classifier is on labelled proteins."""
+
+import argparse
+from typing import Any
+
+from .parsing import OneLineParser
+
+
+def run(arguments: list[str]) -> int:
+    options = _parser().parse_args(arguments)
+    from ..data.sources import Columns, read_proteins, whole
+    from ..errors import OptionError
+    from ..inference.evaluate import evaluate_classifier
+    from ..training.outputs import write_json
+
+    columns = Columns(options.id_column, options.sequence_column, options.label_column, options.split_column)
+    splits = read_proteins(
+        options.data, ambiguous=options.ambiguous, header_pattern=options.header_pattern, columns=columns
+    )
+    split = options.split or ("test" if "test" in splits else "all")
+    if split != "all" and split not in splits:
+        raise OptionError(f"{options.data} has no {split} split; found {', '.join(splits)}")
+    proteins = whole(splits) if split == "all" else splits[split]
+    metrics = evaluate_classifier(options.model, proteins, batch_size=options.batch_size, device=options.device)
+    if options.output:
+        write_json(options.output, metrics)
+    print(table(metrics, split))
+    return 0
+
+
+def table(metrics: dict[str, Any], split: str) -> str:
+    """The metrics for a terminal: the three over all proteins, then a line a class."""
+    width = max(len(name) for name in [*metrics["per_class"], "class"])
+    lines = [
+        f"{split}: {metrics['proteins']:,} proteins, accuracy {metrics['accuracy']:.3f}, MCC {metrics['mcc']:.3f}, "
+        f"macro F1 {metrics['macro_f1']:.3f}",
+        "",
+        f"{'class':<{width}}  precision  recall     F1  proteins",
+    ]
+    for name, values in metrics["per_class"].items():
+        scores = [values["precision"], values["recall"], values["f1"]]
+        precision, recall, f1 = ("-" if score is None else f"{score:.3f}" for score in scores)
+        lines.append(f"{name:<{width}}  {precision:>9}  {recall:>6}  {f1:>5}  {values['support']:>8,}")
+    return "\n".join(lines)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = OneLineParser(
+        prog="protbert-classify evaluate",
+        description="Measure a fine-tuned classifier on labelled proteins: accuracy, MCC, macro F1, and each class.",
+    )
+    parser.add_argument("--model", required=True, help="output_dir of a training, its model/, or a Hub id")
+    parser.add_argument("--data", required=True, help="labelled proteins, as for train")
+    parser.add_argument("--split", choices=("train", "validation", "test", "all"), help="test if there is one, or all")
+    parser.add_argument("--output", help="write the metrics, the confusion matrix among them, to this JSON file")
+    parser.add_argument("--ambiguous", choices=("drop", "keep", "first"), default="drop", help="as for train")
+    parser.add_argument("--header_pattern", help="as for train")
+    parser.add_argument("--id_column", default="id", help="as for train")
+    parser.add_argument("--sequence_column", default="sequence", help="as for train")
+    parser.add_argument("--label_column", default="location", help="as for train")
+    parser.add_argument("--split_column", default="split", help="as for train")
+    parser.add_argument("--batch_size", type=int, default=32, help="proteins a batch (default %(default)s)")
+    parser.add_argument("--device", help="cpu, cuda, mps, ...; the GPU if there is one")
+    return parser

@@ -1,0 +1,31 @@
+"""`protbert-classify predict`: a FASTA file in, a table of calls out."""
+
+import argparse
+
+from .parsing import OneLineParser
+
+
+def run(arguments: list[str]) -> int:
+    options = _parser().parse_args(arguments)
+    from ..inference.predict import predict_file
+
+    count = predict_file(
+        options.model, options.input, options.output, batch_size=options.batch_size, device=options.device
+    )
+    print(f"{count:,} proteins classified; calls in {options.output}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = OneLineParser(
+        prog="protbert-classify predict",
+        description="Classify the proteins of a FASTA file with a fine-tuned classifier. The table has a line a "
+        "protein, in the order of the file: id, description, length, location, score (the probability of the call), "
+        "a column a class, and truncated (whether the protein is longer than the model reads).",
+    )
+    parser.add_argument("--model", required=True, help="output_dir of a training, its model/, or a Hub id")
+    parser.add_argument("--input", required=True, help="FASTA file, plain or .gz")
+    parser.add_argument("--output", required=True, help="the CSV to write")
+    parser.add_argument("--batch_size", type=int, default=32, help="proteins a batch (default %(default)s)")
+    parser.add_argument("--device", help="cpu, cuda, mps, ...; the GPU if there is one")
+    return parser
