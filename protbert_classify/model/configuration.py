@@ -67,10 +67,11 @@ class ProteinClassifierConfig(PretrainedConfig):
         format_version: int = FORMAT_VERSION,
         **kwargs: Any,
     ) -> None:
-        if backbone_config is None or isinstance(backbone_config, dict):
-            fields = dict(backbone_config or PROTBERT_SHAPE)
-            backbone_config = AutoConfig.for_model(fields.pop("model_type"), **fields)
-        self.backbone_config: PretrainedConfig = backbone_config
+        backbone = backbone_config
+        if backbone is None or isinstance(backbone, dict):
+            fields = dict(backbone or PROTBERT_SHAPE)
+            backbone = AutoConfig.for_model(fields.pop("model_type"), **fields)
+        self.backbone_config = backbone
         self.pooling = pooling
         self.head = head
         self.classifier_dropout = classifier_dropout
@@ -84,8 +85,8 @@ class ProteinClassifierConfig(PretrainedConfig):
         self._check()
         kwargs.setdefault("problem_type", "single_label_classification")
         # the setting of the whole is the setting of its parts: without this, None would overwrite the backbone's
-        kwargs.setdefault("attn_implementation", self.backbone_config._attn_implementation)
-        kwargs.setdefault("pad_token_id", getattr(self.backbone_config, "pad_token_id", None))
+        kwargs.setdefault("attn_implementation", backbone._attn_implementation)
+        kwargs.setdefault("pad_token_id", getattr(backbone, "pad_token_id", None))
         pad_token_id = kwargs.pop("pad_token_id")
         super().__init__(**kwargs)
         self.pad_token_id = pad_token_id

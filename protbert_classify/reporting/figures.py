@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 DPI = 150
+LENGTH_TICKS = (10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000)
 
 
 def save_confusion_matrix(path: str | os.PathLike[str], matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> None:
@@ -21,7 +22,7 @@ def save_confusion_matrix(path: str | os.PathLike[str], matrix: Sequence[Sequenc
     totals = counts.sum(1, keepdims=True)
     shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
     side = 2.5 + 0.6 * len(labels)
-    figure, axes = _subplots(figsize=(side + 1.2, side))
+    figure, axes = _subplots(figsize=(side + 1.7, side))
     image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
     for row, column in np.ndindex(*counts.shape):
         if counts[row, column]:
@@ -54,6 +55,9 @@ def save_length_histogram(
         weights = np.full(len(values), 100 / len(values))
         axes.hist(values, bins=bins, weights=weights, histtype="step", linestyle=style, linewidth=1.5, label=split)
     axes.set_xscale("log")
+    axes.set_xticks([t for t in LENGTH_TICKS if bins[0] <= t <= bins[-1]], minor=False)
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.minorticks_off()
     axes.set_xlabel("residues")
     axes.set_ylabel("% of the split's proteins")
     if max_residues is not None:

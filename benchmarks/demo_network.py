@@ -1,0 +1,110 @@
+"""Is the demo's network worth its minutes? `python -m benchmarks.demo_network`.
+
+The demo's recipe, trained from scratch with several seeds, against logistic regression on composition features, on the
+same test proteins of SCL2205 in the same run.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import DatasetDict
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from benchmarks.reporting import markdown_table, publish
+from protbert_classify.data.alphabet import STANDARD, unspace
+from protbert_classify.data.deeploc import load_deeploc
+from protbert_classify.data.scl2205 import write_scl2205
+from protbert_classify.evaluation.metrics import classification_metrics
+from protbert_classify.training.options import parse_options
+from protbert_classify.training.run import train
+
+METRICS = ("accuracy", "mcc", "macro_f1")
+REGIONS = (slice(None), slice(0, 30), slice(30, 60), slice(-30, None))  # whole, first 30, next 30, last 30 residues
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the network (default 0 1 2)")
+    seeds = parser.parse_args().seeds
+    with tempfile.TemporaryDirectory() as folder:
+        fasta, validation = write_scl2205(folder)
+        baseline = logistic_regression(load_deeploc(fasta, validation=0))
+        print("logistic regression", baseline, flush=True)
+        runs = [network(fasta, validation, f"{folder}/seed{seed}", seed) for seed in seeds]
+    results = {"logistic_regression": baseline, "network": dict(zip(map(str, seeds), runs))}
+    table = markdown_table(
+        ["", "accuracy", "MCC", "macro F1", "seconds"],
+        [
+            [
+                "logistic regression on composition",
+                *(f"{baseline[m]:.3f}" for m in METRICS),
+                f"{baseline['seconds']:.0f}",
+            ],
+            [
+                f"the demo's network, mean ± standard deviation of {len(seeds)} seeds",
+                *(_spread([run[m] for run in runs], 3) for m in METRICS),
+                _spread([run["seconds"] for run in runs], 0),
+            ],
+        ],
+    )
+    publish("demo_network", "The demo's network", results, table)
+    return 0 if all(run[m] > baseline[m] for run in runs for m in ("accuracy", "mcc")) else 1
+
+
+def logistic_regression(splits: DatasetDict) -> dict[str, float]:
+    """Composition of the whole protein and its ends, dipeptides and length; scaled, then fitted by scikit-learn."""
+    start = time.perf_counter()
+    train_features, test_features = (composition(splits[name]["sequence"]) for name in ("train", "test"))
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    model.fit(train_features, splits["train"]["location"])
+    predictions = model.predict(test_features)
+    seconds = time.perf_counter() - start
+    metrics = classification_metrics(predictions, splits["test"]["location"], splits["test"].features["location"].names)
+    return {**{name: metrics[name] for name in METRICS}, "seconds": seconds, "proteins": float(len(predictions))}
+
+
+def composition(sequences: Any) -> np.ndarray:
+    """(N, 4 x 20 + 400 + 1) features."""
+    letters = np.full(256, -1)
+    letters[np.frombuffer(STANDARD.encode(), dtype=np.uint8)] = np.arange(len(STANDARD))
+    rows = []
+    for sequence in sequences:
+        residues = letters[np.frombuffer(unspace(sequence).encode(), dtype=np.uint8)]
+        parts = [_shares(residues[region], 20) for region in REGIONS]
+        first, second = residues[:-1], residues[1:]
+        pairs = np.where((first >= 0) & (second >= 0), 20 * first + second, -1)
+        rows.append(np.concatenate([*parts, _shares(pairs, 400), [np.log(len(residues))]]))
+    return np.array(rows)
+
+
+def _shares(codes: np.ndarray, kinds: int) -> np.ndarray:
+    counts = np.bincount(codes[codes >= 0], minlength=kinds)
+    return counts / max(counts.sum(), 1)
+
+
+def network(fasta: Path, validation: Path, output_dir: str, seed: int) -> dict[str, float]:
+    """The demo's training, as the command runs it."""
+    with as_file(files("protbert_classify.commands") / "demo.yaml") as recipe:
+        arguments = [str(recipe), "--data", str(fasta), "--validation_data", str(validation)]
+        metrics = train(*parse_options([*arguments, "--output_dir", output_dir, "--seed", str(seed)]))
+    run = {**{name: metrics[f"test_{name}"] for name in METRICS}, "seconds": metrics["train_runtime"]}
+    print("network, seed", seed, run, flush=True)
+    return run
+
+
+def _spread(values: list[float], digits: int) -> str:
+    spread = statistics.stdev(values) if len(values) > 1 else 0.0
+    return f"{statistics.mean(values):.{digits}f} ± {spread:.{digits}f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

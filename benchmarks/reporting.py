@@ -1,0 +1,52 @@
+"""Results of a benchmark: JSON for machines, a Markdown table for people, and the machine that gave them."""
+
+import json
+import os
+import platform
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+RESULTS = Path(__file__).parent / "results"
+INTRODUCTION = """# Benchmarks
+
+Written by the scripts themselves, on an otherwise idle machine: `make benchmarks`. The numbers behind each table are in
+`results/`.
+"""
+
+
+def machine() -> dict[str, Any]:
+    """What the figures depend on."""
+    cpu = platform.processor() or platform.machine()
+    if os.path.exists("/proc/cpuinfo"):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        cpu = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), cpu)
+    return {
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in ("torch", "transformers", "datasets", "scikit-learn")},
+    }
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def publish(name: str, title: str, results: dict[str, Any], table: str) -> None:
+    """Print the table, keep it and its numbers, and write the page of all tables anew."""
+    RESULTS.mkdir(exist_ok=True)
+    here = machine()
+    (RESULTS / f"{name}.json").write_text(json.dumps({"machine": here, **results}, indent=2) + "\n", encoding="utf-8")
+    line = ", ".join(f"{key} {value}" for key, value in here.items())
+    section = f"## {title}\n\n`python -m benchmarks.{name}`\n\n{table}\n\nMachine: {line}.\n"
+    (RESULTS / f"{name}.md").write_text(section, encoding="utf-8")
+    sections = [path.read_text(encoding="utf-8") for path in sorted(RESULTS.glob("*.md"))]
+    (RESULTS.parent / "README.md").write_text("\n".join([INTRODUCTION, *sections]), encoding="utf-8")
+    print(table)
