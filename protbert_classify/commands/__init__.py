@@ -41,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run_command(name: str, arguments: Sequence[str]) -> int:
     """Run one command; what goes wrong becomes one line on stderr and an exit code."""
     _log_to_stderr()
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")  # a dozen, of seconds; training keeps its own
     try:
         return import_module(f".{name}", __name__).run(list(arguments))
     except KeyboardInterrupt:

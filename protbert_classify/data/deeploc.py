@@ -3,8 +3,9 @@
 import logging
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from glob import escape
 from typing import Any, NamedTuple
 
@@ -14,10 +15,19 @@ from datasets import DatasetDict
 from datasets.builder import Key
 from datasets.packaged_modules.fasta.fasta import Fasta, FastaConfig
 
-from ..errors import DataError, OptionError, ProteinClassifierError
+from ..errors import DataError, OptionError
 from .alphabet import space
 from .homology import add_validation, report_copies
-from .records import MEMBRANE, Accessions, Place, protein_features, read_fasta
+from .records import (
+    MEMBRANE,
+    Accessions,
+    Place,
+    Record,
+    open_plain_or_gzip,
+    plain_errors,
+    protein_features,
+    read_fasta,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +50,8 @@ BATCH = 10_000  # records a table
 
 # Location-Membrane [test]: the membrane flag follows the last hyphen, since Cytoplasm-Nucleus-U exists.
 _HEADER = re.compile(r"(?P<location>\S+)-(?P<membrane>[MSU])(?: +(?P<test>test|new_test_set))?")
+
+RecordReader = Callable[[], Iterator[Record]]
 
 
 class Label(NamedTuple):
@@ -97,16 +109,21 @@ class DeepLoc(Fasta):
         )
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
-        dl_manager.download_config.extract_on_the_fly = True
-        sources = [file for files in (self.config.data_files or {"train": [URL]}).values() for file in files]
-        names = [os.path.basename(str(source).split("::")[0]) for source in sources]
-        paths = dl_manager.download_and_extract([str(source) for source in sources])
+        data_files = self.config.data_files or {"train": [URL]}
+        sources = [str(file) for files in data_files.values() for file in files]
+        streaming = dl_manager.is_streaming
+        paths = dl_manager.download_and_extract(sources) if streaming else dl_manager.download(sources)
+        opener = _open_streamed if streaming else open_plain_or_gzip
+        files = [
+            partial(read_fasta, path, os.path.basename(source.split("::")[0]), opener)
+            for path, source in zip(paths, sources, strict=True)
+        ]
         tables: Iterable[pa.Table]
-        if dl_manager.is_streaming:
-            tables = _Reread(self, paths, names)
-            present = {split for path, name in zip(paths, names) for split in self._splits_of(path, name)}
+        if streaming:
+            tables = _Reread(self, files)
+            present = {split for file in files for split in self._splits_of(file)}
         else:  # read once for both splits, before anything is written
-            tables = tuple(self._read(paths, names))
+            tables = tuple(self._read(files))
             present = {
                 "train" if kept else "test" for table in tables for kept in table["is_train"].unique().to_pylist()
             }
@@ -121,14 +138,14 @@ class DeepLoc(Fasta):
             flags = table["is_train"]
             yield Key(0, index), table.filter(flags if is_train else pa.compute.invert(flags))
 
-    def _read(self, paths: Sequence[str], names: Sequence[str]) -> Iterator[pa.Table]:
+    def _read(self, files: Sequence[RecordReader]) -> Iterator[pa.Table]:
         """Check every record of all files; yield those that are kept, a batch at a time."""
         parse = _HeaderParser(self.config)
         accessions = Accessions()
         total = left_out = 0
         batch: list[tuple[Any, ...]] = []
-        for path, name in zip(paths, names, strict=True):
-            for place, description, residues in read_fasta(path, name, open):
+        for file in files:
+            for place, description, residues in file():
                 total += 1
                 label = parse(description, place)
                 if accessions.is_copy(place, description, residues):
@@ -160,11 +177,11 @@ class DeepLoc(Fasta):
             {name: list(values) for name, values in columns.items()}, schema=self.info.features.arrow_schema
         )
 
-    def _splits_of(self, path: str, name: str) -> set[str]:
+    def _splits_of(self, file: RecordReader) -> set[str]:
         """The splits in a file, from its headers; stops as soon as both are seen."""
         parse = _HeaderParser(self.config)
         found: set[str] = set()
-        for place, description, _ in read_fasta(path, name, open):
+        for place, description, _ in file():
             label = parse(description, place)
             if label.location in self.config.locations:
                 found.add("train" if label.is_train else "test")
@@ -176,11 +193,16 @@ class DeepLoc(Fasta):
 class _Reread:
     """Tables read anew, a batch at a time, whenever they are iterated: what streaming needs."""
 
-    def __init__(self, builder: DeepLoc, paths: Sequence[str], names: Sequence[str]) -> None:
-        self.builder, self.paths, self.names = builder, paths, names
+    def __init__(self, builder: DeepLoc, files: Sequence[RecordReader]) -> None:
+        self.builder, self.files = builder, files
 
     def __iter__(self) -> Iterator[pa.Table]:
-        return self.builder._read(self.paths, self.names)
+        return self.builder._read(self.files)
+
+
+def _open_streamed(path: str, mode: str) -> Any:
+    """`datasets` replaces the `open` of this module by one for remote and compressed files."""
+    return open(path, mode)
 
 
 class _HeaderParser:
@@ -256,19 +278,18 @@ def read_deeploc(
 ) -> DatasetDict:
     """[`load_deeploc`] without the validation split: `train` and `test` as the headers have them."""
     sources = [source] if isinstance(source, (str, os.PathLike)) else list(source or [])
+    if source is not None and not sources:
+        raise DataError("no files given; expected at least one, or None for the official file")
     files = [_data_file(os.fspath(file)) for file in sources]
-    builder = DeepLoc(data_files=files or [URL], ambiguous=ambiguous)
-    try:
+    named = ", ".join(map(str, sources or [URL]))
+    with plain_errors(named):
+        # no files, not [URL]: once prepared, the official data is found without a network
+        builder = DeepLoc(data_files=files or None, ambiguous=ambiguous)
         builder.download_and_prepare()
-    except (ConnectionError, TimeoutError) as error:
-        raise ProteinClassifierError(
-            f"could not download {', '.join(map(str, files or [URL]))} ({error}); "
-            "check the network, or download the file elsewhere and give its path"
-        ) from error
     splits = builder.as_dataset()
     logger.info("%s", builder.info.description)
     if not splits:
-        raise DataError(f"{', '.join(map(str, sources or [URL]))}: no protein is left; {builder.info.description}")
+        raise DataError(f"{named}: no protein is left; {builder.info.description}")
     return splits
 
 

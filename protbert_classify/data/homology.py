@@ -32,7 +32,7 @@ def add_validation(splits: DatasetDict, fraction: float, seed: int) -> DatasetDi
     if not fraction or "validation" in splits or "train" not in splits:
         return splits
     train = splits["train"]
-    chosen = stratified_choice(train["sequence"], train["location"], fraction, seed)
+    chosen = stratified_choice(train["sequence"][:], train["location"][:], fraction, seed)
     if not chosen.any():
         logger.warning(
             "too few training proteins to take %.0f%% of each class for validation: none taken", 100 * fraction
@@ -74,7 +74,7 @@ def report_copies(splits: DatasetDict) -> None:
     """Log how many proteins share their sequence with another; warn where labels differ or splits share one."""
     members: dict[str, list[tuple[str, str, int]]] = defaultdict(list)
     for split, part in splits.items():
-        for accession, sequence, label in zip(part["id"], part["sequence"], part["location"], strict=True):
+        for accession, sequence, label in zip(part["id"][:], part["sequence"][:], part["location"][:], strict=True):
             members[sequence].append((split, accession, label))
     copies = [group for group in members.values() if len(group) > 1]
     if not copies:
@@ -100,7 +100,7 @@ def keep_labelled_classes(splits: DatasetDict) -> list[str]:
         OptionError: Another split has a class that `train` lacks.
     """
     names = splits["train"].features["location"].names
-    present = {split: set(np.unique(part["location"]).tolist()) for split, part in splits.items()}
+    present = {split: set(np.unique(part["location"][:]).tolist()) for split, part in splits.items()}
     for split, labels in present.items():
         unknown = sorted(labels - present["train"])
         if unknown:
@@ -126,7 +126,7 @@ def sample(dataset: Dataset, count: int | None, seed: int) -> Dataset:
         return dataset
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(dataset))
-    labels = np.asarray(dataset["location"])[order]
+    labels = np.asarray(dataset["location"][:])[order]
     # the first of each class, then the rest as they come
     first = np.unique(labels, return_index=True)[1]
     rest = np.setdiff1d(np.arange(len(order)), first)

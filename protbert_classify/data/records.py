@@ -4,13 +4,17 @@ import gzip
 import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from io import TextIOWrapper
 from typing import Any, NamedTuple
 
+import aiohttp
 from datasets import ClassLabel, Features, Value
+from datasets.data_files import EmptyDatasetError
+from datasets.exceptions import DatasetGenerationError, FileNotFoundDatasetsError
 from datasets.packaged_modules.fasta.fasta import Fasta
 
-from ..errors import DataError, SequenceError
+from ..errors import DataError, ProteinClassifierError, SequenceError
 from .alphabet import clean
 
 MEMBRANE = ("M", "S", "U")  # membrane-bound, soluble, unknown
@@ -49,6 +53,27 @@ class Record(NamedTuple):
     residues: str
 
 
+@contextmanager
+def plain_errors(source: str) -> Iterator[None]:
+    """What `datasets` raises, made plain: no data or a failed download in one line, a wrapped cause as itself.
+
+    Raises:
+        DataError: There is no such dataset, or nothing in it.
+        ProteinClassifierError: The download failed.
+    """
+    try:
+        yield
+    except DatasetGenerationError as error:  # a full disk, say
+        raise (error.__cause__ or error) from None
+    except (FileNotFoundDatasetsError, EmptyDatasetError) as error:
+        raise DataError(f"{source}: {str(error).splitlines()[0]}") from None
+    except (ConnectionError, TimeoutError, aiohttp.ClientError, FileNotFoundError) as error:  # local files exist
+        raise ProteinClassifierError(
+            f"{source}: could not be downloaded ({' '.join(str(error).split())}); "
+            "check the network, or download the file elsewhere and give its path"
+        ) from error
+
+
 def checked_residues(sequence: str, place: Place) -> str:
     """[`clean`] with the record's place in the error."""
     try:
@@ -78,7 +103,7 @@ def read_fasta(path: str, name: str | None = None, opener: Callable[..., Any] = 
     """
     name = name or os.path.basename(path)
     try:
-        with opener(path, "rb") as stream, TextIOWrapper(stream, encoding="utf-8", newline="") as lines:
+        with opener(path, "rb") as stream, TextIOWrapper(stream, encoding="utf-8-sig", newline="") as lines:
             parsed = Fasta._parse_fasta(None, _from_first_header(lines, name))  # its self is unused
             for number, (accession, description, sequence) in enumerate(parsed, 1):
                 place = Place(name, number, accession)

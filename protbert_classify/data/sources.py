@@ -1,28 +1,36 @@
 """Any labelled proteins, FASTA, table or Hub dataset, to the columns that DeepLoc has."""
 
+import gzip
 import os
 import re
+import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from glob import escape
 
 import datasets
+import pandas as pd
 from datasets import Dataset, DatasetDict
 
-from ..errors import DataError, OptionError, ProteinClassifierError
+from ..errors import DataError, OptionError
 from .alphabet import space
 from .deeploc import read_deeploc
 from .homology import add_validation, report_copies
-from .records import Accessions, Place, checked_residues, protein_features, read_fasta
+from .records import (
+    Accessions,
+    Place,
+    checked_residues,
+    open_plain_or_gzip,
+    plain_errors,
+    protein_features,
+    read_fasta,
+)
 
 FASTA_ENDINGS = (".fasta", ".fa", ".faa", ".fas", ".seq")
-TABLE_READERS: dict[str, tuple[str, dict[str, Any]]] = {
-    ".csv": ("csv", {}),
-    ".tsv": ("csv", {"sep": "\t"}),
-    ".parquet": ("parquet", {}),
-    ".jsonl": ("json", {}),
-    ".json": ("json", {}),
-}
+SEPARATORS = {".csv": ",", ".tsv": "\t"}
+BUILDERS = {".parquet": "parquet", ".jsonl": "json", ".json": "json"}
+TABLE_ENDINGS = (*SEPARATORS, *BUILDERS)
 # what a split is called in headers, columns and Hub datasets
 SPLIT_NAMES = {
     "train": "train",
@@ -95,7 +103,7 @@ def read_proteins(
     source = os.fspath(source)
     columns = columns or Columns()
     ending = os.path.splitext(source.removesuffix(".gz"))[1].lower()
-    if ending in TABLE_READERS:
+    if ending in TABLE_ENDINGS:
         return _collect(_table_rows(_load_table(source, ending), source, columns), source)
     if header_pattern is not None:
         return _collect(_header_rows(source, header_pattern), source)
@@ -104,7 +112,7 @@ def read_proteins(
     if os.path.isdir(source) or re.fullmatch(r"[\w.-]+/[\w.-]+", source):
         return _collect(_table_rows(_load_hub(source), source, columns), source)
     raise DataError(
-        f"{source}: no such file; expected FASTA, {', '.join(TABLE_READERS)} or the id of a Hub dataset (owner/name)"
+        f"{source}: no such file; expected FASTA, {', '.join(TABLE_ENDINGS)} or the id of a Hub dataset (owner/name)"
     )
 
 
@@ -157,10 +165,13 @@ def _header_rows(source: str, header_pattern: str) -> Iterator[_Row]:
 
 
 def _local(source: str) -> str:
-    """The path of an unpacked local copy, downloaded where `source` is a URL."""
-    if "://" not in source and not os.path.isfile(source):
-        raise DataError(f"{source}: no such file; expected a FASTA file")
-    return datasets.DownloadManager().download_and_extract(source)
+    """The path of a local copy, as it is or downloaded."""
+    if "://" in source:
+        with plain_errors(source):
+            return datasets.DownloadManager().download(source)
+    if not os.path.isfile(source):
+        raise DataError(f"{source}: no such file")
+    return source
 
 
 def _table_rows(splits: DatasetDict, source: str, columns: Columns) -> Iterator[_Row]:
@@ -192,25 +203,31 @@ def _split_name(found: str, place: Place) -> str:
 
 
 def _load_table(source: str, ending: str) -> DatasetDict:
-    if "://" not in source and not os.path.isfile(source):
-        raise DataError(f"{source}: no such file; expected a {ending} table")
-    reader, options = TABLE_READERS[ending]
-    if reader == "csv":  # a column of 1 and 0, or the protein NA, must stay as written
-        options = {**options, "dtype": str, "keep_default_na": False}
-    return _loaded(source, reader, data_files={"train": [source]}, **options)
+    path = _local(source)
+    with _as_table(source):
+        if ending in BUILDERS:
+            return datasets.load_dataset(BUILDERS[ending], data_files={"train": [escape(path)]})
+        with open_plain_or_gzip(path) as file:
+            # every cell as written: a label 01, the protein NA; no first column as an index
+            table = pd.read_csv(file, sep=SEPARATORS[ending], dtype=str, na_filter=False, index_col=False)
+        return DatasetDict(train=Dataset.from_pandas(table))
 
 
 def _load_hub(source: str) -> DatasetDict:
-    return _loaded(source, source)
+    with _as_table(source):
+        return datasets.load_dataset(source)
 
 
-def _loaded(source: str, path: str, **options: Any) -> DatasetDict:
+@contextmanager
+def _as_table(source: str) -> Iterator[None]:
+    """What readers raise for a file that is no table, in one line."""
     try:
-        return datasets.load_dataset(path, **options)
-    except (ConnectionError, TimeoutError) as error:
-        raise ProteinClassifierError(f"{source}: could not be downloaded ({error}); check the network") from error
-    except (datasets.exceptions.DatasetGenerationError, datasets.exceptions.DatasetNotFoundError, ValueError) as error:
-        cause = str(error.__cause__ or error).strip().splitlines()[0]
+        with plain_errors(source):
+            yield
+    except DataError:
+        raise
+    except (ValueError, EOFError, StopIteration, gzip.BadGzipFile, zlib.error) as error:
+        cause = (str(error).strip() or "it is empty").splitlines()[0]
         raise DataError(f"{source}: cannot be read as a table: {cause}") from error
 
 
@@ -233,6 +250,6 @@ def merge_splits(splits: DatasetDict, name: str, proteins: Dataset) -> DatasetDi
 
 def _relabel(proteins: Dataset, names: list[str]) -> Dataset:
     old = proteins.features["location"].names
-    relabelled = [names.index(old[label]) for label in proteins["location"]]
+    relabelled = [names.index(old[label]) for label in proteins["location"][:]]
     columns = {column: proteins[column][:] for column in proteins.column_names}
     return Dataset.from_dict({**columns, "location": relabelled}, features=protein_features(names))

@@ -8,6 +8,7 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, pr
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from ..errors import ModelError
+from ..model import ProteinClassifierConfig
 from .alphabet import LETTERS, STANDARD
 
 # vocab.txt of Rostlab/prot_bert and prot_bert_bfd, in the order of the ids
@@ -73,7 +74,7 @@ def load_tokenizer(name_or_path: str | os.PathLike[str], **kwargs: Any) -> PreTr
     kwargs["trust_remote_code"] = False
     config = AutoConfig.from_pretrained(name_or_path, **kwargs)
     source = AutoTokenizer.from_pretrained(name_or_path, config=config, **kwargs)
-    if config.model_type == "protein_classifier":
+    if isinstance(config, ProteinClassifierConfig):
         return source
     return protein_tokenizer(source, map_rare="" if config.model_type == "esm" else PROTTRANS_RARE)
 

@@ -29,5 +29,5 @@ class ProteinClassificationMetric(evaluate.Metric):
 
     def _compute(self, predictions: Any, references: Any, labels: list[str] | None = None) -> dict[str, Any]:
         if labels is None:
-            labels = [str(index) for index in range(max(*predictions, *references) + 1)]
+            labels = [str(index) for index in range(max([*predictions, *references], default=-1) + 1)]
         return classification_metrics(predictions, references, labels)

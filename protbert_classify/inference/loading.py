@@ -1,7 +1,9 @@
 """A saved classifier and its tokenizer, from a run's folder, a model's folder or the Hub."""
 
 import os
+from pickle import UnpicklingError
 
+from safetensors import SafetensorError
 from transformers import PreTrainedTokenizerBase
 
 from ..data.encoding import ProteinEncoder
@@ -27,14 +29,17 @@ def load_classifier(name_or_path: str | os.PathLike[str]) -> tuple[ProteinClassi
         model = ProteinClassifier.from_pretrained(name)
         tokenizer = load_tokenizer(name)
     except (OSError, ValueError) as error:
-        raise ModelError(f"{name}: cannot be loaded as a classifier: {str(error).strip().splitlines()[0]}") from error
-    except Exception as error:
-        if type(error).__name__ != "SafetensorError":
-            raise
-        raise ModelError(f"{name}: its weights are damaged ({error}); copy or download them again") from error
+        raise ModelError(f"{name}: cannot be loaded as a classifier: {_first_line(error)}") from error
+    except (SafetensorError, UnpicklingError) as error:
+        reason = f"its weights are damaged ({_first_line(error)}); copy or download them again"
+        raise ModelError(f"{name}: {reason}") from error
     return model.eval(), tokenizer
 
 
 def classifier_encoder(model: ProteinClassifier, tokenizer: PreTrainedTokenizerBase) -> ProteinEncoder:
     """Crops proteins as in the model's training."""
     return ProteinEncoder(tokenizer, model.config.max_sequence_length or model.max_positions, model.config.crop)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -3,10 +3,11 @@
 from typing import Any
 
 import torch
-from transformers import AutoModelForSequenceClassification, Pipeline
+from transformers import Pipeline
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from ..data.alphabet import clean
+from ..model import ProteinClassifier
 from .loading import classifier_encoder
 
 
@@ -53,6 +54,6 @@ class ProteinClassificationPipeline(Pipeline):
 PIPELINE_REGISTRY.register_pipeline(
     "protein-classification",
     pipeline_class=ProteinClassificationPipeline,
-    pt_model=AutoModelForSequenceClassification,
+    pt_model=ProteinClassifier,
     type="text",
 )

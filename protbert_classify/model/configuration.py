@@ -82,7 +82,7 @@ class ProteinClassifierConfig(PretrainedConfig):
         self.max_sequence_length = max_sequence_length
         self.crop = crop
         self.format_version = format_version
-        self._check()
+        self.check()
         kwargs.setdefault("problem_type", "single_label_classification")
         # the setting of the whole is the setting of its parts: without this, None would overwrite the backbone's
         kwargs.setdefault("attn_implementation", backbone._attn_implementation)
@@ -91,7 +91,8 @@ class ProteinClassifierConfig(PretrainedConfig):
         super().__init__(**kwargs)
         self.pad_token_id = pad_token_id
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raise ValueError for a field that cannot be."""
         for name, value, known in (
             ("pooling", self.pooling, POOLINGS),
             ("head", self.head, HEADS),

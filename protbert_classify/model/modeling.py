@@ -72,44 +72,72 @@ class ProteinClassifier(PreTrainedModel):
                 `BertForSequenceClassification` (its own head and labels are kept), or any encoder that `AutoModel`
                 loads (ProtBERT, ESM-2, ProtT5, ...).
             labels: Names of the classes in the order of the logits. Needed for an encoder; for a classifier, others
-                than its own start a fresh head on its backbone.
+                than its own, or its own with another pooling or head, start a fresh head on its backbone.
             kwargs: Fields of [`ProteinClassifierConfig`] (`pooling="light_attention"`, ...), and what
                 `PreTrainedModel.from_pretrained` takes (`dtype`, `attn_implementation`, `revision`, ...).
 
         Raises:
-            ValueError: An encoder without `labels`, or a classifier whose head cannot be used.
+            ValueError: An encoder without `labels`, a classifier whose weights are not all there, or one with another
+                pooling or head than asked for.
         """
         kwargs["trust_remote_code"] = False  # never for the user: a repository's code is the user's decision elsewhere
         name = pretrained_model_name_or_path
         config = kwargs.pop("config", None) or AutoConfig.from_pretrained(name, **_hub_options(kwargs))
-        if not isinstance(config, ProteinClassifierConfig):
-            if labels is None and _is_sequence_classifier(config):
-                return cls._from_sequence_classifier(name, config, **kwargs)
-            return cls._from_encoder(name, config, labels=labels, **kwargs)
-        if labels is not None and list(labels) != config.labels:
-            fields = _take_config_fields(kwargs)
-            trained = super().from_pretrained(name, *model_args, config=config, **kwargs)
-            logger.info("%s has the classes %s: starting a fresh head for %s", name, config.labels, labels)
-            kept = {key: getattr(config, key) for key in CONFIG_FIELDS}
-            return cls._on_backbone(trained.backbone, labels, {**kept, **fields})
-        for key, value in _take_config_fields(kwargs).items():
+        fields = _take_config_fields(kwargs)
+        if isinstance(config, ProteinClassifierConfig):
+            trained = {key: getattr(config, key) for key in CONFIG_FIELDS}
+            if _keeps_head(name, config, trained, labels, fields):
+                return cls._from_classifier(name, config, fields, *model_args, **kwargs)
+            assert labels is not None  # else it keeps its head, or cannot be loaded at all
+            logger.info("%s has the classes %s: starting a fresh head for %s", name, _labels(config), labels)
+            backbone = cls._from_classifier(name, config, {}, *model_args, **kwargs).backbone
+            return cls._on_backbone(backbone, list(labels), {**trained, **fields})
+        if os.path.isdir(name) and not any(file.endswith(".safetensors") for file in os.listdir(name)):
+            logger.info("%s has no safetensors file: reading it through torch's weights_only loader", name)
+        if _is_sequence_classifier(config) and config.model_type == "bert":
+            if _keeps_head(name, config, {"pooling": "pooler", "head": "linear"}, labels, fields):
+                return cls._from_bert_classifier(name, config, fields, **kwargs)
+        return cls._from_encoder(name, config, labels, fields, **kwargs)
+
+    @classmethod
+    def _from_classifier(
+        cls,
+        name: str | os.PathLike[str],
+        config: ProteinClassifierConfig,
+        fields: dict[str, Any],
+        *model_args: Any,
+        **kwargs: Any,
+    ) -> "ProteinClassifier":
+        """A saved `ProteinClassifier`, all of it: transformers makes up what a file lacks and only reports it."""
+        for key, value in fields.items():
             setattr(config, key, value)
-        model = super().from_pretrained(name, *model_args, config=config, **kwargs)
+        config.check()
+        kwargs.update(output_loading_info=True, ignore_mismatched_sizes=True)
+        model, report = super().from_pretrained(name, *model_args, config=config, **kwargs)
+        lacking = sorted([*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])])
+        if lacking:
+            raise ValueError(
+                f"{name} is not the classifier that its configuration says: {len(lacking)} weights are missing or of "
+                f"another shape ({lacking[0]}, ...)"
+            )
         model._freeze()  # loading replaced the parameters
         return model
 
     @classmethod
     def _from_encoder(
-        cls, name: str | os.PathLike[str], config: PretrainedConfig, labels: list[str] | None, **kwargs: Any
+        cls,
+        name: str | os.PathLike[str],
+        config: PretrainedConfig,
+        labels: list[str] | None,
+        fields: dict[str, Any],
+        **kwargs: Any,
     ) -> "ProteinClassifier":
         """A fresh head on an encoder, whose weights `AutoModel` loads whatever prefix they are stored under."""
         if not labels:
-            raise ValueError(
-                f"{name} is an encoder without a head ({config.model_type}): name the classes, labels=[...]"
-            )
-        fields = _take_config_fields(kwargs)
-        if os.path.isdir(name) and not any(file.endswith(".safetensors") for file in os.listdir(name)):
-            logger.info("%s has no safetensors file: reading it through torch's weights_only loader", name)
+            found = f"an encoder without a head ({config.model_type})"
+            if _is_sequence_classifier(config):
+                found = f"of the kind {config.architectures[0]}, whose head this package does not have"
+            raise ValueError(f"{name} is {found}: name the classes, labels=[...], to start a fresh head on its encoder")
         door = _encoder_class(config)
         kwargs.update(_pooler_option(config, fields.get("pooling", "mean"), door))
         backbone = door.from_pretrained(name, config=config, **kwargs)
@@ -117,29 +145,29 @@ class ProteinClassifier(PreTrainedModel):
 
     @classmethod
     def _on_backbone(cls, backbone: PreTrainedModel, labels: list[str], fields: dict[str, Any]) -> "ProteinClassifier":
+        if len(set(labels)) < len(labels):
+            raise ValueError(f"labels={labels}: expected each class once")
         fields = {**fields, "backbone_config": backbone.config}
         config = ProteinClassifierConfig(
             **fields, id2label=dict(enumerate(labels)), label2id={label: i for i, label in enumerate(labels)}
         )
+        if config.pooling == "pooler" and backbone.pooler is None:
+            raise ValueError("pooling='pooler': the classifier was saved without its backbone's pooler")
+        if config.pooling != "pooler" and hasattr(backbone, "pooler"):
+            backbone.pooler = None  # weights that would never get a gradient
         model = cls(config, backbone=backbone).to(backbone.dtype)
         return model.eval()
 
     @classmethod
-    def _from_sequence_classifier(
-        cls, name: str | os.PathLike[str], config: PretrainedConfig, **kwargs: Any
+    def _from_bert_classifier(
+        cls, name: str | os.PathLike[str], config: PretrainedConfig, fields: dict[str, Any], **kwargs: Any
     ) -> "ProteinClassifier":
         """A `BertForSequenceClassification`: pooler, dropout, linear, with its own weights and labels."""
-        if config.model_type != "bert":
-            raise ValueError(
-                f"{name} is a {config.architectures[0]}, whose head this package does not have: "
-                "give the names of your classes, labels=[...], to start a fresh head on its encoder"
-            )
-        fields = {**_take_config_fields(kwargs), "pooling": "pooler", "head": "linear"}
+        fields = {**fields, "pooling": "pooler", "head": "linear"}
         dropout = getattr(config, "classifier_dropout", None)
         fields["classifier_dropout"] = config.hidden_dropout_prob if dropout is None else dropout
         source = AutoModelForSequenceClassification.from_pretrained(name, config=config, **kwargs)
-        labels = [config.id2label[index] for index in range(config.num_labels)]
-        model = cls._on_backbone(source.bert, labels, fields)
+        model = cls._on_backbone(source.bert, _labels(config), fields)
         model.head.get_submodule("1").load_state_dict(source.classifier.state_dict())
         return model
 
@@ -156,20 +184,21 @@ class ProteinClassifier(PreTrainedModel):
 
         Args:
             input_ids: (B, T), token ids with the special tokens.
-            attention_mask: (B, T), 1 for tokens, 0 for padding; all tokens if None.
+            attention_mask: (B, T), 1 for tokens, 0 for padding on either side; all tokens if None.
             inputs_embeds: (B, T, H), in place of `input_ids`.
             labels: (B,), the class of each protein, 0..C-1; gives `loss`, the mean cross-entropy.
             kwargs: Passed to the backbone.
 
         Returns:
-            `logits` (B, C) and, as asked for, `loss` (), `hidden_states`, `attentions`.
+            `logits` (B, C) and, as asked for, `loss` (), `hidden_states`, `attentions`; the padding of both comes last.
         """
         tokens = input_ids if input_ids is not None else inputs_embeds
         if tokens is None:
             raise ValueError("give input_ids or inputs_embeds")
         if attention_mask is None:
             attention_mask = torch.ones(tokens.shape[:2], dtype=torch.long, device=tokens.device)
-        given = {"input_ids": input_ids} if input_ids is not None else {"inputs_embeds": inputs_embeds}
+        tokens, attention_mask = _padding_last(tokens, attention_mask)
+        given = {"input_ids" if input_ids is not None else "inputs_embeds": tokens}
         output = self.backbone(**given, attention_mask=attention_mask, return_dict=True, **kwargs)
         mask = residue_mask(attention_mask, *self.special_tokens)  # (B, T)
         logits = self.head(self.pooling(output, mask))  # (B, C)
@@ -222,29 +251,33 @@ class ProteinClassifier(PreTrainedModel):
         self.backbone.set_input_embeddings(value)
 
     def train(self, mode: bool = True) -> "ProteinClassifier":
-        """As in torch, but a frozen backbone stays in evaluation mode: no dropout in what does not learn."""
+        """As in torch, but what is frozen stays in evaluation mode: no dropout in what does not learn."""
         super().train(mode)
-        if self.config.freeze_backbone:
-            self.backbone.eval()
+        for module in self._frozen():
+            module.eval()
         return self
 
     def _freeze(self) -> None:
+        for module in self._frozen():
+            module.requires_grad_(False)
+
+    def _frozen(self) -> list[nn.Module]:
         frozen: list[nn.Module] = []
-        if self.config.freeze_backbone:
-            frozen.append(self.backbone)
+        if self.config.freeze_backbone:  # its pooler belongs to the pooling, which trains
+            frozen.extend(child for name, child in self.backbone.named_children() if name != "pooler")
         elif self.config.freeze_layers:
             frozen.append(self.backbone.get_input_embeddings())
             frozen.append(getattr(self.backbone, "embeddings", nn.Identity()))
             frozen.extend(_layers(self.backbone)[: self.config.freeze_layers])
         # ESM's contact head never reaches the logits: left trainable, it would stop DistributedDataParallel.
         frozen.append(getattr(self.backbone, "contact_head", nn.Identity()))
-        for module in frozen:
-            module.requires_grad_(False)
+        return frozen
 
 
 CONFIG_FIELDS = tuple(
     name for name in inspect.signature(ProteinClassifierConfig.__init__).parameters if name not in ("self", "kwargs")
 )
+HEAD_FIELDS = ("pooling", "head", "light_attention_kernel_size")  # another value needs other weights
 
 
 def _take_config_fields(kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -254,6 +287,41 @@ def _take_config_fields(kwargs: dict[str, Any]) -> dict[str, Any]:
 def _hub_options(kwargs: dict[str, Any]) -> dict[str, Any]:
     names = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token", "trust_remote_code")
     return {key: kwargs[key] for key in names if key in kwargs}
+
+
+def _labels(config: PretrainedConfig) -> list[str]:
+    return [config.id2label[index] for index in range(config.num_labels)]
+
+
+def _keeps_head(
+    name: str | os.PathLike[str],
+    config: PretrainedConfig,
+    trained: dict[str, Any],
+    labels: list[str] | None,
+    fields: dict[str, Any],
+) -> bool:
+    """Whether a classifier is taken with its own head: its labels, pooling and head are what is asked for."""
+    changed = [key for key in HEAD_FIELDS if fields.get(key, trained.get(key)) != trained.get(key)]
+    if labels is None and changed:
+        raise ValueError(
+            f"{name} was trained with {changed[0]}={trained[changed[0]]!r}, not {fields[changed[0]]!r}: "
+            "name its classes, labels=[...], to start a fresh head"
+        )
+    return labels is None or (list(labels) == _labels(config) and not changed)
+
+
+def _padding_last(tokens: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Padding on the left goes to the right: absolute positions and the first token are then what they were trained as.
+
+    Args:
+        tokens: (B, T) or (B, T, H).
+        attention_mask: (B, T).
+    """
+    length = attention_mask.shape[1]
+    padding = (attention_mask.cumsum(-1) == 0).sum(-1, keepdim=True)  # (B, 1), on the left
+    order = (torch.arange(length, device=attention_mask.device) + padding) % length  # (B, T)
+    moved = tokens.take_along_dim(order if tokens.dim() == 2 else order[..., None], 1)
+    return moved, attention_mask.take_along_dim(order, 1)
 
 
 def _is_sequence_classifier(config: PretrainedConfig) -> bool:

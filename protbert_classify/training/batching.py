@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-POOL = 100  # batches among which proteins are sorted by length: larger is less padding and less shuffling
+from ..errors import DataError
+
+POOL = 128  # batches among which proteins are sorted by length: larger is less padding and less shuffling
 
 
 class LengthGroupedBatches:
@@ -22,12 +24,12 @@ class LengthGroupedBatches:
 
     Args:
         lengths: (N,), tokens of each protein.
-        batch_size: Proteins a batch, at most.
+        batch_size: Proteins a batch, at most; with 1, a few short ones may go in pairs to deal all of them.
         world_size: Processes that share the batches.
         seed: Of the order.
 
     Raises:
-        ValueError: Fewer proteins than processes.
+        DataError: Fewer proteins than processes.
     """
 
     # None: Accelerate then deals batches whole. With a number it silently drops those of another size.
@@ -38,12 +40,12 @@ class LengthGroupedBatches:
         self, lengths: Sequence[int] | np.ndarray, batch_size: int, world_size: int = 1, seed: int = 0
     ) -> None:
         if len(lengths) < world_size:
-            raise ValueError(f"{len(lengths)} proteins cannot be dealt to {world_size} processes")
+            raise DataError(f"{len(lengths)} proteins cannot be dealt to {world_size} processes")
         self.lengths = np.asarray(lengths)
         self.seed = seed
         self.world_size = world_size
         self.epoch = 0
-        rounds = -(-len(lengths) // (batch_size * world_size))
+        rounds = min(-(-len(lengths) // (batch_size * world_size)), len(lengths) // world_size)  # no batch is empty
         self.count = rounds * world_size
         self.pool = POOL * batch_size * world_size
 
@@ -56,14 +58,16 @@ class LengthGroupedBatches:
     def __iter__(self) -> Iterator[list[int]]:
         generator = np.random.default_rng((self.seed, self.epoch))
         shuffled = generator.permutation(len(self.lengths))
+        lengths = self.lengths[shuffled]
         pool = np.arange(len(shuffled)) // self.pool
-        grouped = shuffled[np.lexsort((-self.lengths[shuffled], pool))]
-        batches = np.array_split(grouped, self.count)  # sizes differ by one at most
-        rounds = generator.permutation(self.count // self.world_size)
-        longest = max(rounds, key=lambda r: self.lengths[batches[r * self.world_size]].max())
-        for start in [longest, *(r for r in rounds if r != longest)]:
-            for rank in range(self.world_size):
-                yield batches[start * self.world_size + rank].tolist()
+        # up and down in turns: a batch across the border of two pools has similar lengths, too
+        grouped = shuffled[np.lexsort((np.where(pool % 2, -lengths, lengths), pool))]
+        batches = np.array_split(grouped, self.count)  # sizes differ by one at most; the first, short ones are larger
+        size = self.world_size  # batches a round, which are dealt at the same time
+        rounds = [batches[size * index : size * (index + 1)] for index in generator.permutation(self.count // size)]
+        longest = int(np.argmax([max(self.lengths[batch].max() for batch in dealt) for dealt in rounds]))
+        for dealt in [rounds.pop(longest), *rounds]:
+            yield from (batch.tolist() for batch in dealt)
 
 
 class PaddingCollator:

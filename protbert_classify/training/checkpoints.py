@@ -26,22 +26,27 @@ def checkpoints(output_dir: str) -> list[str]:
     return [os.path.join(output_dir, steps[step]) for step in sorted(steps)]
 
 
+def is_complete(checkpoint: str) -> bool:
+    return os.path.isfile(os.path.join(checkpoint, MARKER))
+
+
 def newest_complete_checkpoint(output_dir: str) -> str | None:
     """The checkpoint to resume from; one that a kill left half-written does not count."""
-    complete = [path for path in checkpoints(output_dir) if os.path.isfile(os.path.join(path, MARKER))]
+    complete = [path for path in checkpoints(output_dir) if is_complete(path)]
     return complete[-1] if complete else None
 
 
 def remove_old_checkpoints(output_dir: str, limit: int | None, keep: str | None) -> None:
-    """Delete all but the newest `limit` checkpoints and `keep`, the best one."""
+    """Delete all but the newest `limit` checkpoints and `keep`, the best one; half-written ones do not count."""
     if limit is None or limit <= 0:
         return
-    paths = checkpoints(output_dir)
-    kept = set(paths[-limit:])
-    if keep is not None:
-        best = [path for path in paths if os.path.basename(path) == os.path.basename(keep)]
-        kept = {paths[-1], *best, *paths[-max(limit - len(best), 1) :]}
-    for path in paths:
+    complete = [path for path in checkpoints(output_dir) if is_complete(path)]
+    best = [path for path in complete if keep is not None and os.path.basename(path) == os.path.basename(keep)]
+    others = [path for path in complete if path not in best]
+    kept = {*complete[-1:], *best, *others[max(len(complete) - limit, 0) :]}
+    for path in checkpoints(output_dir):
         if path not in kept:
-            os.replace(path, path + ".removed")  # no longer a checkpoint, however far the deletion comes
-            shutil.rmtree(path + ".removed")
+            gone = path + ".removed"  # no longer a checkpoint, however far the deletion comes
+            shutil.rmtree(gone, ignore_errors=True)
+            os.replace(path, gone)
+            shutil.rmtree(gone)

@@ -25,8 +25,16 @@ class SaveOnInterrupt(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if self.interrupted:
-            control.should_save = True
+            control.should_save = _within_epoch(state)
             control.should_training_stop = True
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if control.should_training_stop and self.interrupted:
+            # Trainer comes here in the middle of an epoch, too, where an undisturbed run would not evaluate
+            control.should_save = not _within_epoch(state)
+            control.should_evaluate = control.should_evaluate and not _within_epoch(state)
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -42,3 +50,7 @@ class SaveOnInterrupt(TrainerCallback):
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         self.interrupted = True
         self.release()
+
+
+def _within_epoch(state: TrainerState) -> bool:
+    return not float(state.epoch or 0).is_integer()

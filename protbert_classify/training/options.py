@@ -49,7 +49,31 @@ def parse_options(
         raise OptionError(" ".join(str(error).split())) from error
     if unknown:
         raise OptionError(f"unknown option {unknown[0]}{_suggestion(unknown[0], known)}")
+    _check_values(*parsed)
     return tuple(parsed)
+
+
+METRICS = ("accuracy", "mcc", "macro_f1", "loss")
+
+
+def _check_values(
+    model_args: ModelArguments, data_args: DataArguments, training_args: ProteinTrainingArguments
+) -> None:
+    """Refuse now what would fail in the middle of a run."""
+    for options, name in (
+        (training_args, "per_device_train_batch_size"),
+        (training_args, "per_device_eval_batch_size"),
+        (training_args, "gradient_accumulation_steps"),
+        (data_args, "max_train_samples"),
+    ):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise OptionError(f"{name}={value}: expected 1 or more")
+    if training_args.num_train_epochs <= 0 and training_args.max_steps <= 0:
+        raise OptionError(f"num_train_epochs={training_args.num_train_epochs}: expected more than 0")
+    metric = training_args.metric_for_best_model
+    if metric is not None and metric.removeprefix("eval_") not in METRICS:
+        raise OptionError(f"metric_for_best_model={metric!r}: expected one of {', '.join(METRICS)}")
 
 
 def _options_of_file(path: str) -> list[str]:

@@ -1,6 +1,7 @@
 """The folder of a run: what it holds, and that it holds it whole."""
 
 import csv
+import glob
 import json
 import os
 import shutil
@@ -44,7 +45,8 @@ def claim_output_dir(output_dir: str, resume: bool, overwrite: bool) -> str | No
 
 def clear_output_dir(output_dir: str) -> None:
     """Remove what a former run wrote, and nothing else."""
-    for path in [*checkpoints(output_dir), *(os.path.join(output_dir, name) for name in OUTPUTS)]:
+    leftovers = [*glob.glob("checkpoint-*.removed", root_dir=output_dir), "model.part"]  # of a kill
+    for path in [*checkpoints(output_dir), *(os.path.join(output_dir, name) for name in (*OUTPUTS, *leftovers))]:
         if os.path.isdir(path):
             shutil.rmtree(path)
         elif os.path.exists(path):

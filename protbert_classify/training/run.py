@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset, DatasetDict
-from transformers import AutoConfig, EarlyStoppingCallback, PreTrainedTokenizerBase, set_seed
+from transformers import AutoConfig, PreTrainedTokenizerBase, set_seed
 
 from ..data.encoding import encode
 from ..data.homology import add_validation, keep_labelled_classes, report_copies, sample
@@ -23,6 +23,7 @@ from ..model import ProteinClassifier, ProteinClassifierConfig
 from ..reporting.figures import save_confusion_matrix, save_length_histogram
 from ..version import __version__
 from .arguments import DataArguments, ModelArguments
+from .early_stopping import EarlyStopping
 from .interrupt import SaveOnInterrupt
 from .options import backbone_shape
 from .outputs import RECORD, claim_output_dir, clear_output_dir, save_model, write_json, write_predictions
@@ -61,10 +62,10 @@ def train(
             for name, part in splits.items()
         }
     model = build_model(model_args, data_args, labels)
+    trainer = build_trainer(model, tokenizer, training_args, encoded)
     if training_args.overwrite and training_args.should_save:
         clear_output_dir(str(training_args.output_dir))
 
-    trainer = build_trainer(model, tokenizer, training_args, encoded)
     metrics = fit(trainer, checkpoint)
     for split in ("validation", "test"):
         if split in encoded:
@@ -145,7 +146,7 @@ def build_model(arguments: ModelArguments, data_args: DataArguments, labels: lis
             )
     except OSError as error:
         raise ModelError(f"{name}: no model there: {_first_line(error)}") from error
-    except ValueError as error:
+    except (ImportError, ValueError) as error:
         raise error if isinstance(error, OptionError) else OptionError(_first_line(error)) from error
     if model.max_positions is not None:
         model.resize_position_embeddings(data_args.max_length)
@@ -171,15 +172,18 @@ def build_trainer(
     if validation is None:
         arguments.eval_strategy = type(arguments.eval_strategy)("no")
         arguments.load_best_model_at_end = False
-    trainer = ProteinTrainer(
-        model=model,
-        args=arguments,
-        train_dataset=encoded["train"],
-        eval_dataset=validation,
-        processing_class=tokenizer,
-    )
+    try:
+        trainer = ProteinTrainer(
+            model=model,
+            args=arguments,
+            train_dataset=encoded["train"],
+            eval_dataset=validation,
+            processing_class=tokenizer,
+        )
+    except (ImportError, ValueError) as error:  # options that transformers checks only here, such as report_to
+        raise OptionError(_first_line(error)) from error
     if arguments.load_best_model_at_end and arguments.early_stopping_patience > 0:
-        trainer.add_callback(EarlyStoppingCallback(arguments.early_stopping_patience))
+        trainer.add_callback(EarlyStopping(arguments.early_stopping_patience))
     return trainer
 
 

@@ -119,7 +119,10 @@ class ProteinLoss:
     ) -> torch.Tensor:
         logits = outputs["logits"] if isinstance(outputs, dict) else outputs[0]
         total = functional.cross_entropy(logits.float(), labels, reduction="sum", label_smoothing=self.label_smoothing)
-        return total / (num_items_in_batch if num_items_in_batch is not None else labels.numel())
+        if num_items_in_batch is None:
+            return total / labels.numel()
+        # one number, or under DataParallel one for each GPU: then Trainer multiplies the loss by their count
+        return total / torch.as_tensor(num_items_in_batch).sum()
 
 
 class ScalarMetrics:

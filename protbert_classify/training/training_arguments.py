@@ -1,5 +1,6 @@
 """transformers' TrainingArguments with defaults for fine-tuning on proteins."""
 
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,12 +49,24 @@ class ProteinTrainingArguments(TrainingArguments):
     overwrite: bool = _default("overwrite")
 
     def __post_init__(self) -> None:
+        # accelerate launch does not pass on that its processes are for the CPU; without this each would train alone,
+        # all of them into one folder
+        if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not has_gpu_backend():
+            self.use_cpu = True
+        if self.bf16 and not torch.accelerator.is_available():
+            self.use_cpu = True  # asked for, and a CPU can: Trainer wants to be told so
         if self.bf16 is None:
             self.bf16 = not self.fp16 and not self.use_cpu and has_native_bf16()
         # pinned memory speeds up copies to a GPU; without one torch warns at every loader
         if not torch.cuda.is_available():
             self.dataloader_pin_memory = False
         super().__post_init__()
+
+
+def has_gpu_backend() -> bool:
+    """Whether processes here can talk to each other from device to device; Apple's GPUs cannot."""
+    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return device is not None and device.type != "mps"
 
 
 def has_native_bf16() -> bool:

@@ -1,0 +1,1 @@
+from tests.training.conftest import easy, fresh_logging, one_thread  # noqa: F401  fixtures

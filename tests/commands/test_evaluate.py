@@ -1,0 +1,83 @@
+import json
+
+import pytest
+
+from protbert_classify.commands import main
+from protbert_classify.commands.evaluate import table
+from tests.commands.test_predict import model  # noqa: F401  a fixture
+from tests.training.runs import LABELS, complaints
+
+
+@pytest.fixture
+def arguments(model, easy):  # noqa: F811
+    return ["evaluate", "--model", model, "--data", easy]
+
+
+def measured(arguments, tmp_path, *more):
+    path = tmp_path / "metrics.json"
+    assert main([*arguments, "--output", str(path), *more]) == 0
+    return json.loads(path.read_text())
+
+
+def test_it_measures_the_test_split_where_there_is_one(arguments, tmp_path, capsys):
+    metrics = measured(arguments, tmp_path)
+    assert metrics["proteins"] == 15
+    assert sum(map(sum, metrics["confusion_matrix"])) == 15
+    correct = sum(metrics["confusion_matrix"][index][index] for index in range(3))
+    assert metrics["accuracy"] == pytest.approx(correct / 15)
+    assert [row["support"] for row in metrics["per_class"].values()] == [5, 5, 5]
+    assert capsys.readouterr().out.startswith(f"test: 15 proteins, accuracy {metrics['accuracy']:.3f}, MCC ")
+
+
+@pytest.mark.parametrize(("split", "count"), [("train", 45), ("test", 15), ("all", 60)])
+def test_a_split_can_be_chosen(arguments, tmp_path, split, count):
+    assert measured(arguments, tmp_path, "--split", split)["proteins"] == count
+
+
+def test_it_agrees_with_predict(arguments, model, easy, tmp_path):  # noqa: F811
+    import csv
+
+    metrics = measured(arguments, tmp_path, "--split", "all")
+    assert main(["predict", "--model", model, "--input", easy, "--output", str(tmp_path / "calls.csv")]) == 0
+    with open(tmp_path / "calls.csv", newline="") as file:
+        right = [row["description"].startswith(row["location"]) for row in csv.DictReader(file)]
+    assert metrics["accuracy"] == pytest.approx(sum(right) / len(right))
+
+
+def test_a_class_without_proteins_has_a_dash_in_the_table():
+    value = {"precision": 0.5, "recall": 0.25, "f1": 1 / 3, "support": 1234}
+    none = {"precision": None, "recall": None, "f1": None, "support": 0}
+    text = table(
+        {"proteins": 1234, "accuracy": 0.25, "mcc": 0.1, "macro_f1": 0.3, "per_class": {"Nucleus": value, "ER": none}},
+        "test",
+    )
+    assert text.splitlines() == [
+        "test: 1,234 proteins, accuracy 0.250, MCC 0.100, macro F1 0.300",
+        "",
+        "class    precision  recall     F1  proteins",
+        "Nucleus      0.500   0.250  0.333     1,234",
+        "ER               -       -      -         0",
+    ]
+
+
+def test_a_location_that_the_model_does_not_know_is_one_line(arguments, tmp_path, capsys):
+    data = tmp_path / "other.fasta"
+    data.write_text(">P1 Plastid-U test\nMKTAYIAKQR\n")
+    assert main([*arguments, "--data", str(data)]) == 2
+    (line,) = complaints(capsys.readouterr().err)
+    assert f"location 'Plastid' is no class of the model; expected one of {', '.join(LABELS)}" in line
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--split", "validation"], "has no validation split; found train, test"),
+        (["--split", "best"], "invalid choice: 'best'"),
+        (["--data", "nowhere.fasta"], "nowhere.fasta: no such file"),
+        (["--model", "/nowhere"], "/nowhere: cannot be loaded as a classifier"),
+    ],
+)
+def test_a_bad_option_is_one_line(arguments, capsys, more, words):
+    assert main([*arguments, *more]) == 2
+    (line,) = complaints(capsys.readouterr().err)
+    assert line.startswith("protbert-classify evaluate: ") and words in line

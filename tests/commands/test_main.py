@@ -1,0 +1,127 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+import protbert_classify
+from protbert_classify import commands
+from protbert_classify.commands import COMMANDS, main, run_command
+from protbert_classify.errors import DataError, ProteinClassifierError
+from tests.training.runs import ROOT, call, complaints, environment
+
+
+def test_without_a_command_it_lists_them_and_fails(capsys):
+    assert main([]) == 2
+    out = capsys.readouterr().out
+    assert all(f"\n  {name} " in out for name in COMMANDS)
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_lists_every_command(capsys, flag):
+    assert main([flag]) == 0
+    out = capsys.readouterr().out
+    assert all(f"\n  {name} " in out and text in out for name, text in COMMANDS.items())
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"protbert-classify {protbert_classify.__version__}\n"
+
+
+def test_an_unknown_command_names_the_known_ones(capsys):
+    assert main(["trian"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == (
+        "protbert-classify: unknown command 'trian'; expected one of train, evaluate, predict, demo\n"
+    )
+
+
+@pytest.mark.parametrize("arguments", [["--help"], *([name, "--help"] for name in COMMANDS)])
+def test_help_answers_in_under_two_seconds_without_torch_or_transformers(arguments):
+    script = (
+        "import sys\n"
+        "from protbert_classify.commands import main\n"
+        f"try: code = main({arguments!r})\n"
+        "except SystemExit as leaving: code = leaving.code\n"
+        "heavy = {'torch', 'transformers', 'datasets', 'sklearn', 'matplotlib'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else code)\n"
+    )
+    # the time of the process itself: others may compute here as well
+    before = os.times()
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment(), cwd=ROOT)
+    after = os.times()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("usage: protbert-classify")
+    assert after.children_user + after.children_system - before.children_user - before.children_system < 2
+
+
+def test_python_m_and_the_exit_code_of_a_process(tmp_path):
+    done = call("predict", "--model", tmp_path, "--input", "nowhere.fasta", "--output", tmp_path / "calls.csv")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "protbert-classify predict: nowhere.fasta: no such file; expected a FASTA file, plain or .gz\n"
+    )
+
+
+class Failing:
+    def __init__(self, error):
+        self.error = error
+
+    def run(self, arguments):
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (DataError("x.fasta, record 3 (P1): bad"), 2, "x.fasta, record 3 (P1): bad"),
+        (ProteinClassifierError("no network"), 1, "no network"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (MemoryError(), 1, "out of memory; try smaller batches"),
+        (OSError(28, "No space left on device", "runs/x"), 1, "runs/x: No space left on device; free some space"),
+        (RuntimeError("CUDA out of memory.\nTried to allocate 2 GiB"), 1, "out of memory (CUDA out of memory. Tried"),
+        (RuntimeError("PytorchStreamWriter failed writing file"), 1, "is the disk full?"),
+    ],
+)
+def test_what_goes_wrong_is_one_line_and_an_exit_code(monkeypatch, capsys, error, code, words):
+    monkeypatch.setattr(commands, "import_module", lambda *names: Failing(error))
+    assert run_command("predict", []) == code
+    err = capsys.readouterr().err
+    assert err.startswith("protbert-classify predict: ")
+    assert words in err
+    assert err.count("\n") == 1
+
+
+def test_a_bug_of_ours_is_not_dressed_up_as_bad_input(monkeypatch):
+    monkeypatch.setattr(commands, "import_module", lambda *names: Failing(RuntimeError("shapes do not match")))
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        run_command("train", [])
+
+
+def test_of_several_processes_one_speaks(monkeypatch, capsys):
+    monkeypatch.setattr(commands, "import_module", lambda *names: Failing(DataError("bad")))
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert run_command("train", []) == 2
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("name", "told"), [("train", True), ("predict", False)])
+def test_ctrl_c_says_how_to_go_on_where_one_can(monkeypatch, capsys, name, told):
+    monkeypatch.setattr(commands, "import_module", lambda *names: Failing(KeyboardInterrupt()))
+    assert run_command(name, []) == 130
+    assert ("--resume goes on" in capsys.readouterr().err) is told
+
+
+def test_a_reader_who_leaves_is_no_error():
+    with subprocess.Popen(
+        [sys.executable, "-c", "import sys, time; time.sleep(0.5)\n"
+         "from protbert_classify.commands import main; sys.exit(main(['train', '--help']))"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(), cwd=ROOT,
+    ) as process:  # fmt: skip
+        process.stdout.close()
+        err = process.stderr.read().decode()
+        process.wait(30)
+    assert "Traceback" not in err
+    assert complaints(err) == []

@@ -1,0 +1,164 @@
+from collections import defaultdict
+
+import numpy as np
+import pytest
+from datasets import Dataset, DatasetDict
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from protbert_classify.data.homology import (
+    add_validation,
+    keep_labelled_classes,
+    report_copies,
+    sample,
+    stratified_choice,
+)
+from protbert_classify.data.records import protein_features
+from protbert_classify.errors import OptionError
+
+NAMES = ["A", "B", "C", "D"]
+
+
+def proteins(rows, is_train=True, prefix="P"):
+    """A dataset from (sequence, label) pairs."""
+    return Dataset.from_dict(
+        {
+            "id": [f"{prefix}{i}" for i in range(len(rows))],
+            "sequence": [sequence for sequence, _ in rows],
+            "sequence_length": [len(sequence) for sequence, _ in rows],
+            "location": [label for _, label in rows],
+            "membrane": [2] * len(rows),
+            "is_train": [is_train] * len(rows),
+        },
+        features=protein_features(NAMES),
+    )
+
+
+def messages(log, level):
+    return [record.getMessage() for record in log.records if record.levelname == level]
+
+
+# few different sequences, so that copies are common; a copy may have another label
+some_proteins = st.lists(st.tuples(st.text("ACD", min_size=1, max_size=3), st.integers(0, 3)), min_size=1, max_size=120)
+fractions = st.floats(0.01, 0.9)
+seeds = st.integers(0, 2**32 - 1)
+
+
+@given(some_proteins, fractions, seeds)
+def test_the_choice_is_stratified_keeps_copies_together_and_leaves_each_class_one(rows, fraction, seed):
+    sequences, labels = zip(*rows)
+    chosen = stratified_choice(sequences, labels, fraction, seed)
+    sides, first_label = defaultdict(set), {}
+    for sequence, label, side in zip(sequences, labels, chosen):
+        sides[sequence].add(bool(side))
+        first_label.setdefault(sequence, label)
+    assert all(len(side) == 1 for side in sides.values())
+    for label in set(first_label.values()):
+        groups = [sequence for sequence, first in first_label.items() if first == label]
+        taken = sum(sides[sequence] == {True} for sequence in groups)
+        assert taken < len(groups)
+        assert abs(taken - min(fraction * len(groups), len(groups) - 1)) <= 0.5
+
+
+@settings(max_examples=20)
+@given(some_proteins, fractions, seeds)
+def test_validation_holds_each_training_protein_once_and_no_test_protein(rows, fraction, seed):
+    splits = DatasetDict(train=proteins(rows), test=proteins(rows, is_train=False, prefix="T"))
+    first, second = add_validation(splits, fraction, seed), add_validation(splits, fraction, seed)
+    assert {name: part["id"][:] for name, part in first.items()} == {n: part["id"][:] for n, part in second.items()}
+    assert first["test"]["id"][:] == splits["test"]["id"][:]
+    divided = [accession for name in first if name != "test" for accession in first[name]["id"]]
+    assert sorted(divided) == sorted(splits["train"]["id"])
+
+
+def test_the_seed_decides_who_is_in_validation():
+    sequences, labels = [f"S{i}" for i in range(200)], [i % 4 for i in range(200)]
+    one, again, other = (stratified_choice(sequences, labels, 0.2, seed) for seed in (1, 1, 2))
+    assert (one == again).all() and (one != other).any()
+    assert [np.asarray(labels)[one].tolist().count(label) for label in range(4)] == [10, 10, 10, 10]
+
+
+@pytest.mark.parametrize("splits", ["no validation wanted", "validation there", "no train"])
+def test_a_split_that_the_data_has_is_left_as_it_is(splits):
+    part = proteins([("AC", 0)] * 20)
+    given_splits, fraction = {
+        "no validation wanted": (DatasetDict(train=part), 0),
+        "validation there": (DatasetDict(train=part, validation=part), 0.5),
+        "no train": (DatasetDict(test=part), 0.5),
+    }[splits]
+    assert add_validation(given_splits, fraction, 1) is given_splits
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 1, 1.5, float("nan")])
+def test_a_share_out_of_range_is_refused(fraction):
+    with pytest.raises(OptionError, match=f"validation={fraction}: expected a share of the training proteins"):
+        add_validation(DatasetDict(train=proteins([("AC", 0)])), fraction, 1)
+
+
+def test_too_few_proteins_for_validation_is_a_warning(log):
+    splits = DatasetDict(train=proteins([("AC", 0), ("AD", 1)]))
+    assert list(add_validation(splits, 0.1, 1)) == ["train"]
+    (message,) = messages(log, "WARNING")
+    assert message == "too few training proteins to take 10% of each class for validation: none taken"
+
+
+# --- copies
+
+
+def test_copies_are_counted_in_one_line(log):
+    report_copies(DatasetDict(train=proteins([("AC", 0), ("AC", 0), ("AC", 0), ("D", 1), ("D", 1), ("C", 2)])))
+    assert messages(log, "INFO") == ["3 proteins have the sequence of another one; they are kept"]
+    assert messages(log, "WARNING") == []
+
+
+def test_no_copies_no_word(log):
+    report_copies(DatasetDict(train=proteins([("AC", 0), ("AD", 0)])))
+    assert log.records == []
+
+
+def test_copies_with_two_labels_or_in_two_splits_are_a_warning_with_the_first_few(log):
+    train = proteins([(sequence, label) for sequence in "ACDEF" for label in (0, 1)])
+    report_copies(DatasetDict(train=train, test=proteins([("G", 0), ("C", 0)], prefix="T")))
+    assert messages(log, "WARNING") == [
+        "5 groups of identical proteins have the same sequence but different labels: "
+        "P0 (train), P1 (train); P2 (train), P3 (train), T1 (test); P4 (train), P5 (train); and 2 more",
+        "1 groups of identical proteins stand in more than one split: P2 (train), P3 (train), T1 (test)",
+    ]
+
+
+def test_real_copies_across_the_splits_are_told(scl2205, log):
+    from protbert_classify import load_deeploc
+
+    load_deeploc(scl2205, validation=0)
+    different, across = messages(log, "WARNING")
+    assert different.startswith("4 groups of identical proteins have the same sequence but different labels: P46778")
+    assert across.startswith("16 groups of identical proteins stand in more than one split: C0HLZ9 (train), C0HM00 (te")
+    assert across.endswith("; and 13 more")
+
+
+# --- classes
+
+
+def test_classes_without_a_protein_are_left_out_in_the_order_of_the_rest(log):
+    splits = DatasetDict(train=proteins([("AC", 3), ("AD", 0), ("A", 1)]), test=proteins([("C", 3), ("D", 0)]))
+    assert keep_labelled_classes(splits) == ["A", "B", "D"]
+    assert messages(log, "WARNING") == ["the test split has no protein of B: no metrics for them there"]
+    assert messages(log, "INFO") == ["no protein of C: left out of the classes"]
+
+
+def test_a_class_that_only_another_split_has_cannot_be_learned():
+    splits = DatasetDict(train=proteins([("AC", 0)]), test=proteins([("C", 2), ("D", 0), ("A", 3)]))
+    with pytest.raises(OptionError, match="the test split has classes that the training split lacks: C, D; expected"):
+        keep_labelled_classes(splits)
+
+
+# --- a quick look
+
+
+def test_a_quick_look_has_every_class_and_is_the_same_again():
+    dataset = proteins([("AC", 0)] * 500 + [("AD", 1)] * 3 + [("A", 2)])
+    looked, again = sample(dataset, 20, seed=5), sample(dataset, 20, seed=5)
+    assert looked["id"][:] == again["id"][:] != sample(dataset, 20, seed=6)["id"][:]
+    assert len(set(looked["id"])) == 20 and set(looked["location"]) == {0, 1, 2}
+    assert len(sample(dataset, 1, seed=5)) == 3  # one a class is the least
+    assert sample(dataset, None, seed=5) is dataset and sample(dataset, 504, seed=5) is dataset

@@ -1,0 +1,257 @@
+import gzip
+import json
+
+import pytest
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+
+from protbert_classify.data.records import protein_features
+from protbert_classify.data.sources import Columns, load_proteins, merge_splits, read_proteins, whole
+from protbert_classify.errors import DataError, InputError, OptionError, ProteinClassifierError
+
+ROWS = [
+    {"id": "P1", "sequence": "MKT", "location": "NA", "split": "train"},
+    {"id": "P2", "sequence": "m k t a", "location": "Virus", "split": "train"},
+    {"id": "P3", "sequence": "GGW*", "location": "NA", "split": "test"},
+    {"id": "P4", "sequence": "GGX", "location": "Virus", "split": "dev"},
+]
+HEADERS = [f">{row['id']} sp|{row['location']}| {row['split']}\n{row['sequence']}\n" for row in ROWS]
+PATTERN = r"sp\|(?P<label>[^|]+)\| (?P<split>\w+)"
+EXPECTED = {
+    "train": [("P1", "M K T", 3, "NA", "U", True), ("P2", "M K T A", 4, "Virus", "U", True)],
+    "validation": [("P4", "G G X", 3, "Virus", "U", True)],
+    "test": [("P3", "G G W", 3, "NA", "U", False)],
+}
+
+
+def separated(mark, rows=ROWS):
+    return "".join(mark.join(cells) + "\n" for cells in [list(rows[0]), *(map(str, row.values()) for row in rows)])
+
+
+def lines(rows=ROWS):
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def named(splits):
+    """The rows with the names of their classes."""
+    found = {}
+    for split, part in splits.items():
+        location, membrane = part.features["location"].int2str, part.features["membrane"].int2str
+        found[split] = [
+            (*list(row.values())[:3], location(row["location"]), membrane(row["membrane"]), row["is_train"])
+            for row in part
+        ]
+    return found
+
+
+@pytest.fixture
+def source(write_bytes, tmp_path):
+    """Write the four proteins in a format and return the path."""
+
+    def write(name):
+        plain = name.removesuffix(".gz")
+        if plain.endswith(".parquet"):
+            Dataset.from_list(ROWS).to_parquet(tmp_path / name)
+            return str(tmp_path / name)
+        ending = plain.rsplit(".", 1)[1]
+        text = {
+            "csv": separated(","),
+            "tsv": separated("\t"),
+            "jsonl": lines(),
+            "json": json.dumps(ROWS),
+            "fasta": "".join(HEADERS),
+        }
+        content = text[ending].encode()
+        return write_bytes(gzip.compress(content) if name.endswith("gz") else content, name)
+
+    return write
+
+
+NAMES = ["t.csv", "t.tsv", "t.jsonl", "t.json", "t.parquet", "t.csv.gz", "t.tsv.gz", "t.jsonl.gz"]
+
+
+@pytest.mark.parametrize("name", [*NAMES, "t[1] *.csv", "t[1].parquet", "t.fasta", "t.fasta.gz"])
+def test_every_format_gives_the_same_columns_and_splits(source, name):
+    splits = read_proteins(source(name), header_pattern=PATTERN if "fasta" in name else None)
+    assert named(splits) == EXPECTED
+    assert splits["train"].features == protein_features(["NA", "Virus"])
+
+
+def test_columns_of_any_name_will_do(write_bytes):
+    rows = [dict(zip(["acc", "seq", "where", "part"], row.values())) for row in ROWS]
+    columns = Columns(id="acc", sequence="seq", label="where", split="part")
+    assert named(read_proteins(write_bytes(separated(",", rows), "t.csv"), columns=columns)) == EXPECTED
+
+
+def test_without_accessions_rows_are_numbered_and_without_splits_all_are_for_training(write_bytes):
+    path = write_bytes("sequence,location\nMKT,a\nMKT,b\n", "t.csv")
+    assert named(read_proteins(path)) == {
+        "train": [("train_1", "M K T", 3, "a", "U", True), ("train_2", "M K T", 3, "b", "U", True)]
+    }
+
+
+def test_cells_of_a_csv_stay_as_written(write_bytes):
+    path = write_bytes("id,sequence,location\n007,NA,01\nNA,MKT,1\nnull,MKT,1.0\n", "t.csv")
+    part = read_proteins(path)["train"]
+    assert part["id"][:] == ["007", "NA", "null"]
+    assert part["sequence"][0] == "N A"
+    assert part.features["location"].names == ["01", "1", "1.0"]
+
+
+def test_labels_that_are_numbers_become_their_names(write_bytes):
+    part = read_proteins(write_bytes(lines([{"sequence": "M", "location": n} for n in (2, 10)]), "t.jsonl"))["train"]
+    assert part.features["location"].names == ["10", "2"] and part["location"][:] == [1, 0]
+
+
+def test_class_labels_keep_their_names(tmp_path):
+    features = Features({"sequence": Value("string"), "location": ClassLabel(names=["soluble", "membrane"])})
+    table = Dataset.from_dict({"sequence": ["M", "K"], "location": [0, 1]}, features=features)
+    table.to_parquet(tmp_path / "t.parquet")
+    assert [row[3] for row in named(read_proteins(tmp_path / "t.parquet"))["train"]] == ["soluble", "membrane"]
+
+
+def test_a_folder_is_read_as_the_hub_would_read_it(tmp_path):
+    for split in ("train", "validation", "test"):
+        name = {"validation": "dev"}.get(split, split)
+        rows = [{key: row[key] for key in ("id", "sequence", "location")} for row in ROWS if row["split"] == name]
+        (tmp_path / f"{split}.jsonl").write_text(lines(rows))
+    assert named(read_proteins(tmp_path)) == EXPECTED
+
+
+def test_headers_of_deeploc_need_no_pattern_and_others_only_a_label(write_bytes):
+    path = write_bytes(">P1 Nucleus-M test\nMKT\n>P2 Cytoplasm-U\nMKT\n")
+    assert named(read_proteins(path))["test"] == [("P1", "M K T", 3, "Nucleus", "M", False)]
+    assert [row[3] for row in named(read_proteins(path, header_pattern=r"-(?P<label>\w)"))["train"]] == ["M", "U"]
+
+
+def test_ambiguous_proteins_are_treated_as_asked(write_bytes):
+    path = write_bytes(">P1 Cytoplasm-Nucleus-U\nMKT\n>P2 Nucleus-U\nMKT\n")
+    assert {how: len(read_proteins(path, ambiguous=how)["train"]) for how in ("drop", "keep")} == {"drop": 1, "keep": 2}
+
+
+def test_the_real_proteins_are_the_same_from_a_table(real_proteins, tmp_path):
+    part = real_proteins["test"]
+    part.to_parquet(tmp_path / "t.parquet")
+    table = read_proteins(tmp_path / "t.parquet", columns=Columns(split="is_train"))
+    assert list(table) == ["test"]
+    assert table["test"]["sequence"][:] == part["sequence"][:]
+    assert [row[3] for row in named(table)["test"]] == [row[3] for row in named({"test": part})["test"]]
+
+
+def test_validation_is_taken_only_where_the_data_has_none(source, write_bytes):
+    assert named(load_proteins(source("t.csv"), validation=0.5)) == EXPECTED
+    rows = "".join(f"P{i},{'A' * (i + 1)},{'ab'[i % 2]}\n" for i in range(40))
+    splits = load_proteins(write_bytes("id,sequence,location\n" + rows, "u.csv"), validation=0.2)
+    assert {name: len(part) for name, part in splits.items()} == {"train": 32, "validation": 8}
+    assert sorted(splits["validation"]["location"][:]) == [0] * 4 + [1] * 4
+
+
+def test_an_identical_row_is_dropped_and_a_conflicting_one_refused(write_bytes):
+    path = write_bytes("id,sequence,location\nP1,MKT,a\nP1,m k t,a\n", "same.csv")
+    assert len(read_proteins(path)["train"]) == 1
+    path = write_bytes("id,sequence,location\nP1,MKT,a\nP1,MKT,b\n", "other.csv")
+    with pytest.raises(DataError, match=r"other\.csv, record 2 \(P1\): the accession stands in other\.csv, record 1"):
+        read_proteins(path)
+
+
+# --- bad input
+
+
+HEAD = "id,sequence,location,split\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("t.csv", "id,seq,location\nP1,MKT,a\n", "t.csv: no column 'sequence'; found id, seq, location: name"),
+        ("t.csv", "id,sequence,label\nP1,MKT,a\n", "t.csv: no column 'location'; found id, sequence, label"),
+        ("t.csv", HEAD + "P1,MKT,a,train\nP2,MKT,,train\n", "t.csv, record 2 (P2): no label in column 'location'"),
+        ("t.jsonl", '{"id":"P1","sequence":"M","location":null}\n', "t.jsonl, record 1 (P1): no label in column"),
+        ("t.csv", HEAD + "P1,MKT,a,holdout\n", "t.csv, record 1 (P1): unknown split 'holdout'; expected train, valid"),
+        ("t.csv", HEAD + "P1,,a,train\n", "t.csv, record 1 (P1): no residues"),
+        ("t.csv", HEAD + "P1,MK1,a,train\n", "t.csv, record 1 (P1): '1' at position 3 is no residue"),
+        ("t.jsonl", '{"id":"P1","sequence":null,"location":"a"}\n', "t.jsonl, record 1 (P1): no residues"),
+        ("t.csv", HEAD, "/t.csv: no proteins"),
+        ("t.csv", "", "/t.csv: cannot be read as a table: No columns"),
+        ("t.jsonl", "", "/t.jsonl: cannot be read as a table: it is empty"),
+        ("t.jsonl", "{no json\n", "/t.jsonl: cannot be read as a table: JSON parse error"),
+        ("t.parquet", "no parquet", "/t.parquet: cannot be read as a table: Parquet"),
+        ("t.csv", HEAD + "P1,MKT,a,train\nP2,MKT,a,b,c,d,e\n", "/t.csv: cannot be read as a table: Error tokenizing"),
+        ("t.csv", bytes(range(128, 256)), "/t.csv: cannot be read as a table: 'utf-8' codec"),
+        ("t.csv.gz", gzip.compress(b"P1,MKT,a\n" * 999)[:-20], "/t.csv.gz: cannot be read as a table: Compressed file"),
+        ("t.jsonl.gz", gzip.compress(lines().encode() * 999)[:-20], "/t.jsonl.gz: cannot be read as a table: "),
+    ],
+)
+def test_a_bad_table_is_one_line_with_file_record_and_accession(write_bytes, name, content, message):
+    path = write_bytes(content, name)
+    with pytest.raises(InputError) as caught:
+        read_proteins(path)
+    assert message in str(caught.value) and str(caught.value).startswith((message, path))
+    assert "\n" not in str(caught.value) and caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "p.fa: no records"),
+        ("MKT\n", "p.fa: no FASTA file"),
+        (">P1\nMKT\n", "p.fa, record 1 (P1): found ''; expected a header that"),
+        (">P1 sp|NA| train\nMKT\n>P2 other\nM\n", "p.fa, record 2 (P2): found 'other'; expected a header that"),
+        (">P1 sp|NA| holdout\nMKT\n", "p.fa, record 1 (P1): unknown split 'holdout'"),
+        (">P1 sp|NA| train\nM-T\n", "p.fa, record 1 (P1): '-' at position 2"),
+        (gzip.compress("".join(HEADERS).encode() * 99)[:-12], "p.fa: not a text file, or damaged"),
+    ],
+)
+def test_bad_fasta_with_a_pattern_is_one_line(write_bytes, content, message):
+    with pytest.raises(InputError) as caught:
+        read_proteins(write_bytes(content, "p.fa"), header_pattern=PATTERN)
+    assert str(caught.value).startswith(message) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"), [("(", "is no regular expression: missing"), (r"(\w+)", "has no group 'label'; expected")]
+)
+def test_a_pattern_that_cannot_work_is_refused(source, pattern, message):
+    with pytest.raises(OptionError, match=message):
+        read_proteins(source("t.fasta"), header_pattern=pattern)
+
+
+@pytest.mark.parametrize(("name", "pattern"), [("t.csv", None), ("t.fasta", None), ("t.fasta", PATTERN), ("t", None)])
+def test_a_missing_file_is_named(tmp_path, name, pattern):
+    with pytest.raises(DataError) as caught:
+        read_proteins(tmp_path / name, header_pattern=pattern)
+    assert str(caught.value).startswith(f"{tmp_path / name}: no such file")
+
+
+def test_an_empty_folder_is_no_dataset(tmp_path):
+    with pytest.raises(DataError, match="doesn't contain any data files"):
+        read_proteins(tmp_path)
+
+
+def test_a_dataset_of_the_hub_without_a_network_is_no_fault_of_the_input():
+    with pytest.raises(ProteinClassifierError, match="someone/proteins: could not be downloaded") as caught:
+        read_proteins("someone/proteins")
+    assert caught.value.exit_code == 1
+
+
+# --- joining
+
+
+def test_a_file_that_is_one_split_is_taken_whole(source):
+    proteins = whole(read_proteins(source("t.csv")))
+    assert sorted(proteins["id"][:]) == ["P1", "P2", "P3", "P4"]
+
+
+def test_a_split_with_other_classes_keeps_every_proteins_label(write_bytes):
+    first = read_proteins(write_bytes("id,sequence,location\nP1,MKT,b\nP2,MKT,d\n", "one.csv"))
+    other = read_proteins(write_bytes("id,sequence,location\nP3,MKT,a\nP4,MKT,d\n", "two.csv"))["train"]
+    merged = merge_splits(first, "test", other)
+    assert isinstance(merged, DatasetDict) and list(merged) == ["train", "test"]
+    assert {part.features["location"].names == ["a", "b", "d"] for part in merged.values()} == {True}
+    labels = {row[0]: row[3] for part in named(merged).values() for row in part}
+    assert labels == {"P1": "b", "P2": "d", "P3": "a", "P4": "d"}
+
+
+def test_a_split_with_the_same_classes_is_joined_as_it_is(source):
+    splits = read_proteins(source("t.csv"))
+    merged = merge_splits(splits, "test", splits["validation"])
+    assert merged["train"] is splits["train"] and merged["test"] is splits["validation"]

@@ -1,0 +1,59 @@
+"""A saved classifier as a run leaves it, and proteins longer and shorter than it reads."""
+
+import pytest
+import torch
+
+from protbert_classify import ProteinClassifier, ProteinClassifierConfig
+from protbert_classify.data.tokenizer import protbert_tokenizer
+from tests.conftest import TINY_SHAPE
+
+LABELS = ["Cytoplasm", "Mitochondrion", "Nucleus"]
+MAX_LENGTH = 22  # tokens: 20 residues
+LONG = "MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQ"  # 33 residues
+
+
+def build_classifier(**fields):
+    torch.manual_seed(0)
+    config = ProteinClassifierConfig(
+        TINY_SHAPE | {"initializer_range": 0.3},  # large enough for proteins to differ
+        id2label=dict(enumerate(LABELS)),
+        label2id={label: index for index, label in enumerate(LABELS)},
+        max_sequence_length=MAX_LENGTH,
+        **fields,
+    )
+    return ProteinClassifier(config).eval()
+
+
+@pytest.fixture
+def classifier():
+    return build_classifier()
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory):
+    """The output_dir of a run: `model/` with weights, configuration and tokenizer."""
+    folder = tmp_path_factory.mktemp("run")
+    build_classifier().save_pretrained(folder / "model")
+    protbert_tokenizer().save_pretrained(folder / "model")
+    return folder
+
+
+@pytest.fixture
+def own_folder(run_folder, tmp_path):
+    """A copy of the model's folder, to be damaged."""
+    import shutil
+
+    return shutil.copytree(run_folder / "model", tmp_path / "own")
+
+
+@pytest.fixture
+def expected_scores(classifier, tokenizer):
+    """Probabilities by the plain way: one protein, cropped by hand, through the tokenizer and the model."""
+
+    def scores(residues):
+        if len(residues) > 20:
+            residues = residues[:10] + residues[-10:]
+        with torch.no_grad():
+            return classifier(**tokenizer(residues, return_tensors="pt")).logits.softmax(-1)[0].tolist()
+
+    return scores

@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+from datasets import ClassLabel, Dataset
+
+from protbert_classify.data.alphabet import space
+from protbert_classify.errors import DataError
+from protbert_classify.evaluation.metrics import classification_metrics
+from protbert_classify.inference.evaluate import evaluate_classifier
+from protbert_classify.inference.logits import predict_logits, probabilities
+
+from .conftest import LABELS, LONG
+
+SEQUENCES = ["MKTAYIAKQR", LONG, "WWCCHH", "MLSRAVCGTSRQ", "GGGGGG"]
+
+
+def proteins(locations, names=LABELS):
+    columns = {"id": [f"P{i}" for i in range(5)], "sequence": [space(s) for s in SEQUENCES], "location": locations}
+    return Dataset.from_dict(columns).cast_column("location", ClassLabel(names=list(names)))
+
+
+@pytest.fixture
+def calls(expected_scores):
+    return [int(np.argmax(expected_scores(sequence))) for sequence in SEQUENCES]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 32])
+def test_metrics_are_those_of_the_calls(run_folder, calls, batch_size):
+    references = [0, 1, 2, 1, 0]
+    result = evaluate_classifier(str(run_folder), proteins(references), batch_size=batch_size)
+    assert result == {"proteins": 5, **classification_metrics(calls, references, LABELS)}
+
+
+def test_what_the_model_says_itself_is_all_right(run_folder, calls):
+    assert evaluate_classifier(str(run_folder), proteins(calls))["accuracy"] == 1.0
+
+
+def test_classes_are_matched_by_name_and_not_by_number(run_folder, calls):
+    shuffled = LABELS[::-1]
+    locations = [shuffled.index(LABELS[call]) for call in calls]
+    assert evaluate_classifier(str(run_folder), proteins(locations, shuffled))["accuracy"] == 1.0
+
+
+def test_a_class_without_proteins_has_null_metrics(run_folder):
+    result = evaluate_classifier(str(run_folder), proteins([0] * 5))
+    assert result["per_class"]["Nucleus"] == {"precision": None, "recall": None, "f1": None, "support": 0}
+    assert result["per_class"]["Cytoplasm"]["support"] == 5
+
+
+def test_a_location_that_the_model_does_not_know_is_refused(run_folder):
+    names = ["Cytoplasm", "Golgi.apparatus", "Nucleus"]
+    with pytest.raises(DataError, match="'Golgi.apparatus' is no class of the model; expected one of Cytoplasm"):
+        evaluate_classifier(str(run_folder), proteins([0, 1, 2, 0, 0], names))
+
+
+def test_logits_come_in_the_order_of_the_proteins_and_count_them(classifier, tokenizer):
+    encoded = [np.array(tokenizer(sequence)["input_ids"]) for sequence in SEQUENCES]
+    counted = []
+    together = predict_logits(classifier, encoded, 2, counted.append)
+    alone = np.concatenate([predict_logits(classifier, [ids]) for ids in encoded])
+    assert (together.dtype, together.shape) == (np.float32, (5, 3))
+    assert np.abs(together - alone).max() < 1e-5
+    assert counted == [2, 2, 1]
+
+
+def test_probabilities_are_the_softmax():
+    logits = np.array([[0.0, np.log(3.0)], [1000.0, 0.0]], dtype=np.float32)
+    assert probabilities(logits) == pytest.approx(np.array([[0.25, 0.75], [1.0, 0.0]]))

@@ -1,0 +1,99 @@
+import json
+import os
+
+import pytest
+import torch
+from transformers import BertConfig, BertForSequenceClassification, BertModel
+
+from protbert_classify.data.tokenizer import protbert_tokenizer
+from protbert_classify.errors import InputError, ModelError
+from protbert_classify.inference.loading import classifier_encoder, load_classifier
+from tests.conftest import TINY_SHAPE
+
+from .conftest import LABELS, LONG
+
+
+def refusal(folder):
+    with pytest.raises(ModelError) as error:
+        load_classifier(folder)
+    message = str(error.value)
+    assert len(message.splitlines()) == 1
+    assert message.startswith(str(folder))
+    assert isinstance(error.value, InputError) and error.value.exit_code == 2
+    return message
+
+
+@pytest.mark.parametrize("inside", ["", "model"])
+def test_a_runs_folder_and_its_models_folder_are_the_same_model(run_folder, classifier, inside):
+    model, tokenizer = load_classifier(run_folder / inside)
+    for name, tensor in classifier.state_dict().items():
+        assert torch.equal(model.state_dict()[name], tensor), name
+    assert not model.training
+    assert model.config.labels == LABELS
+    assert tokenizer("mkt")["input_ids"] == protbert_tokenizer()("M K T")["input_ids"]
+
+
+def test_a_bert_classifier_of_transformers_is_a_classifier_too(tmp_path):
+    BertForSequenceClassification(BertConfig(**TINY_SHAPE)).save_pretrained(tmp_path)
+    protbert_tokenizer().save_pretrained(tmp_path)
+    model, tokenizer = load_classifier(tmp_path)
+    assert model.config.labels == ["LABEL_0", "LABEL_1"]
+    assert len(classifier_encoder(model, tokenizer)(LONG)) == 35
+
+
+def test_a_folder_without_a_model_is_refused_with_what_was_expected(tmp_path):
+    assert "no model there (no config.json); expected the output_dir of a run" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["no/such", "/no/such/folder"])
+def test_a_model_that_is_not_there_is_refused(name):
+    assert "cannot be loaded as a classifier" in refusal(name)
+
+
+def test_an_encoder_without_a_head_is_refused(tmp_path):
+    BertModel(BertConfig(**TINY_SHAPE)).save_pretrained(tmp_path)
+    assert "an encoder without a head" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("kept", [0, 4, 100, -100])
+def test_damaged_weights_are_refused(own_folder, kept):
+    path = own_folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:kept])
+    message = refusal(own_folder)
+    assert "its weights are damaged" in message and "copy or download them again" in message
+
+
+def test_missing_weights_are_refused(own_folder):
+    os.remove(own_folder / "model.safetensors")
+    assert "model.safetensors" in refusal(own_folder)
+
+
+def test_a_configuration_that_is_no_json_is_refused(own_folder):
+    (own_folder / "config.json").write_text("{")
+    assert "not a valid JSON file" in refusal(own_folder)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"format_version": 99}, "format version 99"),
+        ({"pooling": "median"}, "pooling='median'"),
+        ({"id2label": {"0": "a", "1": "b"}, "label2id": {"a": 0, "b": 1}}, "2 weights are missing or of another shape"),
+    ],
+)
+def test_a_configuration_that_does_not_fit_is_refused(own_folder, change, message):
+    path = own_folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    assert message in refusal(own_folder)
+
+
+@pytest.mark.parametrize("crop, kept", [("ends", LONG[:10] + LONG[-10:]), ("head", LONG[:20]), ("tail", LONG[-20:])])
+def test_proteins_are_cropped_as_in_training(classifier, tokenizer, crop, kept):
+    classifier.config.crop = crop
+    encoder = classifier_encoder(classifier, tokenizer)
+    assert list(encoder(LONG)) == tokenizer(kept)["input_ids"]
+
+
+def test_without_a_trained_length_the_positions_are_the_limit(classifier, tokenizer):
+    classifier.config.max_sequence_length = None
+    assert len(classifier_encoder(classifier, tokenizer)("M" * 500)) == classifier.max_positions == 128

@@ -1,0 +1,94 @@
+import pytest
+import transformers
+from transformers import BertConfig, BertForSequenceClassification
+
+from protbert_classify import ProteinClassificationPipeline
+from protbert_classify.data.tokenizer import protbert_tokenizer
+from protbert_classify.errors import SequenceError
+from tests.conftest import TINY_SHAPE
+
+from .conftest import LABELS, LONG, build_classifier
+
+PROTEINS = ["MKTAYIAKQR", "MLSRAVCGTSRQLAPVLAYLGSRQKHSLPD", "WWCCHH"]
+
+
+@pytest.fixture
+def pipe(classifier, tokenizer):
+    return ProteinClassificationPipeline(model=classifier, tokenizer=tokenizer)
+
+
+@pytest.fixture(scope="module")
+def folder_pipe(run_folder):
+    return transformers.pipeline("protein-classification", model=str(run_folder / "model"))
+
+
+def assert_scores(calls, expected):
+    """All classes, best first, with these probabilities."""
+    assert [call["score"] for call in calls] == sorted((call["score"] for call in calls), reverse=True)
+    assert {call["label"]: call["score"] for call in calls} == pytest.approx(dict(zip(LABELS, expected)), abs=1e-6)
+
+
+@pytest.mark.parametrize("protein", [*PROTEINS, LONG])
+def test_scores_are_the_models_probabilities(pipe, expected_scores, protein):
+    assert_scores(pipe(protein, top_k=None), expected_scores(protein))
+
+
+@pytest.mark.parametrize("protein", [*PROTEINS, LONG])
+def test_a_saved_folder_is_all_that_transformers_pipeline_needs(folder_pipe, expected_scores, protein):
+    assert type(folder_pipe) is ProteinClassificationPipeline
+    assert_scores(folder_pipe(protein, top_k=None), expected_scores(protein))
+
+
+@pytest.mark.parametrize("spelling", ["mktayiakqr", "M K T A Y I A K Q R", "m k t a y\ni a k q r\n", "MKTAYIAKQR*"])
+def test_spelling_changes_nothing(pipe, spelling):
+    assert pipe(spelling, top_k=None) == pipe("MKTAYIAKQR", top_k=None)
+
+
+def test_one_protein_gets_its_best_class(pipe, expected_scores):
+    scores = expected_scores(PROTEINS[0])
+    call = pipe(PROTEINS[0])
+    assert call == {"label": LABELS[scores.index(max(scores))], "score": pytest.approx(max(scores), abs=1e-6)}
+
+
+@pytest.mark.parametrize("top_k, count", [(2, 2), (3, 3), (99, 3), (None, 3)])
+def test_top_k_classes_come_best_first(pipe, top_k, count):
+    every = pipe(PROTEINS[0], top_k=None)
+    assert pipe(PROTEINS[0], top_k=top_k) == every[:count]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3])
+def test_a_list_is_answered_in_its_order_whatever_the_batch(pipe, batch_size):
+    calls = pipe(PROTEINS, top_k=None, batch_size=batch_size)
+    assert len(calls) == 3
+    for protein, answer in zip(PROTEINS, calls):
+        scores = {call["label"]: call["score"] for call in answer}
+        assert scores == pytest.approx({call["label"]: call["score"] for call in pipe(protein, top_k=None)}, abs=1e-6)
+
+
+def test_a_generator_is_answered_one_by_one(pipe):
+    assert list(pipe(protein for protein in PROTEINS)) == pipe(PROTEINS)
+
+
+def test_a_model_still_in_training_mode_is_put_in_evaluation_mode(tokenizer):
+    model = build_classifier(classifier_dropout=0.9).train()
+    pipe = ProteinClassificationPipeline(model=model, tokenizer=tokenizer)
+    assert pipe(PROTEINS[0]) == pipe(PROTEINS[0])
+    assert not model.training
+
+
+@pytest.mark.parametrize(
+    "protein, message",
+    [("MK1T", "'1' at position 3 is no residue"), ("MKé", "'é' at position 3"), ("", "no residues"), ("*", "no")],
+)
+def test_what_is_no_protein_is_refused_by_name(pipe, protein, message):
+    with pytest.raises(SequenceError, match=message):
+        pipe(protein)
+    with pytest.raises(SequenceError, match=message):
+        pipe([PROTEINS[0], protein])
+
+
+def test_a_bert_classifier_of_transformers_goes_through_the_same_pipeline(tmp_path):
+    BertForSequenceClassification(BertConfig(**TINY_SHAPE)).save_pretrained(tmp_path)
+    protbert_tokenizer().save_pretrained(tmp_path)
+    pipe = transformers.pipeline("protein-classification", model=str(tmp_path))
+    assert {call["label"] for call in pipe(LONG, top_k=None)} == {"LABEL_0", "LABEL_1"}

@@ -1,0 +1,87 @@
+import json
+
+import pytest
+
+from protbert_classify import ProteinClassifierConfig
+from protbert_classify.model.configuration import PROTBERT_SHAPE
+
+
+def test_without_arguments_it_is_protbert():
+    backbone = ProteinClassifierConfig().backbone_config
+    assert backbone.model_type == "bert"
+    assert {name: getattr(backbone, name) for name in PROTBERT_SHAPE} == PROTBERT_SHAPE
+
+
+def test_every_field_survives_a_save(tmp_path, tiny_shape):
+    fields = {
+        "pooling": "light_attention",
+        "head": "article",
+        "classifier_dropout": 0.3,
+        "light_attention_kernel_size": 5,
+        "light_attention_dropout": 0.4,
+        "freeze_backbone": True,
+        "freeze_layers": 1,
+        "max_sequence_length": 100,
+        "crop": "tail",
+    }
+    ProteinClassifierConfig(tiny_shape, **fields).save_pretrained(tmp_path)
+    again = ProteinClassifierConfig.from_pretrained(tmp_path)
+    assert {name: getattr(again, name) for name in fields} == fields
+    assert again.backbone_config.hidden_size == 32
+    assert again.format_version == ProteinClassifierConfig.FORMAT_VERSION == 1
+
+
+def test_labels_keep_their_order(tmp_path):
+    labels = ["Nucleus", "Cytoplasm", "Lysosome/Vacuole", *map(str, range(9))]  # more than 9: "10" sorts before "2"
+    config = ProteinClassifierConfig(
+        id2label=dict(enumerate(labels)), label2id={label: index for index, label in enumerate(labels)}
+    )
+    config.save_pretrained(tmp_path)
+    again = ProteinClassifierConfig.from_pretrained(tmp_path)
+    assert config.labels == again.labels == labels
+    assert again.num_labels == 12
+    assert again.label2id["Lysosome/Vacuole"] == 2
+
+
+def test_a_saved_configuration_asks_for_no_code(tmp_path, tiny_shape):
+    ProteinClassifierConfig(tiny_shape).save_pretrained(tmp_path)
+    assert "auto_map" not in json.loads((tmp_path / "config.json").read_text())
+
+
+def test_auto_config_knows_it_once_the_model_is_imported(tmp_path, tiny_shape):
+    from transformers import AutoConfig
+
+    ProteinClassifierConfig(tiny_shape).save_pretrained(tmp_path)
+    assert type(AutoConfig.from_pretrained(tmp_path)) is ProteinClassifierConfig
+
+
+def test_the_backbones_padding_and_vocabulary_are_those_of_the_whole(tiny_shape):
+    config = ProteinClassifierConfig(tiny_shape | {"pad_token_id": 7})
+    assert config.pad_token_id == 7
+    assert config.get_text_config() is config.backbone_config
+    assert config.hidden_size == 32
+    assert config.problem_type == "single_label_classification"
+
+
+@pytest.mark.parametrize(
+    "fields, message",
+    [
+        ({"pooling": "median"}, "pooling='median': expected one of mean, cls, pooler, light_attention"),
+        ({"head": "deep"}, "head='deep': expected one of linear, article"),
+        ({"crop": "middle"}, "crop='middle': expected one of ends, head, tail"),
+        ({"light_attention_kernel_size": 4}, "light_attention_kernel_size=4: expected an odd number"),
+        ({"freeze_layers": 3}, "freeze_layers=3: expected 0 to 2"),
+        ({"freeze_layers": -1}, "freeze_layers=-1: expected 0 to 2"),
+    ],
+)
+def test_a_field_that_cannot_be_is_refused_with_what_was_expected(tiny_shape, fields, message):
+    with pytest.raises(ValueError, match=message):
+        ProteinClassifierConfig(tiny_shape, **fields)
+
+
+def test_a_model_of_a_newer_format_is_refused_instead_of_misread(tmp_path, tiny_shape):
+    ProteinClassifierConfig(tiny_shape).save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": 2}))
+    with pytest.raises(ValueError, match="format version 2, this package reads up to 1: upgrade protbert_classify"):
+        ProteinClassifierConfig.from_pretrained(tmp_path)

@@ -1,0 +1,44 @@
+import math
+
+import pytest
+import torch
+
+from protbert_classify import ProteinClassifierConfig
+from protbert_classify.model.heads import HEAD_FACTORIES
+
+
+def build(name, classes=10, **fields):
+    torch.manual_seed(0)
+    return HEAD_FACTORIES[name](ProteinClassifierConfig(head=name, num_labels=classes, **fields), 4)
+
+
+def test_linear_head_is_an_affine_map():
+    head = build("linear").eval()
+    vector = torch.tensor([[1.0, -2.0, 0.5, 3.0]])
+    linear = head.get_submodule("1")
+    assert torch.allclose(head(vector), vector @ linear.weight.T + linear.bias)
+    assert head(1000 * vector).abs().max() > 1
+
+
+def test_article_head_is_its_tanh():
+    linear, article = build("linear").eval(), build("article").eval()
+    article.load_state_dict(linear.state_dict())
+    vector = torch.tensor([[1.0, -2.0, 0.5, 3.0]])
+    assert torch.allclose(article(vector), linear(vector).tanh())
+
+
+def test_article_head_cannot_be_surer_of_ten_classes_than_0_451():
+    head = build("article").eval()
+    linear = head.get_submodule("1")
+    with torch.no_grad():  # as sure as it can be: one logit 1, the others -1
+        linear.weight.zero_()
+        linear.bias.fill_(-100)
+        linear.bias[3] = 100
+    top = head(torch.randn(1, 4)).softmax(-1).max().item()
+    assert top == pytest.approx(math.e / (math.e + 9 / math.e), abs=1e-6)
+    assert round(top, 3) == 0.451
+
+
+@pytest.mark.parametrize("name, expected", [("linear", 0.5), ("article", 0.2)])
+def test_the_articles_dropout_is_its_own_and_the_linear_heads_is_the_users(name, expected):
+    assert build(name, classifier_dropout=0.5).get_submodule("0").p == expected

@@ -1,0 +1,105 @@
+"""The house: what is public, what importing costs, and that imports between the floors go down only."""
+
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import protbert_classify
+
+PACKAGE = Path(protbert_classify.__file__).parent
+# from the ground up; those on one floor may use each other
+FLOORS = [
+    {"version", "errors", "model"},
+    {"data"},
+    {"evaluation"},
+    {"reporting"},
+    {"training", "inference"},
+    {"serving"},
+    {"sagemaker"},
+    {"commands"},
+    {"__main__"},
+]
+LEVEL = {folder: level for level, floor in enumerate(FLOORS) for folder in floor}
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+
+def imported_modules(path):
+    """Modules of the package that a file imports, anywhere in it, as paths from the package's root."""
+    here = path.relative_to(PACKAGE).parent.parts
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            modules = [alias.name.split(".") for alias in node.names]
+            yield from (tuple(parts[1:]) for parts in modules if parts[0] == "protbert_classify")
+        elif isinstance(node, ast.ImportFrom):
+            module = tuple(node.module.split(".")) if node.module else ()
+            if node.level:
+                base = here[: len(here) - node.level + 1]
+            elif module[0] == "protbert_classify":
+                base, module = (), module[1:]
+            else:
+                continue
+            whole = base + module
+            yield from [whole] if whole else [(alias.name,) for alias in node.names]
+
+
+def folder_of(path):
+    relative = path.relative_to(PACKAGE)
+    return relative.parts[0].removesuffix(".py")
+
+
+def test_every_public_name_is_there_and_no_other_is_promised():
+    assert sorted(protbert_classify.__all__) == dir(protbert_classify)
+    assert set(protbert_classify.__all__) == {*protbert_classify._HOMES, "__version__"}
+    for name, home in protbert_classify._HOMES.items():
+        module = importlib.import_module(home, "protbert_classify")
+        assert getattr(protbert_classify, name) is getattr(module, name)
+        assert getattr(module, name).__module__ == "protbert_classify" + home
+
+
+def test_a_star_import_gives_the_public_names():
+    names = {}
+    exec("from protbert_classify import *", names)
+    assert set(names) - {"__builtins__"} == set(protbert_classify.__all__)
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'protbert_classify' has no attribute 'ProteinFolder'"):
+        protbert_classify.ProteinFolder
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    code = (
+        "import sys, protbert_classify\n"
+        "heavy = {'torch', 'transformers', 'datasets', 'sklearn', 'numpy', 'matplotlib', 'accelerate', 'evaluate'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+        "assert protbert_classify.__version__\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_down_only(path):
+    here = folder_of(path)
+    if here == "__init__":
+        return  # the names of all floors, loaded on first use
+    assert here in LEVEL, f"{here} has no floor: give it one here and in DESIGN"
+    for target in imported_modules(path):
+        assert LEVEL[target[0]] <= LEVEL[here], f"{here} imports {'.'.join(target)}, which is above it"
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "model").glob("*.py")), ids=lambda path: path.name)
+def test_the_model_imports_only_its_siblings_so_that_it_can_travel_to_the_hub(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            assert node.level == 1 and "." not in node.module
+            assert (PACKAGE / "model" / f"{node.module}.py").is_file()
+    assert all(target[0] == "model" for target in imported_modules(path))
+
+
+def test_nothing_imports_the_commands_but_the_entry():
+    importers = {folder_of(path) for path in SOURCES if ("commands",) in {t[:1] for t in imported_modules(path)}}
+    assert importers <= {"commands", "__main__"}

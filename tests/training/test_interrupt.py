@@ -1,0 +1,137 @@
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+from transformers import TrainerCallback
+
+from protbert_classify.training.checkpoints import checkpoints, newest_complete_checkpoint
+from protbert_classify.training.interrupt import SaveOnInterrupt
+from tests.training.child import build_trainer
+from tests.training.runs import ROOT, TINY, assert_same_weights, call, command, complaints, environment
+
+
+class CtrlC(TrainerCallback):
+    """The user's finger, in the middle of a step."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        if state.global_step == self.step - 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def interrupted_trainer(folder, step, **options):
+    options = {
+        **{"validation": 12, "num_train_epochs": 4, "patience": 3, "eval_strategy": "epoch", "save_strategy": "epoch"},
+        **{"load_best_model_at_end": True, "save_total_limit": 9},
+        **options,
+    }
+    trainer = build_trainer(str(folder), **options)
+    interrupt = SaveOnInterrupt()
+    trainer.add_callback(interrupt)
+    if step:
+        trainer.add_callback(CtrlC(step))
+    return trainer, interrupt
+
+
+@pytest.mark.parametrize("step", [1, 11, 16])  # 8 steps an epoch: the first, in the middle, the last of an epoch
+def test_ctrl_c_costs_one_step_and_resuming_ends_as_if_nothing_had_been(tmp_path, step):
+    undisturbed, _ = interrupted_trainer(tmp_path / "undisturbed", None)
+    undisturbed.train()
+    undisturbed.save_model(str(tmp_path / "undisturbed" / "final"))
+
+    trainer, interrupt = interrupted_trainer(tmp_path / "interrupted", step)
+    trainer.train()
+    assert interrupt.interrupted
+    assert trainer.state.global_step == step
+    evaluations = sum("eval_mcc" in log for log in trainer.state.log_history)
+    assert evaluations == step // 8  # none in the middle of an epoch: it would count for the best and for patience
+    newest = newest_complete_checkpoint(str(tmp_path / "interrupted" / "run"))
+    assert os.path.basename(newest) == f"checkpoint-{step}"
+
+    resumed, _ = interrupted_trainer(tmp_path / "interrupted", None)
+    resumed.train(resume_from_checkpoint=True)
+    resumed.save_model(str(tmp_path / "interrupted" / "final"))
+    # `epoch_step` is the time it took
+    kept = ("loss", "grad_norm", "learning_rate", "eval_loss", "eval_mcc", "step", "epoch")
+    histories = [
+        [{name: log[name] for name in kept if name in log} for log in trainer.state.log_history[:-1]]
+        for trainer in (undisturbed, resumed)
+    ]
+    assert histories[0] == histories[1]
+    assert os.path.basename(resumed.state.best_model_checkpoint) == os.path.basename(
+        undisturbed.state.best_model_checkpoint
+    )
+    assert_same_weights(tmp_path / "interrupted" / "final", tmp_path / "undisturbed" / "final")
+
+
+def test_ctrl_c_saves_even_where_no_checkpoints_were_asked_for(tmp_path):
+    for step in (3, 8):
+        trainer, _ = interrupted_trainer(
+            tmp_path / str(step), step, save_strategy="no", eval_strategy="no", load_best_model_at_end=False, patience=0
+        )
+        trainer.train()
+        assert [os.path.basename(path) for path in checkpoints(str(tmp_path / str(step) / "run"))] == [
+            f"checkpoint-{step}"
+        ]
+
+
+def test_a_second_ctrl_c_stops_at_once(tmp_path):
+    trainer, _ = interrupted_trainer(tmp_path, 3)
+
+    class Again(TrainerCallback):
+        def on_substep_end(self, args, state, control, **kwargs):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    trainer.args.gradient_accumulation_steps = 2
+    trainer.add_callback(CtrlC(3))
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+
+
+def test_ctrl_c_means_what_it_meant_before_when_training_is_over(tmp_path):
+    before = signal.getsignal(signal.SIGINT)
+    trainer, interrupt = interrupted_trainer(tmp_path, None)
+    trainer.train()
+    assert signal.getsignal(signal.SIGINT) is before
+    assert not interrupt.interrupted
+
+
+@pytest.mark.slow
+def test_ctrl_c_on_the_command_line_says_how_to_go_on_and_going_on_ends_with_the_same_weights(tmp_path, easy):
+    arguments = ["train", "--data", easy, "--num_train_epochs", "20", "--early_stopping_patience", "0", *TINY]
+    undisturbed = call(*arguments, "--output_dir", tmp_path / "undisturbed")
+    assert undisturbed.returncode == 0, undisturbed.stderr[-3000:]
+
+    folder = tmp_path / "interrupted"
+    process = subprocess.Popen(
+        command(*arguments, "--output_dir", folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+        cwd=ROOT,
+    )
+    while newest_complete_checkpoint(str(folder)) is None:
+        assert process.poll() is None, process.stderr.read()[-3000:]
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert complaints(stderr) == [
+        "protbert-classify train: interrupted: the same command with --resume goes on from the last checkpoint"
+    ]
+    assert "Traceback" not in stderr
+    assert not (folder / "run.json").exists()
+    refused = call(*arguments, "--output_dir", folder)
+    assert refused.returncode == 2
+    assert "go on with --resume" in complaints(refused.stderr)[0]
+
+    resumed = call(*arguments, "--output_dir", folder, "--resume")
+    assert resumed.returncode == 0, resumed.stderr[-3000:]
+    assert_same_weights(folder / "model", tmp_path / "undisturbed" / "model")
+    for name in ("test_predictions.csv",):
+        assert (folder / name).read_text() == (tmp_path / "undisturbed" / name).read_text()

@@ -1,0 +1,164 @@
+import dataclasses
+import json
+
+import pytest
+from transformers import TrainingArguments
+
+from protbert_classify.errors import OptionError
+from protbert_classify.training.options import backbone_shape, parse_options
+from protbert_classify.training.training_arguments import ProteinTrainingArguments
+
+
+@pytest.fixture
+def parse(tmp_path):
+    return lambda *arguments: parse_options([*arguments, "--output_dir", str(tmp_path / "run")])
+
+
+@pytest.fixture
+def option_file(tmp_path):
+    def write(text, name="run.yaml"):
+        path = tmp_path / name
+        path.write_text(text if isinstance(text, str) else json.dumps(text))
+        return str(path)
+
+    return write
+
+
+@pytest.mark.parametrize("name", ["run.yaml", "run.yml", "run.json"])
+def test_the_command_line_wins_over_the_file(parse, option_file, name):
+    values = {"learning_rate": 1e-4, "num_train_epochs": 7, "pooling": "cls", "max_length": 100}
+    path = option_file(values, name)
+    model, data, training = parse(path, "--learning_rate", "3e-5", "--max_length", "200")
+    assert (training.learning_rate, training.num_train_epochs) == (3e-5, 7)
+    assert (model.pooling, data.max_length) == ("cls", 200)
+
+
+def test_a_yaml_file_is_read_as_people_write_it(parse, option_file):
+    path = option_file(
+        """\
+        # a comment
+        data: proteins.fasta
+        learning_rate: 2e-4
+        freeze_backbone: true
+        bf16: false
+        max_train_samples:
+        report_to: [none]
+        backbone_config:
+          model_type: bert
+          hidden_size: 16
+        lr_scheduler_kwargs: {num_cycles: 2}
+        """
+    )
+    model, data, training = parse(path)
+    assert data.data == "proteins.fasta"
+    assert data.max_train_samples is None
+    assert training.learning_rate == 2e-4  # YAML 1.1 has it as a string
+    assert model.freeze_backbone is True
+    assert training.bf16 is False
+    assert backbone_shape(model.backbone_config) == {"model_type": "bert", "hidden_size": 16}
+    assert training.lr_scheduler_kwargs == {"num_cycles": 2}
+
+
+@pytest.mark.parametrize(
+    ("option", "meant"),
+    [("--learning_rat", "learning_rate"), ("--colour", None), ("--num-train-epoch", "num_train_epochs")],
+)
+def test_an_unknown_option_names_what_may_have_been_meant(parse, option, meant):
+    with pytest.raises(OptionError) as raised:
+        parse(option, "1")
+    assert str(raised.value).startswith(f"unknown option {option}")
+    assert meant is None or f"did you mean --{meant}?" in str(raised.value)
+
+
+def test_an_unknown_option_in_a_file_is_refused_too(parse, option_file):
+    with pytest.raises(OptionError, match="unknown option --poolign; did you mean --pooling"):
+        parse(option_file("poolign: mean"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--learning_rate", "fast"], "invalid float value: 'fast'"),
+        (["--pooling", "max"], "invalid choice: 'max'"),
+        (["--max_length"], "expected one argument"),
+        (["--eval_strategy", "daily"], "daily"),
+        (["--freeze_backbone", "maybe"], "freeze_backbone"),
+        (["proteins.fasta"], "unknown option proteins.fasta; expected --option value"),
+        (["--save_strategy", "no"], "load_best_model_at_end"),
+        (["--per_device_train_batch_size", "0"], "per_device_train_batch_size=0: expected 1 or more"),
+        (["--per_device_eval_batch_size", "-3"], "per_device_eval_batch_size=-3: expected 1 or more"),
+        (["--gradient_accumulation_steps", "0"], "gradient_accumulation_steps=0: expected 1 or more"),
+        (["--max_train_samples", "0"], "max_train_samples=0: expected 1 or more"),
+        (["--num_train_epochs", "0"], "num_train_epochs=0.0: expected more than 0"),
+        (["--metric_for_best_model", "f1"], "metric_for_best_model='f1': expected one of accuracy, mcc, macro_f1"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_one_line(parse, arguments, message):
+    with pytest.raises(OptionError) as raised:
+        parse(*arguments)
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("a: [1", "run.yaml: "), ("- a\n- b", "found list; expected 'option: value' lines"), ("", "found NoneType")],
+)
+def test_a_file_that_is_no_options_is_one_line(parse, option_file, text, message):
+    with pytest.raises(OptionError) as raised:
+        parse(option_file(text))
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_missing_file_is_named(parse):
+    with pytest.raises(OptionError, match="nowhere.yaml: No such file"):
+        parse("nowhere.yaml")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "value"), [(["--bf16"], True), (["--bf16", "true"], True), (["--bf16", "false"], False), ([], False)]
+)
+def test_bf16_needs_no_value_and_is_off_on_a_cpu_unless_asked_for(parse, arguments, value):
+    assert parse(*arguments)[-1].bf16 is value
+
+
+@pytest.mark.parametrize("name", ["freeze_backbone", "resume", "overwrite", "gradient_checkpointing"])
+def test_booleans_are_flags_and_take_values(parse, name):
+    for arguments, value in [([], False), ([f"--{name}"], True), ([f"--{name}", "False"], False)]:
+        assert any(getattr(part, name, None) is value for part in parse(*arguments))
+
+
+def test_every_option_of_transformers_can_be_given(parse):
+    """Each with its own default, as a user would repeat it."""
+    defaults = ProteinTrainingArguments(output_dir="unused")
+    fields = [field for field in dataclasses.fields(TrainingArguments) if field.init]
+    assert len(fields) > 90
+    arguments = []
+    for field in fields:
+        value = getattr(defaults, field.name)
+        if isinstance(value, (bool, int, float, str)) and field.name != "output_dir":
+            arguments += [f"--{field.name}", getattr(value, "value", str(value))]
+    parsed = parse(*arguments)[-1]
+    assert len(arguments) > 120
+    for name in (argument[2:] for argument in arguments[::2]):
+        assert getattr(parsed, name) == getattr(defaults, name), name
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("missing.json", "no such file"),
+        ('{"hidden_size": 3', "is no JSON"),
+        ('{"hidden_size": 3}', "has no model_type"),
+    ],
+)
+def test_a_backbone_config_that_is_none_is_told_from_a_missing_file(given, message):
+    with pytest.raises(OptionError, match=message):
+        backbone_shape(given)
+
+
+def test_a_backbone_config_may_be_a_file(tmp_path):
+    path = tmp_path / "shape.json"
+    path.write_text('{"model_type": "esm", "hidden_size": 8}')
+    assert backbone_shape(str(path)) == {"model_type": "esm", "hidden_size": 8}

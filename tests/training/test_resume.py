@@ -1,0 +1,125 @@
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import psutil
+import pytest
+
+from protbert_classify.training.checkpoints import checkpoints, newest_complete_checkpoint
+from tests.training.child import build_trainer, trained
+from tests.training.runs import CHILD, assert_same_weights, environment, launcher, two_processes, write_spec
+
+RUN = {"proteins": 37, "num_train_epochs": 3, "save_strategy": "steps", "save_steps": 3, "save_total_limit": 20}
+
+
+@pytest.mark.parametrize("strategy", ["group_by_length", "random", "sequential"])
+@pytest.mark.parametrize("step", [10, 12])  # the end of an epoch, the middle of the next
+def test_a_resumed_run_goes_on_as_it_would_have_gone(tmp_path, strategy, step):
+    options = {**RUN, "save_steps": step, "train_sampling_strategy": strategy}
+    undisturbed = trained(str(tmp_path), **options)
+    shutil.move(tmp_path / "final", tmp_path / "undisturbed")
+    resumed = trained(str(tmp_path), resume=str(tmp_path / "run" / f"checkpoint-{step}"), **options)
+    assert resumed["batches"] == undisturbed["batches"][step:]
+    assert_same_weights(tmp_path / "final", tmp_path / "undisturbed")
+
+
+def test_a_resumed_run_with_accumulation_goes_on_as_it_would_have_gone(tmp_path):
+    options = {**RUN, "gradient_accumulation_steps": 3, "per_device_train_batch_size": 2, "save_steps": 9}
+    undisturbed = trained(str(tmp_path), **options)
+    shutil.move(tmp_path / "final", tmp_path / "undisturbed")
+    resumed = trained(str(tmp_path), resume=str(tmp_path / "run" / "checkpoint-9"), **options)
+    assert resumed["batches"] == undisturbed["batches"][19 + 2 * 3 :]
+    assert_same_weights(tmp_path / "final", tmp_path / "undisturbed")
+
+
+def test_early_stopping_goes_on_counting_after_a_resume(tmp_path):
+    options = {"validation": 12, "num_train_epochs": 20, "learning_rate": 0.0, "save_total_limit": 20}
+    options.update(eval_strategy="epoch", save_strategy="epoch", load_best_model_at_end=True, patience=3)
+    undisturbed = trained(str(tmp_path), **options)
+    assert undisturbed["steps"] == 8 * 4
+    resumed = trained(str(tmp_path), resume=str(tmp_path / "run" / "checkpoint-24"), **options)
+    assert resumed["steps"] == 8 * 4
+
+
+def test_early_stopping_can_join_a_run_that_had_none(tmp_path):
+    options = {"validation": 12, "learning_rate": 0.0, "save_total_limit": 20}
+    options.update(eval_strategy="epoch", save_strategy="epoch", load_best_model_at_end=True)
+    trained(str(tmp_path), num_train_epochs=1, **options)
+    resumed = trained(str(tmp_path), resume=True, num_train_epochs=20, patience=2, **options)
+    assert resumed["steps"] == 8 * 3
+
+
+def test_resume_true_takes_the_newest_whole_checkpoint(tmp_path):
+    trained(str(tmp_path), **RUN)
+    folder = str(tmp_path / "run")
+    (tmp_path / "run" / "checkpoint-99").mkdir()
+    trainer = build_trainer(str(tmp_path), **RUN)
+    trainer.train(resume_from_checkpoint=True)
+    assert trainer.state.global_step == 30
+    assert os.path.basename(newest_complete_checkpoint(folder)) == "checkpoint-30"
+
+
+@pytest.mark.slow
+def test_two_processes_go_on_in_the_middle_of_an_epoch_as_they_would_have_gone(tmp_path):
+    undisturbed = two_processes(tmp_path, **RUN)
+    shutil.move(tmp_path / "final", tmp_path / "undisturbed")
+    resumed = two_processes(tmp_path, resume=str(tmp_path / "run" / "checkpoint-9"), **RUN)  # epochs have 5 steps
+    for before, after in zip(undisturbed, resumed, strict=True):
+        assert after["world_size"] == 2
+        assert after["batches"] == before["batches"][9:]
+    assert_same_weights(tmp_path / "final", tmp_path / "undisturbed")
+
+
+def start_and_kill(folder, **spec):
+    """Start two processes, wait until they say that they are where they shall die, and kill them all."""
+    sentinel = folder / "sentinel"
+    sentinel.unlink(missing_ok=True)
+    log = folder / "killed.log"
+    with open(log, "wb") as output:
+        parent = subprocess.Popen(
+            launcher(CHILD, write_spec(folder, **spec)),
+            stdout=output,
+            stderr=output,
+            env=environment(),
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + 120
+    while not sentinel.exists():
+        assert parent.poll() is None, log.read_text()[-3000:]
+        assert time.monotonic() < deadline, log.read_text()[-3000:]
+        time.sleep(0.05)
+    # torchrun gives each child a session of its own: killing one process group would leave them alive
+    family = [*psutil.Process(parent.pid).children(recursive=True), psutil.Process(parent.pid)]
+    workers = [process for process in family if CHILD in process.cmdline() and process.pid != parent.pid]
+    assert len(workers) == 2
+    assert all(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in family)
+    for process in family:
+        os.kill(process.pid, signal.SIGKILL)
+    assert parent.wait(timeout=30) == -signal.SIGKILL
+    _, alive = psutil.wait_procs(family, timeout=30)
+    assert not alive
+
+
+@pytest.mark.slow
+def test_training_killed_twice_ends_with_the_weights_of_an_undisturbed_one(tmp_path):
+    undisturbed = tmp_path / "undisturbed"
+    two_processes(undisturbed, **RUN)
+    killed = tmp_path / "killed"
+    killed.mkdir()
+
+    start_and_kill(killed, hang_at=4, **RUN)  # between the checkpoints 3 and 6
+    first = newest_complete_checkpoint(str(killed / "run"))
+    assert os.path.basename(first) == "checkpoint-3"
+
+    start_and_kill(killed, resume=True, hang_in_save=9, **RUN)  # in the middle of the checkpoint 9
+    half = checkpoints(str(killed / "run"))[-1]
+    assert os.path.basename(half) == "checkpoint-9"
+    assert os.path.exists(os.path.join(half, "model.safetensors"))
+    assert not os.path.exists(os.path.join(half, "trainer_state.json"))
+    assert os.path.basename(newest_complete_checkpoint(str(killed / "run"))) == "checkpoint-6"
+
+    ranks = two_processes(killed, resume=True, **RUN)
+    assert [len(rank["batches"]) for rank in ranks] == [9, 9]  # steps 7 to 15
+    assert_same_weights(killed / "final", undisturbed / "final")

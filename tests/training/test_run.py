@@ -1,0 +1,270 @@
+import csv
+import errno
+import json
+import os
+import resource
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+
+from protbert_classify import ProteinClassifier
+from protbert_classify.commands import main
+from protbert_classify.training.checkpoints import newest_complete_checkpoint
+from protbert_classify.training.options import parse_options
+from protbert_classify.training.run import fingerprint, load_splits, train
+from tests.training.runs import LABELS, TINY, assert_same_weights, call, complaints, easy_records, fasta, weights
+
+
+def run(folder, data, *more):
+    arguments = [*TINY, "--num_train_epochs", "1", "--disable_tqdm", "true", *more]
+    return train(*parse_options(["--data", str(data), "--output_dir", str(folder), *arguments]))
+
+
+def record(folder):
+    return json.loads((folder / "run.json").read_text())
+
+
+def last_state(folder):
+    with open(os.path.join(newest_complete_checkpoint(str(folder)), "trainer_state.json"), encoding="utf-8") as file:
+        return json.load(file)
+
+
+def rows(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """One whole run that many tests look at: (its folder, the FASTA, what `train` returned)."""
+    folder = tmp_path_factory.mktemp("finished")
+    data = folder / "easy.fasta"
+    data.write_text(fasta(easy_records(120, 30)))
+    metrics = run(folder / "run", data, "--num_train_epochs", "6", "--logging_steps", "1")
+    return folder / "run", data, metrics
+
+
+def test_a_run_writes_everything_it_promises(finished):
+    folder, _, metrics = finished
+    assert sorted(path.name for path in folder.iterdir() if not path.name.startswith("checkpoint-")) == [
+        "figures", "metrics.json", "model", "run.json", "test_predictions.csv",
+    ]  # fmt: skip
+    assert sorted(os.listdir(folder / "model")) == [
+        "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
+    ]  # fmt: skip
+    assert sorted(os.listdir(folder / "figures")) == ["confusion_matrix.png", "lengths.png"]
+    for picture in (folder / "figures").iterdir():
+        assert picture.read_bytes().startswith(b"\x89PNG")
+    assert json.loads((folder / "metrics.json").read_text()) == metrics
+
+
+def test_the_model_learns(finished):
+    folder, _, metrics = finished
+    state = last_state(folder)
+    losses = [log["loss"] for log in state["log_history"] if "loss" in log]
+    assert np.mean(losses[-5:]) < 0.6 * np.mean(losses[:5])
+    assert metrics["test_accuracy"] > 0.8  # a third of them are of each class
+    assert metrics["test_mcc"] > 0.7
+
+
+def test_test_predictions_are_in_order_and_agree_with_the_metrics(finished):
+    folder, _, metrics = finished
+    table = rows(folder / "test_predictions.csv")
+    assert [(row["id"], row["location"]) for row in table] == [
+        (f"P{index:03d}", LABELS[index % 3]) for index in range(90, 120)
+    ]
+    correct = [row["location"] == row["predicted"] for row in table]
+    assert metrics["test_proteins"] == 30
+    assert np.mean(correct) == pytest.approx(metrics["test_accuracy"])
+    pairs = Counter((row["location"], row["predicted"]) for row in table)
+    matrix = [[pairs[true, called] for called in LABELS] for true in LABELS]
+    assert metrics["test_confusion_matrix"] == matrix
+    for row in table:
+        scores = {label: float(row[label]) for label in LABELS}
+        assert sum(scores.values()) == pytest.approx(1, abs=1e-5)
+        assert row["predicted"] == max(scores, key=scores.get)
+        assert float(row["score"]) == max(scores.values())
+
+
+def test_the_saved_model_calls_as_the_run_did(finished, tmp_path):
+    folder, data, _ = finished
+    test_records = easy_records(120, 30)[90:]
+    (tmp_path / "test.fasta").write_text(fasta(test_records))
+    assert main(["predict", "--model", str(folder), "--input", str(tmp_path / "test.fasta"), "--output",
+                 str(tmp_path / "calls.csv")]) == 0  # fmt: skip
+    for call_row, row in zip(rows(tmp_path / "calls.csv"), rows(folder / "test_predictions.csv"), strict=True):
+        assert (call_row["id"], call_row["location"]) == (row["id"], row["predicted"])
+        for label in LABELS:
+            assert float(call_row[label]) == pytest.approx(float(row[label]), abs=2e-6)
+
+
+def test_the_model_reloads_with_its_labels_and_only_the_positions_it_needs(finished):
+    model = ProteinClassifier.from_pretrained(str(finished[0] / "model"))
+    assert model.config.labels == LABELS
+    assert model.max_positions == model.config.max_sequence_length == 64
+    assert model.dtype == torch.float32
+
+
+def test_the_best_checkpoint_is_the_model(finished):
+    folder = finished[0]
+    state = last_state(folder)
+    assert_same_weights(folder / "model", state["best_model_checkpoint"])
+
+
+def test_the_record_of_a_run_repeats_it(finished, tmp_path):
+    folder, data, metrics = finished
+    first = record(folder)
+    assert first["data_arguments"]["data"] == str(data)
+    assert first["training_arguments"]["learning_rate"] == 0.01
+    assert first["versions"]["torch"].startswith(torch.__version__.split("+")[0])
+    assert first["world_size"] == 1
+    again = run(tmp_path / "again", data, "--num_train_epochs", "6", "--logging_steps", "1")
+    assert_same_weights(folder / "model", tmp_path / "again" / "model")
+    timed = ("train_runtime", "train_samples_per_second", "train_steps_per_second")
+    assert {k: v for k, v in again.items() if k not in timed} == {k: v for k, v in metrics.items() if k not in timed}
+    assert record(tmp_path / "again")["data_fingerprint"] == first["data_fingerprint"]
+
+
+@pytest.mark.parametrize("change", ["sequence", "label", "order", "accession"])
+def test_the_fingerprint_changes_with_the_data(tmp_path, change):
+    records = easy_records(12, 0)
+    (tmp_path / "a.fasta").write_text(fasta(records))
+    header, sequence = records[0]
+    records[0] = {
+        "sequence": (header, sequence[:-1] + ("A" if sequence[-1] != "A" else "C")),
+        "label": (header.replace("Cytoplasm", "Nucleus"), sequence),
+        "order": records[1],
+        "accession": (header.replace("P000", "P999"), sequence),
+    }[change]
+    if change == "order":
+        records[1] = (header, sequence)
+    (tmp_path / "b.fasta").write_text(fasta(records))
+    prints = []
+    for name in ("a.fasta", "b.fasta", "a.fasta"):
+        options = parse_options(["--data", str(tmp_path / name), "--validation", "0", "--output_dir", str(tmp_path)])
+        prints.append(fingerprint(load_splits(options[1])["train"]))
+    assert prints[0] == prints[2] != prints[1]
+
+
+def test_a_quick_look_keeps_every_class_and_all_of_the_test_set(tmp_path, easy):
+    metrics = run(tmp_path / "run", easy, "--max_train_samples", "9")
+    assert metrics["train_proteins"] == 9
+    assert metrics["test_proteins"] == 15
+    assert list(metrics["test_per_class"]) == LABELS
+
+
+def test_without_validation_or_test_proteins_nothing_breaks(tmp_path):
+    data = tmp_path / "train.fasta"
+    data.write_text(fasta(easy_records(30, 0)))
+    metrics = run(tmp_path / "run", data, "--validation", "0")
+    assert not any(name.startswith(("validation_", "test_")) for name in metrics)
+    assert not (tmp_path / "run" / "test_predictions.csv").exists()
+    assert os.listdir(tmp_path / "run" / "figures") == ["lengths.png"]
+    assert (tmp_path / "run" / "model" / "model.safetensors").exists()
+
+
+def test_validation_and_test_proteins_may_have_files_of_their_own(tmp_path):
+    names = {"train": (30, 0, 0), "validation": (9, 3, 1), "test": (12, 6, 2)}
+    paths = {name: tmp_path / f"{name}.fasta" for name in names}
+    for name, (count, marked, seed) in names.items():
+        records = [(f"{name}{header}", sequence) for header, sequence in easy_records(count, marked, seed)]
+        paths[name].write_text(fasta(records))
+    metrics = run(
+        *(tmp_path / "run", paths["train"]),
+        *("--validation_data", str(paths["validation"]), "--test_data", str(paths["test"])),
+    )
+    counts = [metrics[f"{name}_proteins"] for name in names]
+    assert counts == [30, 9, 12]  # all of their records, whatever their headers say
+
+
+def test_freezing_trains_the_head_alone_and_changes_no_weight_of_the_backbone(tmp_path, easy):
+    metrics = run(tmp_path / "run", easy, "--freeze_backbone", "--save_strategy", "steps", "--save_steps", "1",
+                  "--save_total_limit", "9", "--eval_strategy", "steps", "--eval_steps", "1")  # fmt: skip
+    assert metrics["trained_parameters"] == 16 * 3 + 3
+    first, last = (weights(tmp_path / "run" / f"checkpoint-{step}") for step in (1, 5))
+    for name, value in first.items():
+        assert np.array_equal(value, last[name]) is name.startswith("backbone."), name
+
+
+def test_training_goes_on_from_a_saved_classifier(tmp_path, finished, easy):
+    folder = finished[0]
+    arguments = ["--data", easy, "--output_dir", str(tmp_path / "again"), "--learning_rate", "0.0"]
+    arguments += ["--model_name_or_path", str(folder / "model"), "--max_length", "64", "--num_train_epochs", "1"]
+    metrics = train(*parse_options(arguments))
+    assert_same_weights(tmp_path / "again" / "model", folder / "model")
+    assert metrics["test_accuracy"] > 0.8
+
+
+def test_a_class_missing_from_the_test_file_has_null_metrics_and_a_warning(tmp_path, caplog):
+    records = [row for row in easy_records() if not (row[0].endswith("test") and "Nucleus" in row[0])]
+    data = tmp_path / "data.fasta"
+    data.write_text(fasta(records))
+    metrics = run(tmp_path / "run", data)
+    assert metrics["test_per_class"]["Nucleus"] == {"precision": None, "recall": None, "f1": None, "support": 0}
+    assert "the test split has no protein of Nucleus" in caplog.text
+    assert '"precision": null' in (tmp_path / "run" / "metrics.json").read_text()
+
+
+def test_resuming_a_finished_run_with_more_epochs_goes_on(tmp_path, easy):
+    run(tmp_path / "run", easy)
+    metrics = run(tmp_path / "run", easy, "--num_train_epochs", "3", "--resume")
+    assert metrics["epoch"] == 3.0
+    assert os.path.basename(newest_complete_checkpoint(str(tmp_path / "run"))) == "checkpoint-15"
+
+
+def test_overwriting_starts_anew_and_leaves_a_users_own_files(tmp_path, easy):
+    folder = tmp_path / "run"
+    run(folder, easy, "--num_train_epochs", "2")
+    (folder / "notes.txt").write_text("mine")
+    run(folder, easy, "--overwrite", "--validation", "0", "--save_strategy", "no", "--load_best_model_at_end", "false")
+    assert newest_complete_checkpoint(str(folder)) is None
+    assert (folder / "notes.txt").read_text() == "mine"
+    assert record(folder)["data_arguments"]["validation"] == 0
+
+
+def test_a_refused_overwrite_leaves_the_former_run_as_it_was(tmp_path, easy, capsys):
+    folder = tmp_path / "run"
+    run(folder, easy)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    arguments = ["train", "--data", easy, "--output_dir", str(folder), "--overwrite", *TINY]
+    for mistake in (["--max_length", "500"], ["--data", "nowhere.fasta"], ["--report_to", "nobody"]):
+        assert main([*arguments, *mistake]) == 2
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_usable(tmp_path, easy, capsys, monkeypatch):
+    arguments = ["train", "--data", easy, "--output_dir", str(tmp_path / "run"), *TINY, "--num_train_epochs", "3"]
+    save, saved = torch.save, []
+
+    def full_after_a_while(*args, **kwargs):
+        saved.append(args[1])
+        if "checkpoint-10" in str(args[1]):
+            raise OSError(errno.ENOSPC, "No space left on device", str(args[1]))
+        return save(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", full_after_a_while)
+        assert main(arguments) == 1
+    (line,) = complaints(capsys.readouterr().err)
+    assert "No space left on device; free some space" in line
+    assert os.path.basename(newest_complete_checkpoint(str(tmp_path / "run"))) == "checkpoint-5"
+    assert main([*arguments, "--resume"]) == 0
+    assert record(tmp_path / "run")["training_arguments"]["resume"] is True
+
+
+@pytest.mark.slow
+def test_a_really_full_disk_is_one_line_and_exit_code_1(tmp_path, easy):
+    def small_files_only():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+
+    shape = json.dumps({**json.loads(TINY[1]), "hidden_size": 128, "intermediate_size": 512})
+    done = call(
+        *("train", "--data", easy, "--output_dir", tmp_path / "run", *TINY, "--backbone_config", shape),
+        preexec_fn=small_files_only,
+    )
+    assert done.returncode == 1, done.stderr[-3000:]
+    assert len(complaints(done.stderr)) == 1
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run" / "run.json").exists()
