@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ..data.encoding import ProteinEncoder
 from ..data.tokenizer import load_tokenizer
-from ..errors import ModelError
+from ..errors import ModelError, cannot_load, first_line
 from ..model import ProteinClassifier
 
 
@@ -29,9 +29,9 @@ def load_classifier(name_or_path: str | os.PathLike[str]) -> tuple[ProteinClassi
         model = ProteinClassifier.from_pretrained(name)
         tokenizer = load_tokenizer(name)
     except (OSError, ValueError) as error:
-        raise ModelError(f"{name}: cannot be loaded as a classifier: {_first_line(error)}") from error
+        raise cannot_load(name, error) from error
     except (SafetensorError, UnpicklingError) as error:
-        reason = f"its weights are damaged ({_first_line(error)}); copy or download them again"
+        reason = f"its weights are damaged ({first_line(error)}); copy or download them again"
         raise ModelError(f"{name}: {reason}") from error
     return model.eval(), tokenizer
 
@@ -39,7 +39,3 @@ def load_classifier(name_or_path: str | os.PathLike[str]) -> tuple[ProteinClassi
 def classifier_encoder(model: ProteinClassifier, tokenizer: PreTrainedTokenizerBase) -> ProteinEncoder:
     """Crops proteins as in the model's training."""
     return ProteinEncoder(tokenizer, model.config.max_sequence_length or model.max_positions, model.config.crop)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -17,7 +17,7 @@ from ..data.encoding import encode
 from ..data.homology import add_validation, keep_labelled_classes, report_copies, sample
 from ..data.sources import Columns, merge_splits, read_proteins, whole
 from ..data.tokenizer import load_tokenizer, protbert_tokenizer
-from ..errors import ModelError, OptionError
+from ..errors import OptionError, cannot_load, first_line
 from ..evaluation.metrics import classification_metrics
 from ..model import ProteinClassifier, ProteinClassifierConfig
 from ..reporting.figures import save_confusion_matrix, save_length_histogram
@@ -106,7 +106,7 @@ def build_tokenizer(arguments: ModelArguments, max_length: int) -> PreTrainedTok
         try:
             tokenizer = load_tokenizer(arguments.model_name_or_path, revision=arguments.model_revision)
         except (OSError, ValueError) as error:
-            raise ModelError(f"{arguments.model_name_or_path}: no model there: {_first_line(error)}") from error
+            raise cannot_load(arguments.model_name_or_path, error) from error
     tokenizer.model_max_length = max_length
     return tokenizer
 
@@ -145,9 +145,9 @@ def build_model(arguments: ModelArguments, data_args: DataArguments, labels: lis
                 name, labels=labels, revision=arguments.model_revision, dtype=torch.float32, **fields, **options
             )
     except OSError as error:
-        raise ModelError(f"{name}: no model there: {_first_line(error)}") from error
+        raise cannot_load(name, error) from error
     except (ImportError, ValueError) as error:
-        raise error if isinstance(error, OptionError) else OptionError(_first_line(error)) from error
+        raise error if isinstance(error, OptionError) else OptionError(first_line(error)) from error
     if model.max_positions is not None:
         model.resize_position_embeddings(data_args.max_length)
     return model
@@ -181,7 +181,7 @@ def build_trainer(
             processing_class=tokenizer,
         )
     except (ImportError, ValueError) as error:  # options that transformers checks only here, such as report_to
-        raise OptionError(_first_line(error)) from error
+        raise OptionError(first_line(error)) from error
     if arguments.load_best_model_at_end and arguments.early_stopping_patience > 0:
         trainer.add_callback(EarlyStopping(arguments.early_stopping_patience))
     return trainer
@@ -275,7 +275,3 @@ def fingerprint(proteins: Dataset) -> str:
 
 def _indices(labels: list[str]) -> dict[str, int]:
     return {label: index for index, label in enumerate(labels)}
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -97,7 +97,7 @@ def test_a_model_that_is_not_there_is_one_line(tmp_path, easy, capsys):
     for name in (str(tmp_path / "nowhere"), str(tmp_path / "empty")):
         assert main(["train", *arguments, name]) == 2
         (line,) = complaints(capsys.readouterr().err)
-        assert f"{name}: no model there" in line
+        assert f"{name}: cannot be loaded as a model" in line
     assert not (tmp_path / "refused").exists()
 
 

@@ -6,7 +6,7 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification, BertModel
 
 from protbert_classify.data.tokenizer import protbert_tokenizer
-from protbert_classify.errors import InputError, ModelError
+from protbert_classify.errors import InputError, ModelError, ProteinClassifierError
 from protbert_classify.inference.loading import classifier_encoder, load_classifier
 from tests.conftest import TINY_SHAPE
 
@@ -45,9 +45,14 @@ def test_a_folder_without_a_model_is_refused_with_what_was_expected(tmp_path):
     assert "no model there (no config.json); expected the output_dir of a run" in refusal(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["no/such", "/no/such/folder"])
-def test_a_model_that_is_not_there_is_refused(name):
-    assert "cannot be loaded as a classifier" in refusal(name)
+def test_a_model_that_is_not_there_is_refused():
+    assert "cannot be loaded as a model" in refusal("/no/such/folder")
+
+
+def test_a_hub_that_cannot_be_reached_is_no_fault_of_the_name():
+    with pytest.raises(ProteinClassifierError, match="no/such: could not be downloaded; check the network") as error:
+        load_classifier("no/such")
+    assert error.value.exit_code == 1
 
 
 def test_an_encoder_without_a_head_is_refused(tmp_path):

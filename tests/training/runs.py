@@ -51,9 +51,7 @@ def fasta(records):
 def encoded_proteins(count, seed=0, shortest=5, longest=60):
     """Encoded random proteins, each with ids of its own: what a `ProteinTrainer` is given."""
     generator = np.random.default_rng(seed)
-    ids = [
-        [2, *generator.integers(5, 25, generator.integers(shortest, longest)).tolist(), 3] for _ in range(count)
-    ]
+    ids = [[2, *generator.integers(5, 25, generator.integers(shortest, longest)).tolist(), 3] for _ in range(count)]
     return Dataset.from_dict(
         {
             "input_ids": ids,
