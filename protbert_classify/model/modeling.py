@@ -11,11 +11,19 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
-from transformers.models.auto.modeling_auto import MODEL_FOR_TEXT_ENCODING_MAPPING
 from transformers.utils import can_return_tuple
 
+from .backbone import (
+    encoder_class,
+    frozen_parts,
+    keep_first_positions,
+    pooler_option,
+    position_table,
+    random_backbone,
+    special_tokens,
+)
 from .configuration import ProteinClassifierConfig
 from .heads import HEAD_FACTORIES
 from .pooling import POOLING_CLASSES, residue_mask
@@ -49,11 +57,11 @@ class ProteinClassifier(PreTrainedModel):
     def __init__(self, config: ProteinClassifierConfig, backbone: PreTrainedModel | None = None) -> None:
         super().__init__(config)
         self.num_labels = config.num_labels
-        self.backbone = backbone if backbone is not None else _random_backbone(config)
+        self.backbone = backbone if backbone is not None else random_backbone(config.backbone_config, config.pooling)
         pooling = POOLING_CLASSES[config.pooling](config)
         self.pooling = pooling
         self.head = HEAD_FACTORIES[config.head](config, pooling.output_size)
-        self.special_tokens = _special_tokens(config.backbone_config)
+        self.special_tokens = special_tokens(config.backbone_config)
         self.post_init()
         self._freeze()
 
@@ -138,9 +146,8 @@ class ProteinClassifier(PreTrainedModel):
             if _is_sequence_classifier(config):
                 found = f"of the kind {config.architectures[0]}, whose head this package does not have"
             raise ValueError(f"{name} is {found}: name the classes, labels=[...], to start a fresh head on its encoder")
-        door = _encoder_class(config)
-        kwargs.update(_pooler_option(config, fields.get("pooling", "mean"), door))
-        backbone = door.from_pretrained(name, config=config, **kwargs)
+        kwargs.update(pooler_option(config, fields.get("pooling", "mean")))
+        backbone = encoder_class(config).from_pretrained(name, config=config, **kwargs)
         return cls._on_backbone(backbone, list(labels), fields)
 
     @classmethod
@@ -210,7 +217,9 @@ class ProteinClassifier(PreTrainedModel):
     @property
     def max_positions(self) -> int | None:
         """Most tokens an input can have, special ones included; None where positions are relative or rotary."""
-        return self.config.backbone_config.max_position_embeddings if self._position_table() is not None else None
+        return (
+            self.config.backbone_config.max_position_embeddings if position_table(self.backbone) is not None else None
+        )
 
     def resize_position_embeddings(self, new_num_position_embeddings: int) -> None:
         """Keep the first rows of the absolute position table: what a run cannot reach costs memory and time.
@@ -220,29 +229,10 @@ class ProteinClassifier(PreTrainedModel):
         Raises:
             ValueError: More rows than the table has.
         """
-        table = self._position_table()
-        if table is None or new_num_position_embeddings == table.num_embeddings:
-            return
-        if new_num_position_embeddings > table.num_embeddings:
-            raise ValueError(f"{new_num_position_embeddings} positions asked for, {table.num_embeddings} there")
-        table.weight = nn.Parameter(
-            table.weight.data[:new_num_position_embeddings].clone(), requires_grad=table.weight.requires_grad
-        )
-        table.num_embeddings = new_num_position_embeddings
-        embeddings = self.backbone.embeddings
-        for name in ("position_ids", "token_type_ids"):  # buffers of (1, positions), not saved
-            if isinstance(getattr(embeddings, name, None), torch.Tensor):
-                setattr(embeddings, name, getattr(embeddings, name)[:, :new_num_position_embeddings].clone())
-        self.config.backbone_config.max_position_embeddings = new_num_position_embeddings
+        keep_first_positions(self.backbone, new_num_position_embeddings)
 
     def get_position_embeddings(self) -> nn.Embedding | None:
-        return self._position_table()
-
-    def _position_table(self) -> nn.Embedding | None:
-        """The absolute position table whose row i is position i; only BERT's kind is laid out so."""
-        if self.config.backbone_config.model_type != "bert":
-            return None
-        return getattr(self.backbone.embeddings, "position_embeddings", None)
+        return position_table(self.backbone)
 
     def get_input_embeddings(self) -> nn.Module:
         return self.backbone.get_input_embeddings()
@@ -262,16 +252,7 @@ class ProteinClassifier(PreTrainedModel):
             module.requires_grad_(False)
 
     def _frozen(self) -> list[nn.Module]:
-        frozen: list[nn.Module] = []
-        if self.config.freeze_backbone:  # its pooler belongs to the pooling, which trains
-            frozen.extend(child for name, child in self.backbone.named_children() if name != "pooler")
-        elif self.config.freeze_layers:
-            frozen.append(self.backbone.get_input_embeddings())
-            frozen.append(getattr(self.backbone, "embeddings", nn.Identity()))
-            frozen.extend(_layers(self.backbone)[: self.config.freeze_layers])
-        # ESM's contact head never reaches the logits: left trainable, it would stop DistributedDataParallel.
-        frozen.append(getattr(self.backbone, "contact_head", nn.Identity()))
-        return frozen
+        return frozen_parts(self.backbone, self.config.freeze_backbone, self.config.freeze_layers)
 
 
 CONFIG_FIELDS = tuple(
@@ -326,41 +307,3 @@ def _padding_last(tokens: torch.Tensor, attention_mask: torch.Tensor) -> tuple[t
 
 def _is_sequence_classifier(config: PretrainedConfig) -> bool:
     return any(name.endswith("ForSequenceClassification") for name in config.architectures or [])
-
-
-def _encoder_class(config: PretrainedConfig) -> Any:
-    """`AutoModel`, or for an encoder-decoder (T5 and its kin) the class of its encoder alone."""
-    return MODEL_FOR_TEXT_ENCODING_MAPPING[type(config)] if _is_half_of_t5(config) else AutoModel
-
-
-def _is_half_of_t5(config: PretrainedConfig) -> bool:
-    # not config.is_encoder_decoder, which the encoder alone sets to False
-    encoder = MODEL_FOR_TEXT_ENCODING_MAPPING.get(type(config), None)
-    return encoder is not None and encoder.__name__.endswith("EncoderModel")
-
-
-def _pooler_option(config: PretrainedConfig, pooling: str, door: Any) -> dict[str, bool]:
-    """BERT and ESM build a pooler that only one pooling uses; elsewhere it would be weights without a gradient."""
-    model_class = AutoModel._model_mapping[type(config)] if door is AutoModel else door
-    takes_option = "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
-    if pooling == "pooler" and not takes_option:
-        raise ValueError(f"pooling='pooler': a {config.model_type} has no pooler; use mean, cls or light_attention")
-    return {"add_pooling_layer": pooling == "pooler"} if takes_option else {}
-
-
-def _random_backbone(config: ProteinClassifierConfig) -> PreTrainedModel:
-    door = _encoder_class(config.backbone_config)
-    options = _pooler_option(config.backbone_config, config.pooling, door)
-    build = door.from_config if door is AutoModel else door._from_config
-    return build(config.backbone_config, **options)
-
-
-def _special_tokens(config: PretrainedConfig) -> tuple[int, int]:
-    """How many special tokens stand before and after the residues; T5 has only the one at the end."""
-    return (0, 1) if _is_half_of_t5(config) else (1, 1)
-
-
-def _layers(backbone: PreTrainedModel) -> nn.ModuleList:
-    """The stack of layers: the first list as long as the configuration says."""
-    count = backbone.config.num_hidden_layers
-    return next(m for m in backbone.modules() if isinstance(m, nn.ModuleList) and len(m) == count)
