@@ -39,12 +39,17 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def last_results(name: str) -> dict[str, Any]:
+    """What a benchmark measured when it last ran."""
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
 def publish(name: str, title: str, results: dict[str, Any], table: str) -> None:
     """Print the table, keep it and its numbers, and write the page of all tables anew."""
     RESULTS.mkdir(exist_ok=True)
-    here = machine()
-    (RESULTS / f"{name}.json").write_text(json.dumps({"machine": here, **results}, indent=2) + "\n", encoding="utf-8")
-    line = ", ".join(f"{key} {value}" for key, value in here.items())
+    record = {"machine": machine(), **results}  # results that are only written anew keep their machine
+    (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    line = ", ".join(f"{key} {value}" for key, value in record["machine"].items())
     section = f"## {title}\n\n`python -m benchmarks.{name}`\n\n{table}\n\nMachine: {line}.\n"
     (RESULTS / f"{name}.md").write_text(section, encoding="utf-8")
     sections = [path.read_text(encoding="utf-8") for path in sorted(RESULTS.glob("*.md"))]
