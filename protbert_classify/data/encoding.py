@@ -54,7 +54,7 @@ class ProteinEncoder:
         ids = raw.translate(self.table, IGNORED)
         if not ids or ILLEGAL in ids:
             clean(raw.decode())  # names the character and its position
-            raise SequenceError("a stop '*' at the end: clean() the sequence first")
+            raise SequenceError("not cleaned: a stop '*' at the end, or whitespace other than spaces; clean() it first")
         return self.prefix + self._cropped(ids) + self.suffix
 
     def is_cropped(self, residues: int) -> bool:

@@ -31,6 +31,7 @@ FASTA_ENDINGS = (".fasta", ".fa", ".faa", ".fas", ".seq")
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 BUILDERS = {".parquet": "parquet", ".jsonl": "json", ".json": "json"}
 TABLE_ENDINGS = (*SEPARATORS, *BUILDERS)
+EMPTY = (None, "")  # a cell without a value
 # what a split is called in headers, columns and Hub datasets
 SPLIT_NAMES = {
     "train": "train",
@@ -184,15 +185,16 @@ def _table_rows(splits: DatasetDict, source: str, columns: Columns) -> Iterator[
                 )
         label_feature = table.features[columns.label]
         for number, row in enumerate(table, 1):
-            place = Place(name, number, str(row.get(columns.id) or f"{split}_{number}"))
+            accession = row.get(columns.id)
+            place = Place(name, number, f"{split}_{number}" if accession in EMPTY else str(accession))
             label = row[columns.label]
             if isinstance(label_feature, datasets.ClassLabel) and label is not None:
                 label = label_feature.int2str(label)
-            if label is None or str(label) == "":
+            if label in EMPTY:
                 raise DataError(f"{place}: no label in column {columns.label!r}; expected the name of a class")
             residues = checked_residues(str(row[columns.sequence] or ""), place)
             own_split = row.get(columns.split)
-            yield _Row(place, residues, str(label), _split_name(split if own_split is None else str(own_split), place))
+            yield _Row(place, residues, str(label), _split_name(split if own_split in EMPTY else str(own_split), place))
 
 
 def _split_name(found: str, place: Place) -> str:

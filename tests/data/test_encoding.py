@@ -75,7 +75,7 @@ def test_an_esm_vocabulary_has_its_own_ids(tmp_path):
     [
         ("M K ? T", "'\\?' at position 3 is no residue"),
         ("MKıT", "'ı' at position 3 is no residue"),
-        ("MK*", r"a stop '\*' at the end: clean\(\) the sequence first"),
+        ("MK*", r"not cleaned: a stop '\*' at the end"),
         ("", "no residues"),
         ("  ", "no residues"),
     ],

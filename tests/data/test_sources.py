@@ -255,3 +255,11 @@ def test_a_split_with_the_same_classes_is_joined_as_it_is(source):
     splits = read_proteins(source("t.csv"))
     merged = merge_splits(splits, "test", splits["validation"])
     assert merged["train"] is splits["train"] and merged["test"] is splits["validation"]
+
+
+def test_an_empty_cell_is_no_value_and_the_number_0_is_one(tmp_path):
+    path = tmp_path / "proteins.csv"
+    path.write_text("id,sequence,location,split\n0,MKT,Nucleus,\n,MKV,Nucleus,test\n")
+    splits = read_proteins(path)
+    assert splits["train"]["id"][:] == ["0"]
+    assert splits["test"]["id"][:] == ["train_2"]
