@@ -32,11 +32,3 @@ class ModelError(InputError):
 def first_line(error: Exception) -> str:
     """What an error says, without the advice to its programmer that follows."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
-def cannot_load(name: str, error: Exception) -> ProteinClassifierError:
-    """The error for a model that transformers could not load: the network's fault, or the name's."""
-    reason = first_line(error)
-    if "couldn't connect" in reason.lower():  # an OSError like any other, whatever the cause
-        return ProteinClassifierError(f"{name}: could not be downloaded; check the network, or give a local folder")
-    return ModelError(f"{name}: cannot be loaded as a model: {reason}")

@@ -2,7 +2,8 @@
 
 import pytest
 
-from protbert_classify.errors import InputError, ModelError, ProteinClassifierError, cannot_load, first_line
+from protbert_classify.errors import InputError, ModelError, ProteinClassifierError, first_line
+from protbert_classify.model_source import cannot_load, model_folder
 
 
 @pytest.mark.parametrize(
@@ -21,3 +22,17 @@ def test_an_unreachable_hub_is_not_the_users_fault_and_a_wrong_name_is(message, 
 def test_an_error_without_words_has_at_least_its_name():
     assert first_line(OSError()) == "OSError"
     assert issubclass(InputError, ValueError)
+
+
+@pytest.mark.parametrize("name", ["/no/such/folder", "./typo", "runs/typo", "a/b/c"])
+def test_a_mistyped_path_is_not_asked_of_the_hub(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(ModelError, match="no such folder"):
+        model_folder(name)
+
+
+@pytest.mark.parametrize("name", ["Rostlab/prot_bert_bfd", "facebook/esm2_t12_35M_UR50D", "bert"])
+def test_a_hub_id_stays_one(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert model_folder(name) == name

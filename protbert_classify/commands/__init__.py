@@ -44,9 +44,8 @@ def run_command(name: str, arguments: Sequence[str]) -> int:
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")  # a dozen, of seconds; training keeps its own
     try:
         return import_module(f".{name}", __name__).run(list(arguments))
-    except KeyboardInterrupt:
-        hint = ": the same command with --resume goes on from the last checkpoint" if name in ("train", "demo") else ""
-        return _fail(name, f"interrupted{hint}", 130)
+    except KeyboardInterrupt as interruption:
+        return _fail(name, f"interrupted{f'; {interruption}' if interruption.args else ''}", 130)
     except ProteinClassifierError as error:
         return _fail(name, str(error), error.exit_code)
     except BrokenPipeError:

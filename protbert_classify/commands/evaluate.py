@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from .parsing import OneLineParser
+from .parsing import OneLineParser, positive
 
 
 def run(arguments: list[str]) -> int:
@@ -59,6 +59,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sequence_column", default="sequence", help="as for train")
     parser.add_argument("--label_column", default="location", help="as for train")
     parser.add_argument("--split_column", default="split", help="as for train")
-    parser.add_argument("--batch_size", type=int, default=32, help="proteins a batch (default %(default)s)")
+    parser.add_argument("--batch_size", type=positive, default=32, help="proteins a batch (default %(default)s)")
     parser.add_argument("--device", help="cpu, cuda, mps, ...; the GPU if there is one")
     return parser

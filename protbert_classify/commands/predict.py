@@ -2,7 +2,7 @@
 
 import argparse
 
-from .parsing import OneLineParser
+from .parsing import OneLineParser, positive
 
 
 def run(arguments: list[str]) -> int:
@@ -26,6 +26,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", required=True, help="output_dir of a training, its model/, or a Hub id")
     parser.add_argument("--input", required=True, help="FASTA file, plain or .gz")
     parser.add_argument("--output", required=True, help="the CSV to write")
-    parser.add_argument("--batch_size", type=int, default=32, help="proteins a batch (default %(default)s)")
+    parser.add_argument("--batch_size", type=positive, default=32, help="proteins a batch (default %(default)s)")
     parser.add_argument("--device", help="cpu, cuda, mps, ...; the GPU if there is one")
     return parser

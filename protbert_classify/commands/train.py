@@ -43,6 +43,8 @@ def summary(metrics: dict[str, Any], output_dir: str) -> str:
                 f"{split}: {metrics[f'{split}_proteins']:,} proteins, accuracy {metrics[f'{split}_accuracy']:.3f}, "
                 f"MCC {metrics[f'{split}_mcc']:.3f}, macro F1 {metrics[f'{split}_macro_f1']:.3f}"
             )
+    if "test_accuracy" not in metrics:
+        lines.append("no test proteins: no test metrics, predictions or confusion matrix")
     lines.append(f"trained in {metrics['train_runtime']:,.0f} s; model in {output_dir}/model, the rest in {output_dir}")
     return "\n".join(lines)
 

@@ -25,7 +25,7 @@ def clean(sequence: str) -> str:
         position, character = next(
             (i, c) for i, c in enumerate(residues, 1) if c.upper() not in LETTERS or ord(c) > 127
         )
-        raise SequenceError(f"{character!r} at position {position} is no residue; expected the letters {LETTERS}")
+        raise SequenceError(f"{character!r} at position {position} is no residue; expected letters A-Z")
     return residues.upper()
 
 

@@ -115,6 +115,11 @@ def keep_labelled_classes(splits: DatasetDict) -> list[str]:
             listed = ", ".join(names[label] for label in absent)
             logger.warning("the %s split has no protein of %s: no metrics for them there", split, listed)
     kept = [name for label, name in enumerate(names) if label in present["train"]]
+    if len(kept) < 2:
+        raise OptionError(
+            f"the training proteins have one class only, {kept[0]!r}; expected two or more: are the column or the "
+            "pattern of the labels right?"
+        )
     if len(kept) < len(names):
         logger.info("no protein of %s: left out of the classes", ", ".join(n for n in names if n not in kept))
     return kept

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-import torch
 from datasets import Dataset
 from tqdm.auto import tqdm
 
@@ -30,8 +29,7 @@ def evaluate_classifier(
     Raises:
         InputError: A model that cannot be loaded, or a location that is none of its classes.
     """
-    classifier, tokenizer = load_classifier(model)
-    classifier.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    classifier, tokenizer = load_classifier(model, device)
     config = classifier.config
     encoded = encode(
         proteins,

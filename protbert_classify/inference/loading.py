@@ -3,28 +3,31 @@
 import os
 from pickle import UnpicklingError
 
+import torch
 from safetensors import SafetensorError
 from transformers import PreTrainedTokenizerBase
 
 from ..data.encoding import ProteinEncoder
 from ..data.tokenizer import load_tokenizer
-from ..errors import ModelError, cannot_load, first_line
+from ..errors import ModelError, OptionError, first_line
 from ..model import ProteinClassifier
+from ..model_source import cannot_load, model_folder
 
 
-def load_classifier(name_or_path: str | os.PathLike[str]) -> tuple[ProteinClassifier, PreTrainedTokenizerBase]:
+def load_classifier(
+    name_or_path: str | os.PathLike[str], device: str | None = None
+) -> tuple[ProteinClassifier, PreTrainedTokenizerBase]:
     """Load a fine-tuned classifier for inference.
 
     Args:
         name_or_path: The folder of a run (its `model/` is taken), the folder of a model, or a Hub id.
+        device: `cpu`, `cuda`, ...; the GPU if there is one.
 
     Raises:
         ModelError: No model there, or an encoder without a head.
+        OptionError: No such device here.
     """
-    inside = os.path.join(name_or_path, "model")
-    name = inside if os.path.isfile(os.path.join(inside, "config.json")) else os.fspath(name_or_path)
-    if os.path.isdir(name) and not os.path.isfile(os.path.join(name, "config.json")):
-        raise ModelError(f"{name}: no model there (no config.json); expected the output_dir of a run, or its model/")
+    name = model_folder(name_or_path)
     try:
         model = ProteinClassifier.from_pretrained(name)
         tokenizer = load_tokenizer(name)
@@ -33,7 +36,13 @@ def load_classifier(name_or_path: str | os.PathLike[str]) -> tuple[ProteinClassi
     except (SafetensorError, UnpicklingError) as error:
         reason = f"its weights are damaged ({first_line(error)}); copy or download them again"
         raise ModelError(f"{name}: {reason}") from error
-    return model.eval(), tokenizer
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return model.to(device).eval(), tokenizer
+    except (AssertionError, NotImplementedError, RuntimeError) as error:  # torch has no one type for this
+        if "out of memory" in str(error):
+            raise
+        raise OptionError(f"device {device!r} cannot be used here: {first_line(error)}") from error
 
 
 def classifier_encoder(model: ProteinClassifier, tokenizer: PreTrainedTokenizerBase) -> ProteinEncoder:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from itertools import islice
 
 import numpy as np
-import torch
 from tqdm.auto import tqdm
 
 from ..data.encoding import ProteinEncoder
@@ -36,15 +35,12 @@ def predict_file(model: str, source: str, output: str, *, batch_size: int = 32, 
     Raises:
         InputError: A model or a record that cannot be used.
     """
-    folder = os.path.dirname(output) or "."
-    if not os.path.isdir(folder):
-        raise OptionError(f"{folder}: no such folder for the output; make it first")
     if not output.endswith(".csv"):
         raise OptionError(f"output {output}: expected a name that ends in .csv")
     total = sum(1 for _ in _records(source))
-    classifier, tokenizer = load_classifier(model)
-    classifier.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    classifier, tokenizer = load_classifier(model, device)
     encoder = classifier_encoder(classifier, tokenizer)
+    os.makedirs(os.path.dirname(output) or ".", exist_ok=True)
     part = output + ".part"
     try:
         with open(part, "w", newline="", encoding="utf-8") as file, tqdm(total=total, unit="protein") as bar:

@@ -28,9 +28,9 @@ def save_confusion_matrix(path: str | os.PathLike[str], matrix: Sequence[Sequenc
         if counts[row, column]:
             colour = "black" if shares[row, column] > 0.55 else "white"
             axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", fontsize=8, color=colour)
-    names = [label.replace(".", " ") for label in labels]
-    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
-    axes.set_yticks(range(len(names)), [f"{name} ({total})" for name, total in zip(names, totals[:, 0])])
+    axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
+    axes.set_yticks(range(len(labels)), [f"{label} ({total})" for label, total in zip(labels, totals[:, 0])])
+    axes.set_title(f"{np.trace(counts):,} of {counts.sum():,} proteins called as they are")
     axes.set_xlabel("called")
     axes.set_ylabel("true (proteins)")
     bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03)
@@ -72,7 +72,8 @@ def _subplots(**options: Any) -> Any:
     # matplotlib is slow to import, and a figure made without pyplot needs no display and leaks no state
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(layout="constrained", **options)
+    figure = Figure(layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1), **options)  # inches
     FigureCanvasAgg(figure)
     return figure, figure.subplots()

@@ -60,13 +60,14 @@ class DataArguments:
     )
     split_seed: int = field(default=42, metadata={"help": "Seed of the validation split and of --max_train_samples."})
     ambiguous: Literal["drop", "keep", "first"] = field(
-        default="drop", metadata={"help": "DeepLoc's Cytoplasm-Nucleus: left out, an own class, or Cytoplasm."}
+        default="drop",
+        metadata={"help": "Under DeepLoc's headers, Cytoplasm-Nucleus: left out, an own class, or Cytoplasm."},
     )
     header_pattern: str | None = field(
         default=None,
         metadata={
             "help": "Regular expression for what follows the accession, with a group label and perhaps split, such as "
-            r"'location=(?P<label>\w+)'."
+            r"'loc=(?P<label>\S+)'."
         },
     )
     id_column: str = field(default="id", metadata={"help": "Column of a table with the accession."})

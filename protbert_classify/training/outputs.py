@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
 from ..errors import OptionError
 from .checkpoints import checkpoints, newest_complete_checkpoint
 
 RECORD = "run.json"  # written last: a folder that has it holds a finished run
-OUTPUTS = ("model", "metrics.json", "test_predictions.csv", "figures", RECORD)
+METRICS = "metrics.json"
+OUTPUTS = ("model", METRICS, "settings.json", "test_predictions.csv", "figures", RECORD)
 
 
 def claim_output_dir(output_dir: str, resume: bool, overwrite: bool) -> str | None:
@@ -43,6 +44,15 @@ def claim_output_dir(output_dir: str, resume: bool, overwrite: bool) -> str | No
     return None
 
 
+def is_finished(output_dir: str, arguments: TrainingArguments) -> bool:
+    """Whether a run of as many epochs and steps was written to its end."""
+    path = os.path.join(output_dir, RECORD)
+    if not os.path.isfile(path):
+        return False
+    done = read_json(path)["training_arguments"]
+    return all(done[name] == getattr(arguments, name) for name in ("num_train_epochs", "max_steps"))
+
+
 def clear_output_dir(output_dir: str) -> None:
     """Remove what a former run wrote, and nothing else."""
     leftovers = [*glob.glob("checkpoint-*.removed", root_dir=output_dir), "model.part"]  # of a kill
@@ -67,13 +77,18 @@ def save_model(
     return final
 
 
+def read_json(path: str) -> Any:
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
 def write_json(path: str, value: Any) -> None:
     _whole(path, lambda part: _dump(part, value))
 
 
 def _dump(path: str, value: Any) -> None:
     with open(path, "w", encoding="utf-8") as file:
-        json.dump(value, file, indent=2, ensure_ascii=False)
+        json.dump(value, file, indent=2, ensure_ascii=False, default=str)
         file.write("\n")
 
 

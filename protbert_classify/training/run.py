@@ -1,7 +1,6 @@
 """The story of a run: load, encode, train, evaluate, save."""
 
 import dataclasses
-import hashlib
 import logging
 import os
 import platform
@@ -17,16 +16,30 @@ from ..data.encoding import encode
 from ..data.homology import add_validation, keep_labelled_classes, report_copies, sample
 from ..data.sources import Columns, merge_splits, read_proteins, whole
 from ..data.tokenizer import load_tokenizer, protbert_tokenizer
-from ..errors import OptionError, cannot_load, first_line
+from ..errors import OptionError, first_line
 from ..evaluation.metrics import classification_metrics
 from ..model import ProteinClassifier, ProteinClassifierConfig
+from ..model_source import cannot_load, model_folder
 from ..reporting.figures import save_confusion_matrix, save_length_histogram
 from ..version import __version__
 from .arguments import DataArguments, ModelArguments
+from .checkpoints import newest_complete_checkpoint
 from .early_stopping import EarlyStopping
 from .interrupt import SaveOnInterrupt
 from .options import backbone_shape
-from .outputs import RECORD, claim_output_dir, clear_output_dir, save_model, write_json, write_predictions
+from .outputs import (
+    METRICS,
+    RECORD,
+    claim_output_dir,
+    clear_output_dir,
+    is_finished,
+    read_json,
+    save_model,
+    write_json,
+    write_predictions,
+)
+from .settings import FILE as SETTINGS
+from .settings import check_unchanged, fingerprint, run_settings
 from .trainer import ProteinTrainer
 from .training_arguments import ProteinTrainingArguments
 
@@ -50,21 +63,34 @@ def train(
         InputError: Data, options or a model that cannot be used; nothing is written.
         KeyboardInterrupt: Ctrl-C; with one process a checkpoint was written first.
     """
-    checkpoint = claim_output_dir(str(training_args.output_dir), training_args.resume, training_args.overwrite)
+    folder = str(training_args.output_dir)
+    checkpoint = claim_output_dir(folder, training_args.resume, training_args.overwrite)
     set_seed(training_args.seed)
     with training_args.main_process_first(desc="reading the data"):
+        tokenizer = build_tokenizer(model_args, data_args.max_length)  # checks the model's name before the data is read
         splits = load_splits(data_args)
         labels = keep_labelled_classes(splits)
         splits["train"] = sample(splits["train"], data_args.max_train_samples, data_args.split_seed)
-        tokenizer = build_tokenizer(model_args, data_args.max_length)
+        report_splits(splits, labels)
+        settings = run_settings(model_args, data_args, training_args, splits)
+        if checkpoint is not None:
+            check_unchanged(folder, settings)
+            if is_finished(folder, training_args):
+                logger.info("the run in %s is finished; more --num_train_epochs would take it further", folder)
+                return read_json(os.path.join(folder, METRICS))
+        elif training_args.resume:
+            logger.info("no complete checkpoint in %s: starting from the beginning", folder)
         encoded = {
             name: encode(part, tokenizer, max_length=data_args.max_length, crop=data_args.crop, labels=labels)
             for name, part in splits.items()
         }
     model = build_model(model_args, data_args, labels)
     trainer = build_trainer(model, tokenizer, training_args, encoded)
-    if training_args.overwrite and training_args.should_save:
-        clear_output_dir(str(training_args.output_dir))
+    if training_args.should_save:
+        if training_args.overwrite:
+            clear_output_dir(folder)
+        os.makedirs(folder, exist_ok=True)
+        write_json(os.path.join(folder, SETTINGS), settings)
 
     metrics = fit(trainer, checkpoint)
     for split in ("validation", "test"):
@@ -94,19 +120,31 @@ def load_splits(arguments: DataArguments) -> DatasetDict:
         raise OptionError(f"{arguments.data}: no training proteins; found {', '.join(splits)} only")
     splits = add_validation(splits, arguments.validation, arguments.split_seed)
     report_copies(splits)
-    logger.info("%s", ", ".join(f"{len(part):,} proteins to {name}" for name, part in splits.items()))
-    return splits
+    return DatasetDict({name: splits[name] for name in ("train", "validation", "test") if name in splits})
+
+
+def report_splits(splits: DatasetDict, labels: list[str]) -> None:
+    """Say what is trained on, and how much of each class."""
+    sizes = ", ".join(f"{len(part):,} proteins to {name}" for name, part in splits.items())
+    names = splits["train"].features["location"].names
+    counts = np.bincount(splits["train"]["location"][:], minlength=len(names))
+    classes = ", ".join(f"{label} {counts[names.index(label)]:,}" for label in labels)
+    logger.info("%s; classes to train: %s", sizes, classes)
 
 
 def build_tokenizer(arguments: ModelArguments, max_length: int) -> PreTrainedTokenizerBase:
     """The backbone's tokenizer, ours; it stops at `max_length` like the model."""
     if arguments.backbone_config is not None:
+        check_max_length(backbone_shape(arguments.backbone_config), max_length)
         tokenizer: PreTrainedTokenizerBase = protbert_tokenizer()
     else:
+        name = model_folder(arguments.model_name_or_path)
         try:
-            tokenizer = load_tokenizer(arguments.model_name_or_path, revision=arguments.model_revision)
+            config = AutoConfig.from_pretrained(name, revision=arguments.model_revision, trust_remote_code=False)
+            tokenizer = load_tokenizer(name, revision=arguments.model_revision)
         except (OSError, ValueError) as error:
-            raise cannot_load(arguments.model_name_or_path, error) from error
+            raise cannot_load(name, error) from error
+        check_max_length(getattr(config, "backbone_config", config).to_dict(), max_length)
     tokenizer.model_max_length = max_length
     return tokenizer
 
@@ -124,7 +162,6 @@ def build_model(arguments: ModelArguments, data_args: DataArguments, labels: lis
         "max_sequence_length": data_args.max_length,
         "crop": data_args.crop,
     }
-    name = arguments.model_name_or_path
     options: dict[str, Any] = (
         {} if arguments.attn_implementation is None else {"attn_implementation": arguments.attn_implementation}
     )
@@ -136,16 +173,14 @@ def build_model(arguments: ModelArguments, data_args: DataArguments, labels: lis
             config = ProteinClassifierConfig(
                 shape, **fields, **options, id2label=dict(enumerate(labels)), label2id=_indices(labels)
             )
-            check_max_length(config.backbone_config, data_args.max_length)
             model = ProteinClassifier(config)
         else:
-            source = AutoConfig.from_pretrained(name, revision=arguments.model_revision, trust_remote_code=False)
-            check_max_length(getattr(source, "backbone_config", source), data_args.max_length)
+            name = model_folder(arguments.model_name_or_path)
             model = ProteinClassifier.from_pretrained(
                 name, labels=labels, revision=arguments.model_revision, dtype=torch.float32, **fields, **options
             )
     except OSError as error:
-        raise cannot_load(name, error) from error
+        raise cannot_load(arguments.model_name_or_path, error) from error
     except (ImportError, ValueError) as error:
         raise error if isinstance(error, OptionError) else OptionError(first_line(error)) from error
     if model.max_positions is not None:
@@ -153,12 +188,11 @@ def build_model(arguments: ModelArguments, data_args: DataArguments, labels: lis
     return model
 
 
-def check_max_length(config: Any, max_length: int) -> None:
-    """Refuse what absolute positions cannot reach, before weights are loaded."""
-    if config.model_type == "bert" and max_length > config.max_position_embeddings:
-        raise OptionError(
-            f"max_length={max_length}: the backbone has {config.max_position_embeddings} positions; expected no more"
-        )
+def check_max_length(shape: dict[str, Any], max_length: int) -> None:
+    """Refuse what absolute positions cannot reach, before data and weights are loaded."""
+    positions = shape.get("max_position_embeddings", 512)  # BERT's default
+    if shape["model_type"] == "bert" and max_length > positions:
+        raise OptionError(f"max_length={max_length}: the backbone has {positions} positions; expected no more")
 
 
 def build_trainer(
@@ -195,16 +229,25 @@ def fit(trainer: ProteinTrainer, checkpoint: str | None) -> dict[str, Any]:
     trainer.add_callback(interrupt)
     try:
         result = trainer.train(resume_from_checkpoint=checkpoint)
+    except KeyboardInterrupt:  # several processes, or a second Ctrl-C
+        raise _interruption(trainer) from None
     finally:
         interrupt.release()
     if interrupt.interrupted:
-        raise KeyboardInterrupt
+        raise _interruption(trainer)
     counts = {
         "train_proteins": len(trainer.train_dataset),
         "parameters": sum(p.numel() for p in trainer.model.parameters()),
         "trained_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
     }
     return {**result.metrics, **counts}
+
+
+def _interruption(trainer: ProteinTrainer) -> KeyboardInterrupt:
+    checkpoint = newest_complete_checkpoint(str(trainer.args.output_dir))
+    if checkpoint is None:
+        return KeyboardInterrupt("before the first checkpoint: start again with --overwrite")
+    return KeyboardInterrupt(f"the same command with --resume goes on from {os.path.basename(checkpoint)}")
 
 
 def judge(
@@ -246,11 +289,11 @@ def write_outputs(
         {name: np.asarray(part["sequence_length"]) for name, part in splits.items()},
         data_args.max_length - sum(model.special_tokens),
     )
-    write_json(os.path.join(folder, "metrics.json"), metrics)
+    write_json(os.path.join(folder, METRICS), metrics)
     record = {
-        "model_arguments": dataclasses.asdict(model_args),
+        "model_arguments": _described(model_args),
         "data_arguments": dataclasses.asdict(data_args),
-        "training_arguments": training_args.to_sanitized_dict(),
+        "training_arguments": training_args.to_dict(),  # masks tokens
         "data_fingerprint": {name: fingerprint(part) for name, part in splits.items()},
         "backbone_revision": getattr(model.config.backbone_config, "_commit_hash", None),
         "world_size": training_args.world_size,
@@ -264,13 +307,12 @@ def write_outputs(
     write_json(os.path.join(folder, RECORD), record)
 
 
-def fingerprint(proteins: Dataset) -> str:
-    """SHA-256 of a split's accessions, sequences and labels, in order: the same data, the same fingerprint."""
-    digest = hashlib.sha256()
-    names = proteins.features["location"].names
-    for accession, sequence, location in zip(proteins["id"], proteins["sequence"], proteins["location"], strict=True):
-        digest.update(f"{accession}\t{sequence}\t{names[location]}\n".encode())
-    return digest.hexdigest()
+def _described(arguments: ModelArguments) -> dict[str, Any]:
+    """The model's arguments with the shape itself, not the name of its file, for a network from scratch."""
+    described = dataclasses.asdict(arguments)
+    if arguments.backbone_config is not None:
+        described.update(backbone_config=backbone_shape(arguments.backbone_config), model_name_or_path=None)
+    return described
 
 
 def _indices(labels: list[str]) -> dict[str, int]:

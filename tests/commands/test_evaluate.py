@@ -74,7 +74,7 @@ def test_a_location_that_the_model_does_not_know_is_one_line(arguments, tmp_path
         (["--split", "validation"], "has no validation split; found train, test"),
         (["--split", "best"], "invalid choice: 'best'"),
         (["--data", "nowhere.fasta"], "nowhere.fasta: no such file"),
-        (["--model", "/nowhere"], "/nowhere: cannot be loaded as a model"),
+        (["--model", "/nowhere"], "/nowhere: no such folder"),
     ],
 )
 def test_a_bad_option_is_one_line(arguments, capsys, more, words):

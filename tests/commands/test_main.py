@@ -107,11 +107,17 @@ def test_of_several_processes_one_speaks(monkeypatch, capsys):
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize(("name", "told"), [("train", True), ("predict", False)])
-def test_ctrl_c_says_how_to_go_on_where_one_can(monkeypatch, capsys, name, told):
-    monkeypatch.setattr(commands, "import_module", lambda *names: Failing(KeyboardInterrupt()))
-    assert run_command(name, []) == 130
-    assert ("--resume goes on" in capsys.readouterr().err) is told
+@pytest.mark.parametrize(
+    ("interruption", "line"),
+    [
+        (KeyboardInterrupt(), "protbert-classify train: interrupted\n"),
+        (KeyboardInterrupt("--resume goes on"), "protbert-classify train: interrupted; --resume goes on\n"),
+    ],
+)
+def test_ctrl_c_says_how_to_go_on_where_one_can(monkeypatch, capsys, interruption, line):
+    monkeypatch.setattr(commands, "import_module", lambda *names: Failing(interruption))
+    assert run_command("train", []) == 130
+    assert capsys.readouterr().err == line
 
 
 def test_a_reader_who_leaves_is_no_error():

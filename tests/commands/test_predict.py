@@ -79,9 +79,11 @@ def test_a_bad_record_is_one_line_and_leaves_no_output(arguments, tmp_path, caps
     ("option", "value", "words"),
     [
         ("--input", "nowhere.fasta", "nowhere.fasta: no such file"),
-        ("--output", "/nowhere/calls.csv", "/nowhere: no such folder for the output"),
         ("--output", "calls.txt", "expected a name that ends in .csv"),
-        ("--batch_size", "many", "invalid int value: 'many'"),
+        ("--batch_size", "many", "--batch_size: found 'many', expected 1 or more"),
+        ("--batch_size", "0", "--batch_size: found '0', expected 1 or more"),
+        ("--device", "cuda", "device 'cuda' cannot be used here"),
+        ("--device", "abacus", "device 'abacus' cannot be used here"),
         ("--colour", "red", "unrecognized arguments: --colour red"),
     ],
 )

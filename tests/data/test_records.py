@@ -86,7 +86,7 @@ def test_what_is_written_as_fasta_is_read_back(written, width, newline, lower, s
         (b">P1\nMKT\n>P2\n>P3\nMKT\n", "f.fa, record 2 (P2): no residues"),
         (b">P1\nMKT\n>P2\n", "f.fa, record 2 (P2): no residues"),
         (b">P1\n*\n", "f.fa, record 1 (P1): no residues"),
-        (b">P1\nMKT\n>P2\nMK\nT1\n", "f.fa, record 2 (P2): '1' at position 4 is no residue; expected the letters"),
+        (b">P1\nMKT\n>P2\nMK\nT1\n", "f.fa, record 2 (P2): '1' at position 4 is no residue; expected letters A-Z"),
     ],
 )
 def test_bad_fasta_says_where_what_and_what_was_expected_in_one_line(content, message):

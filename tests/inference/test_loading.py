@@ -46,7 +46,7 @@ def test_a_folder_without_a_model_is_refused_with_what_was_expected(tmp_path):
 
 
 def test_a_model_that_is_not_there_is_refused():
-    assert "cannot be loaded as a model" in refusal("/no/such/folder")
+    assert "no such folder; expected the folder of a model or of a run" in refusal("/no/such/folder")
 
 
 def test_a_hub_that_cannot_be_reached_is_no_fault_of_the_name():

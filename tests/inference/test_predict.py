@@ -125,9 +125,10 @@ def test_an_output_of_another_kind_is_refused(run_folder, write_fasta, tmp_path)
         predict_file(str(run_folder), write_fasta(RECORDS), str(tmp_path / "calls.xlsx"))
 
 
-def test_an_output_folder_that_is_not_there_is_refused(run_folder, write_fasta, tmp_path):
-    with pytest.raises(OptionError, match="nowhere: no such folder for the output"):
-        predict_file(str(run_folder), write_fasta(RECORDS), str(tmp_path / "nowhere" / "calls.csv"))
+def test_an_output_folder_that_is_not_there_is_made(run_folder, write_fasta, tmp_path):
+    output = tmp_path / "new" / "folder" / "calls.csv"
+    assert predict_file(str(run_folder), write_fasta(RECORDS), str(output)) == len(RECORDS)
+    assert len(output.read_text().splitlines()) == 1 + len(RECORDS)
 
 
 def test_an_input_that_is_not_there_is_refused(run_folder, tmp_path, output):

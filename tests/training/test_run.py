@@ -4,6 +4,7 @@ import json
 import os
 import resource
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -49,7 +50,7 @@ def finished(tmp_path_factory):
 def test_a_run_writes_everything_it_promises(finished):
     folder, _, metrics = finished
     assert sorted(path.name for path in folder.iterdir() if not path.name.startswith("checkpoint-")) == [
-        "figures", "metrics.json", "model", "run.json", "test_predictions.csv",
+        "figures", "metrics.json", "model", "run.json", "settings.json", "test_predictions.csv",
     ]  # fmt: skip
     assert sorted(os.listdir(folder / "model")) == [
         "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
@@ -212,6 +213,60 @@ def test_resuming_a_finished_run_with_more_epochs_goes_on(tmp_path, easy):
     metrics = run(tmp_path / "run", easy, "--num_train_epochs", "3", "--resume")
     assert metrics["epoch"] == 3.0
     assert os.path.basename(newest_complete_checkpoint(str(tmp_path / "run"))) == "checkpoint-15"
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_resuming_a_finished_run_changes_nothing(tmp_path, easy):
+    first = run(tmp_path / "run", easy)
+    before = contents(tmp_path / "run")
+    assert run(tmp_path / "run", easy, "--resume")["test_accuracy"] == first["test_accuracy"]
+    assert contents(tmp_path / "run") == before
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (["--learning_rate", "0.5"], "learning_rate was 0.01 when the run"),
+        (["--max_train_samples", "20"], "max_train_samples was None when the run"),
+        (["--pooling", "cls"], "pooling was "),
+        (["--seed", "8"], "seed was "),
+    ],
+)
+def test_going_on_with_other_settings_is_refused_and_leaves_the_run_as_it_was(tmp_path, easy, capsys, change, words):
+    folder = tmp_path / "run"
+    run(folder, easy)
+    before = contents(folder)
+    assert main(["train", "--data", easy, "--output_dir", str(folder), *TINY, "--resume", *change]) == 2
+    (line,) = complaints(capsys.readouterr().err)
+    assert words in line and "or start anew with --overwrite" in line
+    assert contents(folder) == before
+
+
+def test_going_on_with_other_proteins_is_refused_and_with_the_same_ones_elsewhere_is_not(tmp_path, easy, capsys):
+    folder = tmp_path / "run"
+    run(folder, easy)
+    (tmp_path / "moved.fasta").write_text(Path(easy).read_text())
+    run(folder, str(tmp_path / "moved.fasta"), "--resume")
+    (tmp_path / "fewer.fasta").write_text(Path(easy).read_text().rsplit(">", 1)[0])
+    arguments = ["train", "--output_dir", str(folder), *TINY, "--resume", "--data", str(tmp_path / "fewer.fasta")]
+    assert main(arguments) == 2
+    assert "proteins was" in complaints(capsys.readouterr().err)[0]
+
+
+def test_resuming_what_never_began_starts_and_says_so(tmp_path, easy, caplog):
+    caplog.set_level("INFO", logger="protbert_classify")
+    run(tmp_path / "run", easy, "--resume")
+    assert "no complete checkpoint in" in caplog.text
+
+
+def test_one_class_only_is_refused_with_its_name(tmp_path, capsys, write_fasta):
+    data = write_fasta([(f"P{i} OS=Homo sapiens loc=Nucleus", "MKTAYIAKQR" + "A" * i) for i in range(8)])
+    arguments = ["train", "--data", data, "--output_dir", str(tmp_path / "run"), *TINY]
+    assert main([*arguments, "--header_pattern", r"(?P<label>\w+)"]) == 2
+    assert "have one class only, 'OS'" in complaints(capsys.readouterr().err)[0]
 
 
 def test_overwriting_starts_anew_and_leaves_a_users_own_files(tmp_path, easy):

@@ -1,0 +1,35 @@
+"""Where a model is, and whose fault it is that it cannot be loaded."""
+
+import os
+import re
+
+from .errors import ModelError, ProteinClassifierError, first_line
+
+
+def model_folder(name_or_path: str | os.PathLike[str]) -> str:
+    """Where a model is: for the folder of a run its `model/`, else the name itself.
+
+    Raises:
+        ModelError: The name is a path, and there is no folder or no model in it.
+    """
+    name = os.fspath(name_or_path)
+    inside = os.path.join(name, "model")
+    if os.path.isfile(os.path.join(inside, "config.json")):
+        return inside
+    if os.path.isdir(name) and not os.path.isfile(os.path.join(name, "config.json")):
+        raise ModelError(f"{name}: no model there (no config.json); expected the output_dir of a run, or its model/")
+    # a Hub id is owner/name; with a folder of the owner's name here, a path is meant
+    is_path = not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or os.path.isdir(os.path.dirname(name) or "/dev/null")
+    if is_path and not os.path.isdir(name):
+        raise ModelError(
+            f"{name}: no such folder; expected the folder of a model or of a run, or a Hub id (owner/name)"
+        )
+    return name
+
+
+def cannot_load(name: str, error: Exception) -> ProteinClassifierError:
+    """The error for a model that transformers could not load: the network's fault, or the name's."""
+    reason = first_line(error)
+    if "couldn't connect" in reason.lower():  # an OSError like any other, whatever the cause
+        return ProteinClassifierError(f"{name}: could not be downloaded; check the network, or give a local folder")
+    return ModelError(f"{name}: cannot be loaded as a model: {reason}")

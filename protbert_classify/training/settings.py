@@ -1,0 +1,82 @@
+"""What a run must not change when it goes on: the data, the model, and the options that shape the weights."""
+
+import dataclasses
+import hashlib
+import json
+import os
+from typing import Any
+
+from datasets import Dataset, DatasetDict
+
+from ..errors import OptionError
+from .arguments import DataArguments, ModelArguments
+from .training_arguments import ProteinTrainingArguments
+
+FILE = "settings.json"  # written when a run begins
+# the number of epochs may grow, and how often something is logged, saved or evaluated is free
+SHAPING = (
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "learning_rate",
+    "lr_scheduler_type",
+    "warmup_steps",
+    "weight_decay",
+    "max_grad_norm",
+    "label_smoothing_factor",
+    "optim",
+    "bf16",
+    "fp16",
+    "seed",
+    "data_seed",
+    "train_sampling_strategy",
+    "world_size",
+)
+# where the data lies may change: its fingerprint tells whether it is the same
+FREE_DATA = ("data", "validation_data", "test_data")
+
+
+def run_settings(
+    model_args: ModelArguments, data_args: DataArguments, training_args: ProteinTrainingArguments, splits: DatasetDict
+) -> dict[str, Any]:
+    """Everything that shapes the weights, as JSON has it."""
+    data = {name: value for name, value in dataclasses.asdict(data_args).items() if name not in FREE_DATA}
+    training = {name: getattr(training_args, name) for name in SHAPING}
+    settings = {
+        **dataclasses.asdict(model_args),
+        **data,
+        **training,
+        **{f"{name} proteins": fingerprint(part) for name, part in splits.items()},
+    }
+    return json.loads(json.dumps(settings, default=str))
+
+
+def check_unchanged(output_dir: str, settings: dict[str, Any]) -> None:
+    """Refuse to go on with other settings than those the run began with.
+
+    Raises:
+        OptionError: Names the first of them that changed, before and now.
+    """
+    path = os.path.join(output_dir, FILE)
+    if not os.path.isfile(path):
+        return
+    with open(path, encoding="utf-8") as file:
+        before = json.load(file)
+    changed = [name for name in {**before, **settings} if before.get(name) != settings.get(name)]
+    if changed:
+        name = changed[0]
+        was, now = (str(values.get(name))[:60] for values in (before, settings))
+        more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
+        raise OptionError(
+            f"--resume: {name} was {was} when the run in {output_dir} began and is {now}{more}; "
+            "go on with the same data and options, or start anew with --overwrite"
+        )
+
+
+def fingerprint(proteins: Dataset) -> str:
+    """SHA-256 of a split's accessions, sequences and labels, in order: the same data, the same fingerprint."""
+    digest = hashlib.sha256()
+    names = proteins.features["location"].names
+    columns = (proteins[column][:] for column in ("id", "sequence", "location"))
+    for accession, sequence, location in zip(*columns, strict=True):
+        digest.update(f"{accession}\t{sequence}\t{names[location]}\n".encode())
+    return digest.hexdigest()
