@@ -4,7 +4,6 @@ A command module has `HELP`, one line, and `run(arguments)`.
 """
 
 import errno
-import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from importlib import import_module
 
 from ..errors import ProteinClassifierError
 from ..version import __version__
+from .terminal import log_to_stderr
 
 PROG = "protbert-classify"
 COMMANDS = {
@@ -40,8 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_command(name: str, arguments: Sequence[str]) -> int:
     """Run one command; what goes wrong becomes one line on stderr and an exit code."""
-    _log_to_stderr()
-    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")  # a dozen, of seconds; training keeps its own
+    log_to_stderr()
     try:
         return import_module(f".{name}", __name__).run(list(arguments))
     except KeyboardInterrupt as interruption:
@@ -97,11 +96,3 @@ def _environment_failure(error: Exception) -> str | None:
     if "out of memory" in text.lower():
         return f"out of memory ({text[:120]}); try smaller batches or a smaller --max_length"
     return None
-
-
-def _log_to_stderr() -> None:
-    logger = logging.getLogger("protbert_classify")
-    if not logger.handlers:
-        logger.addHandler(logging.StreamHandler())
-    logger.propagate = False
-    logger.setLevel(logging.INFO if int(os.environ.get("LOCAL_RANK", 0)) == 0 else logging.ERROR)

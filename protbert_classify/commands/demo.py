@@ -7,6 +7,7 @@ import time
 from importlib.resources import as_file, files
 
 from .parsing import OneLineParser
+from .terminal import hide_moments
 
 # Proteins of the test set that a biologist knows
 NAMED = {
@@ -26,6 +27,7 @@ def run(arguments: list[str]) -> int:
     from ..training.run import train
     from .train import summary
 
+    hide_moments()
     start = time.monotonic()
     folder = options.output_dir
     proteins, validation = write_scl2205(os.path.join(folder, "data"))

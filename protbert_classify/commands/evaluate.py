@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from .parsing import OneLineParser, positive
+from .terminal import hide_moments
 
 
 def run(arguments: list[str]) -> int:
@@ -13,6 +14,7 @@ def run(arguments: list[str]) -> int:
     from ..inference.evaluate import evaluate_classifier
     from ..training.outputs import write_json
 
+    hide_moments()
     columns = Columns(options.id_column, options.sequence_column, options.label_column, options.split_column)
     splits = read_proteins(
         options.data, ambiguous=options.ambiguous, header_pattern=options.header_pattern, columns=columns

@@ -3,12 +3,14 @@
 import argparse
 
 from .parsing import OneLineParser, positive
+from .terminal import hide_moments
 
 
 def run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     from ..inference.predict import predict_file
 
+    hide_moments()
     count = predict_file(
         options.model, options.input, options.output, batch_size=options.batch_size, device=options.device
     )

@@ -5,6 +5,7 @@ import textwrap
 from typing import Any, Literal, get_args, get_origin
 
 from ..training.arguments import TRAINING_DEFAULTS, DataArguments, ModelArguments
+from .terminal import hide_moments
 
 INTRODUCTION = """\
 usage: protbert-classify train [run.yaml] --data FILE --output_dir DIR [--option value ...]
@@ -26,6 +27,7 @@ def run(arguments: list[str]) -> int:
     from ..training.options import parse_options
     from ..training.run import train
 
+    hide_moments()
     options = parse_options(arguments, "protbert-classify train")
     metrics = train(*options)
     training_args = options[-1]

@@ -1,0 +1,23 @@
+"""What a command shows besides its result: a line where something is worth knowing, and bars for long work only."""
+
+import logging
+import os
+
+
+def log_to_stderr() -> None:
+    """Show the package's log; of several processes one speaks. Bars that last a moment are left out."""
+    logger = logging.getLogger("protbert_classify")
+    if not logger.handlers:
+        logger.addHandler(logging.StreamHandler())
+    logger.propagate = False
+    logger.setLevel(logging.INFO if int(os.environ.get("LOCAL_RANK", 0)) == 0 else logging.ERROR)
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")  # a dozen, of seconds; training keeps its own
+
+
+def hide_moments() -> None:
+    """No bars for reading and writing weights, one each checkpoint; downloads from the Hub keep theirs."""
+    import huggingface_hub.utils
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()  # switches those of the Hub off, too
+    huggingface_hub.utils.enable_progress_bars()
