@@ -1,6 +1,7 @@
 """Shared ground of the tests: no network, caches of their own, a tiny ProtBERT and real proteins."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,9 @@ import pytest
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+# started in the background (nohup, some CI), a process ignores Ctrl-C, and so would every child that a test interrupts
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent.parent
 DEEPLOC_SAMPLE = ROOT.parent / "shared" / "data" / "deeploc_sample.fasta"
