@@ -11,7 +11,7 @@ from importlib import import_module
 
 from ..errors import ProteinClassifierError
 from ..version import __version__
-from .terminal import log_to_stderr
+from .terminal import close_bars, log_to_stderr
 
 PROG = "protbert-classify"
 COMMANDS = {
@@ -76,6 +76,7 @@ def _usage() -> str:
 
 
 def _fail(name: str, message: str, code: int) -> int:
+    close_bars()
     if int(os.environ.get("LOCAL_RANK", 0)) == 0:  # of several processes one speaks
         print(f"{PROG} {name}: {message}", file=sys.stderr)
     return code

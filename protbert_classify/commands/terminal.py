@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 
 
 def log_to_stderr() -> None:
@@ -12,6 +13,13 @@ def log_to_stderr() -> None:
     logger.propagate = False
     logger.setLevel(logging.INFO if int(os.environ.get("LOCAL_RANK", 0)) == 0 else logging.ERROR)
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")  # a dozen, of seconds; training keeps its own
+
+
+def close_bars() -> None:
+    """End the line of a bar that was cut off, so that a message has a line of its own."""
+    if "tqdm" in sys.modules:
+        for bar in list(sys.modules["tqdm"].tqdm._instances):
+            bar.close()
 
 
 def hide_moments() -> None:
