@@ -30,7 +30,7 @@ def save_confusion_matrix(path: str | os.PathLike[str], matrix: Sequence[Sequenc
             axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", fontsize=8, color=colour)
     axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
     axes.set_yticks(range(len(labels)), [f"{label} ({total})" for label, total in zip(labels, totals[:, 0])])
-    axes.set_title(f"{np.trace(counts):,} of {counts.sum():,} proteins called as they are")
+    axes.set_title(f"{np.trace(counts):,} of {counts.sum():,} proteins called correctly")
     axes.set_xlabel("called")
     axes.set_ylabel("true (proteins)")
     bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03)
