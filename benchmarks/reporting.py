@@ -13,8 +13,8 @@ import torch
 RESULTS = Path(__file__).parent / "results"
 INTRODUCTION = """# Benchmarks
 
-Written by the scripts themselves, on an otherwise idle machine: `make benchmarks`. The numbers behind each table are in
-`results/`.
+Written by the scripts themselves: `make benchmarks`, which wants an otherwise idle machine for its timings. The numbers
+behind each table are in `results/`.
 """
 
 
