@@ -47,7 +47,7 @@ test_predictions.csv, figures/, and the proteins in data/.
 Next:
   classify your own    protbert-classify predict --model {folder} --input yours.fasta --output calls.csv
   the real thing       protbert-classify train --output_dir runs/protbert
-                       (ProtBERT on DeepLoc, both downloaded; a GPU with 16 GB or more)"""
+                       (ProtBERT on DeepLoc, both downloaded; on a GPU)"""
 
 
 def named_calls(path: str) -> str:

@@ -283,7 +283,7 @@ def read_deeploc(
     files = [_data_file(os.fspath(file)) for file in sources]
     named = ", ".join(map(str, sources or [URL]))
     if source is None:
-        logger.info("DeepLoc 1.0 from %s; downloaded once, 8 MB", URL)
+        logger.info("DeepLoc 1.0 from %s; downloaded once", URL)
     with plain_errors(named):
         # no files, not [URL]: once prepared, the official data is found without a network
         builder = DeepLoc(data_files=files or None, ambiguous=ambiguous)
