@@ -1,5 +1,6 @@
 """Shared ground of the tests: no network, caches of their own, a tiny ProtBERT and real proteins."""
 
+import logging
 import os
 import signal
 from pathlib import Path
@@ -103,3 +104,11 @@ def write_fasta(tmp_path):
         return str(path)
 
     return write
+
+
+@pytest.fixture
+def log(caplog, monkeypatch):
+    """What the package logs from INFO on, even if a command has shut its logger off from the root's."""
+    monkeypatch.setattr(logging.getLogger("protbert_classify"), "propagate", True)
+    caplog.set_level(logging.INFO, "protbert_classify")
+    return caplog

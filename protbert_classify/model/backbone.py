@@ -54,7 +54,7 @@ def frozen_parts(backbone: PreTrainedModel, whole: bool, layers: int) -> list[nn
         parts += [child for name, child in backbone.named_children() if name != "pooler"]
     elif layers:
         parts += [backbone.get_input_embeddings(), getattr(backbone, "embeddings", nn.Identity())]
-        parts += _layers(backbone)[:layers]
+        parts += encoder_layers(backbone)[:layers]
     return parts
 
 
@@ -91,7 +91,7 @@ def _is_half_of_t5(config: PretrainedConfig) -> bool:
     return encoder is not None and encoder.__name__.endswith("EncoderModel")
 
 
-def _layers(backbone: PreTrainedModel) -> nn.ModuleList:
+def encoder_layers(backbone: PreTrainedModel) -> nn.ModuleList:
     """The stack of layers: the first list as long as the configuration says."""
     count = backbone.config.num_hidden_layers
     return next(m for m in backbone.modules() if isinstance(m, nn.ModuleList) and len(m) == count)

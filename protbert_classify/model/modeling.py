@@ -12,9 +12,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 from transformers import AutoConfig, AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
-from transformers.modeling_outputs import SequenceClassifierOutput
-from transformers.utils import can_return_tuple
+from transformers.modeling_outputs import BaseModelOutputWithPooling, SequenceClassifierOutput
+from transformers.utils import ModelOutput, can_return_tuple
 
+from .attention import PADDING_FREE, unpack, why_not_packed
 from .backbone import (
     encoder_class,
     frozen_parts,
@@ -185,20 +186,58 @@ class ProteinClassifier(PreTrainedModel):
         attention_mask: torch.Tensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
+        cu_seq_lens_q: torch.Tensor | None = None,
+        max_length_q: int | None = None,
+        last_hidden_state: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> SequenceClassifierOutput:
-        """Classify proteins.
+        """Classify proteins, padded or packed: one after the other in a single row, with `cu_seq_lens_q`.
 
         Args:
-            input_ids: (B, T), token ids with the special tokens.
-            attention_mask: (B, T), 1 for tokens, 0 for padding on either side; all tokens if None.
+            input_ids: (B, T), token ids with the special tokens; (1, T) packed.
+            attention_mask: (B, T), 1 for tokens, 0 for padding on either side; all tokens if None; none packed.
             inputs_embeds: (B, T, H), in place of `input_ids`.
             labels: (B,), the class of each protein, 0..C-1; gives `loss`, the mean cross-entropy.
+            cu_seq_lens_q: (B + 1,), int32, where each packed protein begins and, last, T. Wants `position_ids` (1, T),
+                from 0 in each protein, and an attention that [`enable_packing`] has set.
+            max_length_q: Tokens of the longest packed protein.
+            last_hidden_state: (B, T, H), what [`summarize`] made of the backbone's; the backbone is then not run, and
+                `attention_mask` (B, T) tells which of them count.
             kwargs: Passed to the backbone.
 
         Returns:
             `logits` (B, C) and, as asked for, `loss` (), `hidden_states`, `attentions`; the padding of both comes last.
+
+        Raises:
+            ValueError: No input, or a packed batch for a backbone that is not ready for it.
         """
+        if last_hidden_state is not None:
+            output = BaseModelOutputWithPooling(last_hidden_state)
+            given = (
+                last_hidden_state.new_ones(last_hidden_state.shape[:2]) if attention_mask is None else attention_mask
+            )
+            mask = given.bool()
+            if self.config.pooling == "pooler":
+                output.pooler_output = self.backbone.pooler(last_hidden_state)
+        elif cu_seq_lens_q is not None:
+            output, mask = self._packed(input_ids, inputs_embeds, cu_seq_lens_q, max_length_q, **kwargs)
+        else:
+            output, mask = self._padded(input_ids, inputs_embeds, attention_mask, **kwargs)
+        pooled = self.pooling(output, mask)
+        logits = self.head(pooled.to(self.head.get_submodule("1").weight.dtype))  # (B, C)
+        loss = functional.cross_entropy(logits.float(), labels) if labels is not None else None
+        return SequenceClassifierOutput(
+            loss=loss, logits=logits, hidden_states=output.hidden_states, attentions=output.attentions
+        )
+
+    def _padded(
+        self,
+        input_ids: torch.Tensor | None,
+        inputs_embeds: torch.Tensor | None,
+        attention_mask: torch.Tensor | None,
+        **kwargs: Any,
+    ) -> tuple[ModelOutput, torch.Tensor]:
+        """The backbone's output for padded proteins, and where their residues are, (B, T)."""
         tokens = input_ids if input_ids is not None else inputs_embeds
         if tokens is None:
             raise ValueError("give input_ids or inputs_embeds")
@@ -207,12 +246,72 @@ class ProteinClassifier(PreTrainedModel):
         tokens, attention_mask = _padding_last(tokens, attention_mask)
         given = {"input_ids" if input_ids is not None else "inputs_embeds": tokens}
         output = self.backbone(**given, attention_mask=attention_mask, return_dict=True, **kwargs)
-        mask = residue_mask(attention_mask, *self.special_tokens)  # (B, T)
-        logits = self.head(self.pooling(output, mask))  # (B, C)
-        loss = functional.cross_entropy(logits.float(), labels) if labels is not None else None
-        return SequenceClassifierOutput(
-            loss=loss, logits=logits, hidden_states=output.hidden_states, attentions=output.attentions
-        )
+        return output, residue_mask(attention_mask, *self.special_tokens)
+
+    def _packed(
+        self,
+        input_ids: torch.Tensor | None,
+        inputs_embeds: torch.Tensor | None,
+        cu_seq_lens: torch.Tensor,
+        longest: int | None,
+        position_ids: torch.Tensor | None = None,
+        **kwargs: Any,
+    ) -> tuple[ModelOutput, torch.Tensor]:
+        """As `_padded`, for packed proteins, whose hidden states are unpacked for the pooling."""
+        attention = self.backbone.config._attn_implementation
+        if why_not_packed(self.backbone.config) or attention != PADDING_FREE:
+            raise ValueError(f"a packed batch, and attention {attention!r}: proteins would see each other")
+        if longest is None or position_ids is None:
+            raise ValueError("a packed batch without max_length_q or position_ids")
+        given = {"input_ids": input_ids} if input_ids is not None else {"inputs_embeds": inputs_embeds}
+        boundaries = {"cu_seq_lens_q": cu_seq_lens, "cu_seq_lens_k": cu_seq_lens}
+        lengths = {"max_length_q": longest, "max_length_k": longest}
+        output = self.backbone(**given, position_ids=position_ids, return_dict=True, **boundaries, **lengths, **kwargs)
+        hidden, attention_mask = unpack(output.last_hidden_state, cu_seq_lens, longest)
+        output.last_hidden_state = hidden
+        if self.config.pooling == "pooler":
+            output.pooler_output = self.backbone.pooler(hidden)  # of each protein's first token, not of the batch's
+        return output, residue_mask(attention_mask, *self.special_tokens)
+
+    def enable_packing(self) -> str | None:
+        """Make the backbone ready for packed batches; padded ones go on to give the same numbers.
+
+        Returns:
+            None, or why this backbone cannot be packed.
+        """
+        reason = why_not_packed(self.backbone.config)
+        attention = self.backbone.config._attn_implementation
+        if reason is None and attention not in ("sdpa", PADDING_FREE):
+            reason = f"attn_implementation={attention!r} was asked for"
+        if reason is None and attention != PADDING_FREE:
+            self.set_attn_implementation(PADDING_FREE)
+            reason = self._packing_fault()
+            if reason is not None:
+                self.set_attn_implementation(attention)
+        return reason
+
+    @torch.inference_mode()
+    def _packing_fault(self) -> str | None:
+        """Compare two short proteins, packed and padded: kernels differ between devices and versions of torch."""
+        lengths = torch.tensor([12, 7], device=self.device)
+        ids = 5 + torch.arange(24, device=self.device).reshape(2, 12) * 7 % 19
+        mask = torch.arange(12, device=self.device) < lengths[:, None]
+        borders = torch.tensor([0, 12, 19], dtype=torch.int32, device=self.device)
+        positions = torch.arange(12, device=self.device).expand(2, 12)[mask]
+        packed = {"input_ids": ids[mask][None], "position_ids": positions[None], "cu_seq_lens_q": borders}
+        training, half = self.training, self.device.type == "cuda" and self.dtype == torch.float32
+        self.eval()
+        try:
+            with torch.autocast(self.device.type, torch.bfloat16 if half else None, enabled=half):
+                expected = self(input_ids=ids.where(mask, self.config.pad_token_id or 0), attention_mask=mask).logits
+                found = self(**packed, max_length_q=12).logits
+        except (RuntimeError, TypeError) as error:  # no kernel for this device, or another signature
+            return f"packed attention does not work here ({type(error).__name__}: {str(error).splitlines()[0]})"
+        finally:
+            self.train(training)
+        tolerance = 1e-3 if found.dtype == torch.float32 and not half and self.dtype == torch.float32 else 0.1
+        furthest = float((found - expected).abs().max() / expected.abs().max().clamp(min=1e-3))
+        return None if furthest < tolerance else f"packed and padded proteins differ by {furthest:.1%} here"
 
     @property
     def max_positions(self) -> int | None:

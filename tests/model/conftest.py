@@ -1,7 +1,5 @@
 """Tiny pretrained checkpoints of three families, and proteins as token ids."""
 
-import logging
-
 import pytest
 
 LABELS = ["Cytoplasm", "Mitochondrion", "Nucleus"]
@@ -84,11 +82,3 @@ def pad():
         return {"input_ids": ids, "attention_mask": mask}
 
     return pad
-
-
-@pytest.fixture
-def log(caplog, monkeypatch):
-    """What the package logs from INFO on, even if a command has shut its logger off from the root's."""
-    monkeypatch.setattr(logging.getLogger("protbert_classify"), "propagate", True)
-    caplog.set_level(logging.INFO, "protbert_classify")
-    return caplog

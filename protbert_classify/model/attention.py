@@ -1,0 +1,130 @@
+"""Padding-free attention: the proteins of a batch stand one after the other in a single row, and none sees another.
+
+Registered with transformers under the name [`PADDING_FREE`], for padded batches (as `sdpa`) and for packed ones alike.
+
+Shapes: N proteins, T tokens of all of them together, h heads, d size of a head.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+from transformers import AttentionInterface, AttentionMaskInterface, PretrainedConfig
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+PADDING_FREE = "padding_free"
+# their attention depends on nothing but position ids and boundaries, which a packed batch brings
+PACKABLE = ("bert", "esm")
+
+
+def why_not_packed(config: PretrainedConfig) -> str | None:
+    """Why proteins cannot be packed for a backbone, or None if they can.
+
+    Relative position biases (T5) and sliding windows (ModernBERT) are laid out for padded rows.
+    """
+    if config.model_type not in PACKABLE:
+        return f"a {config.model_type} cannot be packed, only {' and '.join(PACKABLE)}"
+    if config.model_type == "esm" and config.position_embedding_type != "rotary":
+        return "this ESM's absolute positions do not begin at 0"
+    if getattr(config, "is_decoder", False):
+        return "a decoder attends to one side only"
+    return None
+
+
+def varlen_attention() -> Callable[..., Any] | None:
+    """torch's attention over sequences of several lengths, `(q, k, v, cu, max_length, scale)`; None before torch 2.10.
+
+    Its signature differs between versions: 2.10 has no `scale`.
+    """
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:
+        return None
+    if "scale" in inspect.signature(varlen_attn).parameters:
+        return lambda q, k, v, cu, longest, scale: varlen_attn(q, k, v, cu, cu, longest, longest, scale=scale)
+    return lambda q, k, v, cu, longest, scale: varlen_attn(
+        q * (scale * q.shape[-1] ** 0.5), k, v, cu, cu, longest, longest
+    )
+
+
+_varlen_attention = functools.cache(varlen_attention)
+
+
+def padding_free_attention(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    cu_seq_lens_q: torch.Tensor | None = None,
+    max_length_q: int | None = None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attention within each protein of a packed batch; of a padded one, as `sdpa`.
+
+    CUDA in half precision takes torch's `varlen_attn`, anything else `scaled_dot_product_attention` a protein.
+
+    Args:
+        module: The layer that asks.
+        query, key, value: (1, h, T, d) packed, or (B, h, T, d).
+        attention_mask: None for a packed batch.
+        dropout: Of the attention weights, 0..1.
+        scaling: Of the scores; 1/sqrt(d) if None.
+        cu_seq_lens_q: (N + 1,), int32, where each protein begins and, last, T; None for a padded batch.
+        max_length_q: Tokens of the longest protein.
+        kwargs: What other attention functions take.
+
+    Returns:
+        (1, T, h, d) or (B, T, h, d), and no weights.
+
+    Raises:
+        ValueError: A packed batch with a mask, a position bias or a sliding window: proteins would see each other.
+    """
+    if cu_seq_lens_q is None:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **kwargs)
+    for name, found in (("attention_mask", attention_mask), *((n, kwargs.get(n)) for n in UNPACKABLE)):
+        if found is not None:
+            raise ValueError(f"a packed batch with {name}: this backbone cannot be packed")
+    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    varlen = _varlen_attention() if query.is_cuda and query.dtype in HALF and not dropout else None
+    if varlen is not None:
+        rows = [tensor[0].transpose(0, 1).contiguous() for tensor in (query, key, value)]  # (T, h, d)
+        return varlen(*rows, cu_seq_lens_q, max_length_q, scaling)[None], None
+    lengths = cu_seq_lens_q.diff().tolist()
+    parts = zip(*(tensor.split(lengths, dim=2) for tensor in (query, key, value)), strict=True)
+    attended = [functional.scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=scaling) for q, k, v in parts]
+    return torch.cat(attended, dim=2).transpose(1, 2), None
+
+
+UNPACKABLE = ("position_bias", "sliding_window")
+HALF = (torch.bfloat16, torch.float16)
+
+AttentionInterface.register(PADDING_FREE, padding_free_attention)
+AttentionMaskInterface.register(PADDING_FREE, sdpa_mask)
+
+
+def unpack(packed: torch.Tensor, cu_seq_lens: torch.Tensor, longest: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The proteins of a packed batch in a row each, zeros behind them.
+
+    Args:
+        packed: (1, T, H), hidden states.
+        cu_seq_lens: (N + 1,), where each protein begins and, last, T.
+        longest: Tokens of the longest protein, L.
+
+    Returns:
+        (N, L, H), and the attention mask (N, L), int64.
+    """
+    lengths = cu_seq_lens.diff()
+    mask = torch.arange(longest, device=packed.device) < lengths[:, None]  # (N, L)
+    token = torch.arange(packed.shape[1], device=packed.device)
+    protein = torch.repeat_interleave(torch.arange(len(lengths), device=packed.device), lengths, output_size=len(token))
+    padded = packed.new_zeros(len(lengths), longest, packed.shape[2])
+    padded = padded.index_put((protein, token - cu_seq_lens[:-1].long()[protein]), packed[0])
+    return padded, mask.long()

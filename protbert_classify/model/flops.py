@@ -1,0 +1,81 @@
+"""How much arithmetic a classifier costs, counted from the shapes of its weights; a model on the meta device will do.
+
+One multiply-add is two FLOPs, as vendors count their peak rates. Left out is what is no matrix product (norms,
+softmax, activations): below one percent at the sizes of protein language models.
+
+Shapes: N proteins, T tokens of one, H hidden size, D size of all attention heads together (H but for some T5).
+"""
+
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from .backbone import encoder_layers
+
+
+def forward_flops(model: Any, lengths: np.ndarray) -> float:
+    """FLOPs of one forward pass over proteins, without any padding.
+
+    A weight of an `nn.Linear` of the backbone costs 2 FLOPs a token, attention 4 T² D a layer and protein (the scores
+    and the weighted sum; Kaplan et al. 2020, arXiv:2001.08361, table 1), the head and the pooler once a protein.
+
+    Args:
+        model: A [`ProteinClassifier`].
+        lengths: (N,), tokens of each protein, special ones included.
+    """
+    return sum(flops for _, flops in _parts(model, lengths))
+
+
+def training_flops(model: Any, lengths: np.ndarray, gradient_checkpointing: bool = False) -> float:
+    """FLOPs of one forward and backward pass: three times the forward for what trains, once for what is frozen.
+
+    Backward costs as much as forward for the gradient of the weights, and again for that of the input, which a head on
+    a frozen backbone does not need.
+
+    Args:
+        model: A [`ProteinClassifier`]; what trains has `requires_grad`.
+        lengths: (N,), tokens of each protein, special ones included.
+        gradient_checkpointing: The layers that train are computed a second time, in backward.
+    """
+    total, something_below = 0.0, False
+    layers = list(encoder_layers(model.backbone))
+    for module, flops in _parts(model, lengths):
+        is_layer = any(module is layer for layer in layers)
+        trains = any(parameter.requires_grad for parameter in module.parameters())
+        backward = 1 + (something_below or is_layer) + (is_layer and gradient_checkpointing)
+        total += flops * (1 + (backward if trains else 0))
+        something_below = something_below or trains
+    return total
+
+
+def _parts(model: Any, lengths: np.ndarray) -> list[tuple[nn.Module, float]]:
+    """The modules that train or are frozen as a whole, from the input to the logits, and the FLOPs of their forward."""
+    lengths = np.asarray(lengths, dtype=np.float64)
+    proteins, tokens = len(lengths), float(lengths.sum())
+    attention = 4 * float(np.square(lengths).sum()) * _attention_width(model.backbone.config)
+    layers = list(encoder_layers(model.backbone))
+    parts = []
+    for name, child in model.backbone.named_children():
+        # ESM's contact head is never run; the layers lie in one of the children, which has little else
+        if name not in ("pooler", "contact_head"):
+            inside = {id(module) for module in child.modules()}
+            own = _weights(child) - sum(_weights(layer) for layer in layers if id(layer) in inside)
+            parts.append((child, 2 * own * tokens))
+    parts += [(layer, 2 * _weights(layer) * tokens + attention) for layer in layers]
+    if model.config.pooling == "pooler":
+        parts.append((model.backbone.pooler, 2 * _weights(model.backbone.pooler) * float(proteins)))
+    parts.append((model.pooling, 2 * _weights(model.pooling) * tokens))
+    parts.append((model.head, 2 * _weights(model.head) * float(proteins)))
+    return parts
+
+
+def _weights(module: nn.Module) -> int:
+    """Weights that meet each token once: of linear layers and, over the residues, of convolutions."""
+    return sum(part.weight.numel() for part in module.modules() if isinstance(part, nn.Linear | nn.Conv1d))
+
+
+def _attention_width(config: Any) -> int:
+    """D: ProtT5's 32 heads of 128 are 4,096 wide, its hidden states 1,024."""
+    per_head = getattr(config, "d_kv", None) or getattr(config, "head_dim", None)
+    return config.num_attention_heads * per_head if per_head else config.hidden_size
