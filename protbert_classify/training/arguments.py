@@ -31,6 +31,13 @@ class ModelArguments:
     light_attention_kernel_size: int = field(default=9, metadata={"help": "Residues that its convolutions see; odd."})
     light_attention_dropout: float = field(default=0.25, metadata={"help": "Dropout on light attention's features."})
     freeze_backbone: bool = field(default=False, metadata={"help": "Train the pooling and the head only."})
+    cache_embeddings: bool = field(
+        default=True,
+        metadata={
+            "help": "With --freeze_backbone, embed each protein once and train on what is kept on disk; "
+            "--cache_embeddings false runs the backbone in every epoch."
+        },
+    )
     freeze_layers: int = field(default=0, metadata={"help": "Leave the embeddings and the first N layers as they are."})
     attn_implementation: str | None = field(
         default=None, metadata={"help": "sdpa, eager, flash_attention_2, ...; transformers chooses if not given."}
@@ -92,6 +99,12 @@ TRAINING_DEFAULTS: dict[str, tuple[Any, str]] = {
     "output_dir": ("runs/train", "Where the model, metrics, predictions, figures and checkpoints go."),
     "num_train_epochs": (5.0, "Passes over the training proteins."),
     "per_device_train_batch_size": (8, "Proteins a step on each device."),
+    "tokens_per_batch": (
+        None,
+        "Tokens a step on each device, in place of --per_device_train_batch_size: a number (16384), or auto for what "
+        "fits the device.",
+    ),
+    "packing": ("auto", "Proteins in one row without padding: on, off, or auto (on a GPU in half precision)."),
     "per_device_eval_batch_size": (32, "Proteins a step in evaluation."),
     "gradient_accumulation_steps": (1, "Steps whose gradients are summed before the weights move."),
     "learning_rate": (3e-5, "Peak learning rate."),

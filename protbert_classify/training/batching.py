@@ -1,7 +1,4 @@
-"""Batches of proteins: seeded, of similar length, each protein exactly once an epoch.
-
-Token budgets and packing join here: another batch sampler, another collator.
-"""
+"""Batches of proteins: seeded, each protein exactly once an epoch; padded, or packed into a single row."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -9,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..errors import DataError
+from ..errors import DataError, OptionError
 
 POOL = 128  # batches among which proteins are sorted by length: larger is less padding and less shuffling
 
@@ -70,6 +67,145 @@ class LengthGroupedBatches:
             yield from (batch.tolist() for batch in dealt)
 
 
+class TokenBudgetBatches:
+    """A batch sampler of at most so many tokens a batch, for all processes together; a user thinks in memory.
+
+    As in [`LengthGroupedBatches`], an epoch's order follows from `seed` and the epoch alone, each protein comes exactly
+    once, and the number of batches is the same in every epoch and divides by the number of processes.
+
+    Padded batches have proteins of similar length. The proteins, sorted by length, are cut into strata of as many as
+    there are pools; each epoch deals the proteins of a stratum to the pools at random. So the pools look alike, and one
+    plan of where to cut them into batches, made for the longest protein of each stratum, fits them all in every epoch.
+
+    Packed batches need no similar lengths: each takes one protein of every stratum, and the proteins of a stratum are
+    dealt longest to the batch that is emptiest so far. The batches differ by at most the widest stratum in tokens and
+    by one in proteins: every step, on every process, costs about the same.
+
+    Args:
+        lengths: (N,), tokens of each protein.
+        tokens: Of a batch, at most; padding counts.
+        world_size: Processes that share the batches.
+        seed: Of the order.
+        packed: Batches without padding.
+
+    Raises:
+        OptionError: A protein is longer than `tokens`.
+        DataError: Fewer proteins than processes.
+    """
+
+    batch_size = None  # as above
+    drop_last = False
+
+    def __init__(
+        self,
+        lengths: Sequence[int] | np.ndarray,
+        tokens: int,
+        world_size: int = 1,
+        seed: int = 0,
+        packed: bool = False,
+    ) -> None:
+        self.lengths = np.asarray(lengths)
+        if len(self.lengths) < world_size:
+            raise DataError(f"{len(self.lengths)} proteins cannot be dealt to {world_size} processes")
+        if self.lengths.max() > tokens:
+            raise OptionError(
+                f"tokens_per_batch={tokens}: the longest protein has {self.lengths.max()} tokens; "
+                "expected at least as many"
+            )
+        self.tokens = tokens
+        self.world_size = world_size
+        self.seed = seed
+        self.packed = packed
+        self.epoch = 0
+        self.sorted = np.sort(self.lengths)[::-1]
+        self.strata_width, self.cuts = self._packed_plan() if packed else self._padded_plan()
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.strata_width if self.packed else self.strata_width * (len(self.cuts) + 1)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        generator = np.random.default_rng((self.seed, self.epoch))
+        shuffled = generator.permutation(len(self.lengths))
+        ranked = shuffled[np.argsort(-self.lengths[shuffled], kind="stable")]  # equal lengths in random order
+        batches = self._pack(ranked, generator) if self.packed else self._cut(ranked, generator)
+        size = self.world_size
+        rounds = [batches[start : start + size] for start in range(0, len(batches), size)]
+        longest = int(np.argmax([max(self.lengths[batch].max() for batch in dealt) for dealt in rounds]))
+        order = generator.permutation(len(rounds))
+        for index in [longest, *order[order != longest]]:  # attention needs the most for the longest proteins
+            yield from (batch.tolist() for batch in rounds[index])
+
+    def _packed_plan(self) -> tuple[int, np.ndarray]:
+        """The fewest batches within the budget: how full they get follows from the lengths, whatever the shuffle."""
+        most = len(self.lengths) // self.world_size * self.world_size
+        batches, fullest = 0, int(self.lengths.sum())
+        while batches < most and (not batches or fullest > self.tokens):
+            wanted = max(batches + 1, -(-int(self.lengths.sum()) // self.tokens))
+            batches = min(-(-wanted // self.world_size) * self.world_size, most)
+            load = np.zeros(batches, dtype=np.int64)
+            for start in range(0, len(self.sorted), batches):
+                stratum = self.sorted[start : start + batches]
+                load = np.sort(load)
+                load[: len(stratum)] += stratum
+            fullest = int(load.max())
+        return batches, np.array([], dtype=int)
+
+    def _pack(self, ranked: np.ndarray, generator: np.random.Generator) -> list[np.ndarray]:
+        batches = len(self)
+        load = np.zeros(batches, dtype=np.int64)
+        home = np.empty(len(ranked), dtype=np.int64)
+        tie = generator.permutation(batches)
+        for start in range(0, len(ranked), batches):
+            stratum = slice(start, min(start + batches, len(ranked)))
+            emptiest = np.lexsort((tie, load))[: stratum.stop - stratum.start]
+            home[stratum] = emptiest
+            load[emptiest] += self.lengths[ranked[stratum]]
+        order = np.argsort(home, kind="stable")
+        return np.split(ranked[order], np.cumsum(np.bincount(home, minlength=batches))[:-1])
+
+    def _padded_plan(self) -> tuple[int, np.ndarray]:
+        """How many pools, and where each, its proteins sorted, is cut into batches."""
+        pools = round(int(self.lengths.sum()) / (self.tokens * POOL))
+        for width in (max(1, pools), 1):
+            cuts = self._cuts(width)
+            # a last stratum that does not go round must not be a batch of its own: some pools would have none
+            lonely = len(self.lengths) % width and cuts[-1:] == [-(-len(self.lengths) // width) - 1]
+            if not lonely and width * (len(cuts) + 1) % self.world_size == 0:
+                break
+        return width, np.array(cuts, dtype=int)
+
+    def _cuts(self, width: int) -> list[int]:
+        longest = self.sorted[::width]  # of each stratum
+        borders = [0]
+        for place in range(len(longest)):
+            if (place + 1 - borders[-1]) * longest[borders[-1]] > self.tokens:
+                borders.append(place)
+        borders.append(len(longest))
+        while width * (len(borders) - 1) % self.world_size:  # halve the batches of most proteins
+            sizes = np.diff(borders)
+            if sizes.max() == 1:  # one by one they do not go round: so many of the shortest go in pairs
+                count = len(borders) - 1
+                pairs = count % self.world_size
+                return [place for place in range(1, count) if place <= count - 2 * pairs or (count - place) % 2 == 0]
+            widest = int(sizes.argmax())
+            borders.insert(widest + 1, borders[widest] + int(sizes[widest]) // 2)
+        return borders[1:-1]
+
+    def _cut(self, ranked: np.ndarray, generator: np.random.Generator) -> list[np.ndarray]:
+        """Batches in the order of the plan, those of the same length side by side."""
+        width = self.strata_width
+        pools: list[list[int]] = [[] for _ in range(width)]
+        for start in range(0, len(ranked), width):
+            stratum = ranked[start : start + width]
+            for pool, protein in zip(generator.permutation(width), generator.permutation(stratum)):
+                pools[pool].append(protein)
+        pieces = [np.split(np.array(pool), self.cuts) for pool in pools]
+        return [pieces[pool][place] for place in range(len(self.cuts) + 1) for pool in range(width)]
+
+
 class PaddingCollator:
     """Pads encoded proteins to the longest of the batch.
 
@@ -98,3 +234,59 @@ class PaddingCollator:
         if "labels" in proteins[0]:
             batch["labels"] = torch.tensor([int(protein["labels"]) for protein in proteins])
         return batch
+
+
+class PackingCollator:
+    """Lays encoded proteins one after the other into a single row, with their boundaries."""
+
+    def __call__(self, proteins: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """
+        Args:
+            proteins: N, each with `input_ids` and, for training, `labels`; T tokens together.
+
+        Returns:
+            `input_ids` (1, T) and `position_ids` (1, T), from 0 in each protein, int64; `cu_seq_lens_q` (N + 1,),
+            int32; `max_length_q`; and, if there, `labels` (N,).
+        """
+        lengths = np.array([len(protein["input_ids"]) for protein in proteins])
+        ends = np.cumsum(lengths)
+        ids = np.concatenate([np.asarray(protein["input_ids"]) for protein in proteins]).astype(np.int64)
+        positions = np.arange(ends[-1]) - np.repeat(ends - lengths, lengths)
+        batch: dict[str, Any] = {
+            "input_ids": torch.from_numpy(ids)[None],
+            "position_ids": torch.from_numpy(positions)[None],
+            "cu_seq_lens_q": torch.from_numpy(np.concatenate([[0], ends]).astype(np.int32)),
+            "max_length_q": int(lengths.max()),
+        }
+        if "labels" in proteins[0]:
+            batch["labels"] = torch.tensor([int(protein["labels"]) for protein in proteins])
+        return batch
+
+
+def halves(batch: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A batch, padded or packed, as two of half its proteins; the one it is if it has a single protein."""
+    if "cu_seq_lens_q" in batch:
+        return _packed_halves(batch)
+    count = next(len(value) for value in batch.values() if isinstance(value, torch.Tensor))
+    if count < 2:
+        return [dict(batch)]
+    return [
+        {name: value[part] for name, value in batch.items()} for part in (slice(count // 2), slice(count // 2, None))
+    ]
+
+
+def _packed_halves(batch: Mapping[str, Any]) -> list[dict[str, Any]]:
+    borders = batch["cu_seq_lens_q"]
+    count = len(borders) - 1
+    if count < 2:
+        return [dict(batch)]
+    parts = []
+    for first, last in ((0, count // 2), (count // 2, count)):
+        tokens = slice(int(borders[first]), int(borders[last]))
+        own = borders[first : last + 1] - borders[first]
+        part = {name: batch[name][:, tokens] for name in ("input_ids", "position_ids")}
+        part.update(cu_seq_lens_q=own, max_length_q=int(own.diff().max()))
+        if "labels" in batch:
+            part["labels"] = batch["labels"][first:last]
+        parts.append(part)
+    return parts

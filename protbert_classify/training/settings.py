@@ -13,6 +13,7 @@ from .arguments import DataArguments, ModelArguments
 from .training_arguments import ProteinTrainingArguments
 
 FILE = "settings.json"  # written when a run begins
+FOUND_TOKENS = "found_tokens_per_batch"  # what `auto` came to when the run began; it holds for all of the run
 # the number of epochs may grow, and how often something is logged, saved or evaluated is free
 SHAPING = (
     "per_device_train_batch_size",
@@ -29,6 +30,8 @@ SHAPING = (
     "seed",
     "data_seed",
     "train_sampling_strategy",
+    "tokens_per_batch",
+    "packing",
     "world_size",
 )
 # where the data lies may change: its fingerprint tells whether it is the same
@@ -61,6 +64,7 @@ def check_unchanged(output_dir: str, settings: dict[str, Any]) -> None:
         return
     with open(path, encoding="utf-8") as file:
         before = json.load(file)
+    before.pop(FOUND_TOKENS, None)
     changed = [name for name in {**before, **settings} if before.get(name) != settings.get(name)]
     if changed:
         name = changed[0]

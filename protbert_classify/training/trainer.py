@@ -1,19 +1,26 @@
 """HF's Trainer with what classifying proteins needs."""
 
+import logging
 import os
 from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from datasets import Dataset
 from torch.nn import functional
 from torch.utils.data import DataLoader, SequentialSampler
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import EvalPrediction, PredictionOutput
 
+from ..errors import OptionError
 from ..evaluation.metrics import classification_metrics
-from .batching import LengthGroupedBatches, PaddingCollator
+from ..model.attention import varlen_attention
+from .batching import LengthGroupedBatches, PackingCollator, PaddingCollator, TokenBudgetBatches, halves
 from .checkpoints import checkpoints, mark_complete, newest_complete_checkpoint, remove_old_checkpoints
+from .memory import fitting_tokens
+
+logger = logging.getLogger(__name__)
 
 
 class ProteinTrainer(Trainer):
@@ -22,7 +29,9 @@ class ProteinTrainer(Trainer):
     What differs from `Trainer`:
 
     - The loss of a step is the mean over its proteins, whatever the accumulation and the number of processes.
-    - `train_sampling_strategy="group_by_length"` means [`LengthGroupedBatches`].
+    - `train_sampling_strategy="group_by_length"` means [`LengthGroupedBatches`], or with `tokens_per_batch`
+      [`TokenBudgetBatches`]; `packing` lays the proteins of a batch into a single row.
+    - A batch that does not fit into memory is computed in halves, with the same result.
     - Evaluation runs by length, predictions come back in the order of the dataset.
     - A checkpoint counts once it is whole, and `resume_from_checkpoint=True` takes the newest that is.
 
@@ -31,7 +40,8 @@ class ProteinTrainer(Trainer):
     """
 
     def __init__(self, model: Any = None, args: TrainingArguments | None = None, **kwargs: Any) -> None:
-        if kwargs.get("data_collator") is None:
+        own_collator = kwargs.get("data_collator") is not None
+        if not own_collator:
             kwargs["data_collator"] = PaddingCollator(model.config.pad_token_id or 0)
         if kwargs.get("compute_loss_func") is None:
             smoothing = args.label_smoothing_factor if args is not None else 0.0
@@ -39,27 +49,112 @@ class ProteinTrainer(Trainer):
         if kwargs.get("compute_metrics") is None:
             kwargs["compute_metrics"] = ScalarMetrics(model.config.labels)
         super().__init__(model=model, args=args, **kwargs)
+        self.tokens_per_batch: int | None = None  # known once decided, at the latest when training begins
+        self.packed = not own_collator and self._packs()
+        self._accumulated: list[dict[str, Any]] = []  # batches whose gradients wait for the next optimizer step
+
+    def _packs(self) -> bool:
+        """Whether training packs: where it is asked for, or pays, and can be done."""
+        choice = getattr(self.args, "packing", "off")
+        half_precision_gpu = self.args.device.type == "cuda" and (self.args.bf16 or self.args.fp16)
+        if choice == "off" or (choice == "auto" and not (half_precision_gpu and varlen_attention())):
+            return False
+        if self.args.train_sampling_strategy != "group_by_length":
+            reason = f"train_sampling_strategy is {self.args.train_sampling_strategy}"
+        elif self.args.n_gpu > 1:
+            reason = "DataParallel cannot deal packed batches; use accelerate launch"
+        else:
+            reason = self.model.enable_packing()
+        if reason is not None:
+            logger.info("batches are padded: %s", reason)
+        return reason is None
 
     def get_train_dataloader(self) -> DataLoader:
         if self.args.train_sampling_strategy != "group_by_length":
+            if getattr(self.args, "tokens_per_batch", None):
+                raise OptionError("tokens_per_batch wants train_sampling_strategy=group_by_length")
             return super().get_train_dataloader()
         if self.train_dataset is None:
             raise ValueError("training needs a train_dataset")
-        seed = self.args.data_seed if self.args.data_seed is not None else self.args.seed
-        batches = LengthGroupedBatches(
-            np.asarray(self.train_dataset["length"]), self._train_batch_size, self.args.world_size, seed
-        )
+        batches = self._train_batches(np.asarray(self.train_dataset["length"]))
         self.add_callback(_SetEpoch(batches))
         loader = DataLoader(
             self._remove_unused_columns(self.train_dataset, description="training"),
             batch_sampler=batches,
-            collate_fn=self.data_collator,
+            collate_fn=PackingCollator() if self.packed else self.data_collator,
             num_workers=self.args.dataloader_num_workers,
             pin_memory=self.args.dataloader_pin_memory,
             persistent_workers=self.args.dataloader_persistent_workers,
             prefetch_factor=self.args.dataloader_prefetch_factor,
         )
         return self.accelerator.prepare(loader)
+
+    def _train_batches(self, lengths: np.ndarray) -> LengthGroupedBatches | TokenBudgetBatches:
+        seed = self.args.data_seed if self.args.data_seed is not None else self.args.seed
+        layout = "packed into one row" if self.packed else "of similar length, padded"
+        self.decide_tokens_per_batch(self.tokens_per_batch)
+        if self.tokens_per_batch is None:
+            logger.info("batches: %d proteins a device, %s", self._train_batch_size, layout)
+            return LengthGroupedBatches(lengths, self._train_batch_size, self.args.world_size, seed)
+        batches = TokenBudgetBatches(lengths, self.tokens_per_batch, self.args.world_size, seed, self.packed)
+        mean = len(lengths) / len(batches)
+        logger.info(
+            "batches: up to %s tokens a device, %s; %.0f proteins on average",
+            f"{self.tokens_per_batch:,}",
+            layout,
+            mean,
+        )
+        return batches
+
+    def decide_tokens_per_batch(self, found: int | None = None) -> None:
+        """Turn the option into a number, the same on all processes.
+
+        Args:
+            found: What `auto` came to when a run began that is resumed now; other batches would be another training.
+        """
+        given = getattr(self.args, "tokens_per_batch", None)
+        if given != "auto":
+            self.tokens_per_batch = int(given) if given else None
+            return
+        if found is None:
+            longest = int(np.max(self.train_dataset["length"]))
+            fitting = fitting_tokens(self.model, longest, self.compute_loss_context_manager())
+            found = int(self.accelerator.gather(torch.tensor([fitting], device=self.args.device)).min())
+            logger.info("tokens_per_batch: %s fit into the memory of a device", f"{found:,}")
+        self.tokens_per_batch = found
+
+    def training_step(
+        self, model: Any, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
+    ) -> torch.Tensor:
+        """As in `Trainer`; what does not fit into memory is computed in halves, whose losses add up to the whole's."""
+        waiting = self._accumulated
+        batches, own = [inputs], 0  # from `own` on they are this step's
+        losses: list[torch.Tensor] = []
+        while len(losses) < len(batches):
+            place = len(losses)
+            loss = self._step_or_none(model, batches[place], num_items_in_batch)
+            if loss is not None:
+                losses.append(loss)
+                continue
+            proteins = len(batches[place]["labels"])
+            logger.warning("out of memory with %d proteins in a batch: computing them in halves", proteins)
+            # backward may have come half the way: the gradients that wait for the optimizer are computed anew
+            own += len(waiting) + (place < own)
+            batches = [*waiting, *batches[:place], *halves(batches[place]), *batches[place + 1 :]]
+            waiting, losses = [], []
+            model.zero_grad()
+        self._accumulated = [] if self.accelerator.sync_gradients else [*waiting, *batches]
+        return torch.stack(losses[own:]).sum()
+
+    def _step_or_none(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any) -> torch.Tensor | None:
+        try:
+            return super().training_step(model, dict(inputs), num_items_in_batch)
+        except RuntimeError as error:
+            # the other processes would wait for this one in the middle of their backward
+            if self.args.world_size > 1 or not should_reduce_batch_size(error) or len(halves(inputs)) < 2:
+                raise
+        clear_device_cache()
+        return None
 
     def _get_eval_sampler(self, eval_dataset: Dataset) -> SequentialSampler | None:
         # stock Trainer shuffles here under group_by_length, and predictions would lose their order
@@ -143,7 +238,7 @@ class ScalarMetrics:
 class _SetEpoch(TrainerCallback):
     """Tells the batches which epoch begins: neither Accelerate nor Trainer reaches them after a resume."""
 
-    def __init__(self, batches: LengthGroupedBatches) -> None:
+    def __init__(self, batches: LengthGroupedBatches | TokenBudgetBatches) -> None:
         self.batches = batches
 
     def on_epoch_begin(

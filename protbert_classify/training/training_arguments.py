@@ -20,6 +20,9 @@ class ProteinTrainingArguments(TrainingArguments):
     """Every option of `transformers.TrainingArguments`, and a few of ours.
 
     Args:
+        tokens_per_batch: Tokens of a batch on each device, padding included, in place of `per_device_train_batch_size`;
+            `auto` for what fits the device.
+        packing: Proteins in one row without padding: `on`, `off` or `auto` (on a GPU in half precision).
         early_stopping_patience: Stop after so many evaluations without a better one; 0 for never.
         resume: Go on from the newest complete checkpoint in `output_dir`, if there is one.
         overwrite: Start anew in an `output_dir` that holds a run.
@@ -28,6 +31,8 @@ class ProteinTrainingArguments(TrainingArguments):
     output_dir: str | None = _default("output_dir")
     num_train_epochs: float = _default("num_train_epochs")
     per_device_train_batch_size: int = _default("per_device_train_batch_size")
+    tokens_per_batch: str | None = _default("tokens_per_batch")
+    packing: str = _default("packing")
     per_device_eval_batch_size: int = _default("per_device_eval_batch_size")
     learning_rate: float = _default("learning_rate")
     warmup_steps: float = _default("warmup_steps")
@@ -57,10 +62,23 @@ class ProteinTrainingArguments(TrainingArguments):
             self.use_cpu = True  # asked for, and a CPU can: Trainer wants to be told so
         if self.bf16 is None:
             self.bf16 = not self.fp16 and not self.use_cpu and has_native_bf16()
+        if self.packing not in PACKING:
+            raise ValueError(f"packing={self.packing!r}: expected one of {', '.join(PACKING)}")
+        if self.tokens_per_batch is not None:
+            self.tokens_per_batch = _tokens(str(self.tokens_per_batch))
         # pinned memory speeds up copies to a GPU; without one torch warns at every loader
         if not torch.cuda.is_available():
             self.dataloader_pin_memory = False
         super().__post_init__()
+
+
+PACKING = ("auto", "on", "off")
+
+
+def _tokens(text: str) -> str:
+    if text != "auto" and (not text.isdecimal() or int(text) == 0):
+        raise ValueError(f"tokens_per_batch={text!r}: expected a number of tokens, such as 16384, or auto")
+    return text
 
 
 def has_gpu_backend() -> bool:

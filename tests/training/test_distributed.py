@@ -77,10 +77,12 @@ def test_two_processes_take_the_same_first_step_as_one(tmp_path, proteins):
 
 
 @pytest.mark.slow
-def test_two_processes_share_the_proteins_and_predict_them_in_order(tmp_path):
-    options = {"proteins": 37, "num_train_epochs": 2, "predict": 33, "dropout": 0.0, "learning_rate": 1e-3}
+@pytest.mark.parametrize("batches", [{}, {"tokens_per_batch": "160"}], ids=["proteins", "tokens"])
+def test_two_processes_share_the_proteins_and_predict_them_in_order(tmp_path, batches):
+    options = {"proteins": 37, "num_train_epochs": 2, "predict": 33, "dropout": 0.0, "learning_rate": 1e-3, **batches}
     ranks = two_processes(tmp_path / "two", **options)
-    alone = trained(str(tmp_path / "one"), **{**options, "per_device_train_batch_size": 8})
+    twice = {"per_device_train_batch_size": 8, **{name: "320" for name in batches}}
+    alone = trained(str(tmp_path / "one"), **{**options, **twice})
     for epoch in range(2):
         seen = [protein for rank in ranks for batch in rank["batches"][5 * epoch : 5 * epoch + 5] for protein in batch]
         assert len(seen) == len(set(seen)) == 37

@@ -62,10 +62,13 @@ def test_resume_true_takes_the_newest_whole_checkpoint(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_go_on_in_the_middle_of_an_epoch_as_they_would_have_gone(tmp_path):
-    undisturbed = two_processes(tmp_path, **RUN)
+@pytest.mark.parametrize("batches", [{}, {"tokens_per_batch": "160"}], ids=["proteins", "tokens"])
+def test_two_processes_go_on_in_the_middle_of_an_epoch_as_they_would_have_gone(tmp_path, batches):
+    options = {**RUN, **batches}
+    undisturbed = two_processes(tmp_path, **options)
+    assert undisturbed[0]["steps"] == 15  # epochs have 5 steps
     shutil.move(tmp_path / "final", tmp_path / "undisturbed")
-    resumed = two_processes(tmp_path, resume=str(tmp_path / "run" / "checkpoint-9"), **RUN)  # epochs have 5 steps
+    resumed = two_processes(tmp_path, resume=str(tmp_path / "run" / "checkpoint-9"), **options)
     for before, after in zip(undisturbed, resumed, strict=True):
         assert after["world_size"] == 2
         assert after["batches"] == before["batches"][9:]
