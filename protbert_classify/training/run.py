@@ -23,8 +23,10 @@ from ..model_source import cannot_load, model_folder
 from ..reporting.figures import save_confusion_matrix, save_length_histogram
 from ..version import __version__
 from .arguments import DataArguments, ModelArguments
+from .batching import PaddingCollator
 from .checkpoints import newest_complete_checkpoint
 from .early_stopping import EarlyStopping
+from .embeddings import EmbeddingCollator, embed
 from .interrupt import SaveOnInterrupt
 from .options import backbone_shape
 from .outputs import (
@@ -39,7 +41,7 @@ from .outputs import (
     write_predictions,
 )
 from .settings import FILE as SETTINGS
-from .settings import check_unchanged, fingerprint, run_settings
+from .settings import FOUND_TOKENS, check_unchanged, fingerprint, run_settings
 from .trainer import ProteinTrainer
 from .training_arguments import ProteinTrainingArguments
 
@@ -85,14 +87,18 @@ def train(
             for name, part in splits.items()
         }
     model = build_model(model_args, data_args, labels)
-    trainer = build_trainer(model, tokenizer, training_args, encoded)
+    embedded = model_args.freeze_backbone and model_args.cache_embeddings
+    learned = embed_splits(model, encoded, training_args) if embedded else encoded
+    trainer = build_trainer(model, tokenizer, training_args, learned, EmbeddingCollator() if embedded else None)
+    trainer.decide_tokens_per_batch(_found_tokens(folder) if checkpoint is not None else None)
     if training_args.should_save:
         if training_args.overwrite:
             clear_output_dir(folder)
         os.makedirs(folder, exist_ok=True)
-        write_json(os.path.join(folder, SETTINGS), settings)
+        write_json(os.path.join(folder, SETTINGS), {**settings, FOUND_TOKENS: trainer.tokens_per_batch})
 
     metrics = fit(trainer, checkpoint)
+    trainer.data_collator = PaddingCollator(model.config.pad_token_id or 0)  # judged is the whole model, not its head
     for split in ("validation", "test"):
         if split in encoded:
             metrics.update(judge(trainer, encoded[split], splits[split], labels, split))
@@ -101,6 +107,11 @@ def train(
         write_outputs(trainer, tokenizer, weights, splits, metrics, (model_args, data_args, training_args))
     trainer.accelerator.wait_for_everyone()
     return metrics
+
+
+def _found_tokens(folder: str) -> int | None:
+    path = os.path.join(folder, SETTINGS)
+    return read_json(path).get(FOUND_TOKENS) if os.path.isfile(path) else None
 
 
 def load_splits(arguments: DataArguments) -> DatasetDict:
@@ -188,6 +199,15 @@ def build_model(arguments: ModelArguments, data_args: DataArguments, labels: lis
     return model
 
 
+def embed_splits(
+    model: ProteinClassifier, encoded: dict[str, Dataset], arguments: ProteinTrainingArguments
+) -> dict[str, Dataset]:
+    """What a frozen backbone makes of the proteins that training reads, computed once for all epochs and runs."""
+    precision = torch.bfloat16 if arguments.bf16 else torch.float32
+    splits = [name for name in ("train", "validation") if name in encoded]
+    return {name: embed(model, encoded[name], dtype=precision, device=arguments.device) for name in splits}
+
+
 def check_max_length(shape: dict[str, Any], max_length: int) -> None:
     """Refuse what absolute positions cannot reach, before data and weights are loaded."""
     positions = shape.get("max_position_embeddings", 512)  # BERT's default
@@ -200,6 +220,7 @@ def build_trainer(
     tokenizer: PreTrainedTokenizerBase,
     arguments: ProteinTrainingArguments,
     encoded: dict[str, Dataset],
+    collator: EmbeddingCollator | None = None,
 ) -> ProteinTrainer:
     """Without validation proteins nothing can be best or stop early: the last weights are the result."""
     validation = encoded.get("validation")
@@ -213,6 +234,7 @@ def build_trainer(
             train_dataset=encoded["train"],
             eval_dataset=validation,
             processing_class=tokenizer,
+            data_collator=collator,
         )
     except (ImportError, ValueError) as error:  # options that transformers checks only here, such as report_to
         raise OptionError(first_line(error)) from error

@@ -93,8 +93,8 @@ def test_the_saved_model_calls_as_the_run_did(finished, tmp_path):
     folder, data, _ = finished
     test_records = easy_records(120, 30)[90:]
     (tmp_path / "test.fasta").write_text(fasta(test_records))
-    assert main(["predict", "--model", str(folder), "--input", str(tmp_path / "test.fasta"), "--output",
-                 str(tmp_path / "calls.csv")]) == 0  # fmt: skip
+    assert main(["predict", "--model", str(folder), "--input", str(tmp_path / "test.fasta"), "--precision", "float32",
+                 "--output", str(tmp_path / "calls.csv")]) == 0  # fmt: skip
     for call_row, row in zip(rows(tmp_path / "calls.csv"), rows(folder / "test_predictions.csv"), strict=True):
         assert (call_row["id"], call_row["location"]) == (row["id"], row["predicted"])
         for label in LABELS:
@@ -323,3 +323,42 @@ def test_a_really_full_disk_is_one_line_and_exit_code_1(tmp_path, easy):
     assert len(complaints(done.stderr)) == 1
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "run" / "run.json").exists()
+
+
+@pytest.mark.parametrize("pooling", ["mean", "light_attention"])
+def test_a_frozen_backbone_is_run_once_a_protein_and_the_numbers_are_those_of_the_whole_model(
+    tmp_path, easy, log, pooling
+):
+    options = ["--freeze_backbone", "--pooling", pooling, "--classifier_dropout", "0", "--light_attention_dropout", "0"]
+    # one batch holds them all: pooled embeddings have no lengths to be grouped by
+    options += ["--num_train_epochs", "3", "--per_device_train_batch_size", "500"]
+    kept = run(tmp_path / "kept", easy, *options)
+    assert "embeddings of" in log.text
+    log.clear()
+    run(tmp_path / "again", easy, *options)
+    assert "taken from" in log.text and "written to" not in log.text
+    log.clear()
+    plain = run(tmp_path / "plain", easy, *options, "--cache_embeddings", "false")
+    assert "embeddings of" not in log.text
+    assert kept["train_loss"] == pytest.approx(plain["train_loss"], rel=5e-3)  # float16 on disk
+    assert kept["test_accuracy"] == pytest.approx(plain["test_accuracy"], abs=0.07)
+    # Adam makes whole steps of gradients near 0, where float16 decides on the sign: so on average, and by the scores
+    for name, value in weights(tmp_path / "kept" / "model").items():
+        assert np.abs(value - weights(tmp_path / "plain" / "model")[name]).mean() < 1e-3, name
+    for one, other in zip(
+        rows(tmp_path / "kept" / "test_predictions.csv"), rows(tmp_path / "plain" / "test_predictions.csv"), strict=True
+    ):
+        assert [float(one[label]) for label in LABELS] == pytest.approx(
+            [float(other[label]) for label in LABELS], abs=0.01
+        )
+
+
+def test_what_auto_found_holds_for_all_of_a_run(tmp_path, easy, monkeypatch):
+    folder = tmp_path / "run"
+    arguments = ["--data", easy, "--output_dir", str(folder), *TINY, "--tokens_per_batch", "auto"]
+    monkeypatch.setattr("protbert_classify.training.trainer.fitting_tokens", lambda *given: 512)
+    train(*parse_options([*arguments, "--num_train_epochs", "1"]))
+    assert json.loads((folder / "settings.json").read_text())["found_tokens_per_batch"] == 512
+    monkeypatch.setattr("protbert_classify.training.trainer.fitting_tokens", lambda *given: 1024)
+    train(*parse_options([*arguments, "--num_train_epochs", "2", "--resume"]))
+    assert json.loads((folder / "settings.json").read_text())["found_tokens_per_batch"] == 512
