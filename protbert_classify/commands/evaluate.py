@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from .parsing import OneLineParser, positive
+from .parsing import OneLineParser, add_compute_options, compute_options
 from .terminal import hide_moments
 
 
@@ -23,7 +23,7 @@ def run(arguments: list[str]) -> int:
     if split != "all" and split not in splits:
         raise OptionError(f"{options.data} has no {split} split; found {', '.join(splits)}")
     proteins = whole(splits) if split == "all" else splits[split]
-    metrics = evaluate_classifier(options.model, proteins, batch_size=options.batch_size, device=options.device)
+    metrics = evaluate_classifier(options.model, proteins, **compute_options(options))
     if options.output:
         write_json(options.output, metrics)
     print(table(metrics, split))
@@ -61,6 +61,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sequence_column", default="sequence", help="as for train")
     parser.add_argument("--label_column", default="location", help="as for train")
     parser.add_argument("--split_column", default="split", help="as for train")
-    parser.add_argument("--batch_size", type=positive, default=32, help="proteins a batch (default %(default)s)")
-    parser.add_argument("--device", help="cpu, cuda, mps, ...; the GPU if there is one")
+    add_compute_options(parser)
     return parser

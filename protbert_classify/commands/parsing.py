@@ -1,7 +1,7 @@
 """An argument parser that complains in one line, as every command here does."""
 
 import argparse
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ..errors import OptionError
 
@@ -18,3 +18,32 @@ class OneLineParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise OptionError(f"{message}; --help tells more")
+
+
+def add_compute_options(parser: argparse.ArgumentParser) -> None:
+    """How a model computes, for the commands that only use one."""
+    parser.add_argument("--device", help="cpu, cuda, mps, ...; the GPU if there is one")
+    parser.add_argument(
+        "--precision",
+        choices=("auto", "bfloat16", "float32", "int8"),
+        default="auto",
+        help="auto: bfloat16 where the device computes in it, float32 elsewhere; float32 rounds least, and alike "
+        "on most machines; int8: CPU, needs the extra int8 (default %(default)s)",
+    )
+    parser.add_argument(
+        "--tokens_per_batch",
+        type=positive,
+        default=8192,
+        help="memory a batch takes, in tokens, padding included (default %(default)s)",
+    )
+    parser.add_argument("--compile", action="store_true", help="torch.compile: slow to start, faster on large inputs")
+
+
+def compute_options(options: argparse.Namespace) -> dict[str, Any]:
+    """As keywords of `load_classifier` and `predict_logits`."""
+    return {
+        "device": options.device,
+        "precision": options.precision,
+        "tokens_per_batch": options.tokens_per_batch,
+        "compiled": options.compile,
+    }

@@ -2,7 +2,7 @@
 
 import argparse
 
-from .parsing import OneLineParser, positive
+from .parsing import OneLineParser, add_compute_options, compute_options
 from .terminal import hide_moments
 
 
@@ -11,9 +11,7 @@ def run(arguments: list[str]) -> int:
     from ..inference.predict import predict_file
 
     hide_moments()
-    count = predict_file(
-        options.model, options.input, options.output, batch_size=options.batch_size, device=options.device
-    )
+    count = predict_file(options.model, options.input, options.output, **compute_options(options))
     print(f"{count:,} proteins classified; calls in {options.output}")
     return 0
 
@@ -28,6 +26,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", required=True, help="output_dir of a training, its model/, or a Hub id")
     parser.add_argument("--input", required=True, help="FASTA file, plain or .gz")
     parser.add_argument("--output", required=True, help="the CSV to write")
-    parser.add_argument("--batch_size", type=positive, default=32, help="proteins a batch (default %(default)s)")
-    parser.add_argument("--device", help="cpu, cuda, mps, ...; the GPU if there is one")
+    add_compute_options(parser)
     return parser

@@ -9,19 +9,27 @@ from tqdm.auto import tqdm
 from ..data.encoding import encode
 from ..evaluation.metrics import classification_metrics
 from .loading import load_classifier
-from .logits import predict_logits
+from .logits import TOKENS_PER_BATCH, predict_logits
 
 
 def evaluate_classifier(
-    model: str, proteins: Dataset, *, batch_size: int = 32, device: str | None = None
+    model: str,
+    proteins: Dataset,
+    *,
+    tokens_per_batch: int = TOKENS_PER_BATCH,
+    device: str | None = None,
+    precision: str = "float32",
+    compiled: bool = False,
 ) -> dict[str, Any]:
     """Call labelled proteins and compare.
 
     Args:
         model: The folder of a run or of a model, or a Hub id.
         proteins: With `sequence` and `location`.
-        batch_size: Proteins a batch.
+        tokens_per_batch: Tokens of a batch, at most.
         device: `cpu`, `cuda`, ...; the GPU if there is one.
+        precision: What the model computes in; see [`set_precision`].
+        compiled: With torch.compile.
 
     Returns:
         `proteins` and what [`classification_metrics`] returns.
@@ -29,7 +37,7 @@ def evaluate_classifier(
     Raises:
         InputError: A model that cannot be loaded, or a location that is none of its classes.
     """
-    classifier, tokenizer = load_classifier(model, device)
+    classifier, tokenizer = load_classifier(model, device, precision, compiled)
     config = classifier.config
     encoded = encode(
         proteins,
@@ -39,6 +47,6 @@ def evaluate_classifier(
         labels=config.labels,
     )
     with tqdm(total=len(encoded), unit="protein") as bar:
-        logits = predict_logits(classifier, encoded["input_ids"], batch_size, bar.update)
+        logits = predict_logits(classifier, encoded["input_ids"], tokens_per_batch, bar.update)
     metrics = classification_metrics(logits.argmax(-1), np.asarray(encoded["labels"]), config.labels)
     return {"proteins": len(encoded), **metrics}

@@ -1,43 +1,77 @@
 """Encoded proteins to logits."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 
 from ..model import ProteinClassifier
-from ..training.batching import PaddingCollator
+from ..model.attention import PADDING_FREE
+from ..training.batching import PackingCollator, PaddingCollator
+
+TOKENS_PER_BATCH = 8192  # what benchmarks.cpu measures
 
 
 def predict_logits(
     model: ProteinClassifier,
     encoded: Sequence[np.ndarray],
-    batch_size: int = 32,
+    tokens_per_batch: int = TOKENS_PER_BATCH,
     progress: Callable[[int], object] | None = None,
 ) -> np.ndarray:
-    """Run the model over proteins, batched by length, on its device.
+    """Run the model over proteins, batched by length, on its device; packed if its packing is enabled.
+
+    A batch that does not fit into memory is computed in halves.
 
     Args:
         model: In evaluation mode.
         encoded: (N,), the token ids of each protein, (T,).
-        batch_size: Proteins a batch.
+        tokens_per_batch: Tokens of a batch, at most, padding included; a longer protein goes alone.
         progress: Told after each batch how many proteins it had.
 
     Returns:
         (N, C), float32, in the order of `encoded`.
     """
-    collate = PaddingCollator(model.config.pad_token_id or 0)
-    order = sorted(range(len(encoded)), key=lambda index: -len(encoded[index]))
+    packed = model.backbone.config._attn_implementation == PADDING_FREE
+    collate = PackingCollator() if packed else PaddingCollator(model.config.pad_token_id or 0)
     logits = np.empty((len(encoded), model.num_labels), dtype=np.float32)
+    todo = list(batches_by_length([len(protein) for protein in encoded], tokens_per_batch))[::-1]
     with torch.inference_mode():
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
-            batch = collate([{"input_ids": encoded[row]} for row in rows])
-            output = model(**{name: tensor.to(model.device) for name, tensor in batch.items()})
-            logits[rows] = output.logits.float().cpu().numpy()
+        while todo:
+            rows = todo.pop()
+            found = _logits_or_none(model, collate([{"input_ids": encoded[row]} for row in rows]), len(rows))
+            if found is None:
+                todo += [rows[len(rows) // 2 :], rows[: len(rows) // 2]]
+                continue
+            logits[rows] = found
             if progress is not None:
                 progress(len(rows))
     return logits
+
+
+def batches_by_length(lengths: Sequence[int], tokens_per_batch: int) -> Iterator[list[int]]:
+    """Rows of similar length, longest first, at most so many tokens with their padding; at least one row."""
+    batch: list[int] = []
+    for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
+        if batch and (len(batch) + 1) * lengths[batch[0]] > tokens_per_batch:
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+def _logits_or_none(model: ProteinClassifier, batch: dict[str, Any], proteins: int) -> np.ndarray | None:
+    """(B, C), or None if several proteins do not fit into memory together."""
+    moved = {name: value.to(model.device) if torch.is_tensor(value) else value for name, value in batch.items()}
+    try:
+        return model(**moved).logits.float().cpu().numpy()
+    except RuntimeError as error:
+        if proteins < 2 or not should_reduce_batch_size(error):
+            raise
+    clear_device_cache()
+    return None
 
 
 def probabilities(logits: np.ndarray) -> np.ndarray:

@@ -13,12 +13,21 @@ from ..data.records import Record, read_fasta
 from ..errors import OptionError
 from ..model import ProteinClassifier
 from .loading import classifier_encoder, load_classifier
-from .logits import predict_logits, probabilities
+from .logits import TOKENS_PER_BATCH, predict_logits, probabilities
 
 CHUNK = 2048  # proteins sorted by length and classified together
 
 
-def predict_file(model: str, source: str, output: str, *, batch_size: int = 32, device: str | None = None) -> int:
+def predict_file(
+    model: str,
+    source: str,
+    output: str,
+    *,
+    tokens_per_batch: int = TOKENS_PER_BATCH,
+    device: str | None = None,
+    precision: str = "float32",
+    compiled: bool = False,
+) -> int:
     """Classify the proteins of a FASTA file, plain or .gz, in its order.
 
     Args:
@@ -26,8 +35,10 @@ def predict_file(model: str, source: str, output: str, *, batch_size: int = 32, 
         source: The FASTA file; all of it is checked before the first protein is classified.
         output: The CSV to write: `id, description, length, location, score`, a column a class, `truncated`. It appears
             when it is whole.
-        batch_size: Proteins a batch.
+        tokens_per_batch: Tokens of a batch, at most.
         device: `cpu`, `cuda`, ...; the GPU if there is one.
+        precision: What the model computes in; see [`set_precision`].
+        compiled: With torch.compile.
 
     Returns:
         How many proteins were classified.
@@ -38,7 +49,7 @@ def predict_file(model: str, source: str, output: str, *, batch_size: int = 32, 
     if not output.endswith(".csv"):
         raise OptionError(f"output {output}: expected a name that ends in .csv")
     total = sum(1 for _ in _records(source))
-    classifier, tokenizer = load_classifier(model, device)
+    classifier, tokenizer = load_classifier(model, device, precision, compiled)
     encoder = classifier_encoder(classifier, tokenizer)
     os.makedirs(os.path.dirname(output) or ".", exist_ok=True)
     part = output + ".part"
@@ -49,7 +60,7 @@ def predict_file(model: str, source: str, output: str, *, batch_size: int = 32, 
             writer.writerow(["id", "description", "length", "location", "score", *labels, "truncated"])
             records = _records(source)
             while chunk := list(islice(records, CHUNK)):
-                writer.writerows(_rows(chunk, classifier, encoder, batch_size, bar))
+                writer.writerows(_rows(chunk, classifier, encoder, tokens_per_batch, bar))
         os.replace(part, output)
     finally:
         if os.path.exists(part):
@@ -64,11 +75,11 @@ def _records(source: str) -> Iterator[Record]:
 
 
 def _rows(
-    chunk: list[Record], classifier: ProteinClassifier, encoder: ProteinEncoder, batch_size: int, bar: tqdm
+    chunk: list[Record], classifier: ProteinClassifier, encoder: ProteinEncoder, tokens_per_batch: int, bar: tqdm
 ) -> Iterator[list[str]]:
     """The lines of some proteins, in their order."""
     encoded = [np.frombuffer(encoder(record.residues), dtype=np.uint8) for record in chunk]
-    scores = probabilities(predict_logits(classifier, encoded, batch_size, bar.update))
+    scores = probabilities(predict_logits(classifier, encoded, tokens_per_batch, bar.update))
     for record, row in zip(chunk, scores, strict=True):
         best = int(row.argmax())
         length = len(record.residues)

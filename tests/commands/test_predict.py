@@ -49,10 +49,10 @@ def test_every_protein_gets_its_line_in_the_order_of_the_file(arguments, tmp_pat
         assert row["truncated"] == ("yes" if len(sequence) > 62 else "no")
 
 
-def test_the_batch_size_changes_no_call(arguments, tmp_path):
+def test_the_size_of_batches_changes_no_call(arguments, tmp_path):
     assert main(["predict", *arguments]) == 0
     first = (tmp_path / "calls.csv").read_text()
-    assert main(["predict", *arguments, "--batch_size", "1", "--device", "cpu"]) == 0
+    assert main(["predict", *arguments, "--tokens_per_batch", "1", "--device", "cpu"]) == 0
     second = (tmp_path / "calls.csv").read_text()
     for one, other in zip(csv.reader(first.splitlines()), csv.reader(second.splitlines()), strict=True):
         assert one[:4] == other[:4]
@@ -80,8 +80,8 @@ def test_a_bad_record_is_one_line_and_leaves_no_output(arguments, tmp_path, caps
     [
         ("--input", "nowhere.fasta", "nowhere.fasta: no such file"),
         ("--output", "calls.txt", "expected a name that ends in .csv"),
-        ("--batch_size", "many", "--batch_size: found 'many', expected 1 or more"),
-        ("--batch_size", "0", "--batch_size: found '0', expected 1 or more"),
+        ("--tokens_per_batch", "many", "--tokens_per_batch: found 'many', expected 1 or more"),
+        ("--tokens_per_batch", "0", "--tokens_per_batch: found '0', expected 1 or more"),
         ("--device", "cuda", "device 'cuda' cannot be used here"),
         ("--device", "abacus", "device 'abacus' cannot be used here"),
         ("--colour", "red", "unrecognized arguments: --colour red"),

@@ -23,10 +23,10 @@ def calls(expected_scores):
     return [int(np.argmax(expected_scores(sequence))) for sequence in SEQUENCES]
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 32])
-def test_metrics_are_those_of_the_calls(run_folder, calls, batch_size):
+@pytest.mark.parametrize("tokens_per_batch", [1, 40, 4096])
+def test_metrics_are_those_of_the_calls(run_folder, calls, tokens_per_batch):
     references = [0, 1, 2, 1, 0]
-    result = evaluate_classifier(str(run_folder), proteins(references), batch_size=batch_size)
+    result = evaluate_classifier(str(run_folder), proteins(references), tokens_per_batch=tokens_per_batch)
     assert result == {"proteins": 5, **classification_metrics(calls, references, LABELS)}
 
 
@@ -55,11 +55,11 @@ def test_a_location_that_the_model_does_not_know_is_refused(run_folder):
 def test_logits_come_in_the_order_of_the_proteins_and_count_them(classifier, tokenizer):
     encoded = [np.array(tokenizer(sequence)["input_ids"]) for sequence in SEQUENCES]
     counted = []
-    together = predict_logits(classifier, encoded, 2, counted.append)
+    together = predict_logits(classifier, encoded, 40, counted.append)
     alone = np.concatenate([predict_logits(classifier, [ids]) for ids in encoded])
     assert (together.dtype, together.shape) == (np.float32, (5, 3))
     assert np.abs(together - alone).max() < 1e-5
-    assert counted == [2, 2, 1]
+    assert counted == [1, 2, 2]  # 35 tokens alone, 14 and 12 together, 8 and 8
 
 
 def test_probabilities_are_the_softmax():

@@ -34,11 +34,13 @@ def output(tmp_path):
     return str(tmp_path / "out" / "calls.csv")
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 32])
+@pytest.mark.parametrize("tokens_per_batch", [1, 60, 4096])
 def test_scores_are_the_pipelines_in_the_files_order(
-    run_folder, write_fasta, output, classifier, tokenizer, batch_size
+    run_folder, write_fasta, output, classifier, tokenizer, tokens_per_batch
 ):
-    assert predict_file(str(run_folder), write_fasta(RECORDS), output, batch_size=batch_size) == len(RECORDS)
+    assert predict_file(str(run_folder), write_fasta(RECORDS), output, tokens_per_batch=tokens_per_batch) == len(
+        RECORDS
+    )
     pipe = ProteinClassificationPipeline(model=classifier, tokenizer=tokenizer)
     rows = read(output)
     assert [(row["id"], row["description"]) for row in rows] == [

@@ -1,0 +1,56 @@
+"""In which precision a classifier computes, and what that needs."""
+
+from typing import Any
+
+import torch
+
+from ..errors import OptionError
+from ..model import ProteinClassifier
+
+PRECISIONS = ("auto", "bfloat16", "float32", "int8")
+
+
+def set_precision(model: ProteinClassifier, precision: str = "auto") -> str:
+    """Make a loaded classifier compute in a precision; the head stays in float32, so that scores keep their digits.
+
+    Args:
+        model: On its device.
+        precision: `bfloat16`, `float32`, `int8` (the backbone's linear layers, weights and activations; torchao, CPU
+            only), or `auto`: bfloat16 where the device computes in it.
+
+    Returns:
+        The precision, `auto` resolved.
+
+    Raises:
+        OptionError: An unknown precision, or int8 without torchao or off the CPU.
+    """
+    if precision not in PRECISIONS:
+        raise OptionError(f"precision={precision!r}: expected one of {', '.join(PRECISIONS)}")
+    if precision == "auto":
+        precision = "bfloat16" if has_native_bf16(model.device) else "float32"
+    if precision == "bfloat16":
+        model.to(torch.bfloat16)
+        model.head.float()
+        if model.device.type == "cuda":
+            model.enable_packing()  # else padded, as before
+    elif precision == "int8":
+        _quantize(model)
+    return precision
+
+
+def has_native_bf16(device: torch.device | str) -> bool:
+    """Whether a device has instructions for bfloat16; emulated, it would be slower than float32."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities: Any = getattr(torch.cpu, "get_capabilities", dict)()
+    return torch.device(device).type == "cpu" and bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def _quantize(model: ProteinClassifier) -> None:
+    if model.device.type != "cpu":
+        raise OptionError(f"precision='int8' on {model.device.type}: expected --device cpu")
+    try:
+        from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_
+    except ImportError:
+        raise OptionError("precision='int8' needs torchao: pip install 'protbert_classify[int8]'") from None
+    quantize_(model.backbone, Int8DynamicActivationInt8WeightConfig())

@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+import torch
+
+from protbert_classify.commands.parsing import OneLineParser, add_compute_options
+from protbert_classify.errors import OptionError
+from protbert_classify.inference.loading import load_classifier
+from protbert_classify.inference.logits import TOKENS_PER_BATCH, batches_by_length, predict_logits
+from protbert_classify.inference.precision import has_native_bf16, set_precision
+
+from .conftest import LONG
+
+SEQUENCES = ["MKTAYIAKQR", LONG[:20], "WWCCHH", "MLSRAVCGTSRQ", "GGGGGG"]
+
+
+@pytest.fixture
+def encoded(tokenizer):
+    return [np.array(tokenizer(sequence)["input_ids"]) for sequence in SEQUENCES]
+
+
+def test_bfloat16_makes_the_same_calls_and_near_scores_with_a_head_in_float32(classifier, encoded):
+    exact = predict_logits(classifier, encoded)
+    assert set_precision(classifier, "bfloat16") == "bfloat16"
+    assert classifier.backbone.dtype == torch.bfloat16
+    assert {parameter.dtype for parameter in classifier.head.parameters()} == {torch.float32}
+    rounded = predict_logits(classifier, encoded)
+    assert 0 < np.abs(rounded - exact).max() < 0.03 * np.abs(exact).max()
+    assert (rounded.argmax(-1) == exact.argmax(-1)).all()
+
+
+def test_float32_changes_nothing(classifier, encoded):
+    before = predict_logits(classifier, encoded)
+    assert set_precision(classifier, "float32") == "float32"
+    assert (predict_logits(classifier, encoded) == before).all()
+
+
+@pytest.mark.parametrize("native, expected", [(True, "bfloat16"), (False, "float32")])
+def test_auto_is_bfloat16_only_where_the_device_computes_in_it(classifier, monkeypatch, native, expected):
+    monkeypatch.setattr("protbert_classify.inference.precision.has_native_bf16", lambda device: native)
+    assert set_precision(classifier, "auto") == expected
+
+
+@pytest.mark.parametrize(
+    "capabilities, expected", [({"avx512_bf16": True}, True), ({"amx_bf16": True}, True), ({"avx2": True}, False)]
+)
+def test_a_cpu_has_bfloat16_if_it_has_the_instructions(monkeypatch, capabilities, expected):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert has_native_bf16("cpu") is expected
+
+
+def test_an_older_torch_that_cannot_tell_stays_in_float32(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    assert not has_native_bf16("cpu")
+
+
+def test_an_unknown_precision_is_named(classifier):
+    with pytest.raises(OptionError, match="precision='half': expected one of auto, bfloat16, float32, int8"):
+        set_precision(classifier, "half")
+
+
+def test_int8_without_torchao_says_what_to_install(classifier, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "torchao.quantization", None)
+    with pytest.raises(OptionError, match=r"pip install 'protbert_classify\[int8\]'"):
+        set_precision(classifier, "int8")
+
+
+def test_int8_stays_near_float32(classifier, encoded):
+    pytest.importorskip("torchao", reason="the extra int8 is not installed")
+    exact = predict_logits(classifier, encoded)
+    set_precision(classifier, "int8")
+    found = predict_logits(classifier, encoded)
+    assert 0 < np.abs(found - exact).max() < 0.1 * np.abs(exact).max()
+
+
+def test_a_packed_model_gives_the_logits_of_a_padded_one(classifier, encoded):
+    padded = predict_logits(classifier, encoded)
+    assert classifier.enable_packing() is None
+    assert np.abs(predict_logits(classifier, encoded, 40) - padded).max() < 1e-5
+
+
+def test_a_batch_that_does_not_fit_is_halved_and_every_protein_answered(classifier, encoded):
+    exact = predict_logits(classifier, encoded)
+    sizes = []
+
+    def small_device(module, args, given):
+        sizes.append(len(given["input_ids"]))
+        if sizes[-1] > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    classifier.register_forward_pre_hook(small_device, with_kwargs=True)
+    told = []
+    assert np.abs(predict_logits(classifier, encoded, progress=told.append) - exact).max() < 1e-5
+    assert sum(told) == 5 and max(told) == 1
+
+
+def test_one_protein_that_does_not_fit_is_an_error(classifier, encoded):
+    def tiny_device(module, args, given):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    classifier.register_forward_pre_hook(tiny_device, with_kwargs=True)
+    with pytest.raises(torch.OutOfMemoryError):
+        predict_logits(classifier, encoded)
+
+
+def test_batches_hold_their_tokens_and_a_longer_protein_goes_alone():
+    lengths = [10, 300, 20, 90, 100, 20]
+    assert list(batches_by_length(lengths, 200)) == [[1], [4, 3], [2, 5, 0]]
+    assert list(batches_by_length([], 200)) == []
+
+
+def test_the_commands_take_the_same_size_of_batches():
+    parser = OneLineParser()
+    add_compute_options(parser)
+    assert parser.parse_args([]).tokens_per_batch == TOKENS_PER_BATCH
+
+
+def test_a_compiled_backbone_gives_the_same_logits(run_folder, encoded, monkeypatch):
+    plain, _ = load_classifier(run_folder, "cpu")
+    monkeypatch.setattr(torch.nn.Module, "compile", _with_backend("eager"))  # no C++ compiler needed
+    compiled, _ = load_classifier(run_folder, "cpu", compiled=True)
+    assert np.abs(predict_logits(compiled, encoded, 40) - predict_logits(plain, encoded, 40)).max() < 1e-5
+
+
+def _with_backend(backend):
+    compile_module = torch.nn.Module.compile
+    return lambda self, **options: compile_module(self, backend=backend, **options)
