@@ -17,6 +17,7 @@ PROG = "protbert-classify"
 COMMANDS = {
     "train": "fine-tune a classifier on labelled proteins",
     "evaluate": "measure a classifier on labelled proteins",
+    "estimate": "what a training would need of memory and time, before it begins",
     "predict": "classify the proteins of a FASTA file",
     "demo": "the whole way on real proteins that a package ships, in minutes on a laptop",
 }

@@ -1,0 +1,435 @@
+"""`protbert-classify estimate`: what a training would need of memory and time, before anyone pays for a GPU."""
+
+import argparse
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..errors import OptionError
+from .parsing import OneLineParser, positive
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..model import ProteinClassifier
+    from ..training.estimate import Estimate
+
+GIB = 2**30
+ROOM = 0.9  # share of the memory that a step may fill: the allocator leaves gaps, the driver takes its part
+EXAMPLES = """\
+examples:
+  protbert-classify estimate --model Rostlab/prot_bert_bfd --device T4
+      Does ProtBERT train on a T4? If not, what would make it fit?
+  protbert-classify estimate --model facebook/esm2_t33_650M_UR50D --data proteins.fasta --device A100-40GB
+      The same for ESM-2 and the lengths of your own proteins.
+  protbert-classify estimate --model runs/mine --freeze_backbone
+      On this machine: its speed is measured for a second, its free memory is looked up.
+
+Only the model's configuration is read (a few kB), never its weights. The memory is that of one device and one step
+and is measured on tensors without content; the time is the arithmetic divided by a rate, so it is as good as
+--utilisation, which is an assumption: train for a few minutes with --max_train_samples, compare the seconds of an
+epoch that it reports with those here for the same --data, and correct it. The project's benchmarks/ show what was
+measured so far. Evaluation, reading the data and the download of the weights come on top."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """What the vendor's datasheet says of one device.
+
+    Args:
+        memory: GB of 10^9 bytes. Vendors often mean 2^30, of which driver and ECC take a part: the smaller one is safe.
+        half: Peak TFLOP/s in half precision, float32 sums, without sparsity.
+        float32: Peak TFLOP/s outside of tensor cores, which is what torch takes for float32 unless told otherwise.
+        source: The datasheet.
+        bf16: Whether half precision can be bfloat16; fp16 only if not.
+    """
+
+    memory: float
+    half: float
+    float32: float
+    source: str
+    bf16: bool = True
+
+
+DEVICES = {
+    "T4": Device(16, 65, 8.1, "NVIDIA T4 datasheet", bf16=False),
+    "V100": Device(16, 125, 15.7, "NVIDIA V100 datasheet, SXM2 16 GB", bf16=False),
+    "A10G": Device(24, 70, 35, "NVIDIA A10G datasheet"),
+    "L4": Device(24, 121, 30.3, "NVIDIA L4 datasheet, 242 TFLOP/s with sparsity"),
+    "A100-40GB": Device(40, 312, 19.5, "NVIDIA A100 datasheet"),
+    "A100-80GB": Device(80, 312, 19.5, "NVIDIA A100 datasheet"),
+    "H100": Device(80, 989, 67, "NVIDIA H100 datasheet, SXM, 1,979 TFLOP/s with sparsity"),
+    "H200": Device(141, 989, 67, "NVIDIA H200 datasheet, SXM, 1,979 TFLOP/s with sparsity"),
+    "RTX-4090": Device(24, 165.2, 82.6, "NVIDIA Ada architecture whitepaper, GeForce RTX 4090"),
+}
+HERE = "here"
+PRECISIONS = ("float32", "bf16", "fp16")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is estimated, on what.
+
+    Args:
+        model: The model's name, for the table.
+        data: Whose lengths these are.
+        lengths: (N,), tokens of each protein.
+        max_length: Tokens of the longest input.
+        tokens_per_batch: Of a step.
+        precision: float32, bf16 or fp16.
+        gradient_checkpointing: As for train.
+        freeze_backbone: As for train.
+        device: Its name.
+        memory: Bytes of the device.
+        rate: Peak FLOP/s of the device.
+        rate_source: Where the peak is from.
+        utilisation: Share of it that training is assumed to reach.
+        epochs: Passes over the proteins.
+        fused_attention: Whether attention keeps no weights, see [`estimate`].
+    """
+
+    model: str
+    data: str
+    lengths: "np.ndarray"
+    max_length: int
+    tokens_per_batch: int
+    precision: str
+    gradient_checkpointing: bool
+    freeze_backbone: bool
+    device: str
+    memory: int
+    rate: float
+    rate_source: str
+    utilisation: float
+    epochs: float
+    fused_attention: bool
+
+
+def run(arguments: list[str]) -> int:
+    options = _parser().parse_args(arguments)
+    if (options.model is None) == (options.backbone_config is None):
+        raise OptionError("give --model or --backbone_config, one of them")
+    from ..training.outputs import write_json
+
+    model = _model(options)
+    plan = _plan(options, model)
+    cost = _estimate(plan, model)
+    fits = cost.step <= ROOM * plan.memory
+    advice = [] if fits else _advice(options, plan, cost, model)
+    if options.output:
+        write_json(options.output, record(plan, cost, advice))
+    print(table(plan, cost, advice))
+    return 0
+
+
+def table(plan: Plan, cost: "Estimate", advice: list[str]) -> str:
+    """The estimate for a terminal: the model, the proteins, the memory of a step, the time."""
+    sections = [_about_the_model(plan, cost), _about_the_memory(plan, cost, advice), _about_the_time(plan, cost)]
+    width = max(len(name) for _, rows in sections for name, *_ in rows)
+    amount = max(len(value) for _, rows in sections for _, value, *_ in rows)
+    lines = []
+    for title, rows in sections:
+        lines += [title, *(f"  {name:<{width}}  {value:>{amount}}  {note}".rstrip() for name, value, note in rows), ""]
+    return "\n".join(lines[:-1])
+
+
+def record(plan: Plan, cost: "Estimate", advice: list[str]) -> dict[str, Any]:
+    """The estimate for a file: bytes, FLOPs, seconds, and what they rest on."""
+    settings = {name: value for name, value in vars(plan).items() if name != "lengths"}
+    return {
+        **settings,
+        "proteins": len(plan.lengths),
+        "tokens_per_epoch": int(plan.lengths.sum()),
+        **dataclasses.asdict(cost),
+        "step": cost.step,
+        "fits": cost.step <= ROOM * plan.memory,
+        "seconds": cost.seconds_per_epoch * plan.epochs,
+        "advice": advice,
+    }
+
+
+Rows = tuple[str, list[tuple[str, str, str]]]
+
+
+def _about_the_model(plan: Plan, cost: "Estimate") -> Rows:
+    rows = [
+        ("parameters", f"{cost.parameters:,}", f"position table as long as --max_length {plan.max_length}, where any"),
+        ("of them trained", f"{cost.trained_parameters:,}", "pooling and head only" if plan.freeze_backbone else ""),
+        ("training proteins", f"{len(plan.lengths):,}", plan.data),
+        ("tokens an epoch", f"{plan.lengths.sum():,}", f"residues and special tokens, at most {plan.max_length} each"),
+    ]
+    return f"{plan.model}, {plan.precision}, on {plan.device}", rows
+
+
+def _about_the_memory(plan: Plan, cost: "Estimate", advice: list[str]) -> Rows:
+    half = plan.precision != "float32"
+    kept = "a hidden state a layer, and one layer" if plan.gradient_checkpointing else "kept by forward for backward"
+    rows = [("weights", _gib(cost.weights), "float32")]
+    if half:
+        rows.append((f"{plan.precision} copies of them", _gib(cost.weight_copies), "during a step"))
+    share = cost.step / plan.memory
+    verdict = f"{'fits' if share <= ROOM else 'does NOT fit'} (up to {ROOM:.0%} is ASSUMED to be usable)"
+    rows += [
+        ("gradients", _gib(cost.gradients), "of what trains"),
+        ("optimizer", _gib(cost.optimizer), "AdamW, two float32 numbers a trained parameter"),
+        ("activations", _gib(cost.activations), kept),
+        ("working memory", _gib(cost.working), "what an operation needs for a moment"),
+        ("all of a step", _gib(cost.step), f"{share:.0%} of {_gib(plan.memory)}: {verdict}"),
+        *(("", "", text) for text in advice),
+        ("to classify only", _gib(cost.inference), "as many tokens at a time"),
+    ]
+    return f"memory of a training step of {plan.tokens_per_batch:,} tokens", rows
+
+
+def _about_the_time(plan: Plan, cost: "Estimate") -> Rows:
+    rows = [
+        ("arithmetic an epoch", _flop(cost.flops_per_epoch), "forward and backward, no padding"),
+        ("peak of the device", f"{_flop(plan.rate)}/s", plan.rate_source),
+        ("share reached", f"{plan.utilisation:.0%}", "ASSUMED, not measured; --help tells how to measure it"),
+        ("time of an epoch", _duration(cost.seconds_per_epoch), "without evaluation"),
+        (f"of {plan.epochs:g} epochs", _duration(cost.seconds_per_epoch * plan.epochs), ""),
+    ]
+    return "time", rows
+
+
+def _model(options: argparse.Namespace, freeze: bool = False) -> "ProteinClassifier":
+    from ..training.arguments import ModelArguments
+    from ..training.estimate import planned_model
+
+    arguments = ModelArguments(
+        model_name_or_path=options.model or "",
+        model_revision=options.model_revision,
+        backbone_config=options.backbone_config,
+        freeze_backbone=options.freeze_backbone or freeze,
+    )
+    return planned_model(arguments, options.max_length, options.labels, options.pooling)
+
+
+def _plan(options: argparse.Namespace, model: "ProteinClassifier") -> Plan:
+    from ..training.estimate import encoded_lengths
+
+    special = sum(model.special_tokens)
+    if options.max_length <= special:
+        raise OptionError(f"max_length={options.max_length}: expected more than the {special} special tokens")
+    residues, data = _residues(options)
+    lengths = encoded_lengths(residues, model, options.max_length)
+    longest = int(lengths.max())
+    if options.tokens_per_batch is not None and options.tokens_per_batch < longest:
+        raise OptionError(
+            f"tokens_per_batch={options.tokens_per_batch}: the longest protein has {longest} tokens; expected at least "
+            "as many"
+        )
+    precision = options.precision or _precision(options.device)
+    memory, rate, source = _device(options.device, precision)
+    return Plan(
+        model=options.model or "a model from scratch",
+        data=data,
+        lengths=lengths,
+        max_length=options.max_length,
+        # the longest come together: eight of them decide whether the memory is enough
+        tokens_per_batch=options.tokens_per_batch or longest * min(8, len(lengths)),
+        precision=precision,
+        gradient_checkpointing=options.gradient_checkpointing,
+        freeze_backbone=options.freeze_backbone,
+        device=options.device if options.device != HERE else "this machine",
+        memory=memory,
+        rate=rate,
+        rate_source=source,
+        utilisation=options.utilisation,
+        epochs=options.epochs,
+        fused_attention=options.device != HERE or _accelerator() is not None,
+    )
+
+
+def _estimate(plan: Plan, model: "ProteinClassifier", **changes: Any) -> "Estimate":
+    from ..training.estimate import estimate
+
+    settings: dict[str, Any] = {
+        "tokens_per_batch": plan.tokens_per_batch,
+        "flops_per_second": plan.rate * plan.utilisation,
+        "half_precision": plan.precision != "float32",
+        "gradient_checkpointing": plan.gradient_checkpointing,
+        "fused_attention": plan.fused_attention,
+    }
+    return estimate(model, plan.lengths, **{**settings, **changes})
+
+
+def _advice(options: argparse.Namespace, plan: Plan, cost: "Estimate", model: "ProteinClassifier") -> list[str]:
+    """What would make it fit, each alone; estimated, too."""
+    room, longest = ROOM * plan.memory, int(plan.lengths.max())
+    advice = []
+    if not plan.gradient_checkpointing:
+        checkpointed = _estimate(plan, model, gradient_checkpointing=True)
+        if checkpointed.step <= room:
+            slower = checkpointed.flops_per_epoch / cost.flops_per_epoch - 1
+            advice.append(f"with --gradient_checkpointing {_gib(checkpointed.step)}, {slower:.0%} more arithmetic")
+    a_token = (cost.activations + cost.working) / plan.tokens_per_batch
+    tokens = int((room - cost.fixed) / a_token) // 64 * 64 if room > cost.fixed else 0
+    if tokens >= longest:
+        advice.append(f"with --tokens_per_batch {tokens} {_gib(int(cost.fixed + a_token * tokens))}")
+    if not plan.freeze_backbone:
+        frozen = _estimate(plan, _model(options, freeze=True))
+        if frozen.step <= room:
+            advice.append(f"with --freeze_backbone {_gib(frozen.step)}; add --pooling light_attention")
+    return advice or ["none of its options makes it fit: take a larger device or a smaller model"]
+
+
+def _residues(options: argparse.Namespace) -> tuple["np.ndarray", str]:
+    """Lengths of the training proteins, (N,), and whose they are."""
+    import numpy as np
+
+    from ..training.estimate import deeploc_lengths
+
+    if options.data is None:
+        return deeploc_lengths(), "as many as DeepLoc 1.0 trains on, its distribution of lengths; else --data"
+    from ..data.sources import Columns, read_proteins
+    from .terminal import hide_moments
+
+    hide_moments()
+    columns = Columns(options.id_column, options.sequence_column, options.label_column, options.split_column)
+    splits = read_proteins(
+        options.data, ambiguous=options.ambiguous, header_pattern=options.header_pattern, columns=columns
+    )
+    if "train" not in splits:
+        raise OptionError(f"{options.data}: no training proteins; found {', '.join(splits)} only")
+    held_back = "" if "validation" in splits else ", those included that train holds back to validate"
+    return np.asarray(splits["train"]["sequence_length"][:]), f"{options.data}{held_back}"
+
+
+def _precision(device: str) -> str:
+    """What train would take: bf16 on GPUs that have it."""
+    if device != HERE:
+        return "bf16" if DEVICES[device].bf16 else "float32"
+    from ..training.training_arguments import has_native_bf16
+
+    return "bf16" if has_native_bf16() else "float32"
+
+
+def _device(name: str, precision: str) -> tuple[int, float, str]:
+    """Memory in bytes, peak rate in FLOP/s, and where they are from."""
+    if name == HERE:
+        return _here(precision)
+    device = DEVICES[name]
+    if precision == "bf16" and not device.bf16:
+        raise OptionError(f"a {name} has no bf16; expected --precision fp16 or float32")
+    rate = device.float32 if precision == "float32" else device.half
+    return int(device.memory * 1e9), rate * 1e12, device.source
+
+
+def _here(precision: str, seconds: float = 1.0) -> tuple[int, float, str]:
+    """This machine: its free memory, and the rate of a product of two large matrices."""
+    import time
+
+    import torch
+
+    from ..training.memory import free_memory
+
+    device = torch.device(_accelerator() or "cpu")
+    size = 1024 if device.type == "cpu" else 8192
+    kind = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    memory = free_memory(device)
+    a, b = (torch.randn(size, size, device=device).to(kind) for _ in range(2))
+    float((a @ b)[0, 0])  # warm: libraries are loaded, kernels chosen
+    count, start = 0, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        for _ in range(4):
+            a @ b
+        float((a @ b)[0, 0])  # waits until a GPU is done
+        count += 5
+    rate = count * 2 * size**3 / (time.perf_counter() - start)
+    name = torch.cuda.get_device_name() if device.type == "cuda" else f"its {device.type.upper()}"
+    threads = f", threads: {torch.get_num_threads()}" if device.type == "cpu" else ""
+    return memory, rate, f"measured now on {name}{threads}: products of matrices, {precision}"
+
+
+def _accelerator() -> str | None:
+    import torch
+
+    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return None if device is None else device.type
+
+
+def _gib(nbytes: float) -> str:
+    return f"{nbytes / GIB:,.2f} GiB"
+
+
+def _flop(flops: float) -> str:
+    for prefix, size in (("E", 1e18), ("P", 1e15), ("T", 1e12)):
+        if flops >= size:
+            return f"{flops / size:,.1f} {prefix}FLOP"
+    return f"{flops / 1e9:,.1f} GFLOP"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s" if seconds >= 1 else "below 1 s"
+    if seconds < 100 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:,.0f} h" if seconds < 100 * 3600 else f"{seconds / 86400:,.0f} days"
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number above 0, at most 1")
+    return value
+
+
+def _above_zero(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number above 0")
+    return value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = OneLineParser(
+        prog="protbert-classify estimate",
+        description="What a training would need: parameters, memory of a step, time of an epoch; on a GPU that you do\n"
+        "not have yet, or on this machine.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    model = parser.add_argument_group("model")
+    model.add_argument("--model", help="Hub id or folder of an encoder or a classifier, or output_dir of a training")
+    model.add_argument("--model_revision", default="main", help="branch, tag or commit of a Hub model")
+    model.add_argument("--backbone_config", help="in place of --model: the shape of an encoder, as for train")
+    model.add_argument("--labels", type=positive, help="number of classes (a classifier's own, or 10)")
+    model.add_argument(
+        "--pooling", choices=("mean", "cls", "pooler", "light_attention"), help="a classifier's own, or mean"
+    )
+    model.add_argument("--freeze_backbone", action="store_true", help="train the pooling and the head only")
+    data = parser.add_argument_group("proteins")
+    data.add_argument(
+        "--max_length", type=positive, default=512, help="tokens of the longest input (default %(default)s)"
+    )
+    data.add_argument("--data", help="labelled proteins, as for train; as long and as many as DeepLoc's if not given")
+    data.add_argument("--ambiguous", choices=("drop", "keep", "first"), default="drop", help="as for train")
+    data.add_argument("--header_pattern", help="as for train")
+    data.add_argument("--id_column", default="id", help="as for train")
+    data.add_argument("--sequence_column", default="sequence", help="as for train")
+    data.add_argument("--label_column", default="location", help="as for train")
+    data.add_argument("--split_column", default="split", help="as for train")
+    training = parser.add_argument_group("training")
+    training.add_argument("--tokens_per_batch", type=positive, help="tokens a step (those of the 8 longest proteins)")
+    training.add_argument("--epochs", type=_above_zero, default=5.0, help="passes over the proteins (default 5)")
+    training.add_argument("--precision", choices=PRECISIONS, help="bf16 on GPUs that have it, else float32")
+    training.add_argument("--gradient_checkpointing", action="store_true", help="less memory for more time")
+    device = parser.add_argument_group("device")
+    device.add_argument(
+        "--device", choices=(HERE, *DEVICES), default=HERE, help="a GPU by name, or this machine (default %(default)s)"
+    )
+    device.add_argument(
+        "--utilisation",
+        type=_share,
+        default=0.4,
+        help="share of the peak rate that training reaches, 0..1; the default %(default)s is an assumption",
+    )
+    parser.add_argument("--output", help="write the estimate to this JSON file")
+    return parser

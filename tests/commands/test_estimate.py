@@ -1,0 +1,146 @@
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from protbert_classify.commands import estimate as command
+from protbert_classify.commands import main
+from protbert_classify.model.configuration import PROTBERT_SHAPE
+from tests.conftest import TINY_SHAPE
+from tests.training.runs import complaints
+
+PROTBERT = ["estimate", "--backbone_config", json.dumps(PROTBERT_SHAPE)]
+TINY = ["estimate", "--backbone_config", json.dumps(TINY_SHAPE), "--max_length", "128", "--device", "T4"]
+
+
+def recorded(arguments, tmp_path):
+    path = tmp_path / "estimate.json"
+    assert main([*arguments, "--output", str(path)]) == 0
+    return json.loads(path.read_text())
+
+
+def test_protbert_on_an_h200(tmp_path, capsys):
+    found = recorded([*PROTBERT, "--device", "H200"], tmp_path)
+    out = capsys.readouterr().out
+    assert (found["parameters"], found["precision"], found["tokens_per_batch"]) == (378_456_074, "bf16", 4096)
+    assert found["fits"] and found["advice"] == []
+    assert found["seconds_per_epoch"] == pytest.approx(found["flops_per_epoch"] / (0.4 * 989e12))
+    assert found["seconds"] == 5 * found["seconds_per_epoch"]
+    assert re.search(r"^a model from scratch, bf16, on H200$", out, re.M)
+    assert re.search(r"^  parameters +378,456,074 ", out, re.M)
+    assert re.search(r"^  all of a step +1\d\.\d\d GiB  \d+% of 131\.32 GiB: fits ", out, re.M)
+    assert "DeepLoc" in out and "40%  ASSUMED, not measured" in out and "NVIDIA H200 datasheet" in out
+
+
+def test_the_lines_of_the_memory_add_up(tmp_path):
+    found = recorded([*PROTBERT, "--device", "L4"], tmp_path)
+    items = ("weights", "weight_copies", "gradients", "optimizer", "activations", "working")
+    assert found["step"] == sum(found[item] for item in items)
+    assert found["inference"] < found["step"]
+
+
+def test_what_does_not_fit_says_what_would(tmp_path, capsys):
+    large = [*PROTBERT, "--device", "T4", "--precision", "fp16", "--tokens_per_batch", "16384"]
+    found = recorded(large, tmp_path)
+    assert not found["fits"] and "does NOT fit" in capsys.readouterr().out
+    checkpointing, tokens, frozen = found["advice"]
+    assert "--gradient_checkpointing" in checkpointing and "--freeze_backbone" in frozen
+    smaller = re.search(r"--tokens_per_batch (\d+)", tokens)[1]
+    for advice in (["--gradient_checkpointing"], ["--tokens_per_batch", smaller], ["--freeze_backbone"]):
+        followed = recorded([*large, *advice], tmp_path)
+        assert followed["fits"], advice
+        gib = f"{followed['step'] / 2**30:.2f} GiB"
+        assert any(advice[0] in line and gib in line for line in found["advice"])
+
+
+def test_what_cannot_fit_at_all_says_so(tmp_path):
+    shape = {**PROTBERT_SHAPE, "hidden_size": 8192, "num_attention_heads": 64, "intermediate_size": 32768}
+    found = recorded(["estimate", "--backbone_config", json.dumps(shape), "--device", "T4"], tmp_path)
+    assert found["advice"] == ["none of its options makes it fit: take a larger device or a smaller model"]
+
+
+def test_the_lengths_are_those_of_the_training_proteins(easy, tmp_path, capsys):
+    found = recorded([*TINY, "--data", easy], tmp_path)
+    from protbert_classify.data.sources import read_proteins
+
+    lengths = [min(length + 2, 128) for length in read_proteins(easy)["train"]["sequence_length"]]
+    assert (found["proteins"], found["tokens_per_epoch"]) == (45, sum(lengths))
+    assert found["tokens_per_batch"] == 8 * max(lengths)
+    out = capsys.readouterr().out
+    assert "easy.fasta" in out and "DeepLoc" not in out
+
+
+def test_a_run_folder_needs_no_weights(tmp_path, tiny_classifier):
+    run = tmp_path / "run"
+    tiny_classifier(pooling="light_attention").config.save_pretrained(run / "model")
+    found = recorded(["estimate", "--model", str(run), "--max_length", "64", "--device", "T4"], tmp_path)
+    model = tiny_classifier(pooling="light_attention")
+    model.resize_position_embeddings(64)
+    assert found["parameters"] == sum(parameter.numel() for parameter in model.parameters())
+    assert found["precision"] == "float32"  # a T4 has no bf16
+
+
+def test_this_machine_is_measured(tmp_path, capsys):
+    found = recorded([*TINY, "--device", "here", "--utilisation", "1", "--epochs", "2"], tmp_path)
+    assert 1e8 < found["rate"] < 1e16 and found["memory"] > 2**20
+    assert found["seconds"] == pytest.approx(2 * found["flops_per_epoch"] / found["rate"])
+    out = capsys.readouterr().out
+    assert "measured now on its CPU" in out and "on this machine" in out
+
+
+def test_faster_and_slower_are_what_the_option_says(tmp_path):
+    seconds = {share: recorded([*TINY, "--utilisation", share], tmp_path)["seconds"] for share in ("0.2", "0.4")}
+    assert seconds["0.2"] == pytest.approx(2 * seconds["0.4"])
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--device", "T4", "--precision", "bf16"], "a T4 has no bf16; expected --precision fp16 or float32"),
+        (["--device", "Z80"], "invalid choice: 'Z80'"),
+        (["--model", "a/b"], "give --model or --backbone_config, one of them"),
+        (["--max_length", "2"], "max_length=2: expected more than the 2 special tokens"),
+        (["--max_length", "129"], "max_length=129: the backbone has 128 positions"),
+        (["--tokens_per_batch", "100"], "tokens_per_batch=100: the longest protein has 128 tokens"),
+        (["--utilisation", "1.5"], "found '1.5', expected a number above 0, at most 1"),
+        (["--utilisation", "nan"], "found 'nan', expected a number above 0, at most 1"),
+        (["--epochs", "0"], "found '0', expected a number above 0"),
+        (["--data", "nowhere.fasta"], "nowhere.fasta: no such file"),
+        (["--backbone_config", "{}"], "backbone_config has no model_type"),
+        (["--backbone_config", '{"model_type": "no_such"}'], "no_such"),
+    ],
+)
+def test_a_bad_option_is_one_line(capsys, more, words):
+    assert main([*TINY, *more]) == 2
+    (line,) = complaints(capsys.readouterr().err)
+    assert line.startswith("protbert-classify estimate: ") and words in line
+
+
+def test_no_such_model_is_one_line(capsys):
+    assert main(["estimate", "--model", "/nowhere"]) == 2
+    (line,) = complaints(capsys.readouterr().err)
+    assert line.startswith("protbert-classify estimate: /nowhere: no such folder")
+
+
+def test_help_costs_nothing_and_teaches():
+    code = (
+        "import sys\n"
+        "from protbert_classify.commands import main\n"
+        "try:\n    main(['estimate', '--help'])\n"
+        "finally:\n    assert not {'torch', 'transformers', 'numpy', 'datasets'} & set(sys.modules)\n"
+    )
+    text = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert all(name in text for name in (*command.DEVICES, "examples:", "an assumption"))
+
+
+def test_every_device_has_a_source():
+    assert all(device.source.startswith("NVIDIA ") for device in command.DEVICES.values())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.5, "below 1 s"), (25, "25 s"), (600, "10 min"), (7200, "2 h"), (604800, "7 days")]
+)
+def test_durations_are_rounded_to_what_an_estimate_can_say(seconds, text):
+    assert command._duration(seconds) == text
