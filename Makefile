@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-fast lint benchmarks clean
+.PHONY: demo test test-fast lint bench benchmarks clean
 
 demo: .venv/.demo
 	$(BIN)/protbert-classify demo --output_dir runs/demo --overwrite
@@ -21,7 +21,13 @@ lint: .venv/.dev
 	$(BIN)/python -m isort --check-only --quiet protbert_classify examples tests benchmarks
 	$(BIN)/python -m mypy
 
-benchmarks: .venv/.dev
+# the tables of speed on a CPU; about 25 minutes
+bench: .venv/.dev
+	$(BIN)/python -m benchmarks.cpu
+	$(BIN)/python -m benchmarks.scaling
+	$(BIN)/python -m benchmarks.frozen
+
+benchmarks: bench
 	$(BIN)/python -m benchmarks.encoding
 	$(BIN)/python -m benchmarks.demo_network
 

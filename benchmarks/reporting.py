@@ -13,8 +13,11 @@ import torch
 RESULTS = Path(__file__).parent / "results"
 INTRODUCTION = """# Benchmarks
 
-Written by the scripts themselves: `make benchmarks`, which wants an otherwise idle machine for its timings. The numbers
-behind each table are in `results/`.
+Written by the scripts themselves: `make bench` for the speed of training and predicting on a CPU, `make benchmarks` for
+all of them; timings want an otherwise idle machine. The numbers behind each table are in `results/`.
+
+`python -m benchmarks.gpu` is for a machine with a GPU and has not run on one yet, so it has no table here. What it
+compares before it times anything, packed and padded batches, `--check` compares on a CPU, too.
 """
 
 
@@ -29,8 +32,15 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "capability": torch.backends.cpu.get_cpu_capability(),
         "python": platform.python_version(),
-        **{name: metadata.version(name) for name in ("torch", "transformers", "datasets", "scikit-learn")},
+        **{name: _version(name) for name in ("torch", "transformers", "datasets", "scikit-learn")},
     }
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:  # a bare GPU machine
+        return "none"
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
