@@ -24,8 +24,10 @@ lint: .venv/.dev
 # the tables of speed on a CPU; about 25 minutes
 bench: .venv/.dev
 	$(BIN)/python -m benchmarks.cpu
+	$(BIN)/python -m benchmarks.profile_cpu
 	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.frozen
+	$(BIN)/python -m benchmarks.precision
 
 benchmarks: bench
 	$(BIN)/python -m benchmarks.encoding

@@ -10,11 +10,8 @@ RESULTS = sorted((ROOT / "benchmarks" / "results").glob("*.md"))
 
 
 @pytest.mark.parametrize("result", RESULTS, ids=lambda path: path.stem)
-def test_every_table_of_the_readme_is_one_that_a_benchmark_printed(result):
-    text = result.read_text()
-    first = re.search(r"(?:^\|.*\n)+", text, re.MULTILINE)[0]  # further ones are for benchmarks/README.md alone
-    assert first in (ROOT / "README.md").read_text()
-    assert text in (ROOT / "benchmarks" / "README.md").read_text()
+def test_every_table_that_a_benchmark_printed_stands_on_the_benchmarks_page(result):
+    assert result.read_text() in (ROOT / "benchmarks" / "README.md").read_text()
 
 
 def test_the_readme_has_no_table_of_numbers_that_no_benchmark_printed():

@@ -9,14 +9,14 @@ from tqdm.auto import tqdm
 from ..data.encoding import encode
 from ..evaluation.metrics import classification_metrics
 from .loading import load_classifier
-from .logits import TOKENS_PER_BATCH, predict_logits
+from .logits import predict_logits
 
 
 def evaluate_classifier(
     model: str,
     proteins: Dataset,
     *,
-    tokens_per_batch: int = TOKENS_PER_BATCH,
+    tokens_per_batch: int | None = None,
     device: str | None = None,
     precision: str = "float32",
     compiled: bool = False,
@@ -26,7 +26,7 @@ def evaluate_classifier(
     Args:
         model: The folder of a run or of a model, or a Hub id.
         proteins: With `sequence` and `location`.
-        tokens_per_batch: Tokens of a batch, at most.
+        tokens_per_batch: Tokens of a batch, at most; what suits the device if None.
         device: `cpu`, `cuda`, ...; the GPU if there is one.
         precision: What the model computes in; see [`set_precision`].
         compiled: With torch.compile.

@@ -13,7 +13,7 @@ from ..data.records import Record, read_fasta
 from ..errors import OptionError
 from ..model import ProteinClassifier
 from .loading import classifier_encoder, load_classifier
-from .logits import TOKENS_PER_BATCH, predict_logits, probabilities
+from .logits import predict_logits, probabilities
 
 CHUNK = 2048  # proteins sorted by length and classified together
 
@@ -23,7 +23,7 @@ def predict_file(
     source: str,
     output: str,
     *,
-    tokens_per_batch: int = TOKENS_PER_BATCH,
+    tokens_per_batch: int | None = None,
     device: str | None = None,
     precision: str = "float32",
     compiled: bool = False,
@@ -35,7 +35,7 @@ def predict_file(
         source: The FASTA file; all of it is checked before the first protein is classified.
         output: The CSV to write: `id, description, length, location, score`, a column a class, `truncated`. It appears
             when it is whole.
-        tokens_per_batch: Tokens of a batch, at most.
+        tokens_per_batch: Tokens of a batch, at most; what suits the device if None.
         device: `cpu`, `cuda`, ...; the GPU if there is one.
         precision: What the model computes in; see [`set_precision`].
         compiled: With torch.compile.
@@ -75,7 +75,7 @@ def _records(source: str) -> Iterator[Record]:
 
 
 def _rows(
-    chunk: list[Record], classifier: ProteinClassifier, encoder: ProteinEncoder, tokens_per_batch: int, bar: tqdm
+    chunk: list[Record], classifier: ProteinClassifier, encoder: ProteinEncoder, tokens_per_batch: int | None, bar: tqdm
 ) -> Iterator[list[str]]:
     """The lines of some proteins, in their order."""
     encoded = [np.frombuffer(encoder(record.residues), dtype=np.uint8) for record in chunk]

@@ -69,7 +69,8 @@ def padding_free_attention(
 ) -> tuple[torch.Tensor, None]:
     """Attention within each protein of a packed batch; of a padded one, as `sdpa`.
 
-    CUDA in half precision takes torch's `varlen_attn`, anything else `scaled_dot_product_attention` a protein.
+    CUDA in half precision takes torch's `varlen_attn`, anything else `scaled_dot_product_attention` a protein; but see
+    [`_pays_unfused`].
 
     Args:
         module: The layer that asks.
@@ -87,6 +88,8 @@ def padding_free_attention(
     Raises:
         ValueError: A packed batch with a mask, a position bias or a sliding window: proteins would see each other.
     """
+    if cu_seq_lens_q is None and _pays_unfused(query):
+        return _unfused(query, key, value, attention_mask, dropout, scaling).transpose(1, 2), None
     if cu_seq_lens_q is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **kwargs)
     for name, found in (("attention_mask", attention_mask), *((n, kwargs.get(n)) for n in UNPACKABLE)):
@@ -105,6 +108,28 @@ def padding_free_attention(
 
 UNPACKABLE = ("position_bias", "sliding_window")
 HALF = (torch.bfloat16, torch.float16)
+UNFUSED = 512  # tokens; twice as many, and the fused kernel is the faster one again
+
+
+def _pays_unfused(query: torch.Tensor) -> bool:
+    """Whether a CPU trains faster by plain matrix products: its fused kernel gains nothing from half precision."""
+    return query.device.type == "cpu" and query.dtype in HALF and query.requires_grad and query.shape[2] <= UNFUSED
+
+
+def _unfused(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    dropout: float,
+    scaling: float | None,
+) -> torch.Tensor:
+    """(B, h, T, d); the mask is True where a token may be seen."""
+    scores = (query * (query.shape[-1] ** -0.5 if scaling is None else scaling)) @ key.transpose(-1, -2)  # (B, h, T, T)
+    if attention_mask is not None:
+        scores = scores.masked_fill(~attention_mask, torch.finfo(scores.dtype).min)
+    return functional.dropout(scores.softmax(-1), dropout) @ value
+
 
 AttentionInterface.register(PADDING_FREE, padding_free_attention)
 AttentionMaskInterface.register(PADDING_FREE, sdpa_mask)

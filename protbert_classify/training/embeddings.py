@@ -26,7 +26,7 @@ from datasets import Array2D, Dataset, Features, Value, concatenate_datasets
 from tqdm.auto import tqdm
 
 from ..errors import DataError, OptionError, ProteinClassifierError
-from ..inference.logits import TOKENS_PER_BATCH, batches_by_length
+from ..inference.logits import DEVICE_TOKENS, batches_by_length, default_tokens
 from ..model import ProteinClassifier
 from ..model.pooling import residue_mask
 from .batching import PaddingCollator
@@ -37,7 +37,7 @@ FORMAT = 1  # of the files, and of how they are computed: another number, and no
 STORED = {"mean": "mean", "cls": "first", "pooler": "first", "light_attention": "residues"}  # what each pooling needs
 # trained with the head, or without a part in the hidden states
 NOT_EMBEDDING = ("pooler.", "contact_head.")
-CHUNK_TOKENS = 16 * TOKENS_PER_BATCH  # embedded, in order of length, before they are written in that of the rows
+CHUNK_TOKENS = 8 * DEVICE_TOKENS  # embedded, in order of length, before they are written in that of the rows
 ABANDONED = 24 * 3600  # seconds; who still embeds writes more often, even on a slow CPU
 
 
@@ -251,7 +251,7 @@ def _embed_chunk(
     counts = _counts(model, lengths)
     ends = np.cumsum(counts)
     values = np.empty((ends[-1], model.config.hidden_size), dtype=np.float16)
-    for batch in batches_by_length(lengths.tolist(), TOKENS_PER_BATCH):
+    for batch in batches_by_length(lengths.tolist(), default_tokens(model.device)):
         vectors = _embed_batch(model, [proteins[row] for row in batch], dtype)
         for row, piece in zip(batch, np.split(vectors, np.cumsum(counts[batch])[:-1]), strict=True):
             values[ends[row] - counts[row] : ends[row]] = piece

@@ -56,6 +56,8 @@ class ProteinTrainer(Trainer):
     def _packs(self) -> bool:
         """Whether training packs: where it is asked for, or pays, and can be done."""
         choice = getattr(self.args, "packing", "off")
+        if self.args.device.type == "cpu" and self.args.bf16:
+            self.model.enable_packing()  # for its attention, the faster one there for padded batches, too
         half_precision_gpu = self.args.device.type == "cuda" and (self.args.bf16 or self.args.fp16)
         if choice == "off" or (choice == "auto" and not (half_precision_gpu and varlen_attention())):
             return False

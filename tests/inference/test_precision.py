@@ -5,7 +5,7 @@ import torch
 from protbert_classify.commands.parsing import OneLineParser, add_compute_options
 from protbert_classify.errors import OptionError
 from protbert_classify.inference.loading import load_classifier
-from protbert_classify.inference.logits import TOKENS_PER_BATCH, batches_by_length, predict_logits
+from protbert_classify.inference.logits import batches_by_length, default_tokens, predict_logits
 from protbert_classify.inference.precision import has_native_bf16, set_precision
 
 from .conftest import LONG
@@ -108,10 +108,12 @@ def test_batches_hold_their_tokens_and_a_longer_protein_goes_alone():
     assert list(batches_by_length([], 200)) == []
 
 
-def test_the_commands_take_the_same_size_of_batches():
+def test_the_help_tells_the_size_of_batches_that_a_device_gets():
     parser = OneLineParser()
     add_compute_options(parser)
-    assert parser.parse_args([]).tokens_per_batch == TOKENS_PER_BATCH
+    assert parser.parse_args([]).tokens_per_batch is None
+    cpu, cuda = (default_tokens(torch.device(name)) for name in ("cpu", "cuda"))
+    assert f"(default {cpu} on a CPU, {cuda} elsewhere)" in " ".join(parser.format_help().split())
 
 
 def test_a_compiled_backbone_gives_the_same_logits(run_folder, encoded, monkeypatch):

@@ -135,6 +135,54 @@ def test_a_single_protein_can_be_packed(build):
     assert (logits(model, packed(one)) - logits(model, padded(proteins=one))).abs().max() <= 1e-5
 
 
+# in half precision a CPU trains by plain matrix products
+
+
+@pytest.fixture
+def heads():
+    """Queries, keys and values of proteins of 300 and 170 tokens, and what may be seen."""
+    generator = torch.Generator().manual_seed(0)
+    rows = [torch.randn(2, 4, 300, 16, generator=generator).bfloat16().requires_grad_() for _ in range(3)]
+    return rows, (torch.arange(300) < torch.tensor([300, 170])[:, None])[:, None, None].expand(2, 1, 300, 300)
+
+
+def fused(rows, mask):
+    return functional.scaled_dot_product_attention(*rows, attn_mask=mask).transpose(1, 2)
+
+
+def test_training_in_half_precision_on_a_cpu_is_as_near_to_float32_as_the_fused_kernel(heads):
+    rows, mask = heads
+    exact_rows = [row.detach().float().requires_grad_() for row in rows]
+    exact = fused(exact_rows, mask)
+    weights = torch.randn(exact.shape, generator=torch.Generator().manual_seed(1))
+    exact_grads = torch.autograd.grad((exact * weights).sum(), exact_rows)
+    for attend in (lambda: padding_free_attention(nn.Identity(), *rows, mask)[0], lambda: fused(rows, mask)):
+        found = attend()
+        assert found.dtype == torch.bfloat16
+        assert (found.float() - exact).abs().max() < 0.02 * exact.abs().max()
+        for grad, expected in zip(torch.autograd.grad((found * weights).sum(), rows), exact_grads, strict=True):
+            assert (grad.float() - expected).abs().max() < 0.02 * expected.abs().max()
+
+
+def test_training_in_half_precision_on_a_cpu_sees_no_padding(heads):
+    rows, mask = heads
+    before = padding_free_attention(nn.Identity(), *rows, mask)[0]
+    changed = [row.detach().clone() for row in rows]
+    for row in changed[1:]:
+        row[1, :, 170:] = 100.0
+    after = padding_free_attention(nn.Identity(), *(row.requires_grad_() for row in changed), mask)[0]
+    assert torch.equal(after, before)
+
+
+def test_evaluation_and_long_proteins_take_the_fused_kernel(heads, monkeypatch):
+    rows, mask = heads
+    monkeypatch.setattr("protbert_classify.model.attention._unfused", None)
+    with torch.no_grad():
+        padding_free_attention(nn.Identity(), *(row.detach() for row in rows), mask)
+    long = [torch.randn(1, 1, 513, 16).bfloat16().requires_grad_() for _ in range(3)]
+    assert padding_free_attention(nn.Identity(), *long, None)[0].shape == (1, 513, 1, 16)
+
+
 # none sees another
 
 

@@ -102,7 +102,7 @@ def test_memory_is_for_a_chunk_not_for_the_data_and_rows_keep_their_order(classi
     sizes = []
     embed_chunk = embeddings._embed_chunk
     monkeypatch.setattr(embeddings, "CHUNK_TOKENS", 200)
-    monkeypatch.setattr(embeddings, "TOKENS_PER_BATCH", 100)
+    monkeypatch.setattr(embeddings, "default_tokens", lambda device: 100)
     monkeypatch.setattr(
         embeddings, "_embed_chunk", lambda m, p, *rest: sizes.append(sum(map(len, p))) or embed_chunk(m, p, *rest)
     )
