@@ -34,7 +34,8 @@ def test_an_unknown_command_names_the_known_ones(capsys):
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err == (
-        "protbert-classify: unknown command 'trian'; expected one of train, evaluate, estimate, predict, demo\n"
+        "protbert-classify: unknown command 'trian'; expected one of "
+        "train, evaluate, estimate, predict, report, push, demo\n"
     )
 
 
