@@ -47,7 +47,10 @@ SCHEMES: dict[str, tuple[Any, str]] = {
     "ours, token budget, padded, float32": (budget(TOKENS, packed=False), "float32"),
     "ours, token budget, packed, float32": (budget(TOKENS, packed=True), "float32"),
     "ours, token budget, padded, bfloat16": (budget(TOKENS, packed=False), "bfloat16"),
+    "ours, token budget, packed, bfloat16": (budget(TOKENS, packed=True), "bfloat16"),
 }
+# what the commands do by themselves, or with --bf16 and --precision bfloat16
+OURS = {"train": ("padded, float32", "padded, bfloat16"), "predict": ("padded, float32", "packed, bfloat16")}
 TARGETS = {("train", 512, "float32"): 1.45, ("train", 1536, "float32"): 5.0}
 TARGETS |= {("train", 512, "bfloat16"): 3.0, ("predict", 512, "bfloat16"): 3.5}
 
@@ -153,7 +156,7 @@ def comparison(results: dict[str, Any]) -> str:
 
 
 def _is_ours(row: dict[str, Any]) -> bool:
-    return "ours, token budget, padded" in row["scheme"]
+    return row["scheme"].endswith(OURS[row["mode"]])
 
 
 def _start(row: dict[str, Any]) -> list[str]:

@@ -26,7 +26,7 @@ SHOWN = (
 # by the name of the operation; a plain attention is products of batches (bmm) and a softmax
 PARTS = {
     "linear layers": ("aten::mm", "aten::addmm"),
-    "attention": ("aten::_scaled_dot_product", "aten::bmm", "aten::_softmax"),
+    "attention": ("aten::_scaled_dot_product", "aten::bmm", "aten::_softmax", "aten::masked_fill"),
     "activation": ("aten::gelu",),
     "norms": ("aten::native_layer_norm",),
 }

@@ -27,8 +27,9 @@ def add_compute_options(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=("auto", "bfloat16", "float32", "int8"),
         default="auto",
-        help="auto: bfloat16 where the device computes in it, float32 elsewhere; float32 rounds least, and alike "
-        "on most machines; int8: CPU, needs the extra int8 (default %(default)s)",
+        help="auto: bfloat16 on a GPU that computes in it, float32 elsewhere; float32 rounds least, and alike on most "
+        "machines; bfloat16 is the faster one on CPUs with AVX512-BF16 or AMX, too; int8: CPU, needs the extra int8 "
+        "(default %(default)s)",
     )
     parser.add_argument(
         "--tokens_per_batch",

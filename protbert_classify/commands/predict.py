@@ -1,30 +1,74 @@
-"""`protbert-classify predict`: a FASTA file in, a table of calls out."""
+"""`protbert-classify predict`: proteins in, a table of calls out."""
 
 import argparse
 
 from .parsing import OneLineParser, add_compute_options, compute_options
 from .terminal import hide_moments
 
+REJECTED = 3  # exit code: predicted, but for some records
+
+DESCRIPTION = """\
+Classify proteins with a fine-tuned classifier: a whole proteome, in constant memory, in the order of the input.
+
+  protbert-classify predict --model runs/mine --input proteome.fasta.gz --output calls.csv
+  zcat *.fasta.gz | protbert-classify predict --model runs/mine --input - --output calls.parquet
+  accelerate launch --multi_gpu -m protbert_classify predict --model ... --input ... --output ...
+
+The table has a line a protein: id, description, length, location, score (the probability of the call), a column a
+class, and truncated (whether the protein is longer than the model reads). What was done before a kill or Ctrl-C is
+kept beside the output; the same command with --resume goes on from there. Records that cannot be classified go to
+OUTPUT.rejected.csv with the reason; the exit code is then 3."""
+
 
 def run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
+    from ..data.sources import Columns
     from ..inference.predict import predict_file
 
     hide_moments()
-    count = predict_file(options.model, options.input, options.output, **compute_options(options))
-    print(f"{count:,} proteins classified; calls in {options.output}")
-    return 0
+    done = predict_file(
+        options.model,
+        options.input,
+        options.output,
+        columns=Columns(id=options.id_column, sequence=options.sequence_column),
+        strict=options.strict,
+        resume=options.resume,
+        overwrite=options.overwrite,
+        **compute_options(options),
+    )
+    if done.main:
+        print(_summary(done.classified, options.output))
+        if done.rejected:
+            print(f"{done.rejected:,} records rejected; they and the reasons in {done.rejected_file}")
+    return REJECTED if done.rejected else 0
+
+
+def _summary(classified: int | None, output: str) -> str:
+    if classified is None:
+        return f"{output} is whole; --overwrite classifies anew"
+    return f"{classified:,} {'protein' if classified == 1 else 'proteins'} classified; calls in {output}"
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(
         prog="protbert-classify predict",
-        description="Classify the proteins of a FASTA file with a fine-tuned classifier. The table has a line a "
-        "protein, in the order of the file: id, description, length, location, score (the probability of the call), "
-        "a column a class, and truncated (whether the protein is longer than the model reads).",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--model", required=True, help="output_dir of a training, its model/, or a Hub id")
-    parser.add_argument("--input", required=True, help="FASTA file, plain or .gz")
-    parser.add_argument("--output", required=True, help="the CSV to write")
+    parser.add_argument(
+        "--input",
+        required=True,
+        help="FASTA, .csv, .tsv, .jsonl (plain or .gz), .parquet, the id of a Hub dataset, or - for FASTA on standard "
+        "input",
+    )
+    parser.add_argument("--output", required=True, help="the .csv, .tsv, .jsonl or .parquet to write")
+    parser.add_argument("--resume", action="store_true", help="go on with what an interrupted prediction left")
+    parser.add_argument("--overwrite", action="store_true", help="forget what it left")
+    parser.add_argument("--strict", action="store_true", help="stop at the first record that cannot be classified")
+    parser.add_argument("--id_column", default="id", help="column of a table with the accession (default %(default)s)")
+    parser.add_argument(
+        "--sequence_column", default="sequence", help="column of a table with the sequence (default %(default)s)"
+    )
     add_compute_options(parser)
     return parser

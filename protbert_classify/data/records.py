@@ -17,6 +17,7 @@ from datasets.packaged_modules.fasta.fasta import Fasta
 from ..errors import DataError, ProteinClassifierError, SequenceError
 from .alphabet import clean
 
+GZIP = b"\x1f\x8b"  # how a gzip file begins
 MEMBRANE = ("M", "S", "U")  # membrane-bound, soluble, unknown
 
 
@@ -46,7 +47,7 @@ class Place(NamedTuple):
 
 
 class Record(NamedTuple):
-    """One protein: where it stands, the rest of its header, its residues (upper case, no spaces)."""
+    """One protein: where it stands, the rest of its header, its residues (once checked: upper case, no spaces)."""
 
     place: Place
     description: str
@@ -85,12 +86,12 @@ def checked_residues(sequence: str, place: Place) -> str:
 def open_plain_or_gzip(path: str, mode: str = "rb") -> Any:
     """Like `open`, for binary reading; a gzip file is known by its first bytes, whatever its name."""
     with open(path, "rb") as file:
-        compressed = file.read(2) == b"\x1f\x8b"
+        compressed = file.read(2) == GZIP
     return gzip.open(path, mode) if compressed else open(path, mode)
 
 
 def read_fasta(path: str, name: str | None = None, opener: Callable[..., Any] = open_plain_or_gzip) -> Iterator[Record]:
-    """The records of a FASTA file through `datasets`' packaged parser, which itself validates nothing.
+    """The records of a FASTA file, checked.
 
     Args:
         path: What `opener` opens in binary mode.
@@ -101,15 +102,37 @@ def read_fasta(path: str, name: str | None = None, opener: Callable[..., Any] = 
         DataError: No FASTA file, no record, a record without accession or residues.
         SequenceError: A character that is no residue.
     """
+    for record in parse_fasta(path, name, opener):
+        yield checked(record)
+
+
+def checked(record: Record) -> Record:
+    """A record with an accession and nothing but residues.
+
+    Raises:
+        DataError: No accession.
+        SequenceError: No residues, or a character that is none.
+    """
+    place, description, sequence = record
+    if not place.accession:
+        raise DataError(f"{place}: the header is empty; expected '>ACCESSION ...'")
+    return Record(place, description, checked_residues(sequence, place))
+
+
+def parse_fasta(
+    path: str, name: str | None = None, opener: Callable[..., Any] = open_plain_or_gzip
+) -> Iterator[Record]:
+    """The records of a FASTA file as they stand, through `datasets`' packaged parser; for `read_fasta`'s arguments.
+
+    Raises:
+        DataError: No FASTA file, or no record.
+    """
     name = name or os.path.basename(path)
     try:
         with opener(path, "rb") as stream, TextIOWrapper(stream, encoding="utf-8-sig", newline="") as lines:
             parsed = Fasta._parse_fasta(None, _from_first_header(lines, name))  # its self is unused
             for number, (accession, description, sequence) in enumerate(parsed, 1):
-                place = Place(name, number, accession)
-                if not accession:
-                    raise DataError(f"{place}: the header is empty; expected '>ACCESSION ...'")
-                yield Record(place, description, checked_residues(sequence, place))
+                yield Record(Place(name, number, accession), description, sequence)
     except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error):
         raise DataError(f"{name}: not a text file, or damaged; expected FASTA, plain or compressed with gzip") from None
 

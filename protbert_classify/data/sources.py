@@ -206,7 +206,7 @@ def _split_name(found: str, place: Place) -> str:
 
 def _load_table(source: str, ending: str) -> DatasetDict:
     path = _local(source)
-    with _as_table(source):
+    with table_errors(source):
         if ending in BUILDERS:
             return datasets.load_dataset(BUILDERS[ending], data_files={"train": [escape(path)]})
         with open_plain_or_gzip(path) as file:
@@ -216,12 +216,12 @@ def _load_table(source: str, ending: str) -> DatasetDict:
 
 
 def _load_hub(source: str) -> DatasetDict:
-    with _as_table(source):
+    with table_errors(source):
         return datasets.load_dataset(source)
 
 
 @contextmanager
-def _as_table(source: str) -> Iterator[None]:
+def table_errors(source: str) -> Iterator[None]:
     """What readers raise for a file that is no table, in one line."""
     try:
         with plain_errors(source):

@@ -14,11 +14,15 @@ from .loading import classifier_encoder
 class ProteinClassificationPipeline(Pipeline):
     """Classifies proteins given as strings, raw (`"MKT"`), spaced (`"M K T"`) or lower case.
 
+    The input is a protein, a list of them, a generator or a dataset (`KeyDataset(proteins, "sequence")`).
+
     Args:
         top_k: Classes to return, best first; 1 by default, None for all.
+        truncation_report: Tell of each protein its `length` (residues) and whether it was `truncated`.
 
     Returns:
         For a protein `{"label", "score"}`, or a list of them with `top_k` other than 1; for a list of proteins a list.
+        With `truncation_report`, `{"calls", "length", "truncated"}` around it.
 
     Raises:
         SequenceError: A character that is no residue.
@@ -34,21 +38,34 @@ class ProteinClassificationPipeline(Pipeline):
         self.model.eval()  # a model that was just trained is handed over in training mode
         self.encoder = classifier_encoder(self.model, self.tokenizer)
 
-    def _sanitize_parameters(self, top_k: int | None = 1, **kwargs: Any) -> tuple[dict, dict, dict]:
-        return {}, {}, {"top_k": top_k}
+    def _sanitize_parameters(self, **options: Any) -> tuple[dict, dict, dict]:
+        # what is not given in a call stays as it was given when the pipeline was made
+        return {}, {}, {name: options[name] for name in ("top_k", "truncation_report") if name in options}
 
     def preprocess(self, sequence: str, **kwargs: Any) -> dict[str, torch.Tensor]:
-        ids = list(self.encoder(clean(sequence)))
-        return {"input_ids": torch.tensor([ids]), "attention_mask": torch.ones(1, len(ids), dtype=torch.long)}
+        residues = clean(sequence)
+        ids = list(self.encoder(residues))
+        return {
+            "input_ids": torch.tensor([ids]),
+            "attention_mask": torch.ones(1, len(ids), dtype=torch.long),
+            "length": torch.tensor([len(residues)]),
+        }
 
     def _forward(self, inputs: dict[str, torch.Tensor], **kwargs: Any) -> dict[str, torch.Tensor]:
-        return {"logits": self.model(**inputs).logits}
+        length = inputs.pop("length")
+        return {"logits": self.model(**inputs).logits, "length": length}
 
-    def postprocess(self, output: dict[str, torch.Tensor], top_k: int | None = 1) -> Any:
+    def postprocess(
+        self, output: dict[str, torch.Tensor], top_k: int | None = 1, truncation_report: bool = False
+    ) -> Any:
         scores = output["logits"][0].float().softmax(-1)
         best = scores.argsort(descending=True)[:top_k]
-        calls = [{"label": self.model.config.id2label[int(i)], "score": float(scores[i])} for i in best]
-        return calls[0] if top_k == 1 else calls
+        every = [{"label": self.model.config.id2label[int(i)], "score": float(scores[i])} for i in best]
+        calls = every[0] if top_k == 1 else every
+        if not truncation_report:
+            return calls
+        length = int(output["length"])
+        return {"calls": calls, "length": length, "truncated": self.encoder.is_cropped(length)}
 
 
 PIPELINE_REGISTRY.register_pipeline(

@@ -69,13 +69,13 @@ def padding_free_attention(
 ) -> tuple[torch.Tensor, None]:
     """Attention within each protein of a packed batch; of a padded one, as `sdpa`.
 
-    CUDA in half precision takes torch's `varlen_attn`, anything else `scaled_dot_product_attention` a protein; but see
-    [`_pays_unfused`].
+    CUDA in half precision takes torch's `varlen_attn`, anything else a protein at a time: `scaled_dot_product_attention`,
+    or plain matrix products where [`_pays_unfused`].
 
     Args:
         module: The layer that asks.
         query, key, value: (1, h, T, d) packed, or (B, h, T, d).
-        attention_mask: None for a packed batch.
+        attention_mask: None for a packed batch; else (B, 1, T, T), True where a token may be seen, or None.
         dropout: Of the attention weights, 0..1.
         scaling: Of the scores; 1/sqrt(d) if None.
         cu_seq_lens_q: (N + 1,), int32, where each protein begins and, last, T; None for a padded batch.
@@ -88,9 +88,11 @@ def padding_free_attention(
     Raises:
         ValueError: A packed batch with a mask, a position bias or a sliding window: proteins would see each other.
     """
-    if cu_seq_lens_q is None and _pays_unfused(query):
-        return _unfused(query, key, value, attention_mask, dropout, scaling).transpose(1, 2), None
     if cu_seq_lens_q is None:
+        if _pays_unfused(query):
+            masks = query.shape[0] * [None] if attention_mask is None else attention_mask.split(1)
+            parts = zip(query.split(1), key.split(1), value.split(1), masks, strict=True)
+            return torch.cat([_unfused(*part, dropout, scaling) for part in parts]).transpose(1, 2), None
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **kwargs)
     for name, found in (("attention_mask", attention_mask), *((n, kwargs.get(n)) for n in UNPACKABLE)):
         if found is not None:
@@ -102,18 +104,26 @@ def padding_free_attention(
         return varlen(*rows, cu_seq_lens_q, max_length_q, scaling)[None], None
     lengths = cu_seq_lens_q.diff().tolist()
     parts = zip(*(tensor.split(lengths, dim=2) for tensor in (query, key, value)), strict=True)
-    attended = [functional.scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=scaling) for q, k, v in parts]
-    return torch.cat(attended, dim=2).transpose(1, 2), None
+    return torch.cat([_one_protein(*part, dropout, scaling) for part in parts], dim=2).transpose(1, 2), None
 
 
 UNPACKABLE = ("position_bias", "sliding_window")
 HALF = (torch.bfloat16, torch.float16)
-UNFUSED = 512  # tokens; twice as many, and the fused kernel is the faster one again
+UNFUSED = 1024  # tokens; a longer protein trains as fast by the fused kernel, which keeps no weights for backward
+
+
+def _one_protein(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, dropout: float, scaling: float
+) -> torch.Tensor:
+    if _pays_unfused(query):
+        return _unfused(query, key, value, None, dropout, scaling)
+    return functional.scaled_dot_product_attention(query, key, value, dropout_p=dropout, scale=scaling)
 
 
 def _pays_unfused(query: torch.Tensor) -> bool:
-    """Whether a CPU trains faster by plain matrix products: its fused kernel gains nothing from half precision."""
-    return query.device.type == "cpu" and query.dtype in HALF and query.requires_grad and query.shape[2] <= UNFUSED
+    """Whether plain matrix products are faster: on a CPU, whose fused kernel gains nothing from half precision."""
+    short = query.shape[2] <= UNFUSED or not (torch.is_grad_enabled() and query.requires_grad)
+    return query.device.type == "cpu" and query.dtype in HALF and short
 
 
 def _unfused(
@@ -124,8 +134,8 @@ def _unfused(
     dropout: float,
     scaling: float | None,
 ) -> torch.Tensor:
-    """(B, h, T, d); the mask is True where a token may be seen."""
-    scores = (query * (query.shape[-1] ** -0.5 if scaling is None else scaling)) @ key.transpose(-1, -2)  # (B, h, T, T)
+    """One protein, whose scores fit into the processor's caches: (1, h, T, d)."""
+    scores = (query * (query.shape[-1] ** -0.5 if scaling is None else scaling)) @ key.transpose(-1, -2)  # (1, h, T, T)
     if attention_mask is not None:
         scores = scores.masked_fill(~attention_mask, torch.finfo(scores.dtype).min)
     return functional.dropout(scores.softmax(-1), dropout) @ value

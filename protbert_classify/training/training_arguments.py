@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from transformers import TrainingArguments
 
+from ..inference.precision import has_gpu_backend
 from .arguments import TRAINING_DEFAULTS
 
 
@@ -79,12 +80,6 @@ def _tokens(text: str) -> str:
     if text != "auto" and (not text.isdecimal() or int(text) == 0):
         raise ValueError(f"tokens_per_batch={text!r}: expected a number of tokens, such as 16384, or auto")
     return text
-
-
-def has_gpu_backend() -> bool:
-    """Whether processes here can talk to each other from device to device; Apple's GPUs cannot."""
-    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    return device is not None and device.type != "mps"
 
 
 def has_native_bf16() -> bool:

@@ -1,10 +1,11 @@
 import csv
 import os
 
+import pyarrow.parquet as pq
 import pytest
 
 from protbert_classify.commands import main
-from tests.training.runs import LABELS, complaints, easy_records, fasta
+from tests.training.runs import LABELS, call, complaints, easy_records, fasta
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +64,9 @@ def test_the_size_of_batches_changes_no_call(arguments, tmp_path):
     [
         ("", "no records"),
         ("no fasta", "no FASTA file: it begins with 'no fasta'"),
-        (">P1 a\nMKT\n>P2\n", "record 2 (P2): no residues"),
-        (">P1 a\nMKT\n>P2\nMK7\n", "record 2 (P2): '7' at position 3 is no residue"),
     ],
 )
-def test_a_bad_record_is_one_line_and_leaves_no_output(arguments, tmp_path, capsys, text, words):
+def test_an_unreadable_input_is_one_line_and_leaves_no_output(arguments, tmp_path, capsys, text, words):
     (tmp_path / "proteins.fasta").write_text(text)
     assert main(["predict", *arguments]) == 2
     (line,) = complaints(capsys.readouterr().err)
@@ -75,11 +74,72 @@ def test_a_bad_record_is_one_line_and_leaves_no_output(arguments, tmp_path, caps
     assert os.listdir(tmp_path) == ["proteins.fasta"]
 
 
+BAD = ">P1 a\nMKT\n>P2\n\n>P3 b c\nMK7\n"
+
+
+def test_the_rest_is_predicted_and_the_exit_code_tells_of_rejected_records(arguments, tmp_path, capsys):
+    (tmp_path / "proteins.fasta").write_text(BAD)
+    assert main(["predict", *arguments]) == 3
+    assert capsys.readouterr().out == (
+        f"1 protein classified; calls in {tmp_path}/calls.csv\n"
+        f"2 records rejected; they and the reasons in {tmp_path}/calls.csv.rejected.csv\n"
+    )
+    assert (tmp_path / "calls.csv.rejected.csv").read_text() == (
+        "record,id,description,reason\n2,P2,,no residues\n"
+        "3,P3,b c,'7' at position 3 is no residue; expected letters A-Z\n"
+    )
+    assert main(["predict", *arguments, "--resume"]) == 3  # whole, and still with rejected records
+
+
+def test_strict_stops_at_the_first_in_one_line(arguments, tmp_path, capsys):
+    (tmp_path / "proteins.fasta").write_text(BAD)
+    assert main(["predict", *arguments, "--strict"]) == 2
+    (line,) = complaints(capsys.readouterr().err)
+    assert line == "protbert-classify predict: proteins.fasta, record 2 (P2): no residues"
+    assert os.listdir(tmp_path) == ["proteins.fasta"]
+
+
+def test_a_table_in_and_parquet_out(arguments, tmp_path):
+    (tmp_path / "t.tsv").write_text("acc\tseq\nA\tmkt\nB\tM K T\n")
+    columns = ["--id_column", "acc", "--sequence_column", "seq"]
+    output = str(tmp_path / "calls.parquet")
+    assert main(["predict", *arguments, "--input", str(tmp_path / "t.tsv"), "--output", output, *columns]) == 0
+    found = pq.read_table(output).to_pylist()
+    assert [row["id"] for row in found] == ["A", "B"]
+    assert found[0] | {"id": ""} == found[1] | {"id": ""}  # one protein
+
+
+def test_standard_input_can_be_classified(arguments, tmp_path):
+    with open(tmp_path / "proteins.fasta", "rb") as proteins:
+        done = call("predict", *arguments, "--input", "-", stdin=proteins)
+    assert done.returncode == 0, done.stderr
+    from_input = (tmp_path / "calls.csv").read_text()
+    assert main(["predict", *arguments]) == 0
+    assert (tmp_path / "calls.csv").read_text() == from_input
+
+
+def test_command_and_pipeline_give_the_same_scores_spaced_or_raw_alone_or_in_a_batch(arguments, tmp_path, model):
+    import transformers
+
+    import protbert_classify.inference.pipeline  # noqa: F401  registers the task
+
+    pipe = transformers.pipeline("protein-classification", model=f"{model}/model", device="cpu", top_k=None)
+    assert main(["predict", *arguments, "--device", "cpu"]) == 0
+    sequences = [sequence for _, sequence in easy_records(7)]
+    with open(tmp_path / "calls.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    together = pipe(sequences, batch_size=7)
+    for row, sequence, batched in zip(rows, sequences, together, strict=True):
+        for answer in (pipe(sequence), pipe(" ".join(sequence)), batched):
+            for call_of_class in answer:
+                assert abs(float(row[call_of_class["label"]]) - call_of_class["score"]) < 1e-5
+
+
 @pytest.mark.parametrize(
     ("option", "value", "words"),
     [
         ("--input", "nowhere.fasta", "nowhere.fasta: no such file"),
-        ("--output", "calls.txt", "expected a name that ends in .csv"),
+        ("--output", "calls.txt", "expected a name that ends in .csv, .tsv, .jsonl, .parquet"),
         ("--tokens_per_batch", "many", "--tokens_per_batch: found 'many', expected 1 or more"),
         ("--tokens_per_batch", "0", "--tokens_per_batch: found '0', expected 1 or more"),
         ("--device", "cuda", "device 'cuda' cannot be used here"),

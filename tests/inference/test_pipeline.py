@@ -92,3 +92,32 @@ def test_a_bert_classifier_of_transformers_goes_through_the_same_pipeline(tmp_pa
     protbert_tokenizer().save_pretrained(tmp_path)
     pipe = transformers.pipeline("protein-classification", model=str(tmp_path))
     assert {call["label"] for call in pipe(LONG, top_k=None)} == {"LABEL_0", "LABEL_1"}
+
+
+def test_what_a_call_does_not_say_is_as_the_pipeline_was_made(run_folder):
+    pipe = transformers.pipeline("protein-classification", model=str(run_folder / "model"), top_k=2)
+    assert len(pipe(PROTEINS[0])) == 2
+    assert len(pipe(PROTEINS[0], top_k=None)) == 3
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_the_truncation_report_tells_length_and_whether_all_was_read(pipe, batch_size):
+    found = pipe([*PROTEINS, LONG], truncation_report=True, batch_size=batch_size)
+    assert [(one["length"], one["truncated"]) for one in found] == [(10, False), (30, True), (6, False), (33, True)]
+    assert [one["calls"]["label"] for one in found] == [call["label"] for call in pipe([*PROTEINS, LONG])]
+
+
+def test_a_dataset_is_answered_in_its_order(pipe):
+    from datasets import Dataset
+    from transformers.pipelines.pt_utils import KeyDataset
+
+    data = Dataset.from_dict({"sequence": PROTEINS})
+    assert list(pipe(KeyDataset(data, "sequence"))) == pipe(PROTEINS)
+
+
+@pytest.mark.parametrize("protein", [*PROTEINS, "M K T A Y I A K Q R", LONG[:20]])
+def test_the_text_classification_of_transformers_gives_the_same_up_to_the_longest_input(run_folder, pipe, protein):
+    stock = transformers.pipeline("text-classification", model=str(run_folder / "model"))
+    protein = protein[:20]
+    found = {call["label"]: call["score"] for call in stock(protein, top_k=None)}
+    assert found == pytest.approx({call["label"]: call["score"] for call in pipe(protein, top_k=None)}, abs=1e-6)

@@ -34,10 +34,11 @@ def test_float32_changes_nothing(classifier, encoded):
     assert (predict_logits(classifier, encoded) == before).all()
 
 
-@pytest.mark.parametrize("native, expected", [(True, "bfloat16"), (False, "float32")])
-def test_auto_is_bfloat16_only_where_the_device_computes_in_it(classifier, monkeypatch, native, expected):
+@pytest.mark.parametrize("native", [True, False])
+def test_auto_gives_the_scores_of_the_pipeline_on_a_cpu_and_tells_of_a_faster_way(classifier, log, monkeypatch, native):
     monkeypatch.setattr("protbert_classify.inference.precision.has_native_bf16", lambda device: native)
-    assert set_precision(classifier, "auto") == expected
+    assert set_precision(classifier, "auto") == "float32"
+    assert ("--precision bfloat16 is several times as fast" in log.text) is native
 
 
 @pytest.mark.parametrize(

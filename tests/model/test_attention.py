@@ -174,13 +174,20 @@ def test_training_in_half_precision_on_a_cpu_sees_no_padding(heads):
     assert torch.equal(after, before)
 
 
-def test_evaluation_and_long_proteins_take_the_fused_kernel(heads, monkeypatch):
-    rows, mask = heads
+def test_a_long_protein_trains_by_the_fused_kernel_which_keeps_no_weights(monkeypatch):
     monkeypatch.setattr("protbert_classify.model.attention._unfused", None)
-    with torch.no_grad():
-        padding_free_attention(nn.Identity(), *(row.detach() for row in rows), mask)
-    long = [torch.randn(1, 1, 513, 16).bfloat16().requires_grad_() for _ in range(3)]
-    assert padding_free_attention(nn.Identity(), *long, None)[0].shape == (1, 513, 1, 16)
+    long = [torch.randn(1, 1, 1025, 16).bfloat16().requires_grad_() for _ in range(3)]
+    assert padding_free_attention(nn.Identity(), *long, None)[0].shape == (1, 1025, 1, 16)
+
+
+def test_packed_proteins_in_half_precision_on_a_cpu_are_those_of_the_padded_batch(heads):
+    rows, mask = heads
+    expected = padding_free_attention(nn.Identity(), *rows, mask)[0]
+    packed = [torch.cat([row[0], row[1, :, :170]], dim=1)[None] for row in rows]
+    borders = torch.tensor([0, 300, 470], dtype=torch.int32)
+    found = padding_free_attention(nn.Identity(), *packed, None, cu_seq_lens_q=borders, max_length_q=300)[0]
+    assert torch.equal(found[0, :300], expected[0])
+    assert (found[0, 300:] - expected[1, :170]).abs().max() < 0.01 * expected.abs().max()
 
 
 # none sees another

@@ -1,0 +1,140 @@
+"""Proteins to classify, from a FASTA file, a table, standard input or the Hub: one at a time, as they stand."""
+
+import gzip
+import json
+import os
+import re
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import datasets
+import pandas as pd
+import pyarrow.parquet as pq
+
+from ..errors import DataError
+from .records import GZIP, Place, Record, open_plain_or_gzip, parse_fasta
+from .sources import EMPTY, SEPARATORS, Columns, table_errors
+
+STANDARD_INPUT = "-"
+DESCRIPTION = "description"
+ROWS = 1000  # of a table, held at once
+BLOCK = 1 << 20  # bytes read at once to count records
+
+
+def read_unlabelled(source: str, columns: Columns | None = None) -> Iterator[Record]:
+    """The records of a source, in its order; nothing is checked but that they can be read.
+
+    Args:
+        source: FASTA (plain or .gz), `-` for FASTA on standard input, a .csv, .tsv, .jsonl (plain or .gz) or .parquet
+            table, or the id of a Hub dataset, all of whose splits are read.
+        columns: Names of a table's columns; `id` may be missing, and `description` is taken where there is one.
+
+    Raises:
+        DataError: No such source, or one that cannot be read to its end.
+    """
+    columns = columns or Columns()
+    if source == STANDARD_INPUT:
+        return parse_fasta(source, "standard input", _open_standard_input)
+    ending = _ending(source)
+    if ending == ".json":
+        raise DataError(f"{source}: a .json file cannot be read a protein at a time; expected .jsonl, a line a protein")
+    if os.path.isfile(source):
+        if ending in SEPARATORS or ending in (".jsonl", ".parquet"):
+            return _table_records(_table_rows(source, ending), os.path.basename(source), columns)
+        return parse_fasta(source)
+    if os.path.isdir(source) or not re.fullmatch(r"[\w.-]+/[\w.-]+", source) or os.path.isdir(os.path.dirname(source)):
+        raise DataError(
+            f"{source}: no such file; expected FASTA, .csv, .tsv, .jsonl, .parquet, - or the id of a Hub dataset"
+        )
+    return _table_records(_hub_rows(source), source, columns)
+
+
+def count_records(source: str) -> int | None:
+    """About how many records a source has, quickly: for a progress bar. None where only reading it would tell."""
+    if not os.path.isfile(source):
+        return None
+    ending = _ending(source)
+    with table_errors(source):
+        if ending == ".parquet":
+            return int(pq.ParquetFile(source).metadata.num_rows)
+        with open_plain_or_gzip(source) as file:
+            if ending in SEPARATORS or ending == ".jsonl":
+                return max(_count(file, b"\n") - (ending != ".jsonl"), 0)
+            return _count(file, b"\n>") + 1
+
+
+def _ending(source: str) -> str:
+    return os.path.splitext(source.removesuffix(".gz"))[1].lower()
+
+
+def _count(file: Any, mark: bytes) -> int:
+    found, before = 0, b""
+    while block := file.read(BLOCK):
+        found += (before + block).count(mark)
+        before = block[-len(mark) + 1 :] if len(mark) > 1 else b""
+    return found
+
+
+def _open_standard_input(path: str, mode: str) -> Any:
+    stream: Any = sys.stdin.buffer
+    return gzip.open(stream) if stream.peek(2)[:2] == GZIP else stream
+
+
+def _table_rows(source: str, ending: str) -> Iterator[Mapping[str, Any]]:
+    with table_errors(source):
+        if ending == ".parquet":
+            for batch in pq.ParquetFile(source).iter_batches(batch_size=ROWS):
+                yield from batch.to_pylist()
+            return
+        with open_plain_or_gzip(source) as file:
+            if ending == ".jsonl":
+                yield from (_parsed(line, source, number) for number, line in enumerate(file, 1) if line.strip())
+                return
+            # every cell as written: the protein NA; no first column as an index
+            options = {"sep": SEPARATORS[ending], "dtype": str, "na_filter": False, "index_col": False}
+            with pd.read_csv(file, chunksize=ROWS, **options) as tables:
+                while (table := _next_table(tables, source)) is not None:
+                    yield from table.to_dict("records")
+
+
+def _next_table(tables: Any, source: str) -> pd.DataFrame | None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        try:
+            return next(tables, None)
+        except pd.errors.ParserWarning:  # pandas would cut the row
+            raise DataError(f"{source}: a row has more cells than the header; expected as many") from None
+
+
+def _parsed(line: bytes, source: str, number: int) -> Mapping[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise DataError(f"{source}, line {number}: no JSON ({error}); expected an object a line") from None
+    if not isinstance(row, dict):
+        raise DataError(f"{source}, line {number}: found {type(row).__name__}; expected an object a line")
+    return row
+
+
+def _hub_rows(source: str) -> Iterator[Mapping[str, Any]]:
+    with table_errors(source):
+        for split in datasets.load_dataset(source, streaming=True).values():
+            yield from split
+
+
+def _table_records(rows: Iterable[Mapping[str, Any]], name: str, columns: Columns) -> Iterator[Record]:
+    number = 0
+    for number, row in enumerate(rows, 1):
+        if columns.sequence not in row:
+            raise DataError(
+                f"{name}, row {number}: no column {columns.sequence!r}; found {', '.join(map(str, row))}: name it with "
+                "--sequence_column"
+            )
+        accession = row.get(columns.id)
+        place = Place(name, number, f"row_{number}" if accession in EMPTY else str(accession))
+        description, sequence = row.get(DESCRIPTION), row[columns.sequence]
+        yield Record(place, str(description or ""), str(sequence or ""))
+    if not number:
+        raise DataError(f"{name}: no records")

@@ -1,0 +1,134 @@
+"""The finished parts of a prediction, in a folder beside its output: what a kill leaves, and a resumed run finds."""
+
+import functools
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import OptionError, ProteinClassifierError
+
+SETTINGS = "settings.json"
+PART = re.compile(r"part-(\d+)-([0-9a-f]+)")
+WAIT = 0.2  # seconds between two looks for the parts of other processes
+PATIENCE = 1800  # seconds without a new part, after which the others are given up
+
+
+class Parts:
+    """Parts are numbered from 0 in the order of the input; each appears whole, under a name that has its digest.
+
+    Args:
+        output: The file that the parts will make.
+    """
+
+    def __init__(self, output: str) -> None:
+        self.output = output
+        self.folder = output + ".parts"
+
+    def check(self, resume: bool, overwrite: bool) -> None:
+        """Whether a prediction may begin here; nothing is touched.
+
+        Raises:
+            OptionError: An unfinished one is there, and neither `resume` nor `overwrite` says what to do.
+        """
+        if resume and overwrite:
+            raise OptionError("--resume and --overwrite exclude each other")
+        if os.path.isdir(self.output):
+            raise OptionError(f"output {self.output} is a folder; expected the name of a file")
+        if os.path.isdir(self.folder) and not (resume or overwrite):
+            raise OptionError(
+                f"{self.output} was begun before, its parts are in {self.folder}; go on with --resume or start anew "
+                "with --overwrite"
+            )
+
+    def begin(self, settings: dict[str, Any], resume: bool) -> None:
+        """Make the folder, or go on in it.
+
+        Args:
+            settings: What shapes the calls, for JSON.
+            resume: Keep the parts that are there; else they are removed.
+
+        Raises:
+            OptionError: The parts that are there were made with other settings.
+        """
+        path = os.path.join(self.folder, SETTINGS)
+        if not resume:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        if os.path.isfile(path):
+            with open(path, encoding="utf-8") as file:
+                before = json.load(file)
+            changed = [name for name in {**before, **settings} if before.get(name) != settings.get(name)]
+            if changed:
+                name = changed[0]
+                raise OptionError(
+                    f"--resume: {name} was {before.get(name)} when {self.output} was begun and is now "
+                    f"{settings.get(name)}; go on with the same, or start anew with --overwrite"
+                )
+            return
+        os.makedirs(self.folder, exist_ok=True)
+        with open(path + ".tmp", "w", encoding="utf-8") as file:
+            json.dump(settings, file)
+        os.replace(path + ".tmp", path)
+
+    def has(self, number: int, digest: str) -> bool:
+        """Whether a part is there.
+
+        Raises:
+            OptionError: It was made of other proteins: the input is not what it was.
+        """
+        found = self._there.get(number)
+        if found is not None and found[0] != digest:
+            raise OptionError(
+                f"--resume: the input is not the one that {self.output} was begun with (part {number + 1} differs); "
+                "go on with the same file, or start anew with --overwrite"
+            )
+        return found is not None
+
+    def write(self, number: int, digest: str, write: Callable[[str], None]) -> None:
+        """Let `write` write a part to the path it is given; it counts once that is done."""
+        path = os.path.join(self.folder, f"part-{number:06d}-{digest}")
+        write(path + ".tmp")
+        os.replace(path + ".tmp", path)
+
+    def await_all(self, count: int) -> list[str]:
+        """The paths of all parts, in order, once other processes have written theirs.
+
+        Raises:
+            ProteinClassifierError: No new part for half an hour.
+        """
+        missing, since = count, time.monotonic()
+        while len(found := self._found()) < count:
+            if count - len(found) < missing:
+                missing, since = count - len(found), time.monotonic()
+            if time.monotonic() - since > PATIENCE:
+                raise ProteinClassifierError(
+                    f"{missing} parts of {self.output} are missing; do all machines see the folder {self.folder}?"
+                )
+            time.sleep(WAIT)
+        return [found[number][1] for number in range(count)]
+
+    def discard(self) -> None:
+        """Remove the folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def count(self) -> int:
+        """Parts that are there."""
+        return len(self._found())
+
+    @functools.cached_property
+    def _there(self) -> dict[int, tuple[str, str]]:
+        """What a former run left: looked up once, as thousands of parts are asked for."""
+        return self._found()
+
+    def _found(self) -> dict[int, tuple[str, str]]:
+        """Number -> digest and path of each part."""
+        found = {}
+        for name in os.listdir(self.folder) if os.path.isdir(self.folder) else []:
+            match = PART.fullmatch(name)
+            if match:
+                found[int(match[1])] = (match[2], os.path.join(self.folder, name))
+        return found
