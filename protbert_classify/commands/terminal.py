@@ -13,6 +13,9 @@ def log_to_stderr() -> None:
     logger.propagate = False
     logger.setLevel(logging.INFO if int(os.environ.get("LOCAL_RANK", 0)) == 0 else logging.ERROR)
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")  # a dozen, of seconds; training keeps its own
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # each retry without a network; what comes of them is told
+    for name in ("torchao", "torch.utils._pytree"):  # what torchao says when it is imported, used or not
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def close_bars() -> None:

@@ -12,6 +12,7 @@ from ..data.encoding import ProteinEncoder
 from ..data.tokenizer import load_tokenizer
 from ..errors import ModelError, OptionError, first_line
 from ..model import ProteinClassifier
+from ..model.modeling import NoClassesError
 from ..model_source import cannot_load, model_folder
 from .precision import set_precision
 
@@ -30,18 +31,30 @@ def load_classifier(
         compiled: Compile the backbone with torch.compile: a minute before the first call, faster ones after it.
 
     Raises:
-        ModelError: No model there, or an encoder without a head.
+        ModelError: No model there, one without classes, or damaged weights.
         OptionError: No such device here, or a precision that it has not.
     """
     name = model_folder(name_or_path)
     try:
         model = ProteinClassifier.from_pretrained(name)
-        tokenizer = load_tokenizer(name)
+    except NoClassesError as error:
+        raise ModelError(
+            f"{name}: an encoder without classes; fine-tune it first: "
+            f"protbert-classify train --model_name_or_path {name}"
+        ) from error
     except (OSError, ValueError) as error:
         raise cannot_load(name, error) from error
     except (SafetensorError, UnpicklingError) as error:
         reason = f"its weights are damaged ({first_line(error)}); copy or download them again"
         raise ModelError(f"{name}: {reason}") from error
+    try:
+        tokenizer = load_tokenizer(name)
+    except (OSError, ValueError) as error:
+        if os.path.isdir(name):
+            raise ModelError(f"{name}: no tokenizer there; expected tokenizer.json beside the weights") from error
+        raise cannot_load(name, error) from error
+    if model.config.id2label[0] == "LABEL_0":
+        logger.warning("%s does not name its classes: they are LABEL_0, LABEL_1, ...", name)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         model.to(device).eval()

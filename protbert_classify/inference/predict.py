@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from ..data.encoding import ProteinEncoder
 from ..data.records import Record, checked
 from ..data.sources import Columns
 from ..data.unlabelled import STANDARD_INPUT, count_records, read_unlabelled
-from ..errors import InputError, OptionError
+from ..errors import InputError, OptionError, ProteinClassifierError
 from ..model import ProteinClassifier
 from .loading import classifier_encoder, load_classifier
 from .logits import predict_logits, probabilities
@@ -100,13 +100,14 @@ def predict_file(
     """
     parts, rejected = Parts(output), f"{output}.rejected.csv"
     table_for(output, [])  # the ending first: nothing is worse than to hear of it after an hour
-    _check_source(source, output)
+    _check_paths(source, output)
     processes = PartialState(cpu=not has_gpu_backend()) if int(os.environ.get("WORLD_SIZE", 1)) > 1 else None
     main = processes is None or processes.is_main_process
     if main:
         parts.check(resume, overwrite)
         if resume and not os.path.isdir(parts.folder) and os.path.isfile(output):
             return Prediction(None, _count_rejected(rejected), rejected, main)
+    records = _begun(read_unlabelled(source, columns))
     if strict and source != STANDARD_INPUT:
         for record in read_unlabelled(source, columns):
             checked(record)
@@ -125,7 +126,7 @@ def predict_file(
         worker = _Worker(classifier, classifier_encoder(classifier, tokenizer), table, tokens_per_batch)
         count = classified = 0
         with rejects, _bar(source, main) as bar:
-            for part in _parts_of(read_unlabelled(source, columns), settings["part_size"], rejects):
+            for part in _parts_of(records, settings["part_size"], rejects):
                 count, classified = count + 1, classified + len(part.records)
                 if processes is not None and part.number % processes.num_processes != processes.process_index:
                     bar.update(len(part.records))  # others are as fast
@@ -207,6 +208,11 @@ class _Rejects:
                 self.writer.writerow([place.number, place.accession, record.description, reason])
 
 
+def _begun(records: Iterator[Record]) -> Iterator[Record]:
+    """The records, the first of them read: what is no source is refused before a model is loaded."""
+    return chain([next(records)], records)
+
+
 def _parts_of(records: Iterator[Record], size: int, rejects: _Rejects) -> Iterator[_Part]:
     good = rejects.keep(records)
     number = 0
@@ -255,7 +261,12 @@ def _part_size(classifier: ProteinClassifier) -> int:
     return max(SMALLEST_PART, min(PART, PART * PART_PARAMETERS // parameters))
 
 
-def _check_source(source: str, output: str) -> None:
+def _check_paths(source: str, output: str) -> None:
+    folder = os.path.dirname(os.path.abspath(output))
+    while not os.path.lexists(folder):  # it will be made
+        folder = os.path.dirname(folder)
+    if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
+        raise ProteinClassifierError(f"output {output}: {folder} is no folder that can be written to")
     if source == STANDARD_INPUT:
         if int(os.environ.get("WORLD_SIZE", 1)) > 1:
             raise OptionError("input -: several processes cannot share standard input; expected a file")

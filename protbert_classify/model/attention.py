@@ -69,8 +69,8 @@ def padding_free_attention(
 ) -> tuple[torch.Tensor, None]:
     """Attention within each protein of a packed batch; of a padded one, as `sdpa`.
 
-    CUDA in half precision takes torch's `varlen_attn`, anything else a protein at a time: `scaled_dot_product_attention`,
-    or plain matrix products where [`_pays_unfused`].
+    CUDA in half precision takes torch's `varlen_attn`, anything else a protein at a time:
+    `scaled_dot_product_attention`, or plain matrix products where [`_pays_unfused`].
 
     Args:
         module: The layer that asks.

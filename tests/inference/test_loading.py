@@ -5,6 +5,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification, BertModel
 
+from protbert_classify import ProteinClassifier, ProteinClassifierConfig
 from protbert_classify.data.tokenizer import protbert_tokenizer
 from protbert_classify.errors import InputError, ModelError, ProteinClassifierError
 from protbert_classify.inference.loading import classifier_encoder, load_classifier
@@ -57,7 +58,22 @@ def test_a_hub_that_cannot_be_reached_is_no_fault_of_the_name():
 
 def test_an_encoder_without_a_head_is_refused(tmp_path):
     BertModel(BertConfig(**TINY_SHAPE)).save_pretrained(tmp_path)
-    assert "an encoder without a head" in refusal(tmp_path)
+    assert f"an encoder without classes; fine-tune it first: protbert-classify train --model_name_or_path {tmp_path}" in (
+        refusal(tmp_path)
+    )
+
+
+def test_a_model_without_its_tokenizer_is_refused(own_folder):
+    (own_folder / "tokenizer.json").unlink()
+    assert "no tokenizer there; expected tokenizer.json beside the weights" in refusal(own_folder)
+
+
+def test_a_model_that_does_not_name_its_classes_is_taken_with_a_warning(tmp_path, log):
+    config = ProteinClassifierConfig(TINY_SHAPE, num_labels=3)
+    ProteinClassifier(config).save_pretrained(tmp_path)
+    protbert_tokenizer().save_pretrained(tmp_path)
+    load_classifier(tmp_path)
+    assert "does not name its classes: they are LABEL_0, LABEL_1, ..." in log.text
 
 
 @pytest.mark.parametrize("kept", [0, 4, 100, -100])

@@ -8,7 +8,7 @@ import torch
 
 from protbert_classify import ProteinClassificationPipeline
 from protbert_classify.data.tokenizer import protbert_tokenizer
-from protbert_classify.errors import DataError, ModelError, OptionError, SequenceError
+from protbert_classify.errors import DataError, ModelError, OptionError, ProteinClassifierError, SequenceError
 from protbert_classify.inference import predict
 from protbert_classify.inference.predict import predict_file
 
@@ -235,6 +235,14 @@ def test_the_output_is_not_written_over_the_input(run_folder, tmp_path):
 def test_an_output_of_another_kind_is_refused(run_folder, write_fasta, tmp_path):
     with pytest.raises(OptionError, match="calls.xlsx: expected a name that ends in .csv"):
         predict_file(str(run_folder), write_fasta(RECORDS), str(tmp_path / "calls.xlsx"))
+
+
+@pytest.mark.parametrize("where", ["a file/calls.csv", "a file/new/calls.csv"])
+def test_an_output_that_cannot_be_written_is_refused_before_the_model_is_loaded(write_fasta, tmp_path, where):
+    (tmp_path / "a file").touch()
+    with pytest.raises(ProteinClassifierError, match="a file is no folder that can be written to") as raised:
+        predict_file("no model", write_fasta(RECORDS), str(tmp_path / where))
+    assert raised.value.exit_code == 1
 
 
 def test_an_output_folder_that_is_not_there_is_made(run_folder, write_fasta, tmp_path):
