@@ -1,79 +1,93 @@
-"""Pictures of a run: colours that a colour-blind reader tells apart, sizes that print."""
+"""How the pictures of a run look: colours that a colour-blind reader tells apart, sizes that print, and a file."""
 
+import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 
+from .whole_file import write_whole
+
 DPI = 150
-LENGTH_TICKS = (10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000)
+WIDTH = 5.8  # inches of a usual figure, half the page
+WIDE = 11.4  # inches of one with several panels
+# Okabe and Ito 2008, "Color Universal Design", https://jfly.uni-koeln.de/color/
+BLUE, VERMILLION, GREEN, ORANGE, SKY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7"
+COLOURS = (BLUE, VERMILLION, GREEN, PURPLE)
+# each series has one of these besides its colour: pictures are also printed in grey
+LINES = ("-", "--", ":", "-.")
+MARKERS = ("o", "s", "^", "D")
+HATCHES = ("", "////", "....", "xxxx")
+GREY = "#666666"
+STYLE: dict[str, Any] = {
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.edgecolor": GREY,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.8,
+    "hatch.linewidth": 0.8,
+    "legend.frameon": False,
+    "text.parse_math": False,  # labels are the user's: a $ in one is a $
+}
+LONGEST_NAME = 34
 
 
-def save_confusion_matrix(path: str | os.PathLike[str], matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> None:
-    """Counts in each cell, shaded by the share of the true class (recall).
+def styled(draw: Callable[..., Any]) -> Callable[..., Any]:
+    """Draw in the common style, whatever the user's matplotlibrc says."""
 
-    Args:
-        path: Of the picture; its ending gives the format.
-        matrix: (C, C), rows are true classes, columns called ones.
-        labels: (C,), names of the classes.
-    """
-    counts = np.asarray(matrix)
-    totals = counts.sum(1, keepdims=True)
-    shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
-    side = 2.5 + 0.6 * len(labels)
-    figure, axes = _subplots(figsize=(side + 1.7, side))
-    image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
-    for row, column in np.ndindex(*counts.shape):
-        if counts[row, column]:
-            colour = "black" if shares[row, column] > 0.55 else "white"
-            axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", fontsize=8, color=colour)
-    axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
-    axes.set_yticks(range(len(labels)), [f"{label} ({total})" for label, total in zip(labels, totals[:, 0])])
-    axes.set_title(f"{np.trace(counts):,} of {counts.sum():,} proteins called correctly")
-    axes.set_xlabel("called")
-    axes.set_ylabel("true (proteins)")
-    bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03)
-    bar.set_label("share of the true class")
-    figure.savefig(path, dpi=DPI)
+    @functools.wraps(draw)
+    def in_style(*args: Any, **kwargs: Any) -> Any:
+        with _style():
+            return draw(*args, **kwargs)
+
+    return in_style
 
 
-def save_length_histogram(
-    path: str | os.PathLike[str], lengths: Mapping[str, Sequence[int] | np.ndarray], max_residues: int | None
-) -> None:
-    """Lengths of the proteins of each split, the limit and the share of cropped proteins.
-
-    Args:
-        path: Of the picture; its ending gives the format.
-        lengths: Split -> residues of each protein.
-        max_residues: Longest protein that is read whole; None for no limit.
-    """
-    figure, axes = _subplots(figsize=(7, 4))
-    every = np.concatenate([np.asarray(values) for values in lengths.values()])
-    bins = np.geomspace(max(every.min(), 1), every.max() + 1, 50)
-    for (split, values), style in zip(lengths.items(), ("-", "--", ":")):
-        weights = np.full(len(values), 100 / len(values))
-        axes.hist(values, bins=bins, weights=weights, histtype="step", linestyle=style, linewidth=1.5, label=split)
-    axes.set_xscale("log")
-    axes.set_xticks([t for t in LENGTH_TICKS if bins[0] <= t <= bins[-1]], minor=False)
-    axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.minorticks_off()
-    axes.set_xlabel("residues")
-    axes.set_ylabel("% of the split's proteins")
-    if max_residues is not None:
-        cropped = 100 * float(np.mean(every > max_residues))
-        axes.axvline(max_residues, color="black", linewidth=1)
-        axes.set_title(f"{cropped:.1f}% of the proteins are longer than {max_residues} residues and are cropped")
-    axes.legend(frameon=False)
-    figure.savefig(path, dpi=DPI)
-
-
-def _subplots(**options: Any) -> Any:
+def new_figure(rows: int = 1, columns: int = 1, *, size: tuple[float, float], **options: Any) -> Any:
+    """A figure and its axes, as `pyplot.subplots` gives them; `size` in inches."""
     # matplotlib is slow to import, and a figure made without pyplot needs no display and leaks no state
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1), **options)  # inches
+    figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08))
     FigureCanvasAgg(figure)
-    return figure, figure.subplots()
+    return figure, figure.subplots(rows, columns, **options)
+
+
+def save_figure(figure: Any, path: str | os.PathLike[str]) -> None:
+    """Write a PNG, whole or not at all; its folder is made."""
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    with _style():
+        options = {"dpi": DPI, "format": "png", "bbox_inches": "tight", "pad_inches": 0.08}
+        write_whole(path, lambda part: figure.savefig(part, **options))
+
+
+def short_names(names: Sequence[str]) -> list[str]:
+    """Names that leave room for the picture: of long ones the ends, where they differ."""
+    half = (LONGEST_NAME - 1) // 2
+    return [name if len(name) <= LONGEST_NAME else f"{name[:half]}…{name[-half:]}" for name in names]
+
+
+def shades() -> Any:
+    """Of matrices: cividis, whose lightness is even for all kinds of colour vision (Nuñez et al. 2018,
+    doi:10.1371/journal.pone.0199239), here from white to dark, so that small numbers do not shine."""
+    from matplotlib import colormaps
+    from matplotlib.colors import ListedColormap
+
+    depth = np.linspace(0, 1, 256)[:, None]
+    ink = np.minimum(1, 0.15 + 1.7 * depth)
+    return ListedColormap(1 - ink * (1 - colormaps["cividis_r"](depth[:, 0])[:, :3]))
+
+
+def _style() -> AbstractContextManager[None]:
+    import matplotlib
+
+    style: dict[Any, Any] = {**matplotlib.rcParamsDefault, "backend": "agg", **STYLE}
+    return matplotlib.rc_context(style)

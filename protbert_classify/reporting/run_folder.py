@@ -18,6 +18,7 @@ PREDICTIONS = "test_predictions.csv"
 DATA = "data.json"
 STATE = "trainer_state.json"
 FIGURES = "figures"
+REPORT = "report.html"
 
 CALL_COLUMNS = ("location", "predicted", "score")  # after the accession and the length, before the classes
 
@@ -97,7 +98,7 @@ def _check_finished(folder: str) -> None:
     if os.path.isfile(os.path.join(folder, RECORD)):
         return
     if os.path.exists(os.path.join(folder, "settings.json")) or glob.glob("checkpoint-*", root_dir=folder):
-        raise OptionError(f"{folder} holds an interrupted run (no {RECORD}); finish it by the same command with --resume")
+        raise OptionError(f"{folder} holds an interrupted run (no {RECORD}); --resume would finish it")
     raise OptionError(f"{folder} holds no run (no {RECORD}); expected the output_dir of a finished training")
 
 
@@ -138,8 +139,9 @@ def _read_data(folder: str) -> dict[str, Any] | None:
         return None
     data = _read_object(folder, DATA)
     splits = data.get("splits")
-    if not isinstance(splits, dict) or not all({"classes", "lengths"} <= set(split) for split in splits.values()):
-        raise DataError(f"{path}: damaged; expected splits, each with classes and lengths")
+    whole = isinstance(splits, dict) and isinstance(data.get("max_residues"), int)
+    if not whole or not all({"classes", "lengths"} <= set(split) for split in data["splits"].values()):
+        raise DataError(f"{path}: damaged; expected max_residues, and splits, each with classes and lengths")
     return data
 
 

@@ -5,7 +5,7 @@ import glob
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,12 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
 from ..errors import OptionError
+from ..reporting.run_folder import CALL_COLUMNS, DATA, FIGURES, METRICS, PREDICTIONS, RECORD, REPORT, STATE
+from ..reporting.whole_file import write_whole
 from .checkpoints import checkpoints, newest_complete_checkpoint
+from .settings import FILE as SETTINGS
 
-RECORD = "run.json"  # written last: a folder that has it holds a finished run
-METRICS = "metrics.json"
-OUTPUTS = ("model", METRICS, "settings.json", "test_predictions.csv", "figures", RECORD)
+OUTPUTS = ("model", METRICS, SETTINGS, PREDICTIONS, DATA, STATE, FIGURES, REPORT, RECORD)
 
 
 def claim_output_dir(output_dir: str, resume: bool, overwrite: bool) -> str | None:
@@ -82,35 +83,42 @@ def read_json(path: str) -> Any:
         return json.load(file)
 
 
-def write_json(path: str, value: Any) -> None:
-    _whole(path, lambda part: _dump(part, value))
+def write_json(path: str, value: Any, indent: int | None = 2) -> None:
+    write_whole(path, lambda part: _dump(part, value, indent))
 
 
-def _dump(path: str, value: Any) -> None:
+def _dump(path: str, value: Any, indent: int | None) -> None:
     with open(path, "w", encoding="utf-8") as file:
-        json.dump(value, file, indent=2, ensure_ascii=False, default=str)
+        json.dump(value, file, indent=indent, ensure_ascii=False, default=str)
         file.write("\n")
 
 
 def write_predictions(
-    path: str, ids: Sequence[str], references: np.ndarray, probabilities: np.ndarray, labels: Sequence[str]
+    path: str,
+    ids: Sequence[str],
+    lengths: Sequence[int],
+    references: np.ndarray,
+    probabilities: np.ndarray,
+    labels: Sequence[str],
 ) -> None:
-    """One protein a line: its accession, true and called class, the call's probability, then all of them.
+    """One protein a line: its accession, length, true and called class, the call's probability, then all of them.
 
     Args:
         path: Of the CSV.
         ids: (N,), accessions.
+        lengths: (N,), residues of the whole protein.
         references: (N,), true classes.
         probabilities: (N, C).
         labels: (C,), names of the classes.
     """
     called = probabilities.argmax(-1)
     rows = (
-        [ids[i], labels[references[i]], labels[called[i]], f"{probabilities[i, called[i]]:.6f}"]
+        [ids[i], str(lengths[i]), labels[references[i]], labels[called[i]], f"{probabilities[i, called[i]]:.6f}"]
         + [f"{p:.6f}" for p in probabilities[i]]
         for i in range(len(ids))
     )
-    _whole(path, lambda part: _write_csv(part, ["id", "location", "predicted", "score", *labels], rows))
+    header = ["id", "length", *CALL_COLUMNS, *labels]
+    write_whole(path, lambda part: _write_csv(part, header, rows))
 
 
 def _write_csv(path: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -118,14 +126,3 @@ def _write_csv(path: str, header: Sequence[str], rows: Iterable[Sequence[str]]) 
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
-
-
-def _whole(path: str, write: Callable[[str], None]) -> None:
-    """Write beside the file and move it into place, so that it appears whole or not at all."""
-    part = path + ".part"
-    try:
-        write(part)
-        os.replace(part, path)
-    finally:
-        if os.path.exists(part):
-            os.remove(part)

@@ -1,10 +1,7 @@
 """The story of a run: load, encode, train, evaluate, save."""
 
-import dataclasses
 import logging
 import os
-import platform
-from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -20,8 +17,7 @@ from ..errors import OptionError, first_line
 from ..evaluation.metrics import classification_metrics
 from ..model import ProteinClassifier, ProteinClassifierConfig
 from ..model_source import cannot_load, model_folder
-from ..reporting.figures import save_confusion_matrix, save_length_histogram
-from ..version import __version__
+from ..reporting.run_folder import METRICS
 from .arguments import DataArguments, ModelArguments
 from .batching import PaddingCollator
 from .checkpoints import newest_complete_checkpoint
@@ -29,25 +25,14 @@ from .early_stopping import EarlyStopping
 from .embeddings import EmbeddingCollator, embed
 from .interrupt import SaveOnInterrupt
 from .options import backbone_shape
-from .outputs import (
-    METRICS,
-    RECORD,
-    claim_output_dir,
-    clear_output_dir,
-    is_finished,
-    read_json,
-    save_model,
-    write_json,
-    write_predictions,
-)
+from .outputs import claim_output_dir, clear_output_dir, is_finished, read_json, write_json
+from .record import write_outputs, write_test_calls
 from .settings import FILE as SETTINGS
-from .settings import FOUND_TOKENS, check_unchanged, fingerprint, run_settings
+from .settings import FOUND_TOKENS, check_unchanged, run_settings
 from .trainer import ProteinTrainer
 from .training_arguments import ProteinTrainingArguments
 
 logger = logging.getLogger(__name__)
-
-PACKAGES = ("accelerate", "datasets", "numpy", "tokenizers", "torch", "transformers")
 
 
 def train(
@@ -55,8 +40,9 @@ def train(
 ) -> dict[str, Any]:
     """Fine-tune a classifier and write everything about it to `training_args.output_dir`.
 
-    Written: `model/` (safetensors, config, tokenizer), `metrics.json`, `test_predictions.csv`, `figures/` and, last,
-    `run.json` (arguments, data fingerprint, backbone revision, versions). Checkpoints stay beside them.
+    Written: `model/` (safetensors, config, tokenizer), `metrics.json`, `test_predictions.csv`, `data.json` (classes and
+    lengths of the proteins), `trainer_state.json` (the log), `figures/` and, last, `run.json` (arguments, data
+    fingerprint, backbone revision, versions). Checkpoints stay beside them.
 
     Returns:
         The content of `metrics.json`.
@@ -104,7 +90,7 @@ def train(
             metrics.update(judge(trainer, encoded[split], splits[split], labels, split))
     weights = trainer.accelerator.get_state_dict(trainer.model)  # on all processes: FSDP gathers them here
     if training_args.should_save:
-        write_outputs(trainer, tokenizer, weights, splits, metrics, (model_args, data_args, training_args))
+        write_outputs(trainer, tokenizer, weights, splits, labels, metrics, (model_args, data_args, training_args))
     trainer.accelerator.wait_for_everyone()
     return metrics
 
@@ -281,60 +267,9 @@ def judge(
     metrics = classification_metrics(output.predictions.argmax(-1), references, labels)
     if split == "test" and trainer.args.should_save:
         folder = str(trainer.args.output_dir)
-        probabilities = torch.from_numpy(output.predictions).float().softmax(-1).numpy()
-        os.makedirs(os.path.join(folder, "figures"), exist_ok=True)
-        write_predictions(
-            os.path.join(folder, "test_predictions.csv"), proteins["id"], references, probabilities, labels
-        )
-        save_confusion_matrix(
-            os.path.join(folder, "figures", "confusion_matrix.png"), metrics["confusion_matrix"], labels
-        )
+        matrix = metrics["confusion_matrix"]
+        write_test_calls(folder, proteins, references, output.predictions, matrix, labels)
     return {f"{split}_proteins": len(encoded), **{f"{split}_{name}": value for name, value in metrics.items()}}
-
-
-def write_outputs(
-    trainer: ProteinTrainer,
-    tokenizer: PreTrainedTokenizerBase,
-    weights: dict[str, torch.Tensor],
-    splits: DatasetDict,
-    metrics: dict[str, Any],
-    arguments: tuple[ModelArguments, DataArguments, ProteinTrainingArguments],
-) -> None:
-    """Everything but the test predictions; `run.json` last."""
-    model_args, data_args, training_args = arguments
-    folder = str(training_args.output_dir)
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    save_model(folder, model, tokenizer, weights)
-    os.makedirs(os.path.join(folder, "figures"), exist_ok=True)
-    save_length_histogram(
-        os.path.join(folder, "figures", "lengths.png"),
-        {name: np.asarray(part["sequence_length"]) for name, part in splits.items()},
-        data_args.max_length - sum(model.special_tokens),
-    )
-    write_json(os.path.join(folder, METRICS), metrics)
-    record = {
-        "model_arguments": _described(model_args),
-        "data_arguments": dataclasses.asdict(data_args),
-        "training_arguments": training_args.to_dict(),  # masks tokens
-        "data_fingerprint": {name: fingerprint(part) for name, part in splits.items()},
-        "backbone_revision": getattr(model.config.backbone_config, "_commit_hash", None),
-        "world_size": training_args.world_size,
-        "device": torch.cuda.get_device_name() if training_args.device.type == "cuda" else platform.machine(),
-        "versions": {
-            "protbert_classify": __version__,
-            "python": platform.python_version(),
-            **{package: metadata.version(package) for package in PACKAGES},
-        },
-    }
-    write_json(os.path.join(folder, RECORD), record)
-
-
-def _described(arguments: ModelArguments) -> dict[str, Any]:
-    """The model's arguments with the shape itself, not the name of its file, for a network from scratch."""
-    described = dataclasses.asdict(arguments)
-    if arguments.backbone_config is not None:
-        described.update(backbone_config=backbone_shape(arguments.backbone_config), model_name_or_path=None)
-    return described
 
 
 def _indices(labels: list[str]) -> dict[str, int]:

@@ -1,10 +1,17 @@
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
-from protbert_classify.reporting.figures import save_confusion_matrix, save_length_histogram
+from protbert_classify.reporting.figures import (
+    LONGEST_NAME,
+    WIDTH,
+    new_figure,
+    save_figure,
+    shades,
+    short_names,
+    styled,
+)
 
 
 def size(path):
@@ -15,63 +22,73 @@ def size(path):
     return int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")
 
 
-@pytest.mark.parametrize(
-    "matrix, labels",
-    [
-        ([[5, 1, 0], [2, 7, 1], [0, 0, 3]], ["Endoplasmic.reticulum", "Lysosome/Vacuole", "Nucleus"]),
-        ([[5, 1], [0, 0]], ["Nucleus", "never seen"]),
-        ([[0, 0], [0, 0]], ["nothing", "at all"]),
-        ([[4]], ["only"]),
-        (np.diag(range(1, 12)), [f"Location {index}" for index in range(11)]),
-    ],
-    ids=["usual", "a class without proteins", "no proteins", "one class", "eleven classes"],
-)
-def test_a_confusion_matrix_is_drawn(tmp_path, matrix, labels):
-    save_confusion_matrix(tmp_path / "matrix.png", matrix, labels)
-    width, height = size(tmp_path / "matrix.png")
-    assert width > height > 400
+def texts(figure):
+    """Everything that is written in a figure."""
+    from matplotlib.text import Text
+
+    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
 
 
-def test_more_classes_make_a_larger_picture(tmp_path):
-    for classes in (2, 10):
-        save_confusion_matrix(tmp_path / f"{classes}.png", np.eye(classes, dtype=int), [str(i) for i in range(classes)])
-    assert size(tmp_path / "10.png") > size(tmp_path / "2.png")
+def test_a_figure_is_written_whole_and_its_folder_made(tmp_path):
+    figure, axes = new_figure(size=(WIDTH, 3))
+    axes.plot([0, 1], [0, 1])
+    save_figure(figure, tmp_path / "new" / "line.png")
+    assert size(tmp_path / "new" / "line.png") == pytest.approx((870, 450), abs=30)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["line.png"]
 
 
-def test_a_class_without_proteins_raises_no_warning(tmp_path, recwarn):
-    save_confusion_matrix(tmp_path / "matrix.png", [[5, 1], [0, 0]], ["a", "b"])
-    assert not [warning for warning in recwarn if issubclass(warning.category, RuntimeWarning)]
+def test_a_failure_leaves_the_former_picture(tmp_path, monkeypatch):
+    path = tmp_path / "line.png"
+    path.write_bytes(b"former")
+    figure, _ = new_figure(size=(2, 2))
+    monkeypatch.setattr(figure, "savefig", lambda *args, **kwargs: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        save_figure(figure, path)
+    assert [other.read_bytes() for other in tmp_path.iterdir()] == [b"former"]
 
 
-@pytest.mark.parametrize(
-    "lengths, max_residues",
-    [
-        ({"train": [50, 400, 13100], "validation": [60], "test": np.array([70, 80])}, 510),
-        ({"train": [50, 400, 13100]}, None),
-        ({"train": [1]}, 510),
-        ({"train": [300, 300, 300], "test": [300]}, 300),
-    ],
-    ids=["usual", "no limit", "one residue", "one length"],
-)
-def test_a_length_histogram_is_drawn(tmp_path, lengths, max_residues):
-    save_length_histogram(tmp_path / "lengths.png", lengths, max_residues)
-    assert size(tmp_path / "lengths.png") == (1050, 600)
+def test_a_dollar_in_a_label_is_a_dollar_and_no_formula(tmp_path):
+    @styled
+    def draw():
+        figure, axes = new_figure(size=(3, 3))
+        axes.set_xticks([0, 1], ["$broken\\frac$", "a $ b"])
+        return figure
+
+    save_figure(draw(), tmp_path / "labels.png")  # as a formula it would raise
 
 
-def test_the_share_of_cropped_proteins_is_in_the_title(tmp_path, monkeypatch):
-    from matplotlib.axes import Axes
+def test_a_users_own_style_changes_nothing():
+    import matplotlib
 
-    titles = []
-    monkeypatch.setattr(Axes, "set_title", lambda self, title: titles.append(title))
-    save_length_histogram(tmp_path / "lengths.png", {"train": [510, 511], "test": [9, 600, 700, 2]}, 510)
-    assert titles == ["50.0% of the proteins are longer than 510 residues and are cropped"]
+    @styled
+    def size_of_text():
+        return matplotlib.rcParams["font.size"]
+
+    with matplotlib.rc_context({"font.size": 30}):
+        assert size_of_text() == 10
+        assert matplotlib.rcParams["font.size"] == 30
+
+
+def test_long_names_keep_both_ends():
+    assert short_names(["Nucleus", "x" * LONGEST_NAME]) == ["Nucleus", "x" * LONGEST_NAME]
+    long = [f"Mitochondrial intermembrane space, complex {number}" for number in (1, 2)]
+    assert short_names(long) == ["Mitochondrial in…space, complex 1", "Mitochondrial in…space, complex 2"]
+
+
+def test_a_darker_shade_is_always_more_printed_in_grey_too():
+    colours = shades()([index / 20 for index in range(21)])
+    lightness = [0.299 * red + 0.587 * green + 0.114 * blue for red, green, blue, _ in colours]
+    assert lightness == sorted(lightness, reverse=True)
+    assert lightness[0] > 0.95 and lightness[-1] < 0.2
 
 
 def test_a_server_without_display_can_draw(tmp_path):
     code = (
-        "import sys; from protbert_classify.reporting.figures import *;"
-        f"save_confusion_matrix({str(tmp_path / 'matrix.png')!r}, [[1]], ['a']);"
-        f"save_length_histogram({str(tmp_path / 'lengths.png')!r}, {{'train': [5]}}, None);"
+        "import sys; from protbert_classify.reporting.figures import save_figure;"
+        "from protbert_classify.reporting.class_figures import *;"
+        "from protbert_classify.reporting.data_figures import *;"
+        f"save_figure(draw_confusion_matrix([[1]], ['a']), {str(tmp_path / 'matrix.png')!r});"
+        f"save_figure(draw_length_histogram({{'train': [5]}}, None), {str(tmp_path / 'lengths.png')!r});"
         "assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env={"MPLBACKEND": "tkagg", "HOME": str(tmp_path)})

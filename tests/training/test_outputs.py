@@ -82,7 +82,8 @@ def test_overwriting_removes_what_a_run_writes_and_nothing_else(folder):
     for name in ("model", "figures", "data", "checkpoint-5.removed", "model.part"):
         (folder / name).mkdir()
         (folder / name / "file").write_text("")
-    for name in ("run.json", "metrics.json", "test_predictions.csv", "notes.txt", "checkpoint-mine"):
+    written = ("run.json", "metrics.json", "data.json", "trainer_state.json", "test_predictions.csv", "report.html")
+    for name in (*written, "notes.txt", "checkpoint-mine"):
         (folder / name).write_text("")
     clear_output_dir(str(folder))
     assert sorted(os.listdir(folder)) == ["checkpoint-mine", "data", "notes.txt"]
@@ -91,16 +92,19 @@ def test_overwriting_removes_what_a_run_writes_and_nothing_else(folder):
 def test_predictions_keep_order_names_and_numbers(tmp_path):
     path = str(tmp_path / "calls.csv")
     probabilities = np.array([[0.25, 0.75], [0.9, 0.1]])
-    write_predictions(path, ["P2", "P1"], np.array([0, 0]), probabilities, ["Lysosome/Vacuole", "Golgi, other"])
+    labels = ["Lysosome/Vacuole", "Golgi, other"]
+    write_predictions(path, ["P2", "P1"], [1200, 35], np.array([0, 0]), probabilities, labels)
     with open(path, newline="") as file:
         rows = list(csv.DictReader(file))
     assert rows == [
         {
-            **{"id": "P2", "location": "Lysosome/Vacuole", "predicted": "Golgi, other", "score": "0.750000"},
+            **{"id": "P2", "length": "1200", "location": "Lysosome/Vacuole", "predicted": "Golgi, other"},
+            "score": "0.750000",
             **{"Lysosome/Vacuole": "0.250000", "Golgi, other": "0.750000"},
         },
         {
-            **{"id": "P1", "location": "Lysosome/Vacuole", "predicted": "Lysosome/Vacuole", "score": "0.900000"},
+            **{"id": "P1", "length": "35", "location": "Lysosome/Vacuole", "predicted": "Lysosome/Vacuole"},
+            "score": "0.900000",
             **{"Lysosome/Vacuole": "0.900000", "Golgi, other": "0.100000"},
         },
     ]

@@ -12,9 +12,11 @@ import torch
 
 from protbert_classify import ProteinClassifier
 from protbert_classify.commands import main
+from protbert_classify.reporting.run_folder import read_run
 from protbert_classify.training.checkpoints import newest_complete_checkpoint
 from protbert_classify.training.options import parse_options
-from protbert_classify.training.run import fingerprint, load_splits, train
+from protbert_classify.training.run import load_splits, train
+from protbert_classify.training.settings import fingerprint
 from tests.training.runs import LABELS, TINY, assert_same_weights, call, complaints, easy_records, fasta, weights
 
 
@@ -50,7 +52,8 @@ def finished(tmp_path_factory):
 def test_a_run_writes_everything_it_promises(finished):
     folder, _, metrics = finished
     assert sorted(path.name for path in folder.iterdir() if not path.name.startswith("checkpoint-")) == [
-        "figures", "metrics.json", "model", "run.json", "settings.json", "test_predictions.csv",
+        "data.json", "figures", "metrics.json", "model", "run.json", "settings.json", "test_predictions.csv",
+        "trainer_state.json",
     ]  # fmt: skip
     assert sorted(os.listdir(folder / "model")) == [
         "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
@@ -87,6 +90,23 @@ def test_test_predictions_are_in_order_and_agree_with_the_metrics(finished):
         assert sum(scores.values()) == pytest.approx(1, abs=1e-5)
         assert row["predicted"] == max(scores, key=scores.get)
         assert float(row["score"]) == max(scores.values())
+
+
+def test_a_run_is_read_back_as_it_was(finished):
+    folder, data, metrics = finished
+    run_ = read_run(folder)
+    assert run_.labels == LABELS
+    assert run_.metrics == metrics
+    lengths = {header.split()[0]: len(sequence) for header, sequence in easy_records(120, 30)}
+    assert run_.predictions.lengths.tolist() == [lengths[accession] for accession in run_.predictions.ids]
+    assert (run_.predictions.calls == run_.predictions.references).mean() == metrics["test_accuracy"]
+    assert run_.data["max_residues"] == 62  # of 64 tokens two are special
+    assert {name: len(split["lengths"]) for name, split in run_.data["splits"].items()} == {
+        name: metrics[f"{name}_proteins"] for name in ("train", "validation", "test")
+    }
+    assert run_.data["splits"]["test"]["classes"] == {label: 10 for label in LABELS}
+    assert run_.data["splits"]["test"]["lengths"] == sorted(run_.predictions.lengths.tolist())
+    assert run_.log == last_state(folder)["log_history"][: len(run_.log) - 1] + run_.log[-1:]  # then train_loss
 
 
 def test_the_saved_model_calls_as_the_run_did(finished, tmp_path):

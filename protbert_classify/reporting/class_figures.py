@@ -1,0 +1,99 @@
+"""Pictures of the classes: what is called what, and how good the calls of each class are."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .figures import GREY, SKY, WIDE, new_figure, shades, short_names, styled
+
+READABLE_CLASSES = 25  # with more of them a cell has no room for its number
+COUNT_TICKS = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000)
+CELL, SMALL_CELL = 0.44, 0.22  # inches
+ROW = 0.3  # inches of one class's bar
+
+
+@styled
+def draw_confusion_matrix(
+    matrix: Sequence[Sequence[int]] | np.ndarray, labels: Sequence[str], *, normalised: bool = False
+) -> Any:
+    """What is called what; empty cells are white.
+
+    Args:
+        matrix: (C, C), rows are true classes, columns called ones.
+        labels: (C,), names of the classes.
+        normalised: Each row in % of its true class, the diagonal is recall; else the counts, on a logarithmic scale.
+    """
+    from matplotlib.colors import LogNorm, Normalize
+
+    counts = np.asarray(matrix)
+    totals = counts.sum(1)
+    shares = np.divide(100 * counts, totals[:, None], out=np.zeros(counts.shape), where=totals[:, None] > 0)
+    values = shares if normalised else counts
+    scale = Normalize(0, 100) if normalised else LogNorm(1, max(int(counts.max()), 2))
+    small = len(labels) > READABLE_CLASSES
+    side = 0.4 + (SMALL_CELL if small else CELL) * len(labels)
+    names = short_names(labels)
+    room = 0.075 * max(map(len, names))  # inches of the names
+    figure, axes = new_figure(size=(side + room + 1, side + 0.75 * room + 0.6))
+    image = axes.imshow(np.ma.masked_where(counts == 0, values), cmap=shades(), norm=scale)
+    if not small:
+        _write_cells(axes, image, counts, shares, normalised)
+    size = 8 if small else 10
+    axes.set_xticks(range(len(labels)), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=size)
+    axes.set_yticks(range(len(labels)), names, fontsize=size)
+    axes.spines[:].set_visible(True)
+    what = "% of the true class" if normalised else "proteins"
+    axes.set_title("row-normalised" if normalised else f"{np.trace(counts):,} of {counts.sum():,} proteins right")
+    axes.set_xlabel("called")
+    axes.set_ylabel("true")
+    ticks = [0, 25, 50, 75, 100] if normalised else [t for t in COUNT_TICKS if t <= max(int(counts.max()), 1)]
+    bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03, label=what)
+    bar.set_ticks(ticks, labels=[f"{tick:,}" for tick in ticks])
+    bar.minorticks_off()
+    bar.outline.set_visible(False)
+    return figure
+
+
+def _write_cells(axes: Any, image: Any, counts: np.ndarray, shares: np.ndarray, normalised: bool) -> None:
+    for row, column in zip(*np.nonzero(counts)):
+        red, green, blue, _ = image.to_rgba(shares[row, column] if normalised else counts[row, column])
+        colour = "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"  # luma, ITU-R BT.601
+        text = _percent(shares[row, column]) if normalised else f"{counts[row, column]}"
+        axes.text(column, row, text, ha="center", va="center", fontsize=8, color=colour)
+
+
+def _percent(share: float) -> str:
+    return "<1" if share < 0.5 else f"{share:.0f}"
+
+
+@styled
+def draw_class_bars(per_class: Mapping[str, Mapping[str, Any]], intervals: Mapping[str, Sequence[Any]]) -> Any:
+    """Precision, recall and F1 of each class, a panel each, with the range of their intervals.
+
+    Args:
+        per_class: Label -> `precision`, `recall`, `f1` (None without proteins) and `support`.
+        intervals: `precision`, `recall`, `f1`, each C times (low, high) or None.
+    """
+    labels = list(per_class)
+    names = [f"{name} ({per_class[label]['support']:,})" for name, label in zip(short_names(labels), labels)]
+    figure, panels = new_figure(1, 3, size=(WIDE, 1.1 + ROW * len(labels)), sharey=True)
+    for axes, name in zip(panels, ("precision", "recall", "f1")):
+        for row, (label, interval) in enumerate(zip(labels, intervals[name])):
+            value = per_class[label][name]
+            if value is None or interval is None:
+                axes.text(0.02, row, "no proteins", va="center", fontsize=8.5, color=GREY)
+                continue
+            axes.barh(row, value, color=SKY, height=0.66)
+            if interval[0] < interval[1]:
+                axes.plot(interval, [row, row], color="black", linewidth=1.2, marker="|", markersize=6)
+            axes.text(1.03, row, f"{value:.2f}", va="center", fontsize=8.5)
+        axes.set_title("F1" if name == "f1" else name)
+        axes.set_xlim(0, 1)
+        axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
+        axes.grid(axis="x")
+        axes.tick_params(axis="y", length=0)
+    panels[0].set_yticks(range(len(labels)), names)
+    panels[0].set_ylim(len(labels) - 0.5, -0.5)  # in the order of the matrix, the first on top
+    figure.get_layout_engine().set(wspace=0.08)
+    return figure

@@ -1,0 +1,121 @@
+"""What a finished run leaves behind: its model, numbers and pictures, and what it takes to repeat it."""
+
+import dataclasses
+import os
+import platform
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset, DatasetDict
+from transformers import PreTrainedTokenizerBase
+
+from ..reporting.class_figures import draw_confusion_matrix
+from ..reporting.data_figures import draw_length_histogram
+from ..reporting.figures import save_figure
+from ..reporting.run_folder import DATA, FIGURES, METRICS, PREDICTIONS, RECORD, STATE
+from ..reporting.whole_file import write_whole
+from ..version import __version__
+from .arguments import DataArguments, ModelArguments
+from .options import backbone_shape
+from .outputs import save_model, write_json, write_predictions
+from .settings import fingerprint
+from .trainer import ProteinTrainer
+from .training_arguments import ProteinTrainingArguments
+
+PACKAGES = ("accelerate", "datasets", "numpy", "tokenizers", "torch", "transformers")
+
+
+def write_test_calls(
+    folder: str,
+    proteins: Dataset,
+    references: np.ndarray,
+    logits: np.ndarray,
+    matrix: list[list[int]],
+    labels: list[str],
+) -> None:
+    """The calls of the test proteins, and their confusion matrix as a picture.
+
+    Args:
+        folder: Of the run.
+        proteins: N of them, with `id` and `sequence_length`.
+        references: (N,), true classes.
+        logits: (N, C).
+        matrix: (C, C), rows are true classes, columns called ones.
+        labels: (C,), names of the classes.
+    """
+    probabilities = torch.from_numpy(logits).float().softmax(-1).numpy()
+    write_predictions(
+        os.path.join(folder, PREDICTIONS),
+        proteins["id"][:],
+        proteins["sequence_length"][:],
+        references,
+        probabilities,
+        labels,
+    )
+    save_figure(draw_confusion_matrix(matrix, labels), os.path.join(folder, FIGURES, "confusion_matrix.png"))
+
+
+def write_outputs(
+    trainer: ProteinTrainer,
+    tokenizer: PreTrainedTokenizerBase,
+    weights: dict[str, torch.Tensor],
+    splits: DatasetDict,
+    labels: list[str],
+    metrics: dict[str, Any],
+    arguments: tuple[ModelArguments, DataArguments, ProteinTrainingArguments],
+) -> None:
+    """Everything but the test predictions; `run.json` last."""
+    model_args, data_args, training_args = arguments
+    folder = str(training_args.output_dir)
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    save_model(folder, model, tokenizer, weights)
+    data = describe_data(splits, labels, data_args.max_length - sum(model.special_tokens))
+    write_json(os.path.join(folder, DATA), data, indent=None)  # a line each of thousands of lengths helps nobody
+    lengths = {name: part["lengths"] for name, part in data["splits"].items()}
+    save_figure(draw_length_histogram(lengths, data["max_residues"]), os.path.join(folder, FIGURES, "lengths.png"))
+    write_whole(os.path.join(folder, STATE), trainer.state.save_to_json)
+    write_json(os.path.join(folder, METRICS), metrics)
+    record = {
+        "model_arguments": _described(model_args),
+        "data_arguments": dataclasses.asdict(data_args),
+        "training_arguments": training_args.to_dict(),  # masks tokens
+        "data_fingerprint": {name: fingerprint(part) for name, part in splits.items()},
+        "backbone_revision": getattr(model.config.backbone_config, "_commit_hash", None),
+        "world_size": training_args.world_size,
+        "device": torch.cuda.get_device_name() if training_args.device.type == "cuda" else platform.machine(),
+        "versions": {
+            "protbert_classify": __version__,
+            "python": platform.python_version(),
+            **{package: metadata.version(package) for package in PACKAGES},
+        },
+    }
+    write_json(os.path.join(folder, RECORD), record)
+
+
+def describe_data(splits: DatasetDict, labels: list[str], max_residues: int) -> dict[str, Any]:
+    """The proteins of each split in numbers: `classes`, label -> how many, and `lengths`, residues, sorted.
+
+    Args:
+        splits: Proteins with `location` and `sequence_length`.
+        labels: (C,), names of the classes.
+        max_residues: Of the longest protein that the model reads whole.
+    """
+    described = {}
+    for name, part in splits.items():
+        names = part.features["location"].names
+        counts = np.bincount(part["location"][:], minlength=len(names))
+        described[name] = {
+            "classes": {label: int(counts[names.index(label)]) for label in labels},
+            "lengths": sorted(part["sequence_length"][:]),
+        }
+    return {"max_residues": max_residues, "splits": described}
+
+
+def _described(arguments: ModelArguments) -> dict[str, Any]:
+    """The model's arguments with the shape itself, not the name of its file, for a network from scratch."""
+    described = dataclasses.asdict(arguments)
+    if arguments.backbone_config is not None:
+        described.update(backbone_config=backbone_shape(arguments.backbone_config), model_name_or_path=None)
+    return described

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+from protbert_classify.evaluation.intervals import bootstrap_intervals
+from protbert_classify.evaluation.metrics import classification_metrics
+from protbert_classify.reporting.class_figures import draw_class_bars, draw_confusion_matrix
+from protbert_classify.reporting.figures import save_figure
+from tests.reporting.test_figures import size, texts
+
+
+@pytest.mark.parametrize(
+    "matrix, labels",
+    [
+        ([[5, 1, 0], [2, 7, 1], [0, 0, 3]], ["Endoplasmic.reticulum", "Lysosome/Vacuole", "Nucleus"]),
+        ([[5, 1], [0, 0]], ["Nucleus", "never seen"]),
+        ([[0, 0], [0, 0]], ["nothing", "at all"]),
+        ([[4]], ["only"]),
+        (np.diag(range(1, 12)), [f"Location {index}" for index in range(11)]),
+        (np.diag(range(1, 41)), [f"A location with a long name, number {index}" for index in range(40)]),
+    ],
+    ids=["usual", "a class without proteins", "no proteins", "one class", "eleven classes", "forty classes"],
+)
+@pytest.mark.parametrize("normalised", [False, True])
+def test_a_confusion_matrix_is_drawn_without_a_warning(tmp_path, recwarn, matrix, labels, normalised):
+    save_figure(draw_confusion_matrix(matrix, labels, normalised=normalised), tmp_path / "matrix.png")
+    width, height = size(tmp_path / "matrix.png")
+    assert width > height > 150
+    assert not [str(warning.message) for warning in recwarn]
+
+
+def test_more_classes_make_a_larger_picture(tmp_path):
+    for classes in (2, 10):
+        figure = draw_confusion_matrix(np.eye(classes, dtype=int), [str(index) for index in range(classes)])
+        save_figure(figure, tmp_path / f"{classes}.png")
+    assert size(tmp_path / "10.png") > size(tmp_path / "2.png")
+
+
+def cells(figure):
+    return {tuple(map(int, text.get_position())): text.get_text() for text in figure.axes[0].texts}
+
+
+def test_counts_stand_in_their_cells():
+    figure = draw_confusion_matrix([[199, 1], [0, 7]], ["a", "b"])
+    assert cells(figure) == {(0, 0): "199", (1, 0): "1", (1, 1): "7"}  # (column, row); an empty cell is blank
+    assert "206 of 207 proteins right" in texts(figure)
+
+
+def test_normalised_rows_are_percent_of_the_true_class():
+    figure = draw_confusion_matrix([[399, 1], [5, 15]], ["a", "b"], normalised=True)
+    assert cells(figure) == {(0, 0): "100", (1, 0): "<1", (0, 1): "25", (1, 1): "75"}
+
+
+def test_the_bars_are_the_metrics_and_the_lines_their_intervals():
+    labels = ["a", "b", "unseen"]
+    metrics = classification_metrics([0, 0, 1, 1, 1, 0], [0, 0, 0, 1, 1, 1], labels)
+    intervals = bootstrap_intervals(metrics["confusion_matrix"])
+    figure = draw_class_bars(metrics["per_class"], intervals)
+    for axes, name in zip(figure.axes, ("precision", "recall", "f1")):
+        assert [bar.get_width() for bar in axes.patches] == [metrics["per_class"][label][name] for label in "ab"]
+        assert [tuple(line.get_xdata()) for line in axes.lines] == [intervals[name][0], intervals[name][1]]
+    assert texts(figure).count("no proteins") == 3
+    assert {"a (3)", "b (3)", "unseen (0)"} <= set(texts(figure))
