@@ -1,0 +1,46 @@
+import pytest
+
+from protbert_classify.reporting.figures import save_figure
+from protbert_classify.reporting.training_figures import best_epoch, curve, draw_curves
+from tests.reporting.test_figures import size, texts
+
+LOG = [
+    {"epoch": 0.5, "loss": 1.5, "step": 5},
+    {"epoch": 1.0, "eval_loss": 1.2, "eval_accuracy": 0.5, "eval_mcc": 0.4, "eval_macro_f1": 0.3, "step": 10},
+    {"epoch": 1.5, "loss": 1.0, "step": 15},
+    {"epoch": 2.0, "eval_loss": 1.3, "eval_accuracy": 0.6, "eval_mcc": 0.45, "eval_macro_f1": 0.35, "step": 20},
+    {"epoch": 2.0, "train_loss": 1.2, "train_runtime": 9.0, "step": 20},
+]
+
+
+def test_a_curve_is_what_was_logged_under_its_name():
+    assert curve(LOG, "loss") == ([0.5, 1.5], [1.5, 1.0])
+    assert curve(LOG, "eval_mcc") == ([1.0, 2.0], [0.4, 0.45])
+    assert curve([], "loss") == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("metric", "epoch"), [("mcc", 2.0), ("eval_mcc", 2.0), ("loss", 1.0), (None, 1.0), ("unknown", None)]
+)
+def test_the_kept_epoch_is_the_best_in_validation(metric, epoch):
+    assert best_epoch(LOG, metric) == epoch
+
+
+def test_the_lines_are_the_log_and_differ_in_more_than_colour():
+    figure = draw_curves(LOG, 2.0)
+    loss, metrics = figure.axes
+    lines = {line.get_label(): line for line in [*loss.lines, *metrics.lines]}
+    assert lines["training"].get_xydata().tolist() == [[0.5, 1.5], [1.5, 1.0]]
+    assert lines["validation"].get_xydata().tolist() == [[1.0, 1.2], [2.0, 1.3]]
+    assert lines["macro F1"].get_xydata().tolist() == [[1.0, 0.3], [2.0, 0.35]]
+    assert len({lines[name].get_linestyle() for name in ("accuracy", "MCC", "macro F1")}) == 3
+    assert len({lines[name].get_marker() for name in ("accuracy", "MCC", "macro F1")}) == 3
+    assert texts(figure).count("kept: epoch 2") == 2
+
+
+def test_without_validation_there_is_the_training_loss_alone(tmp_path):
+    figure = draw_curves(LOG[:1], None)
+    assert len(figure.axes) == 1
+    assert figure.axes[0].lines[0].get_marker() == "o"  # one point has no line
+    save_figure(figure, tmp_path / "curves.png")
+    assert size(tmp_path / "curves.png")
