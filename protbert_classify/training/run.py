@@ -2,6 +2,7 @@
 
 import logging
 import os
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -213,6 +214,7 @@ def build_trainer(
     if validation is None:
         arguments.eval_strategy = type(arguments.eval_strategy)("no")
         arguments.load_best_model_at_end = False
+    name_for_trackers(arguments)
     try:
         trainer = ProteinTrainer(
             model=model,
@@ -222,11 +224,23 @@ def build_trainer(
             processing_class=tokenizer,
             data_collator=collator,
         )
-    except (ImportError, ValueError) as error:  # options that transformers checks only here, such as report_to
+    except (ImportError, ValueError, RuntimeError) as error:  # options that transformers checks only here: report_to
+        if isinstance(error, RuntimeError) and "to be installed" not in str(error):
+            raise
         raise OptionError(first_line(error)) from error
     if arguments.load_best_model_at_end and arguments.early_stopping_patience > 0:
         trainer.add_callback(EarlyStopping(arguments.early_stopping_patience))
     return trainer
+
+
+def name_for_trackers(arguments: ProteinTrainingArguments) -> None:
+    """Name the run where a tracker is told of it: without a name, trackio makes two, one for the test metrics alone.
+
+    The name has the time in it, or a run started anew in the same folder would go on in the curves of the former one.
+    """
+    if arguments.report_to and arguments.run_name is None:
+        folder = os.path.basename(os.path.abspath(str(arguments.output_dir)))
+        arguments.run_name = f"{folder}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
 def fit(trainer: ProteinTrainer, checkpoint: str | None) -> dict[str, Any]:
@@ -262,7 +276,8 @@ def judge(
     trainer: ProteinTrainer, encoded: Dataset, proteins: Dataset, labels: list[str], split: str
 ) -> dict[str, Any]:
     """The metrics of one split, its name before each; test predictions and their matrix are written, too."""
-    output = trainer.predict(encoded, metric_key_prefix=split)
+    prefix = "eval" if split == "validation" else split  # the names that trackers know
+    output = trainer.predict(encoded, metric_key_prefix=prefix)
     references = np.asarray(encoded["labels"])
     metrics = classification_metrics(output.predictions.argmax(-1), references, labels)
     if split == "test" and trainer.args.should_save:
