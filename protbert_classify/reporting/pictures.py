@@ -80,8 +80,8 @@ def data_pictures(run: Run, picture: Draw) -> list[Picture]:
         picture(
             "lengths",
             draw_length_histogram(lengths, limit),
-            "Lengths of the proteins on a logarithmic axis, a line for each split; what lies in the hatched range is "
-            "longer than the cap, and cut before the model reads it.",
+            "Lengths of the proteins on a logarithmic axis, a line for each split; what is longer than the cap, in the "
+            "hatched range, is cut.",
             f"Histogram of protein lengths. Longer than the cap of {limit:,} residues: {shares}.",
         ),
         picture(

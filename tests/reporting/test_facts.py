@@ -1,0 +1,92 @@
+import dataclasses
+
+import pytest
+
+from protbert_classify.reporting import facts
+from protbert_classify.reporting.judged import judged
+from protbert_classify.reporting.run_folder import read_run
+from tests.reporting.runs import write_run
+
+
+@pytest.fixture
+def run(tmp_path):
+    return read_run(write_run(tmp_path / "run"))
+
+
+def measured(run, matrix, split="test"):
+    """The run with other calls, as far as `judged` reads them."""
+    names = ["a", "b"]
+    rows = [sum(row) for row in matrix]
+    recall = [matrix[index][index] / rows[index] if rows[index] else None for index in range(2)]
+    per_class = {
+        name: {"precision": recall[index], "recall": recall[index], "f1": recall[index], "support": rows[index]}
+        for index, name in enumerate(names)
+    }
+    values = {"proteins": sum(rows), "accuracy": (matrix[0][0] + matrix[1][1]) / sum(rows), "mcc": 0.5, "macro_f1": 0.6}
+    metrics = {"train_proteins": 1200, "epoch": 5.0, "train_runtime": 500.0}
+    metrics.update({f"{split}_{name}": value for name, value in values.items()})
+    metrics.update({f"{split}_per_class": per_class, f"{split}_confusion_matrix": matrix})
+    return dataclasses.replace(run, labels=names, metrics=metrics, predictions=None, data=None)
+
+
+def test_the_summary_says_how_good_it_is_and_against_what(run):
+    changed = measured(run, [[70, 10], [15, 5]])
+    assert facts.summary(changed, judged(changed)) == [
+        "A network from scratch (bert), trained on 1,200 proteins of 2 classes for 5 epochs in 8 min.",
+        "It calls 75 of 100 test proteins right; calling all of them a would be right for 80.",
+        "Best called is a (F1 0.88, 80 proteins), worst b (F1 0.25, 20 proteins).",
+    ]
+
+
+def test_validation_proteins_stand_in_for_test_proteins_and_it_says_so(run):
+    changed = measured(run, [[1, 0], [0, 1]], "validation")
+    found = judged(changed)
+    assert found.split == "validation"
+    assert "There were no test proteins; its weights may have been chosen by those of validation." in facts.summary(
+        changed, found
+    )
+
+
+def test_calls_that_are_all_right_have_no_interval_rather_than_one_of_no_width(run):
+    found = judged(measured(run, [[3, 0], [0, 2]]))
+    assert facts.headline(run, found)[0]["interval"] == "no interval"
+    assert facts.class_table(found)[0] == ["a", "3", "1.00 (–)", "1.00 (–)", "1.00 (–)"]
+
+
+def test_a_class_without_proteins_has_dashes(run):
+    assert facts.class_table(judged(measured(run, [[3, 1], [0, 0]])))[1] == ["b", "0", "–", "–", "–"]
+
+
+def test_the_most_frequent_confusions_are_named(run):
+    assert facts.confusion_table(judged(measured(run, [[70, 10], [15, 5]]))) == [
+        ["b", "a", "15", "75%"],
+        ["a", "b", "10", "12%"],
+    ]
+
+
+def test_the_mean_score_is_held_against_the_accuracy(run):
+    predictions = run.predictions
+    score = predictions.probabilities.max(1).mean()
+    accuracy = (predictions.calls == predictions.references).mean()
+    (sentence,) = [s for s in facts.summary(run, judged(run)) if s.startswith("The mean score")]
+    direction = "high" if score > accuracy else "low"
+    assert f"{score:.2f}, is {abs(score - accuracy):.2f} too {direction} for an accuracy of {accuracy:.2f}" in sentence
+
+
+def test_a_pretrained_backbone_is_named(run):
+    record = {**run.record, "model_arguments": {"model_name_or_path": "Rostlab/prot_bert_bfd", "backbone_config": None}}
+    assert facts.backbone(dataclasses.replace(run, record=record)) == "Rostlab/prot_bert_bfd"
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(45, "45 s"), (720, "12 min"), (12600, "3.5 h")])
+def test_durations(seconds, text):
+    assert facts.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "text"),
+    [(1, "protein", "1 protein"), (1234567, "protein", "1,234,567 proteins"), (2.5, "epoch", "2.5 epochs")],
+)
+def test_counts(number, noun, text):
+    assert facts.count(number, noun) == text
+    assert facts.count(2, "process") == "2 processes"
