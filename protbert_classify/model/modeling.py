@@ -6,12 +6,20 @@ Shapes: B proteins, T tokens of the longest, H hidden size of the backbone, C cl
 import inspect
 import logging
 import os
+import tempfile
 from typing import Any
 
 import torch
+from huggingface_hub import CommitInfo, HfApi
 from torch import nn
 from torch.nn import functional
-from transformers import AutoConfig, AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.modeling_outputs import BaseModelOutputWithPooling, SequenceClassifierOutput
 from transformers.utils import ModelOutput, can_return_tuple
 
@@ -28,8 +36,13 @@ from .backbone import (
 from .configuration import ProteinClassifierConfig
 from .heads import HEAD_FACTORIES
 from .pooling import POOLING_CLASSES, residue_mask
+from .publishing import CARD, commit_files, open_repository, repository_files, short_card
 
 logger = logging.getLogger(__name__)
+
+
+class NoClassesError(ValueError):
+    """An encoder without a head of ours, and no `labels` to start one."""
 
 
 class ProteinClassifier(PreTrainedModel):
@@ -130,6 +143,7 @@ class ProteinClassifier(PreTrainedModel):
                 f"another shape ({lacking[0]}, ...)"
             )
         model._freeze()  # loading replaced the parameters
+        vars(model.config).pop("auto_map", None)  # a repository's; saved here, it would name code that is not beside it
         return model
 
     @classmethod
@@ -146,7 +160,9 @@ class ProteinClassifier(PreTrainedModel):
             found = f"an encoder without a head ({config.model_type})"
             if _is_sequence_classifier(config):
                 found = f"of the kind {config.architectures[0]}, whose head this package does not have"
-            raise ValueError(f"{name} is {found}: name the classes, labels=[...], to start a fresh head on its encoder")
+            raise NoClassesError(
+                f"{name} is {found}: name the classes, labels=[...], to start a fresh head on its encoder"
+            )
         kwargs.update(pooler_option(config, fields.get("pooling", "mean")))
         backbone = encoder_class(config).from_pretrained(name, config=config, **kwargs)
         return cls._on_backbone(backbone, list(labels), fields)
@@ -345,6 +361,44 @@ class ProteinClassifier(PreTrainedModel):
         for module in self._frozen():
             module.eval()
         return self
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        private: bool | None = True,
+        token: str | bool | None = None,
+        revision: str | None = None,
+        max_shard_size: int | str = "50GB",
+        tags: list[str] | None = None,
+        **kwargs: Any,
+    ) -> CommitInfo:
+        """Publish the model on the Hub: weights, configuration, and the code to load it without this package.
+
+        A card that is there is kept; else a short one is written. `protbert_classify.hub.push_model` publishes what a
+        training wrote, with a card of its data and results.
+
+        Args:
+            repo_id: `owner/name`, or a name in the user's own namespace.
+            tokenizer: Published beside the model.
+            private: Whether a new repository is; None for what the account has set.
+            token: In place of HF_TOKEN or the one that `hf auth login` saved.
+            revision: The branch; main if None.
+            max_shard_size: Of a file of weights.
+            tags: Of a new card.
+            kwargs: `commit_message`, `commit_description`, `create_pr`.
+        """
+        api = HfApi(token=token)
+        repo_id = open_repository(api, repo_id, private, revision).repo_id
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder, max_shard_size=max_shard_size)
+            if tokenizer is not None:
+                tokenizer.save_pretrained(folder)
+            files = repository_files(folder)
+            if not api.file_exists(repo_id, CARD, revision=revision):
+                files[CARD] = short_card(repo_id, self.config.labels, tags).encode()
+            return commit_files(api, repo_id, files, revision=revision, **kwargs)
 
     def _freeze(self) -> None:
         for module in self._frozen():
