@@ -1,0 +1,171 @@
+"""The card says what the run recorded, nothing else, and no name breaks it."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from huggingface_hub import ModelCard
+
+from protbert_classify.data.deeploc import URL
+from protbert_classify.evaluation.calibration import calibration
+from protbert_classify.evaluation.intervals import bootstrap_intervals
+from protbert_classify.evaluation.metrics import classification_metrics
+from protbert_classify.reporting.card import Licences, escaped, hub_id
+from protbert_classify.reporting.model_card import draw_card_pictures, model_card
+from protbert_classify.reporting.run_folder import Predictions, Run
+
+LABELS = ["Cell <wall>", "In|Out", "a: b_c", "[x](y) `z`"]
+
+
+@pytest.fixture
+def config(tiny_classifier):
+    def build(**fields):
+        return tiny_classifier(labels=LABELS, max_sequence_length=64, **fields).config
+
+    return build
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run of 80 test proteins, with awkward names of classes."""
+    generator = np.random.default_rng(0)
+    references = np.repeat(np.arange(4), [40, 30, 8, 2])
+    probabilities = generator.dirichlet(np.ones(4), 80)
+    probabilities[np.arange(80), references] += 0.7
+    probabilities /= probabilities.sum(1, keepdims=True)
+    calls = probabilities.argmax(1)
+    metrics = classification_metrics(calls, references, LABELS)
+    ids = [f"P{index}" for index in range(80)]
+    lengths = sorted(generator.integers(20, 100, 80).tolist())
+    split = {"classes": dict(zip(LABELS, [40, 30, 8, 2])), "lengths": lengths}
+    return Run(
+        folder=str(tmp_path / "runs" / "mine"),
+        labels=LABELS,
+        metrics={
+            **{f"test_{name}": value for name, value in metrics.items()},
+            **{"test_proteins": 80, "parameters": 12_345, "train_runtime": 90.0, "epoch": 2.0},
+        },
+        record={
+            "model_arguments": {"model_name_or_path": "Rostlab/prot_bert_bfd", "backbone_config": None},
+            "data_arguments": {"data": None, "crop": "ends", "max_length": 64},
+            "training_arguments": {"learning_rate": 3e-5, "seed": 0, "fp16": False, "hub_token": "<HUB_TOKEN>"},
+            "data_fingerprint": {"train": "ab" * 32, "test": "cd" * 32},
+            "device": "NVIDIA H100",
+            "world_size": 2,
+            "versions": {"torch": "2.13.0"},
+        },
+        log=[],
+        data={"max_residues": 62, "splits": {"train": split, "test": split}},
+        predictions=Predictions(ids, references, calls, probabilities, np.full(80, 50)),
+    )
+
+
+def rows(text):
+    return [line for line in text.splitlines() if line.startswith("|")]
+
+
+def test_the_metadata_has_the_exact_metrics_with_backbone_and_task(config, run):
+    card = ModelCard(model_card(config(), "me/mine", run, Licences(model="afl-3.0")))
+    results = {result.metric_type: (result.metric_value, result.dataset_split) for result in card.data.eval_results}
+    assert results == {
+        "accuracy": (run.metrics["test_accuracy"], "test"),
+        "matthews_correlation": (run.metrics["test_mcc"], "test"),
+        "f1": (run.metrics["test_macro_f1"], "test"),
+    }
+    assert {result.dataset_name for result in card.data.eval_results} == {"DeepLoc 1.0"}
+    assert (card.data.license, card.data.base_model) == ("afl-3.0", "Rostlab/prot_bert_bfd")
+    assert (card.data.pipeline_tag, card.data.library_name) == ("text-classification", "transformers")
+    assert card.data.model_name == "mine" and card.data.widget[0]["text"].startswith("MNRGV")
+    assert card.data.datasets is None, "a file is no dataset of the Hub"
+
+
+def test_the_text_has_values_with_intervals_calibration_data_training_and_references(config, run):
+    text = model_card(config(pooling="light_attention"), "me/mine", run)
+    for name in ("accuracy", "mcc", "macro_f1"):
+        low, high = bootstrap_intervals(run.metrics["test_confusion_matrix"])[name]
+        assert f"**{run.metrics[f'test_{name}']:.3f}** ({low:.3f} to {high:.3f})" in text
+    ece = calibration(run.predictions.probabilities, run.predictions.references)["ece"]
+    assert f"expected calibration error is **{ece:.3f}**" in text
+    assert f"[DeepLoc 1.0]({URL})" in text and "`" + "ab" * 32 + "`" in text
+    assert "1 min" in text or "90 s" in text
+    assert "NVIDIA H100, 2 processes" in text and "torch 2.13.0" in text
+    assert "| `learning_rate` | 3e-05 |" in text and "| `seed` | 0 |" in text and "fp16" not in text
+    assert "HUB_TOKEN" not in text
+    for doi in ("10.1109/TPAMI.2021.3095381", "10.1093/bioadv/vbab035", "10.1093/bioinformatics/btx431"):
+        assert f"https://doi.org/{doi}" in text
+    assert "It reads 62 residues. Longer proteins lose their middle" in text
+    assert "@misc{mine,\n  title = {{mine}},\n  author = {{me}}," in text
+
+
+def test_names_of_classes_with_markup_stay_what_they_are_and_keep_the_tables_whole(config, run):
+    text = model_card(config(), "me/mine", run)
+    table = next(i for i, row in enumerate(rows(text)) if row.startswith("| class |"))
+    classes = rows(text)[table + 2 : table + 6]
+    assert [row.split(" | ")[0] for row in classes] == [
+        "| Cell &lt;wall&gt;",
+        "| In\\|Out",
+        "| a: b\\_c",
+        "| \\[x\\](y) \\`z\\`",
+    ]
+    assert {len(row.replace("\\|", "").split("|")) for row in classes} == {8}
+    assert ModelCard(text).data.eval_results, "the metadata can be read"
+
+
+def test_without_a_run_nothing_is_claimed(config):
+    text = model_card(config(), "me/mine")
+    card = ModelCard(text)
+    assert card.data.eval_results is None and card.data.base_model is None and card.data.license is None
+    for heading in ("## Classes", "## Calibration", "## Data", "## Training"):
+        assert heading not in text
+    assert "was not recorded" in text and "not stated by who published it" in text
+    assert "Whether its scores are probabilities was not measured" in text
+
+
+def test_without_test_proteins_the_card_says_that_the_numbers_are_optimistic(config, run):
+    metrics = {name.replace("test_", "validation_"): value for name, value in run.metrics.items()}
+    text = model_card(config(), "me/mine", dataclasses.replace(run, metrics=metrics, predictions=None))
+    assert {result.dataset_split for result in ModelCard(text).data.eval_results} == {"validation"}
+    assert "optimistic" in text and "## Calibration" not in text and "reliability" not in text
+
+
+def test_classes_with_few_proteins_are_named_among_the_limits(config, run):
+    text = model_card(config(), "me/mine", run)
+    assert "Fewer than 30 proteins were judged of a: b\\_c and \\[x\\](y) \\`z\\`: their" in text
+
+
+def test_a_network_from_scratch_has_no_base_model(config, run):
+    record = {**run.record, "model_arguments": {"model_name_or_path": None, "backbone_config": {"model_type": "bert"}}}
+    text = model_card(config(), "me/mine", dataclasses.replace(run, record=record))
+    assert ModelCard(text).data.base_model is None
+    assert "trained from scratch" in text and "Its backbone" not in text
+
+
+def test_data_of_the_hub_is_linked_and_a_file_is_named_without_its_folders(config, run):
+    def card_of(data):
+        record = {**run.record, "data_arguments": {**run.record["data_arguments"], "data": data}}
+        return ModelCard(model_card(config(), "me/mine", dataclasses.replace(run, record=record)))
+
+    there = card_of("me/deeploc")
+    assert there.data.datasets == ["me/deeploc"] and "(https://huggingface.co/datasets/me/deeploc)" in there.text
+    here = card_of("/home/somebody/secret/proteins.fasta")
+    assert here.data.datasets is None and "proteins.fasta" in here.text and "somebody" not in here.text
+
+
+def test_the_pictures_are_drawn_as_far_as_there_is_something_to_draw(run, tmp_path):
+    found = draw_card_pictures(run, str(tmp_path))
+    assert sorted(found) == ["figures/confusion_matrix.png", "figures/reliability.png"]
+    assert all(Path(path).read_bytes().startswith(b"\x89PNG") for path in found.values())
+    assert draw_card_pictures(None, str(tmp_path)) == {}
+
+
+def test_only_what_can_be_a_repository_is_taken_for_one(tmp_path):
+    (tmp_path / "runs" / "mlm").mkdir(parents=True)
+    folder = str(tmp_path / "runs" / "mine")
+    assert hub_id("Rostlab/prot_bert_bfd", folder) == "Rostlab/prot_bert_bfd"
+    for name in ("runs/mlm", "data/proteins.fasta", "./x", "/a/b", "x", "a/b/c", None):
+        assert hub_id(name, folder) is None
+
+
+def test_escaped_text_is_one_line_without_markup():
+    assert escaped("a\nb|c<d>&*e*") == "a b\\|c&lt;d&gt;&amp;\\*e\\*"
