@@ -17,7 +17,7 @@ FLOORS = [
     {"data"},
     {"evaluation"},
     {"reporting"},
-    {"training", "inference"},
+    {"training", "inference", "hub"},
     {"serving"},
     {"sagemaker"},
     {"commands"},

@@ -1,13 +1,13 @@
 """What a run must not change when it goes on: the data, the model, and the options that shape the weights."""
 
 import dataclasses
-import hashlib
 import json
 import os
 from typing import Any
 
-from datasets import Dataset, DatasetDict
+from datasets import DatasetDict
 
+from ..data.fingerprint import fingerprint
 from ..errors import OptionError
 from .arguments import DataArguments, ModelArguments
 from .training_arguments import ProteinTrainingArguments
@@ -74,13 +74,3 @@ def check_unchanged(output_dir: str, settings: dict[str, Any]) -> None:
             f"--resume: {name} was {was} when the run in {output_dir} began and is {now}{more}; "
             "go on with the same data and options, or start anew with --overwrite"
         )
-
-
-def fingerprint(proteins: Dataset) -> str:
-    """SHA-256 of a split's accessions, sequences and labels, in order: the same data, the same fingerprint."""
-    digest = hashlib.sha256()
-    names = proteins.features["location"].names
-    columns = (proteins[column][:] for column in ("id", "sequence", "location"))
-    for accession, sequence, location in zip(*columns, strict=True):
-        digest.update(f"{accession}\t{sequence}\t{names[location]}\n".encode())
-    return digest.hexdigest()

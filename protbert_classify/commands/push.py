@@ -1,0 +1,119 @@
+"""`protbert-classify push`: a trained model, or labelled proteins, to the Hugging Face Hub."""
+
+import argparse
+import re
+import tempfile
+
+from .parsing import OneLineParser
+from .terminal import hide_moments
+
+DESCRIPTION = """\
+Publish a trained model on the Hugging Face Hub: weights, tokenizer, the code to load it without this package, and a
+card with its data, results and limits. Or publish labelled proteins, as Parquet with a card of their own.
+
+  protbert-classify push --model runs/mine --repo_id me/my-classifier
+  protbert-classify push --data proteins.fasta --repo_id me/my-proteins
+
+What is new on the Hub is private, unless --public is given. The token is that of HF_TOKEN or 'hf auth login'."""
+
+
+def run(arguments: list[str]) -> int:
+    from ..errors import OptionError
+
+    try:
+        options = _parser().parse_args(arguments)
+    except OptionError as error:  # an unknown option is named, and what follows it might be a token
+        raise OptionError(re.sub(r"hf_\w+", "hf_***", str(error))) from None
+    _check(options)
+    hide_moments()
+    if options.model is not None:
+        return _push_model(options)
+    return _push_dataset(options)
+
+
+def _check(options: argparse.Namespace) -> None:
+    from ..errors import OptionError
+
+    if options.token is not None:
+        raise OptionError("a token on a command line is seen by others; use HF_TOKEN or 'hf auth login'")
+    if (options.model is None) == (options.data is None):
+        raise OptionError("give either --model, to publish a model, or --data, to publish proteins")
+
+
+def _push_model(options: argparse.Namespace) -> int:
+    from ..hub import push_model
+    from ..reporting.card import Licences
+
+    if options.dry_run:
+        return _show_model(options)
+    commit = push_model(
+        options.model,
+        options.repo_id,
+        private=not options.public,
+        licences=Licences(options.license, options.backbone_license, options.data_license),
+        revision=options.revision,
+        commit_message=options.commit_message,
+        create_pr=options.create_pr,
+    )
+    print(commit.pr_url or commit.repo_url)
+    return 0
+
+
+def _show_model(options: argparse.Namespace) -> int:
+    """What would be sent, and the card."""
+    from ..hub import check_model, check_repo_id, describe_model, find_model
+    from ..reporting.card import Licences
+
+    check_repo_id(options.repo_id)
+    model, run = find_model(options.model)
+    check_model(model)
+    licences = Licences(options.license, options.backbone_license, options.data_license)
+    with tempfile.TemporaryDirectory() as pictures:
+        card, files = describe_model(model, run, options.repo_id, licences, pictures)
+    print(card)
+    print(f"Besides this card would be sent: {', '.join(sorted(files))}")
+    return 0
+
+
+def _push_dataset(options: argparse.Namespace) -> int:
+    from ..data.sources import Columns, read_proteins
+    from ..hub import check_repo_id, push_dataset
+
+    check_repo_id(options.repo_id)
+    columns = Columns(options.id_column, options.sequence_column, options.label_column, options.split_column)
+    proteins = read_proteins(
+        options.data, ambiguous=options.ambiguous, header_pattern=options.header_pattern, columns=columns
+    )
+    licence = options.data_license or options.license
+    commit = push_dataset(
+        proteins, options.repo_id, source=options.data, private=not options.public, licence=licence
+    )
+    print(commit.repo_url)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = OneLineParser(
+        prog="protbert-classify push",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--repo_id", required=True, help="owner/name on the Hub, or a name in your own namespace")
+    parser.add_argument("--model", help="output_dir of a training (its card has the most to tell), or a model's folder")
+    parser.add_argument("--data", "--dataset", help="labelled proteins, as for train; published in place of a model")
+    parser.add_argument("--public", action="store_true", help="for everyone to see; what is new is private else")
+    parser.add_argument("--license", help="of the model, as the Hub names it: mit, apache-2.0, afl-3.0, ...")
+    parser.add_argument("--backbone_license", help="of the pretrained encoder, for the card")
+    parser.add_argument("--data_license", help="of the proteins, for the card")
+    parser.add_argument("--revision", help="branch of a model's repository (default main)")
+    parser.add_argument("--create_pr", action="store_true", help="propose it, to a model's repository of someone else")
+    parser.add_argument("--commit_message", help="of a model (default: Upload model)")
+    parser.add_argument("--dry_run", action="store_true", help="send nothing; show the card of a model and its files")
+    parser.add_argument("--ambiguous", choices=("drop", "keep", "first"), default="drop", help="as for train")
+    parser.add_argument("--header_pattern", help="as for train")
+    parser.add_argument("--id_column", default="id", help="as for train")
+    parser.add_argument("--sequence_column", default="sequence", help="as for train")
+    parser.add_argument("--label_column", default="location", help="as for train")
+    parser.add_argument("--split_column", default="split", help="as for train")
+    parser.add_argument("--token", "--hf_token", "--hub_token", help=argparse.SUPPRESS)  # to say where it belongs
+    return parser
