@@ -1,0 +1,49 @@
+"""The examples do what they say."""
+
+import subprocess
+import sys
+
+import pytest
+
+from .conftest import ROOT
+from .loopback_hub import LoopbackHub
+from .training.runs import environment
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def model(tmp_path, tiny_classifier, tokenizer):
+    tiny_classifier(max_sequence_length=64).save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def example(name, *arguments, **variables):
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / f"{name}.py", *map(str, arguments)],
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def test_predict_prints_a_line_a_protein(model, write_fasta):
+    fasta = write_fasta([("P1 first", "MKTAYIAKQR"), ("P2", "MNRGVPFRHLLLVLQ")])
+    rows = [line.split("\t") for line in example("predict", model, fasta).splitlines()]
+    assert [row[0] for row in rows] == ["P1", "P2"]
+    assert {row[1] for row in rows} <= {"Cytoplasm", "Mitochondrion", "Nucleus"}
+    assert all(0 <= float(row[2]) <= 1 for row in rows)
+
+
+def test_push_to_hub_publishes_and_loads_again(model, tmp_path):
+    with LoopbackHub() as hub:
+        printed = example("push_to_hub", model, "me/mine", **hub.environment(tmp_path / "home"))
+        assert printed.splitlines() == [
+            f"published: {hub.url}/me/mine",
+            "it knows: Cytoplasm, Mitochondrion, Nucleus",
+        ]
+        assert hub.repositories["model", "me/mine"].private
