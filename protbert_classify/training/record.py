@@ -11,6 +11,7 @@ import torch
 from datasets import Dataset, DatasetDict
 from transformers import PreTrainedTokenizerBase
 
+from ..data.fingerprint import fingerprint
 from ..reporting.class_figures import draw_confusion_matrix
 from ..reporting.data_figures import draw_length_histogram
 from ..reporting.figures import save_figure
@@ -20,7 +21,6 @@ from ..version import __version__
 from .arguments import DataArguments, ModelArguments
 from .options import backbone_shape
 from .outputs import save_model, write_json, write_predictions
-from .settings import fingerprint
 from .trainer import ProteinTrainer
 from .training_arguments import ProteinTrainingArguments
 

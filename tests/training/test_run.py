@@ -12,11 +12,11 @@ import torch
 
 from protbert_classify import ProteinClassifier
 from protbert_classify.commands import main
+from protbert_classify.data.fingerprint import fingerprint
 from protbert_classify.reporting.run_folder import read_run
 from protbert_classify.training.checkpoints import newest_complete_checkpoint
 from protbert_classify.training.options import parse_options
 from protbert_classify.training.run import load_splits, train
-from protbert_classify.training.settings import fingerprint
 from tests.training.runs import LABELS, TINY, assert_same_weights, call, complaints, easy_records, fasta, weights
 
 
