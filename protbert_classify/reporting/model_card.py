@@ -192,21 +192,19 @@ def _calibration(run: Run | None) -> dict[str, str] | None:
     return {
         "ece": f"{calibration(predictions.probabilities, predictions.references)['ece']:.3f}",
         "score": f"{scores.mean():.2f}",
-        "accuracy": f"{(predictions.calls == predictions.references).mean():.2f}",
+        "accuracy": f"{(predictions.calls == predictions.references).mean():.0%}",
     }
 
 
 def _data(run: Run) -> dict[str, Any]:
     """Where the proteins come from, and each split: proteins, lengths and fingerprint."""
     source = _source(run)
-    prints = run.record.get("data_fingerprint", {})
-    splits = {row[0]: row[1:] for row in split_table(run)}
-    columns = len(next(iter(splits.values()), []))
     return {
         "name": data_name(source, run.folder) if source else None,
         "link": link(source, run.folder) if source else None,
         "cap": f"{run.data['max_residues']:,}" if run.data else None,
-        "rows": [[name, *splits.get(name, columns * ["–"]), prints.get(name, "–")] for name in {**splits, **prints}],
+        "rows": split_table(run),
+        "fingerprints": run.record.get("data_fingerprint", {}),
     }
 
 
