@@ -376,6 +376,19 @@ assert getattr(model.config, "auto_map", None) is None
     assert b"my own words" in files["README.md"]
 
 
+@pytest.mark.slow
+def test_a_token_of_the_training_is_in_no_file_and_nothing_is_sent_before_the_end(hub, tmp_path):
+    (tmp_path / "easy.fasta").write_text(fasta(easy_records()))
+    arguments = ["--data", tmp_path / "easy.fasta", "--output_dir", tmp_path / "run", *TINY, "--num_train_epochs", "1"]
+    push = ["--push_to_hub", "true", "--hub_model_id", "me/easy", "--hub_token", TOKEN]
+    done = protbert_classify(hub, tmp_path / "home", "train", *arguments, *push, token=None)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path / "run" / "checkpoint-5" / "training_args.bin").is_file()
+    assert_no_token(done, tmp_path)
+    assert hub.repositories["model", "me/easy"].private
+    assert {"training_args.bin", "settings.json", "run.json"} & set(hub.model("me/easy")) == set()
+
+
 TRAINER = """
 from transformers import TrainerState
 from protbert_classify import ProteinClassifier, ProteinTrainer

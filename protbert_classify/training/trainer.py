@@ -239,6 +239,16 @@ class ProteinTrainer(Trainer):
         with hub_errors(name, token or self.args.hub_token):
             super().init_hf_repo(token=token, private=self._is_private(private))
 
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        """Nothing: a model is published when it is finished. Trainer would send all that lies in `output_dir`."""
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        token, self.args.hub_token = self.args.hub_token, None  # the arguments are pickled beside the weights
+        try:
+            super()._save(output_dir, state_dict=state_dict)
+        finally:
+            self.args.hub_token = token
+
     def _is_private(self, private: bool | None) -> bool:
         return next((given for given in (private, self.args.hub_private_repo) if given is not None), True)
 
