@@ -11,9 +11,13 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from huggingface_hub import ModelCard
+from markdown_it import MarkdownIt
 from PIL import Image
 
 from protbert_classify.errors import InputError
+from protbert_classify.hub import describe_model, find_model
+from protbert_classify.reporting.card import Licences
 from protbert_classify.reporting.report import write_report
 from protbert_classify.reporting.run_folder import read_run
 
@@ -51,6 +55,33 @@ def report_page(run: str, path: Path) -> Path:
     return path
 
 
+def card_page(run: str, path: Path) -> Path:
+    """The card of `protbert-classify push`, about as the Hub shows it."""
+    model, found = find_model(run)
+    card, files = describe_model(model, found, "me/my-classifier", Licences(data="mit"), str(path.parent))
+    body = MarkdownIt("commonmark").enable("table").render(ModelCard(card).text)
+    for name, source in files.items():
+        if name.endswith(".png"):
+            body = body.replace(f'src="{name}"', f'src="{Path(str(source)).resolve().as_uri()}"')
+    path.write_text(CARD_PAGE.format(body=body), encoding="utf-8")
+    return path
+
+
+CARD_PAGE = """<!doctype html><meta charset="utf-8"><style>
+body {{ font: 16px/1.55 "Source Sans 3", "Liberation Sans", Arial, sans-serif; color: #1f2937;
+        max-width: 960px; margin: 32px auto; padding: 0 24px }}
+h1, h2 {{ line-height: 1.2; margin: 1.4em 0 .5em }} h1 {{ margin-top: 0 }}
+h2 {{ border-bottom: 1px solid #e5e7eb; padding-bottom: .3em }}
+table {{ border-collapse: collapse; font-size: 14px; margin: 1em 0; display: block; overflow-x: hidden }}
+th, td {{ border: 1px solid #e5e7eb; padding: 4px 12px; text-align: left }} th {{ background: #f9fafb }}
+td[style*="right"], th[style*="right"] {{ text-align: right; font-variant-numeric: tabular-nums }}
+code {{ font: 13px "DejaVu Sans Mono", monospace; background: #f3f4f6; padding: 1px 4px; border-radius: 4px }}
+pre {{ background: #f3f4f6; padding: 12px 16px; border-radius: 8px; overflow-x: hidden }}
+pre code {{ background: none; padding: 0 }}
+img {{ max-width: 600px; display: block; margin: 1em auto }} a {{ color: #2563eb }}
+</style>{body}"""
+
+
 def photograph(browser: str, page: Path, path: Path, height: int) -> None:
     """The top of a page as a PNG.
 
@@ -73,6 +104,7 @@ def photograph(browser: str, page: Path, path: Path, height: int) -> None:
 # picture -> what writes its page (the run's folder, where to write; returns the page) and how much of it is shown
 PICTURES: dict[str, tuple[Callable[[str, Path], Path], int]] = {
     "report": (report_page, 2500),
+    "model_card": (card_page, 3700),
 }
 
 
