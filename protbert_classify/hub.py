@@ -290,6 +290,8 @@ def _plain_error(error: BaseException, repo_id: str, token: str | bool | None) -
             f"{repo_id}: no connection to {ENDPOINT}, or it was cut ({type(error).__name__}); nothing changed here: "
             "check the network and push again"
         )
+    if type(error) is RuntimeError or "Xet" in type(error).__name__:  # of hf_xet, which uploads what is large
+        return ProteinClassifierError(f"{repo_id}: the upload failed ({_safe(str(error), token)}); push again")
     return None
 
 
@@ -299,7 +301,7 @@ LOGIN = "log in with 'hf auth login', or set HF_TOKEN to a token that may write"
 def _answer(error: HfHubHTTPError, repo_id: str, token: str | bool | None) -> ProteinClassifierError:
     """The error for a status other than 200."""
     status = error.response.status_code
-    said = _without_token(first_line(Exception(error.server_message or "")), token) if error.server_message else ""
+    said = f": {_safe(error.server_message, token)}" if error.server_message else ""
     if status == 401:
         known = isinstance(token, str) or (token is not False and get_token() is not None)
         reason = "the Hub does not accept the token" if known else "no token"
@@ -312,15 +314,15 @@ def _answer(error: HfHubHTTPError, repo_id: str, token: str | bool | None) -> Pr
     if status == 404:
         return OptionError(f"{repo_id}: no such repository or owner on {ENDPOINT}, or not visible to you")
     if status in (400, 409, 422):
-        return OptionError(f"{repo_id}: the Hub refuses it ({status}{f': {said}' if said else ''})")
+        return OptionError(f"{repo_id}: the Hub refuses it ({status}{said})")
     return ProteinClassifierError(
-        f"{repo_id}: the Hub cannot do it now ({status}{f': {said}' if said else ''}); push again later"
+        f"{repo_id}: the Hub cannot do it now ({status}{said}); push again later"
     )
 
 
-def _without_token(text: str, token: str | bool | None) -> str:
-    """No server's answer brings a token to the screen."""
+def _safe(text: str, token: str | bool | None) -> str:
+    """What a server said, in one line; no answer brings a token to the screen."""
     for secret in (token, get_token()):
         if isinstance(secret, str) and secret:
             text = text.replace(secret, "***")
-    return re.sub(r"hf_\w+", "hf_***", text)
+    return re.sub(r"hf_\w+", "hf_***", " ".join(text.split()))[:200]
