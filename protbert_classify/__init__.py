@@ -39,6 +39,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name], __name__), name)
+    if _HOMES[name].startswith((".model", ".training")):  # with a model comes the pipeline's task
+        import_module(".inference.pipeline", __name__)
     globals()[name] = value
     return value
 

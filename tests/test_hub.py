@@ -501,3 +501,13 @@ def test_a_dry_run_shows_the_card_and_sends_nothing(run_of_nothing, capsys):
 def test_either_a_model_or_proteins_are_pushed(capsys):
     assert main(["push", "--repo_id", "me/x"]) == 2
     assert "either --model" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_training_publishes_its_model_at_the_end(hub, tmp_path):
+    (tmp_path / "easy.fasta").write_text(fasta(easy_records()))
+    arguments = ["--data", tmp_path / "easy.fasta", "--output_dir", tmp_path / "run", *TINY, "--num_train_epochs", "1"]
+    push = ["--push_to_hub", "true", "--hub_model_id", "me/easy"]
+    done = protbert_classify(hub, tmp_path / "home", "train", *arguments, *push)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert ModelCard(hub.model("me/easy")["README.md"].decode()).data.eval_results

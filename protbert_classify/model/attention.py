@@ -91,8 +91,8 @@ def padding_free_attention(
     if cu_seq_lens_q is None:
         if _pays_unfused(query):
             masks = query.shape[0] * [None] if attention_mask is None else attention_mask.split(1)
-            parts = zip(query.split(1), key.split(1), value.split(1), masks, strict=True)
-            return torch.cat([_unfused(*part, dropout, scaling) for part in parts]).transpose(1, 2), None
+            rows = zip(query.split(1), key.split(1), value.split(1), masks, strict=True)
+            return torch.cat([_unfused(*row, dropout, scaling) for row in rows]).transpose(1, 2), None
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **kwargs)
     for name, found in (("attention_mask", attention_mask), *((n, kwargs.get(n)) for n in UNPACKABLE)):
         if found is not None:
@@ -100,10 +100,11 @@ def padding_free_attention(
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     varlen = _varlen_attention() if query.is_cuda and query.dtype in HALF and not dropout else None
     if varlen is not None:
-        rows = [tensor[0].transpose(0, 1).contiguous() for tensor in (query, key, value)]  # (T, h, d)
-        return varlen(*rows, cu_seq_lens_q, max_length_q, scaling)[None], None
+        heads = [tensor[0].transpose(0, 1).contiguous() for tensor in (query, key, value)]  # (T, h, d)
+        return varlen(*heads, cu_seq_lens_q, max_length_q, scaling)[None], None
     lengths = cu_seq_lens_q.diff().tolist()
-    parts = zip(*(tensor.split(lengths, dim=2) for tensor in (query, key, value)), strict=True)
+    q, k, v = (tensor.split(lengths, dim=2) for tensor in (query, key, value))
+    parts = zip(q, k, v, strict=True)
     return torch.cat([_one_protein(*part, dropout, scaling) for part in parts], dim=2).transpose(1, 2), None
 
 

@@ -93,6 +93,8 @@ def train(
     if training_args.should_save:
         write_outputs(trainer, tokenizer, weights, splits, labels, metrics, (model_args, data_args, training_args))
     trainer.accelerator.wait_for_everyone()
+    if training_args.push_to_hub:
+        trainer.push_to_hub()
     return metrics
 
 

@@ -58,9 +58,9 @@ def test_a_hub_that_cannot_be_reached_is_no_fault_of_the_name():
 
 def test_an_encoder_without_a_head_is_refused(tmp_path):
     BertModel(BertConfig(**TINY_SHAPE)).save_pretrained(tmp_path)
-    assert f"an encoder without classes; fine-tune it first: protbert-classify train --model_name_or_path {tmp_path}" in (
-        refusal(tmp_path)
-    )
+    message = refusal(tmp_path)
+    assert "an encoder without classes; fine-tune it first" in message
+    assert f"protbert-classify train --model_name_or_path {tmp_path}" in message
 
 
 def test_a_model_without_its_tokenizer_is_refused(own_folder):

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import transformers
 from transformers import BertConfig, BertForSequenceClassification
@@ -20,6 +23,14 @@ def pipe(classifier, tokenizer):
 @pytest.fixture(scope="module")
 def folder_pipe(run_folder):
     return transformers.pipeline("protein-classification", model=str(run_folder / "model"))
+
+
+def test_who_has_a_model_has_the_task(run_folder):
+    code = (
+        "from protbert_classify import ProteinClassifier\nfrom transformers import pipeline\n"
+        f"assert pipeline('protein-classification', model={str(run_folder / 'model')!r})('MKT')['label']"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def assert_scores(calls, expected):
