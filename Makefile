@@ -17,8 +17,8 @@ test-fast: .venv/.dev
 	$(BIN)/python -m pytest -m "not slow" --cov --cov-report= --durations 5
 
 lint: .venv/.dev
-	$(BIN)/python -m flake8 protbert_classify examples tests benchmarks
-	$(BIN)/python -m isort --check-only --quiet protbert_classify examples tests benchmarks
+	$(BIN)/python -m flake8 protbert_classify examples tests benchmarks docs
+	$(BIN)/python -m isort --check-only --quiet protbert_classify examples tests benchmarks docs
 	$(BIN)/python -m mypy
 
 # the tables of speed on a CPU; about 25 minutes
