@@ -21,13 +21,14 @@ lint: .venv/.dev
 	$(BIN)/python -m isort --check-only --quiet protbert_classify examples tests benchmarks docs
 	$(BIN)/python -m mypy
 
-# the tables of speed on a CPU; about 25 minutes
+# the tables of speed on a CPU; about 50 minutes
 bench: .venv/.dev
 	$(BIN)/python -m benchmarks.cpu
 	$(BIN)/python -m benchmarks.profile_cpu
 	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.frozen
 	$(BIN)/python -m benchmarks.precision
+	$(BIN)/python -m benchmarks.proteome
 
 benchmarks: bench
 	$(BIN)/python -m benchmarks.encoding

@@ -511,3 +511,16 @@ def test_a_training_publishes_its_model_at_the_end(hub, tmp_path):
     done = protbert_classify(hub, tmp_path / "home", "train", *arguments, *push)
     assert done.returncode == 0, done.stderr[-3000:]
     assert ModelCard(hub.model("me/easy")["README.md"].decode()).data.eval_results
+
+
+@pytest.mark.slow
+def test_a_run_records_the_commit_of_its_backbone(hub, run, tmp_path):
+    done = protbert_classify(hub, tmp_path / "home", "push", "--model", run, "--repo_id", "me/easy")
+    assert done.returncode == 0, done.stderr[-3000:]
+    (tmp_path / "easy.fasta").write_text(fasta(easy_records()))
+    arguments = ["--data", tmp_path / "easy.fasta", "--output_dir", tmp_path / "run", "--max_length", "64"]
+    backbone = ["--model_name_or_path", "me/easy", "--pooling", "light_attention", "--num_train_epochs", "1"]
+    done = protbert_classify(hub, tmp_path / "home", "train", *arguments, *backbone)
+    assert done.returncode == 0, done.stderr[-3000:]
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["backbone_revision"] == hub.repositories["model", "me/easy"].commit

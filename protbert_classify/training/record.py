@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset, DatasetDict
+from huggingface_hub import try_to_load_from_cache
 from transformers import PreTrainedTokenizerBase
 
 from ..data.fingerprint import fingerprint
@@ -82,7 +83,7 @@ def write_outputs(
         "data_arguments": dataclasses.asdict(data_args),
         "training_arguments": training_args.to_dict(),  # masks tokens
         "data_fingerprint": {name: fingerprint(part) for name, part in splits.items()},
-        "backbone_revision": getattr(model.config.backbone_config, "_commit_hash", None),
+        "backbone_revision": _backbone_revision(model_args),
         "world_size": training_args.world_size,
         "device": torch.cuda.get_device_name() if training_args.device.type == "cuda" else platform.machine(),
         "versions": {
@@ -111,6 +112,15 @@ def describe_data(splits: DatasetDict, labels: list[str], max_residues: int) -> 
             "lengths": sorted(part["sequence_length"][:]),
         }
     return {"max_residues": max_residues, "splits": described}
+
+
+def _backbone_revision(arguments: ModelArguments) -> str | None:
+    """The commit of a Hub model, as the cache has it; None for a folder, or a network from scratch."""
+    name = arguments.model_name_or_path
+    if arguments.backbone_config is not None or os.path.isdir(name):
+        return None
+    config = try_to_load_from_cache(name, "config.json", revision=arguments.model_revision)
+    return os.path.basename(os.path.dirname(config)) if isinstance(config, str) else None
 
 
 def _described(arguments: ModelArguments) -> dict[str, Any]:
