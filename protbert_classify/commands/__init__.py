@@ -19,6 +19,7 @@ COMMANDS = {
     "evaluate": "measure a classifier on labelled proteins",
     "estimate": "what a training would need of memory and time, before it begins",
     "predict": "classify proteins: FASTA or a table in, a table out, whole proteomes, resumable",
+    "serve": "answer requests over HTTP: /ping and /invocations, as containers and clouds expect it",
     "report": "a page with the figures of a run",
     "push": "publish a trained model on the Hugging Face Hub, with a model card",
     "demo": "the whole way on real proteins that a package ships, in minutes on a laptop",

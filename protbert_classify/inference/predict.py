@@ -25,7 +25,7 @@ from .loading import classifier_encoder, load_classifier
 from .logits import predict_logits, probabilities
 from .parts import Parts
 from .precision import has_gpu_backend
-from .tables import Call, Table, table_for
+from .tables import Call, Table, call_of, table_for
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +123,7 @@ def predict_file(
         processes.wait_for_everyone()
     with _kept_if_any(parts, main):
         rejects = _Rejects(os.path.join(parts.folder, "rejected.csv") if main else os.devnull, strict)
-        worker = _Worker(classifier, classifier_encoder(classifier, tokenizer), table, tokens_per_batch)
+        worker = _Worker(classifier, classifier_encoder(classifier, tokenizer), tokens_per_batch)
         count = classified = 0
         with rejects, _bar(source, main) as bar:
             for part in _parts_of(records, settings["part_size"], rejects):
@@ -144,11 +144,10 @@ class _Worker:
     """Makes calls of records: identical proteins are computed once."""
 
     def __init__(
-        self, classifier: ProteinClassifier, encoder: ProteinEncoder, table: Table, tokens_per_batch: int | None
+        self, classifier: ProteinClassifier, encoder: ProteinEncoder, tokens_per_batch: int | None
     ) -> None:
         self.classifier = classifier
         self.encoder = encoder
-        self.table = table
         self.tokens_per_batch = tokens_per_batch
 
     def calls(self, records: list[Record], bar: tqdm) -> list[Call]:
@@ -157,19 +156,9 @@ class _Worker:
         encoded = [np.frombuffer(ids, dtype=np.uint8) for ids in rows]
         scores = probabilities(predict_logits(self.classifier, encoded, self.tokens_per_batch, bar.update))
         bar.update(len(records) - len(rows))
-        return [self._call(record, scores[row]) for record, row in zip(records, row_of, strict=True)]
-
-    def _call(self, record: Record, scores: np.ndarray) -> Call:
-        best, length = int(scores.argmax()), len(record.residues)
-        return Call(
-            id=record.place.accession,
-            description=record.description,
-            length=length,
-            location=self.classifier.config.id2label[best],
-            score=float(scores[best]),
-            scores=scores.tolist(),
-            truncated=self.encoder.is_cropped(length),
-        )
+        labels, cropped = self.classifier.config.labels, self.encoder.is_cropped
+        pairs = zip(records, row_of, strict=True)
+        return [call_of(record, scores[row], labels, cropped(len(record.residues))) for record, row in pairs]
 
 
 class _Rejects:

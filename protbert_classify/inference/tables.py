@@ -7,9 +7,11 @@ import shutil
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..data.records import Record
 from ..errors import OptionError
 
 BEFORE = ("id", "description", "length", "location", "score")
@@ -81,7 +83,7 @@ class DelimitedTable:
 
     def write_part(self, path: str, calls: Iterable[Call]) -> None:
         with open(path, "w", newline="", encoding="utf-8") as file:
-            self._writer(file).writerows(map(_cells, calls))
+            self._writer(file).writerows(map(row_cells, calls))
             _to_disk(file)
 
     def join(self, parts: Sequence[str], path: str) -> None:
@@ -108,7 +110,7 @@ class JsonLinesTable:
     def write_part(self, path: str, calls: Iterable[Call]) -> None:
         with open(path, "w", newline="", encoding="utf-8") as file:
             for call in calls:
-                row = dict(zip(self.columns, _values(call, digits=6), strict=True))
+                row = dict(zip(self.columns, row_values(call, digits=6), strict=True))
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
             _to_disk(file)
 
@@ -127,7 +129,7 @@ class ParquetTable:
         self.schema = pa.schema([(name, kinds.get(name, pa.float32())) for name in columns])
 
     def write_part(self, path: str, calls: Iterable[Call]) -> None:
-        columns = zip(*map(_values, calls), strict=True)
+        columns = zip(*map(row_values, calls), strict=True)
         arrays = [pa.array(values, field.type) for values, field in zip(columns, self.schema, strict=True)]
         with open(path, "wb") as file:
             pq.write_table(pa.table(arrays, schema=self.schema), file)
@@ -153,12 +155,28 @@ FORMATS: dict[str, Any] = {
 }
 
 
-def _values(call: Call, digits: int | None = None) -> list[Any]:
+def call_of(record: Record, scores: np.ndarray, labels: Sequence[str], truncated: bool) -> Call:
+    """What a model makes of a record, from the probabilities of its classes, (C,)."""
+    best = int(scores.argmax())
+    return Call(
+        id=record.place.accession,
+        description=record.description,
+        length=len(record.residues),
+        location=labels[best],
+        score=float(scores[best]),
+        scores=scores.tolist(),
+        truncated=truncated,
+    )
+
+
+def row_values(call: Call, digits: int | None = None) -> list[Any]:
+    """The cells of a row with their types; probabilities rounded to `digits`."""
     scores = [float(score) if digits is None else round(float(score), digits) for score in (call.score, *call.scores)]
     return [call.id, call.description, call.length, call.location, *scores, call.truncated]
 
 
-def _cells(call: Call) -> list[str]:
+def row_cells(call: Call) -> list[str]:
+    """The cells of a row as text."""
     scores = [f"{score:.6f}" for score in (call.score, *call.scores)]
     return [call.id, call.description, str(call.length), call.location, *scores, "yes" if call.truncated else "no"]
 

@@ -35,7 +35,7 @@ def test_an_unknown_command_names_the_known_ones(capsys):
     assert captured.out == ""
     assert captured.err == (
         "protbert-classify: unknown command 'trian'; expected one of "
-        "train, evaluate, estimate, predict, report, push, demo\n"
+        "train, evaluate, estimate, predict, serve, report, push, demo\n"
     )
 
 

@@ -1,0 +1,80 @@
+"""`protbert-classify serve`: a classifier behind HTTP, as containers and clouds expect it."""
+
+import argparse
+from importlib.util import find_spec
+
+from ..errors import OptionError
+from .parsing import OneLineParser, add_compute_options, compute_options, positive
+
+NEEDED = ("fastapi", "prometheus_client", "uvicorn")
+EXAMPLE = "MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQ"
+
+DESCRIPTION = """\
+Serve a fine-tuned classifier over HTTP: GET /ping, POST /invocations, GET /metrics, GET /openapi.json.
+
+  protbert-classify serve --model runs/mine
+  curl http://127.0.0.1:8080/invocations -H 'Content-Type: application/json' -d '{"inputs": "MKTAYIAKQR"}'
+  curl http://127.0.0.1:8080/invocations -H 'Content-Type: text/x-fasta' -H 'Accept: text/csv' \\
+       --data-binary @proteins.fasta
+
+Concurrent requests share forward passes. SIGTERM answers what was accepted, then ends with exit code 0. There is no
+authentication: listen beyond this machine (--host 0.0.0.0) only where the network has it. Needs the extra serve."""
+
+
+def run(arguments: list[str]) -> int:
+    options = _parser().parse_args(arguments)
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise OptionError(f"{', '.join(missing)} not installed; serving needs: pip install 'protbert_classify[serve]'")
+    from ..serving.queries import Limits
+    from ..serving.server import serve
+    from ..serving.service import Queueing
+    from .terminal import hide_moments
+
+    hide_moments()
+    serve(
+        options.model,
+        host=options.host,
+        port=options.port,
+        limits=Limits(options.max_body, options.max_proteins, options.max_residues),
+        queueing=Queueing(options.max_wait / 1000, options.max_queue),
+        ready=lambda url: print(_greeting(options.model, url), flush=True),
+        **compute_options(options),
+    )
+    return 0
+
+
+def _greeting(model: str, url: str) -> str:
+    json = "-H 'Content-Type: application/json'"
+    return f"{model} is served at {url}; try\n  curl {url}/invocations {json} -d '{{\"inputs\": \"{EXAMPLE}\"}}'"
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected 1 to 65535, or 0 for a free one")
+    return int(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = OneLineParser(
+        prog="protbert-classify serve",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--model", required=True, help="output_dir of a training, its model/, or a Hub id")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default %(default)s)")
+    parser.add_argument("--port", type=_port, default=8080, help="0 for a free one (default %(default)s)")
+    parser.add_argument("--max_body", type=positive, default=6 * 2**20, help="bytes of a request (default 6 MiB)")
+    parser.add_argument("--max_proteins", type=positive, default=1000, help="of a request (default %(default)s)")
+    parser.add_argument("--max_residues", type=positive, default=100_000, help="of a protein (default %(default)s)")
+    parser.add_argument(
+        "--max_queue", type=positive, default=4000, help="proteins that wait; more are refused (default %(default)s)"
+    )
+    parser.add_argument(
+        "--max_wait",
+        type=positive,
+        default=5,
+        help="milliseconds that a protein waits for others to share its forward pass (default %(default)s)",
+    )
+    add_compute_options(parser)
+    return parser

@@ -1,0 +1,101 @@
+"""Calls to the body of an answer: JSON, JSON Lines or CSV, by what the client accepts."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..inference.tables import Call, columns_for, row_cells, row_values
+from .queries import CSV, JSON, JSON_LINES, Query
+from .refusals import NotAcceptable, Unprocessable
+
+TYPES = (JSON, JSON_LINES, CSV)  # the first is the default
+
+
+def accepted_type(accept: str | None) -> str:
+    """The format of an answer, by the header Accept (RFC 9110, 12.5.1).
+
+    Raises:
+        NotAcceptable: None of ours is accepted.
+    """
+    if not (accept or "").strip():
+        return JSON
+    ranges = [_weighed(item) for item in str(accept).lower().split(",")]
+    best, answer = 0.0, None
+    for name in TYPES:
+        matches = [(_specific(pattern, name), weight) for pattern, weight in ranges if _specific(pattern, name)]
+        weight = max(matches, default=(0, 0.0))[1]  # of the closest range
+        if weight > best:
+            best, answer = weight, name
+    if answer is None:
+        raise NotAcceptable(f"accept {str(accept)[:80]!r}; expected one of {', '.join(TYPES)}")
+    return answer
+
+
+def answer(query: Query, calls: Sequence[Call], labels: Sequence[str], kind: str) -> str:
+    """The body of an answer.
+
+    Args:
+        query: What was asked.
+        calls: Of its proteins, in their order.
+        labels: (C,), names of the classes.
+        kind: What [`accepted_type`] returned.
+
+    Raises:
+        Unprocessable: Parameters, which are for JSON, with a table.
+    """
+    columns = columns_for(labels)
+    if kind == JSON and not query.form.named:
+        every = [_as_pipeline(call, labels, **query.form.parameters) for call in calls]
+        return json.dumps(every[0] if query.form.single else every, ensure_ascii=False)
+    check_parameters(query, kind)
+    if kind == CSV:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([columns, *map(row_cells, calls)])
+        return text.getvalue()
+    rows = [dict(zip(columns, row_values(call, digits=6), strict=True)) for call in calls]
+    if kind == JSON:
+        return json.dumps(rows, ensure_ascii=False)
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def check_parameters(query: Query, kind: str) -> None:
+    """Whether an answer of a format can do what is asked; known before anything is computed.
+
+    Raises:
+        Unprocessable: Parameters, which are for JSON, with a table.
+    """
+    if query.form.parameters and kind != JSON:
+        raise Unprocessable(f"parameters are for answers in {JSON}; {kind} has every class and the length")
+
+
+def _as_pipeline(call: Call, labels: Sequence[str], top_k: int | None = 1, truncation_report: bool = False) -> Any:
+    """What the pipeline returns for a protein, with its keywords."""
+    best = np.argsort(call.scores)[::-1][:top_k]
+    every = [{"label": labels[i], "score": call.scores[i]} for i in best]
+    calls = every[0] if top_k == 1 else every
+    if not truncation_report:
+        return calls
+    return {"calls": calls, "length": call.length, "truncated": call.truncated}
+
+
+def _weighed(item: str) -> tuple[str, float]:
+    """`text/csv;q=0.5` -> its range and weight."""
+    pattern, *options = (part.strip() for part in item.split(";"))
+    weight = next((option[2:] for option in options if option.startswith("q=")), "1")
+    try:
+        return pattern, min(max(float(weight), 0.0), 1.0)
+    except ValueError:
+        return pattern, 0.0
+
+
+def _specific(pattern: str, name: str) -> int:
+    """How closely a range of Accept names a format; 0 if not at all."""
+    if pattern == name:
+        return 3
+    if pattern == name.split("/")[0] + "/*":
+        return 2
+    return 1 if pattern == "*/*" else 0

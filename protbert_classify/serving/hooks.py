@@ -1,0 +1,65 @@
+"""The hooks of the Hugging Face inference container: `model_fn`, `input_fn`, `predict_fn`, `output_fn`.
+
+`code/inference.py` beside the weights has one line, `from protbert_classify.serving.hooks import *`, and
+`code/requirements.txt` names this package. The container's toolkit calls the hooks one after the other and makes status
+400 of what they raise; newer versions of it pass their `context`, too. Nothing of the extra `serve` is needed.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+
+from ..inference.loading import load_classifier
+from ..inference.tables import Call
+from .answers import accepted_type, answer
+from .queries import Query, read_query
+from .served import ServedModel
+
+__all__ = ["input_fn", "model_fn", "output_fn", "predict_fn"]
+
+
+class Prediction(NamedTuple):
+    """What `predict_fn` hands to `output_fn`."""
+
+    query: Query
+    calls: list[Call]
+    labels: list[str]
+
+
+def model_fn(model_dir: str, context: Any = None) -> ServedModel:
+    """Load the model of a container.
+
+    Args:
+        model_dir: Where model.tar.gz was unpacked: the folder of a run or of a model.
+        context: Of the container; tells which GPU this worker has.
+
+    Raises:
+        ModelError: No model there.
+    """
+    gpu = context.system_properties.get("gpu_id") if context is not None else None
+    device = f"cuda:{gpu}" if gpu is not None and torch.cuda.is_available() else None
+    return ServedModel(*load_classifier(model_dir, device, "auto"))
+
+
+def input_fn(input_data: str | bytes, content_type: str, context: Any = None) -> Query:
+    """Read a request; the formats are the server's.
+
+    Raises:
+        InputError: What was found and what was expected.
+    """
+    return read_query(input_data.encode() if isinstance(input_data, str) else bytes(input_data), content_type)
+
+
+def predict_fn(data: Query, model: ServedModel, context: Any = None) -> Prediction:
+    """Classify the proteins of a request."""
+    scores = model.scores([model.encode(record) for record in data.records])
+    return Prediction(data, model.calls(data.records, scores), model.labels)
+
+
+def output_fn(prediction: Prediction, accept: str, context: Any = None) -> str:
+    """Write an answer in the format that is accepted.
+
+    Raises:
+        InputError: There is no such format, or it cannot do what was asked.
+    """
+    return answer(prediction.query, prediction.calls, prediction.labels, accepted_type(accept))

@@ -1,0 +1,229 @@
+"""The body of a request to a query: JSON, JSON Lines, FASTA or CSV to checked proteins and what is asked of them."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any, NamedTuple
+
+from ..data.records import Place, Record, checked, parse_fasta
+from ..errors import DataError
+from .refusals import TooLarge, Unprocessable, UnsupportedContent
+
+NAME = "request"  # what stands for a file's name in messages
+JSON, JSON_LINES, FASTA, CSV = "application/json", "application/jsonlines", "text/x-fasta", "text/csv"
+SEQUENCE = ("sequence", "inputs")  # names of the field with the residues, in JSON Lines
+CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii")
+
+
+class Limits(NamedTuple):
+    """What a request may have.
+
+    Args:
+        body: Bytes.
+        proteins: Of a request.
+        residues: Of a protein.
+    """
+
+    body: int = 6 * 2**20
+    proteins: int = 1000
+    residues: int = 100_000
+
+
+class Form(NamedTuple):
+    """How a request wants to be told of its proteins.
+
+    Args:
+        single: One protein that is no list: its answer is none either.
+        named: Came as records, so that an answer in JSON is a list of the rows of `predict`'s table; else it is what
+            [`ProteinClassificationPipeline`] returns.
+        parameters: `top_k` and `truncation_report` as far as given; the pipeline's.
+    """
+
+    single: bool
+    named: bool
+    parameters: Mapping[str, Any]
+
+
+class Query(NamedTuple):
+    """What a request asks.
+
+    Args:
+        records: Proteins to classify, checked.
+        form: Of the answer.
+    """
+
+    records: list[Record]
+    form: Form
+
+
+Reader = Callable[[bytes], tuple[Iterable[Record], Form]]
+ROWS = Form(single=False, named=True, parameters={})
+
+
+def read_query(body: bytes, content_type: str | None, limits: Limits = Limits()) -> Query:
+    """What a request asks.
+
+    Args:
+        body: Of the request.
+        content_type: Its header; JSON if there is none.
+        limits: What it may have.
+
+    Raises:
+        UnsupportedContent: Another format or charset.
+        TooLarge: More bytes or proteins than the limits.
+        Unprocessable: JSON of another shape, or a longer protein than the limit.
+        DataError: A body that is not what its content type says.
+        SequenceError: A character that is no residue; the message names record, character and position.
+    """
+    read = reader_for(content_type)
+    if len(body) > limits.body:
+        raise TooLarge(f"{len(body):,} bytes; expected at most {limits.body:,}: send fewer proteins at once")
+    found, form = read(body)
+    records = list(islice(found, limits.proteins + 1))  # no more is read
+    if len(records) > limits.proteins:
+        raise TooLarge(f"more than {limits.proteins:,} proteins; send fewer at once")
+    if not records:
+        raise DataError(f"{NAME}: no proteins")
+    return Query([_within(checked(record), limits) for record in records], form)
+
+
+def reader_for(content_type: str | None) -> Reader:
+    """What reads a body of a content type.
+
+    Raises:
+        UnsupportedContent: Nothing does.
+    """
+    kind, *options = (content_type or JSON).lower().split(";")
+    charset = next((o.split("=")[1].strip(' "') for o in options if o.strip().startswith("charset=")), "utf-8")
+    if kind.strip() not in READERS:
+        raise UnsupportedContent(f"content type {kind.strip()[:80]!r}; expected one of {', '.join(READERS)}")
+    if charset not in CHARSETS:
+        raise UnsupportedContent(f"charset {charset[:80]!r}; expected utf-8")
+    return READERS[kind.strip()]
+
+
+def _within(record: Record, limits: Limits) -> Record:
+    if len(record.residues) > limits.residues:
+        raise Unprocessable(
+            f"{record.place}: {len(record.residues):,} residues; expected at most {limits.residues:,}"
+        )
+    return record
+
+
+def _read_json(body: bytes) -> tuple[Iterable[Record], Form]:
+    request = _parsed(_text(body), NAME)
+    if not isinstance(request, dict) or "inputs" not in request:
+        raise Unprocessable('expected {"inputs": "MKT"} or {"inputs": ["MKT", ...], "parameters": {...}}')
+    if unknown := [name for name in request if name not in ("inputs", "parameters")]:
+        raise Unprocessable(f"{unknown[0][:80]!r} is unknown; expected inputs and parameters")
+    inputs = request["inputs"]
+    single = isinstance(inputs, str)
+    sequences = [inputs] if single else inputs
+    if not isinstance(sequences, list) or not sequences:
+        raise Unprocessable("inputs: expected a sequence, or a list of one or more")
+    for number, sequence in enumerate(sequences, 1):
+        if not isinstance(sequence, str):
+            raise Unprocessable(f"inputs, record {number}: found {_kind(sequence)}, expected a sequence")
+    records = (_record(number, None, "", sequence) for number, sequence in enumerate(sequences, 1))
+    return records, Form(single, False, _parameters(request.get("parameters")))
+
+
+def _parameters(found: Any) -> Mapping[str, Any]:
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise Unprocessable(f"parameters: found {_kind(found)}, expected an object")
+    for name, value in found.items():
+        if name == "top_k":
+            whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
+            if not whole and value is not None:
+                raise Unprocessable("parameters, top_k: expected a whole number from 1, or null for all classes")
+        elif name == "truncation_report":
+            if not isinstance(value, bool):
+                raise Unprocessable("parameters, truncation_report: expected true or false")
+        else:
+            raise Unprocessable(f"parameters: {name[:80]!r} is unknown; expected top_k and truncation_report")
+    return found
+
+
+def _read_json_lines(body: bytes) -> tuple[Iterable[Record], Form]:
+    return (_line_record(number, line) for number, line in enumerate(_full_lines(body), 1)), ROWS
+
+
+def _full_lines(body: bytes) -> Iterator[str]:
+    # not splitlines(): it would end a line at characters that JSON allows in strings
+    return (line for line in _text(body).split("\n") if line.strip())
+
+
+def _line_record(number: int, line: str) -> Record:
+    row = _parsed(line, f"{NAME}, line {number}")
+    name = next((name for name in SEQUENCE if isinstance(row, dict) and name in row), None)
+    if name is None:
+        raise Unprocessable(f'{NAME}, line {number}: expected {{"id": "P1", "sequence": "MKT"}}; id may be missing')
+    for field in ("id", "description", name):
+        if not isinstance(row.get(field, ""), str):
+            raise Unprocessable(f"{NAME}, line {number}: {field}: found {_kind(row[field])}, expected text")
+    return _record(number, row.get("id"), row.get("description", ""), row[name])
+
+
+def _read_fasta(body: bytes) -> tuple[Iterable[Record], Form]:
+    return parse_fasta(NAME, NAME, lambda path, mode: io.BytesIO(body)), ROWS
+
+
+def _read_csv(body: bytes) -> tuple[Iterable[Record], Form]:
+    return _csv_records(csv.DictReader(io.StringIO(_text(body), newline=""), strict=True)), ROWS
+
+
+def _csv_records(rows: csv.DictReader) -> Iterator[Record]:
+    try:
+        if "sequence" not in (rows.fieldnames or ()):
+            raise DataError(f"{NAME}: no column 'sequence'; expected a header line with sequence and, if known, id")
+        for number, row in enumerate(rows, 1):
+            if None in row or None in row.values():
+                raise DataError(f"{NAME}, row {number}: expected {len(rows.fieldnames or ())} cells, as in the header")
+            yield _record(number, row.get("id"), row.get("description", ""), row["sequence"])
+    except csv.Error as error:
+        raise DataError(f"{NAME}, line {rows.reader.line_num}: no CSV ({error})") from None
+
+
+def _record(number: int, accession: str | None, description: str, sequence: str) -> Record:
+    place = Place(NAME, number, accession or f"row_{number}")
+    try:
+        f"{accession}{description}".encode()
+    except UnicodeEncodeError:  # half a character, which JSON can spell and no answer can hold
+        raise DataError(f"{NAME}, record {number}: the id or description is no text") from None
+    return Record(place, description, sequence)
+
+
+def _text(body: bytes) -> str:
+    try:
+        return body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{NAME}: byte {error.start + 1} is no UTF-8") from None
+
+
+def _parsed(text: str, place: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deep" if isinstance(error, RecursionError) else error
+        raise DataError(f"{place}: no JSON ({reason})") from None
+
+
+def _kind(value: Any) -> str:
+    """The name that JSON has for a value's type."""
+    if value is None:
+        return "null"
+    kinds = {bool: "true or false", int: "a number", float: "a number", str: "text", list: "a list", dict: "an object"}
+    return kinds[type(value)]
+
+
+READERS: dict[str, Reader] = {
+    JSON: _read_json,
+    JSON_LINES: _read_json_lines,
+    FASTA: _read_fasta,
+    "application/x-fasta": _read_fasta,
+    CSV: _read_csv,
+}

@@ -1,0 +1,125 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from protbert_classify.inference.predict import predict_file
+from protbert_classify.inference.tables import Call
+from protbert_classify.serving.answers import accepted_type, answer
+from protbert_classify.serving.queries import read_query
+from protbert_classify.serving.refusals import NotAcceptable, Unprocessable
+from protbert_classify.serving.served import ServedModel
+
+JSON, LINES, CSV = "application/json", "application/jsonlines", "text/csv"
+LABELS = ["Cytoplasm", "Mitochondrion", "Nucleus"]
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        (None, JSON),
+        ("", JSON),
+        ("*/*", JSON),
+        ("application/*", JSON),
+        ("text/*", CSV),
+        ("Text/CSV", CSV),
+        ("application/jsonlines", LINES),
+        ("application/jsonlines, */*;q=0.1", LINES),
+        ("text/csv;q=0.5, application/json;q=0.4", CSV),
+        ("text/html, text/csv; q=0.9, */*; q=0.8", CSV),
+        ("*/*, application/json;q=0", LINES),
+    ],
+)
+def test_the_answer_has_the_format_that_is_preferred(accept, kind):
+    assert accepted_type(accept) == kind
+
+
+@pytest.mark.parametrize("accept", ["image/png", "application/json;q=0", "text/csv;q=many", ","])
+def test_a_format_that_there_is_not_is_refused(accept):
+    with pytest.raises(NotAcceptable, match="expected one of application/json, application/jsonlines, text/csv"):
+        accepted_type(accept)
+
+
+@pytest.fixture(scope="module")
+def served(pipe):
+    return ServedModel(pipe.model, pipe.tokenizer)
+
+
+def answered(served, body, content_type=JSON, accept=JSON):
+    query = read_query(body.encode(), content_type)
+    scores = served.scores([served.encode(record) for record in query.records])
+    return answer(query, served.calls(query.records, scores), served.labels, accept)
+
+
+def close(found, expected):
+    """The same but for the last digits of numbers."""
+    if isinstance(expected, float):
+        return abs(found - expected) < 1e-5
+    if isinstance(expected, dict):
+        return found.keys() == expected.keys() and all(close(found[name], expected[name]) for name in expected)
+    if isinstance(expected, list):
+        return len(found) == len(expected) and all(map(close, found, expected))
+    return found == expected
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"top_k": 1},
+        {"top_k": 2},
+        {"top_k": None},
+        {"top_k": 99},
+        {"truncation_report": True},
+        {"top_k": 2, "truncation_report": True},
+    ],
+)
+def test_an_answer_in_json_is_what_the_pipeline_returns(served, pipe, proteins, parameters):
+    for inputs in (proteins[0], proteins[:1], proteins[:20]):
+        body = json.dumps({"inputs": inputs, "parameters": parameters})
+        assert close(json.loads(answered(served, body)), pipe(inputs, **parameters))
+
+
+def test_records_are_answered_with_the_rows_of_predict_in_every_format(served, model, proteins, tmp_path):
+    fasta = "".join(f">P{number} protein, {number}\n{residues}\n" for number, residues in enumerate(proteins[:9]))
+    (tmp_path / "in.fasta").write_text(fasta)
+    for name, accept in (("calls.csv", CSV), ("calls.jsonl", LINES)):
+        predict_file(model, str(tmp_path / "in.fasta"), str(tmp_path / name), device="cpu")
+        assert answered(served, fasta, "text/x-fasta", accept) == (tmp_path / name).read_text()
+    rows = [json.loads(line) for line in (tmp_path / "calls.jsonl").read_text().splitlines()]
+    assert json.loads(answered(served, fasta, "text/x-fasta", JSON)) == rows
+    assert [row["id"] for row in rows] == [f"P{number}" for number in range(9)]
+
+
+def test_a_table_goes_in_and_comes_out(served):
+    text = 'id,description,sequence\n"A ""b"", c",,MKT\nß,naïve,M K V\n'
+    rows = list(csv.DictReader(answered(served, text, "text/csv", CSV).splitlines()))
+    assert [(row["id"], row["description"], row["length"]) for row in rows] == [
+        ('A "b", c', "", "3"),
+        ("ß", "naïve", "3"),
+    ]
+    lines = "".join(json.dumps({"id": row["id"], "sequence": "MKT"}) + "\n" for row in rows)
+    back = [json.loads(line) for line in answered(served, lines, LINES, LINES).splitlines()]
+    assert [row["id"] for row in back] == ['A "b", c', "ß"]
+    assert all(abs(sum(row[label] for label in LABELS) - 1) < 1e-5 for row in back)
+
+
+def test_parameters_with_a_table_are_refused_instead_of_ignored():
+    query = read_query(b'{"inputs": "MKT", "parameters": {"top_k": 2}}', JSON)
+    call = Call("row_1", "", 3, "Nucleus", 0.6, [0.1, 0.3, 0.6], False)
+    with pytest.raises(Unprocessable, match="parameters are for answers in application/json"):
+        answer(query, [call], LABELS, CSV)
+    assert json.loads(answer(query, [call], LABELS, JSON)) == [
+        {"label": "Nucleus", "score": 0.6},
+        {"label": "Mitochondrion", "score": 0.3},
+    ]
+
+
+def test_long_proteins_are_cropped_as_the_pipeline_crops_them(served, pipe):
+    long = "MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQ"
+    query = read_query(json.dumps({"inputs": long}).encode(), JSON)
+    scores = served.scores([served.encode(query.records[0])])
+    (call,) = served.calls(query.records, scores)
+    assert call.truncated and call.length == 33
+    assert np.allclose(call.score, pipe(long)["score"], atol=1e-6)
