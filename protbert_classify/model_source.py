@@ -31,5 +31,7 @@ def cannot_load(name: str, error: Exception) -> ProteinClassifierError:
     """The error for a model that transformers could not load: the network's fault, or the name's."""
     reason = first_line(error)
     if "couldn't connect" in reason.lower():  # an OSError like any other, whatever the cause
-        return ProteinClassifierError(f"{name}: could not be downloaded; check the network, or give a local folder")
+        return ProteinClassifierError(
+            f"{name}: no such folder here, and the Hub cannot be reached; check the name, or the network"
+        )
     return ModelError(f"{name}: cannot be loaded as a model: {reason}")

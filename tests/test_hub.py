@@ -498,6 +498,13 @@ def test_a_dry_run_shows_the_card_and_sends_nothing(run_of_nothing, capsys):
     assert shown.startswith("---\n") and "Besides this card would be sent: attention.py, backbone.py" in shown
 
 
+def test_a_dry_run_of_proteins_shows_their_card_and_sends_nothing(write_fasta, capsys):
+    proteins = write_fasta([("P1 Nucleus-U", "MKT"), ("P2 Plastid-U test", "MKW")])
+    assert main(["push", "--data", proteins, "--repo_id", "me/mine", "--dry_run"]) == 0  # the Hub is out of reach here
+    out = capsys.readouterr().out
+    assert "Nucleus" in out and out.endswith("Besides this card would be sent, as Parquet: train, test\n")
+
+
 def test_either_a_model_or_proteins_are_pushed(capsys):
     assert main(["push", "--repo_id", "me/x"]) == 2
     assert "either --model" in capsys.readouterr().err

@@ -194,7 +194,7 @@ def _about_the_time(plan: Plan, cost: "Estimate") -> Rows:
 
 def _model(options: argparse.Namespace, freeze: bool = False) -> "ProteinClassifier":
     from ..training.arguments import ModelArguments
-    from ..training.estimate import planned_model
+    from ..training.estimate import planned_model, trained_length
 
     arguments = ModelArguments(
         model_name_or_path=options.model or "",
@@ -202,6 +202,8 @@ def _model(options: argparse.Namespace, freeze: bool = False) -> "ProteinClassif
         backbone_config=options.backbone_config,
         freeze_backbone=options.freeze_backbone or freeze,
     )
+    if options.max_length is None:
+        options.max_length = trained_length(arguments) or 512
     return planned_model(arguments, options.max_length, options.labels, options.pooling)
 
 
@@ -407,7 +409,7 @@ def _parser() -> argparse.ArgumentParser:
     model.add_argument("--freeze_backbone", action="store_true", help="train the pooling and the head only")
     data = parser.add_argument_group("proteins")
     data.add_argument(
-        "--max_length", type=positive, default=512, help="tokens of the longest input (default %(default)s)"
+        "--max_length", type=positive, help="tokens of the longest input (a classifier's own, or 512)"
     )
     data.add_argument("--data", help="labelled proteins, as for train; as long and as many as DeepLoc's if not given")
     data.add_argument("--ambiguous", choices=("drop", "keep", "first"), default="drop", help="as for train")

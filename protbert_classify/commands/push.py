@@ -76,8 +76,10 @@ def _show_model(options: argparse.Namespace) -> int:
 
 
 def _push_dataset(options: argparse.Namespace) -> int:
+    from ..data.fingerprint import fingerprint
     from ..data.sources import Columns, read_proteins
     from ..hub import check_repo_id, push_dataset
+    from ..reporting.dataset_card import dataset_card
 
     check_repo_id(options.repo_id)
     columns = Columns(options.id_column, options.sequence_column, options.label_column, options.split_column)
@@ -85,6 +87,11 @@ def _push_dataset(options: argparse.Namespace) -> int:
         options.data, ambiguous=options.ambiguous, header_pattern=options.header_pattern, columns=columns
     )
     licence = options.data_license or options.license
+    if options.dry_run:
+        fingerprints = {name: fingerprint(part) for name, part in proteins.items()}
+        print(dataset_card(proteins, options.repo_id, options.data, fingerprints, licence))
+        print(f"Besides this card would be sent, as Parquet: {', '.join(proteins)}")
+        return 0
     commit = push_dataset(
         proteins, options.repo_id, source=options.data, private=not options.public, licence=licence
     )
@@ -108,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--revision", help="branch of a model's repository (default main)")
     parser.add_argument("--create_pr", action="store_true", help="propose it, to a model's repository of someone else")
     parser.add_argument("--commit_message", help="of a model (default: Upload model)")
-    parser.add_argument("--dry_run", action="store_true", help="send nothing; show the card of a model and its files")
+    parser.add_argument("--dry_run", action="store_true", help="send nothing; show the card and what would be sent")
     parser.add_argument("--ambiguous", choices=("drop", "keep", "first"), default="drop", help="as for train")
     parser.add_argument("--header_pattern", help="as for train")
     parser.add_argument("--id_column", default="id", help="as for train")

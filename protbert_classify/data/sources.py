@@ -117,6 +117,18 @@ def read_proteins(
     )
 
 
+def check_there(source: str | None) -> None:
+    """Refuse the name of a file that is not there, before anything is downloaded or read.
+
+    Raises:
+        DataError: No such file.
+    """
+    if source is None or "://" in source or os.path.exists(source):
+        return
+    if os.path.splitext(source.removesuffix(".gz"))[1].lower() in (*FASTA_ENDINGS, *TABLE_ENDINGS):
+        raise DataError(f"{source}: no such file; expected FASTA, {', '.join(TABLE_ENDINGS)} or a Hub dataset's id")
+
+
 @dataclass
 class _Row:
     place: Place

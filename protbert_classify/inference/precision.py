@@ -10,6 +10,7 @@ from ..model import ProteinClassifier
 
 logger = logging.getLogger(__name__)
 
+LARGE = 5_000_000  # parameters, from which on bfloat16 pays on a CPU
 PRECISIONS = ("auto", "bfloat16", "float32", "int8")
 
 
@@ -33,8 +34,8 @@ def set_precision(model: ProteinClassifier, precision: str = "auto") -> str:
     if precision == "auto":
         fast = has_native_bf16(model.device)
         precision = "bfloat16" if fast and model.device.type == "cuda" else "float32"
-        if fast and precision == "float32":
-            logger.info("this CPU has bfloat16 instructions: --precision bfloat16 is faster for all but small models")
+        if fast and precision == "float32" and model.num_parameters() >= LARGE:
+            logger.info("this CPU has bfloat16 instructions: --precision bfloat16 would be faster")
     if precision == "bfloat16":
         model.to(torch.bfloat16)
         model.head.float()

@@ -273,7 +273,7 @@ def _kept_if_any(parts: Parts, main: bool) -> Iterator[None]:
         if main and not done:
             parts.discard()
         if isinstance(error, KeyboardInterrupt) and done:
-            raise KeyboardInterrupt(f"the same command with --resume goes on behind {done} finished parts") from None
+            raise KeyboardInterrupt(f"the same command with --resume goes on after part {done}") from None
         raise
 
 

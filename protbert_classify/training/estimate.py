@@ -171,6 +171,11 @@ def planned_model(
     return model
 
 
+def trained_length(arguments: ModelArguments) -> int | None:
+    """Tokens of the longest input that a saved classifier was trained on; None for an encoder."""
+    return getattr(_model_config(arguments), "max_sequence_length", None)
+
+
 def _model_config(arguments: ModelArguments) -> PretrainedConfig:
     if arguments.backbone_config is not None:
         ours = {"vocab_size": len(protbert_tokenizer()), "pad_token_id": 0}

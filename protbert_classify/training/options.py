@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import yaml
-from transformers import HfArgumentParser
+from transformers import CONFIG_MAPPING, HfArgumentParser
 
 from ..errors import OptionError
 from .arguments import DataArguments, ModelArguments
@@ -125,4 +125,6 @@ def backbone_shape(backbone_config: str) -> dict[str, Any]:
         raise OptionError(f"backbone_config is no JSON: {error}") from None
     if not isinstance(shape, dict) or "model_type" not in shape:
         raise OptionError('backbone_config has no model_type; expected, say, {"model_type": "bert", ...}')
+    if shape["model_type"] not in CONFIG_MAPPING:
+        raise OptionError(f"backbone_config: unknown model_type {shape['model_type']!r}; expected bert, esm, t5, ...")
     return shape

@@ -12,7 +12,7 @@ from transformers import AutoConfig, PreTrainedTokenizerBase, set_seed
 
 from ..data.encoding import encode
 from ..data.homology import add_validation, keep_labelled_classes, report_copies, sample
-from ..data.sources import Columns, merge_splits, read_proteins, whole
+from ..data.sources import Columns, check_there, merge_splits, read_proteins, whole
 from ..data.tokenizer import load_tokenizer, protbert_tokenizer
 from ..errors import OptionError, first_line
 from ..evaluation.metrics import classification_metrics
@@ -52,6 +52,8 @@ def train(
         InputError: Data, options or a model that cannot be used; nothing is written.
         KeyboardInterrupt: Ctrl-C; with one process a checkpoint was written first.
     """
+    for source in (data_args.data, data_args.validation_data, data_args.test_data):
+        check_there(source)
     folder = str(training_args.output_dir)
     checkpoint = claim_output_dir(folder, training_args.resume, training_args.overwrite)
     set_seed(training_args.seed)

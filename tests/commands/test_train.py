@@ -153,3 +153,16 @@ def test_a_process_of_its_own_ends_with_2_one_line_and_no_traceback(tmp_path):
     assert len(complaints(done.stderr)) == 1
     assert "Traceback" not in done.stderr
     assert os.listdir(tmp_path) == ["bad.fasta"]
+
+
+def test_a_data_file_that_is_not_there_is_told_before_a_model_is_looked_for(tmp_path, capsys):
+    assert main(["train", "--data", str(tmp_path / "nope.fasta"), "--output_dir", str(tmp_path / "run")]) == 2
+    (line,) = complaints(capsys.readouterr().err)
+    assert f"{tmp_path}/nope.fasta: no such file" in line
+
+
+def test_an_unknown_kind_of_encoder_is_one_short_line(tmp_path, easy, capsys):
+    arguments = ["--data", easy, "--output_dir", str(tmp_path / "run"), "--backbone_config", '{"model_type": "brt"}']
+    assert main(["train", *arguments]) == 2
+    (line,) = complaints(capsys.readouterr().err)
+    assert line.endswith("backbone_config: unknown model_type 'brt'; expected bert, esm, t5, ...")

@@ -51,7 +51,7 @@ def test_a_model_that_is_not_there_is_refused():
 
 
 def test_a_hub_that_cannot_be_reached_is_no_fault_of_the_name():
-    with pytest.raises(ProteinClassifierError, match="no/such: could not be downloaded; check the network") as error:
+    with pytest.raises(ProteinClassifierError, match="no/such: no such folder here, and the Hub") as error:
         load_classifier("no/such")
     assert error.value.exit_code == 1
 
