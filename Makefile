@@ -29,6 +29,7 @@ bench: .venv/.dev
 	$(BIN)/python -m benchmarks.frozen
 	$(BIN)/python -m benchmarks.precision
 	$(BIN)/python -m benchmarks.proteome
+	$(BIN)/python -m benchmarks.serving
 
 benchmarks: bench
 	$(BIN)/python -m benchmarks.encoding

@@ -24,7 +24,7 @@ from tests.serving.servers import Server, running
 SHAPE = {"hidden_size": 256, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 1024}
 CAP = 512
 PROTEINS = 500
-REQUESTS = {1: 500, 8: 2000, 64: 10_000}  # of so many clients; about three minutes on two idle cores
+REQUESTS = {1: 500, 8: 2000, 64: 10_000}  # of so many clients; under two minutes on two idle cores
 
 
 def main() -> int:
