@@ -11,7 +11,7 @@ from ..model import ProteinClassifier
 from ..model.attention import PADDING_FREE
 from ..training.batching import PackingCollator, PaddingCollator
 
-CPU_TOKENS = 4096  # the fastest of what benchmarks.cpu can be run with: more leaves the processor's caches
+CPU_TOKENS = 4096  # as benchmarks.cpu has them; more leaves the caches of a processor
 DEVICE_TOKENS = 16_384
 
 
