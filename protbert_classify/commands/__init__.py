@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from ..errors import ProteinClassifierError
+from ..sagemaker.container import in_job, report_failure
 from ..version import __version__
 from .terminal import close_bars, log_to_stderr
 
@@ -83,6 +84,8 @@ def _fail(name: str, message: str, code: int) -> int:
     close_bars()
     if int(os.environ.get("LOCAL_RANK", 0)) == 0:  # of several processes one speaks
         print(f"{PROG} {name}: {message}", file=sys.stderr)
+        if in_job():
+            report_failure(f"{name}: {message}")
     return code
 
 

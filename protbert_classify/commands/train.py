@@ -4,6 +4,7 @@ import dataclasses
 import textwrap
 from typing import Any, Literal, get_args, get_origin
 
+from ..sagemaker.container import fetch_hub_token, hand_over, in_job, job_options
 from ..training.arguments import TRAINING_DEFAULTS, DataArguments, ModelArguments
 from .terminal import hide_moments
 
@@ -17,7 +18,7 @@ file of "option: value" lines. On several devices: accelerate launch --config_fi
   protbert-classify train --data proteins.csv --label_column class --model_name_or_path facebook/esm2_t12_35M_UR50D
 
 DIR receives model/ (load it with ProteinClassifier.from_pretrained), metrics.json, test_predictions.csv, figures/ and
-run.json (everything to repeat the run)."""
+run.json (everything to repeat the run). In a SageMaker job its channels and SM_MODEL_DIR are the defaults."""
 
 
 def run(arguments: list[str]) -> int:
@@ -28,10 +29,14 @@ def run(arguments: list[str]) -> int:
     from ..training.run import train
 
     hide_moments()
-    options = parse_options(arguments, "protbert-classify train")
+    options = parse_options(arguments, "protbert-classify train", job_options() if in_job() else ())
+    if in_job() and options[-1].push_to_hub:
+        fetch_hub_token()
     metrics = train(*options)
     training_args = options[-1]
     if training_args.should_save:
+        if in_job():
+            hand_over(str(training_args.output_dir))
         print(summary(metrics, str(training_args.output_dir)))
     return 0
 

@@ -9,10 +9,13 @@ MARKER = "complete.json"  # the last file of a checkpoint, written when all proc
 
 
 def mark_complete(checkpoint: str, step: int) -> None:
-    """Declare a checkpoint whole; appears at once or not at all."""
+    """Declare a checkpoint whole; appears at once or not at all.
+
+    The files are listed with their sizes: a copy, as a cloud keeps one, may have the marker before the rest.
+    """
     path = os.path.join(checkpoint, MARKER)
     with open(path + ".tmp", "w", encoding="utf-8") as file:
-        json.dump({"step": step}, file)
+        json.dump({"step": step, "bytes": _sizes(checkpoint)}, file)
         file.flush()
         os.fsync(file.fileno())
     os.replace(path + ".tmp", path)
@@ -27,7 +30,20 @@ def checkpoints(output_dir: str) -> list[str]:
 
 
 def is_complete(checkpoint: str) -> bool:
-    return os.path.isfile(os.path.join(checkpoint, MARKER))
+    """Whether it was declared whole, and still is."""
+    try:
+        with open(os.path.join(checkpoint, MARKER), encoding="utf-8") as file:
+            declared = json.load(file)
+    except (OSError, ValueError):
+        return False
+    found = _sizes(checkpoint)
+    return all(found.get(name) == size for name, size in declared.get("bytes", {}).items())
+
+
+def _sizes(checkpoint: str) -> dict[str, int]:
+    """Path of each file, from the checkpoint on, and its bytes."""
+    paths = (os.path.join(folder, name) for folder, _, names in os.walk(checkpoint) for name in names)
+    return {os.path.relpath(path, checkpoint): os.path.getsize(path) for path in paths if MARKER not in path}
 
 
 def newest_complete_checkpoint(output_dir: str) -> str | None:

@@ -14,6 +14,7 @@ from ..errors import OptionError
 from .arguments import DataArguments, ModelArguments
 from .training_arguments import ProteinTrainingArguments
 
+KINDS = (ModelArguments, DataArguments, ProteinTrainingArguments)
 CONFIG_ENDINGS = (".yaml", ".yml", ".json")
 
 
@@ -25,20 +26,18 @@ class _Parser(HfArgumentParser):
 
 
 def parse_options(
-    arguments: Sequence[str], prog: str = "train"
+    arguments: Sequence[str], prog: str = "train", defaults: Sequence[str] = ()
 ) -> tuple[ModelArguments, DataArguments, ProteinTrainingArguments]:
-    """Parse `[run.yaml] [--option value ...]`; the command line wins over the file.
+    """Parse `[run.yaml] [--option value ...]`; the command line wins over the file, and both over `defaults`.
 
     Raises:
         OptionError: An unknown option or a value that does not fit, in one line.
     """
-    kinds = (ModelArguments, DataArguments, ProteinTrainingArguments)
-    parser = _Parser(kinds, prog=prog, allow_abbrev=False)
+    parser = _Parser(KINDS, prog=prog, allow_abbrev=False)
     arguments = list(arguments)
-    given: list[str] = []
+    given = list(defaults)
     if arguments and arguments[0].endswith(CONFIG_ENDINGS):
-        given = _options_of_file(arguments.pop(0))
-    known = [field.name for kind in kinds for field in dataclasses.fields(kind) if field.init]
+        given += _options_of_file(arguments.pop(0))
     try:
         *parsed, unknown = parser.parse_args_into_dataclasses(
             [*given, *arguments], look_for_args_file=False, return_remaining_strings=True
@@ -47,10 +46,25 @@ def parse_options(
         raise
     except (ValueError, TypeError, ImportError) as error:  # from __post_init__ of TrainingArguments
         raise OptionError(" ".join(str(error).split())) from error
-    if unknown:
-        raise OptionError(f"unknown option {unknown[0]}{_suggestion(unknown[0], known)}")
+    _refuse_unknown(unknown)
     _check_values(*parsed)
     return tuple(parsed)
+
+
+def check_options(arguments: Sequence[str]) -> None:
+    """Check names and kinds of options that another machine will parse; whether it can do them, only that one knows.
+
+    Raises:
+        OptionError: As `parse_options`.
+    """
+    _, unknown = _Parser(KINDS, allow_abbrev=False).parse_known_args(list(arguments))
+    _refuse_unknown(unknown)
+
+
+def _refuse_unknown(unknown: Sequence[str]) -> None:
+    if unknown:
+        known = [field.name for kind in KINDS for field in dataclasses.fields(kind) if field.init]
+        raise OptionError(f"unknown option {unknown[0]}{_suggestion(unknown[0], known)}")
 
 
 METRICS = ("accuracy", "mcc", "macro_f1", "loss")

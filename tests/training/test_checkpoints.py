@@ -39,6 +39,16 @@ def test_a_half_written_checkpoint_is_never_resumed_from(run, whole, half):
     assert os.path.basename(newest_complete_checkpoint(run(whole, half))) == "checkpoint-10"
 
 
+def test_a_copy_whose_marker_came_before_its_files_is_not_resumed_from(run, tmp_path):
+    folder = run(whole=[10, 20])
+    (tmp_path / "checkpoint-20" / "optimizer.pt").write_text("moments")
+    mark_complete(str(tmp_path / "checkpoint-20"), 20)
+    (tmp_path / "checkpoint-20" / "optimizer.pt").write_text("mom")
+    assert os.path.basename(newest_complete_checkpoint(folder)) == "checkpoint-10"
+    (tmp_path / "checkpoint-20" / "optimizer.pt").unlink()
+    assert os.path.basename(newest_complete_checkpoint(folder)) == "checkpoint-10"
+
+
 def test_no_complete_checkpoint_is_none(run, tmp_path):
     assert newest_complete_checkpoint(run(half=[5])) is None
     assert newest_complete_checkpoint(str(tmp_path / "nowhere")) is None

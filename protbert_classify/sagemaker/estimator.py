@@ -1,0 +1,170 @@
+"""Training on SageMaker, with the verbs of its Hugging Face estimator, over `ModelTrainer` of SDK version 3."""
+
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..errors import OptionError, ProteinClassifierError
+from . import aws
+from .hyperparameters import check_hyperparameters
+from .jobs import POLL, Outcome, follow
+from .training_settings import METRICS, TrainingSettings
+
+if TYPE_CHECKING:
+    from sagemaker.train.tuner import HyperparameterTuner
+
+    from .deployment import Predictor
+    from .transform import Transformer
+
+logger = logging.getLogger(__name__)
+
+
+class HuggingFaceEstimator(TrainingSettings):
+    """Fine-tune a classifier on SageMaker: `fit`, then `deploy` or `transformer`.
+
+    A job installs a wheel of this package and runs the training that `protbert-classify train` runs here, with torchrun
+    on all GPUs of all its machines. Its arguments are those of [`TrainingSettings`].
+    """
+
+    outcome: Outcome | None = None
+    job_name: str | None = None
+
+    def fit(
+        self, inputs: str | Mapping[str, str], *, wait: bool = True, logs: bool = True, poll: float = POLL
+    ) -> str:
+        """Run a training job.
+
+        Args:
+            inputs: The proteins: a file here or in S3; or channels, of `train`, `validation`, `test` (each one file)
+                and `model` (a pretrained one: its folder, or a model.tar.gz).
+            wait: Until it has ended.
+            logs: Show its log meanwhile.
+            poll: Seconds between two looks at it.
+
+        Returns:
+            The name of the job.
+
+        Raises:
+            OptionError: Inputs that are not there.
+            ProteinClassifierError: The job could not begin, or failed.
+        """
+        channels = self.channels(inputs)
+        logger.info("%s", self.cost())
+        with self.trainer() as trainer, aws.told("start the training job"):
+            trainer.train(input_data_config=self._input_data(channels), wait=False, logs=False)
+            self.job_name = str(trainer._latest_training_job.training_job_name)
+        logger.info("training job %s; protbert-classify sagemaker status --job %s", self.job_name, self.job_name)
+        self.outcome = None
+        if wait:
+            self.wait(logs=logs, poll=poll)
+        return self.job_name
+
+    def wait(self, *, logs: bool = True, poll: float = POLL) -> Outcome:
+        """Wait for the end of the job that `fit` began.
+
+        Raises:
+            ProteinClassifierError: It failed.
+        """
+        self.outcome = follow(self.session, self._job(), show=logger.info if logs else None, poll=poll)
+        if self.outcome.status == "Stopped":
+            logger.warning("%s was stopped, or reached max_run; its model is that of its last epoch", self.job_name)
+        return self.outcome
+
+    @property
+    def model_data(self) -> str:
+        """Where the model.tar.gz of the last job is.
+
+        Raises:
+            ProteinClassifierError: The job has not ended, or left none.
+        """
+        outcome = self.outcome or self.wait(logs=False)
+        if outcome.model_data is None:
+            raise ProteinClassifierError(f"the training job {outcome.name} left no model")
+        return outcome.model_data
+
+    def deploy(self, **options: Any) -> "Predictor":
+        """An endpoint for the trained model; options are those of `sagemaker.deploy`, security from the training."""
+        from .deployment import deploy
+
+        return deploy(self.model_data, **{**self._security(), **options})
+
+    def transformer(self, **options: Any) -> "Transformer":
+        """Batch transform with the trained model; options are those of `Transformer`, security from the training."""
+        from .transform import Transformer
+
+        return Transformer(self.model_data, **{**self._security(), **options})
+
+    def tune(
+        self,
+        inputs: str | Mapping[str, str],
+        ranges: Mapping[str, Any],
+        *,
+        objective: str = "validation:mcc",
+        max_jobs: int = 10,
+        max_parallel_jobs: int = 2,
+        wait: bool = True,
+        **options: Any,
+    ) -> "HyperparameterTuner":
+        """Search hyperparameters with the SDK's tuner.
+
+        Args:
+            inputs: As for `fit`.
+            ranges: Option -> `ContinuousParameter`, `IntegerParameter` or `CategoricalParameter` of
+                `sagemaker.core.parameter`.
+            objective: One of the metrics of a job; a loss is minimised, all others are maximised.
+            max_jobs: Trainings in all.
+            max_parallel_jobs: Trainings at once.
+            wait: Until the last one has ended.
+            options: Further ones of `sagemaker.train.tuner.HyperparameterTuner`.
+
+        Returns:
+            The tuner; `best_training_job()` names the best job, and `attach` takes it up.
+        """
+        from sagemaker.train.tuner import HyperparameterTuner
+
+        if objective not in METRICS:
+            raise OptionError(f"objective {objective!r}: expected one of {', '.join(METRICS)}")
+        if self.checkpoint_s3_uri is not None or self.use_spot_instances:
+            raise OptionError("the jobs of a tuning would share their checkpoints; tune without spot and checkpoints")
+        check_hyperparameters(dict.fromkeys(ranges, 0))
+        channels = self.channels(inputs)
+        logger.info("%d jobs, %d at once, each: %s", max_jobs, max_parallel_jobs, self.cost())
+        with self.trainer() as trainer, aws.told("start the tuning job"):
+            tuner = HyperparameterTuner(
+                trainer,
+                objective,
+                dict(ranges),
+                metric_definitions=[{"Name": name, "Regex": regex} for name, regex in METRICS.items()],
+                objective_type="Minimize" if objective.endswith("loss") else "Maximize",
+                max_jobs=max_jobs,
+                max_parallel_jobs=max_parallel_jobs,
+                **options,
+            )
+            tuner.tune(self._input_data(channels), wait=wait)
+        return tuner
+
+    def attach(self, job_name: str) -> "HuggingFaceEstimator":
+        """Take up a training job that was begun elsewhere."""
+        self.job_name, self.outcome = job_name, None
+        return self
+
+    def _job(self) -> str:
+        if self.job_name is None:
+            raise OptionError("no training job yet; fit begins one")
+        return self.job_name
+
+    def _input_data(self, channels: Mapping[str, str]) -> list[Any]:
+        from sagemaker.core.training.configs import InputData
+
+        return [InputData(channel_name=name, data_source=source) for name, source in channels.items()]
+
+    def _security(self) -> dict[str, Any]:
+        return {
+            "role": self.role,
+            "session": self.session,
+            "kms_key": self.kms_key,
+            "subnets": self.subnets,
+            "security_group_ids": self.security_group_ids,
+            "network_isolation": self.enable_network_isolation,
+            "tags": self.tags,
+        }

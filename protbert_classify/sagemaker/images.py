@@ -1,0 +1,105 @@
+"""The containers that AWS offers, and which one an instance can run."""
+
+import difflib
+import re
+from importlib.util import find_spec
+from typing import Literal, NamedTuple
+
+from ..errors import OptionError
+
+Purpose = Literal["training", "inference", "transform"]
+
+
+class Image(NamedTuple):
+    """A container of AWS' Deep Learning Containers, as `sagemaker.core.image_uris` names it."""
+
+    framework: str
+    version: str
+    base_framework_version: str | None
+    py_version: str
+
+
+# The newest that SDK 3.27 knows. Hugging Face's training image exists for GPUs only; on CPUs PyTorch's takes its place.
+TRAINING_GPU = Image("huggingface", "5.3.0", "pytorch2.9.0", "py312")
+TRAINING_CPU = Image("pytorch", "2.9.0", None, "py312")
+INFERENCE = Image("huggingface", "5.5.3", "pytorch2.6.0", "py312")
+PYTHON = "3.12"  # of all of them
+
+# What the API itself accepts, as botocore's model of it has it
+SHAPES = {
+    "training": "TrainingInstanceType",
+    "inference": "ProductionVariantInstanceType",
+    "transform": "TransformInstanceType",
+}
+
+
+def has_gpu(instance_type: str) -> bool:
+    """Whether an instance has NVIDIA GPUs: families g and p."""
+    return re.match(r"ml\.[gp]\d", instance_type) is not None
+
+
+def encrypts_itself(instance_type: str) -> bool:
+    """Whether an instance's disks are local and encrypt in hardware: SageMaker then refuses a key for its volume."""
+    family = instance_type.split(".")[1]
+    return re.fullmatch(r"g[4-9]\w*|p[4-9]\w*|p3dn|[a-z]+\d+[a-z]*d[a-z]*", family) is not None
+
+
+def check_instance(instance_type: str, purpose: Purpose) -> None:
+    """Refuse an instance that SageMaker does not have, or that no image runs on.
+
+    Raises:
+        OptionError: With the names that are near it.
+    """
+    import botocore.session
+
+    model = botocore.session.get_session().get_service_model("sagemaker")
+    known = model.shape_for(SHAPES[purpose]).enum
+    if instance_type not in known:
+        near = difflib.get_close_matches(instance_type, known, n=3)
+        raise OptionError(
+            f"instance type {instance_type!r}: SageMaker has none of this name for {purpose}"
+            f"{'; did you mean ' + ', '.join(near) if near else ''} (if it is new, a newer boto3 knows it)"
+        )
+    family = instance_type.split(".")[1]
+    if re.match(r"(trn|inf)\d", family):
+        raise OptionError(f"instance type {instance_type!r}: Neuron chips need a compiled model; choose a g, m or c")
+    if re.fullmatch(r"[a-z]+\d+g[a-z]*", family):
+        raise OptionError(f"instance type {instance_type!r}: the images are for x86, this is ARM; choose another")
+
+
+def image_uri(purpose: Purpose, instance_type: str, region: str, image: Image | None = None) -> str:
+    """The address of a container.
+
+    Args:
+        purpose: `training`, `inference` or `transform`.
+        instance_type: `ml.g5.xlarge`; decides between the builds for GPUs and for CPUs.
+        region: `us-east-1`.
+        image: In place of the newest one.
+
+    Raises:
+        OptionError: No such instance, no such image, or no build of it for this kind of instance or region.
+    """
+    check_instance(instance_type, purpose)
+    if find_spec("sagemaker.core") is None:
+        raise OptionError("the SageMaker SDK is not installed; expected: pip install 'protbert_classify[sagemaker]'")
+    from sagemaker.core import image_uris
+
+    gpu = has_gpu(instance_type)
+    if image is None:
+        image = INFERENCE if purpose != "training" else TRAINING_GPU if gpu else TRAINING_CPU
+    try:
+        return image_uris.retrieve(
+            image.framework,
+            region,
+            version=image.version,
+            base_framework_version=image.base_framework_version,
+            py_version=image.py_version,
+            instance_type=instance_type,
+            image_scope="training" if purpose == "training" else "inference",
+        )
+    except (ValueError, KeyError) as error:
+        built = f"{image.framework} {image.version} {image.base_framework_version or ''}".strip()
+        raise OptionError(
+            f"no {purpose} image {built} ({image.py_version}) for {'GPUs' if gpu else 'CPUs'} ({instance_type}) in "
+            f"{region}: {' '.join(str(error).split())[:160]}; give another, or an image_uri"
+        ) from error

@@ -1,0 +1,163 @@
+"""What travels to SageMaker: this package as a wheel, the folder of a job, and a model with its inference code."""
+
+import os
+import shutil
+import tarfile
+import tempfile
+from importlib.metadata import PackageNotFoundError, distribution, version
+from pathlib import Path
+
+from ..errors import ModelError, OptionError
+
+PACKAGE = "protbert_classify"
+CODE = "code"  # folder of a model archive that the Hugging Face container reads
+WHEELS = "wheels"
+ENTRY = "train.py"
+ENTRY_SOURCE = """\
+import sys
+
+from protbert_classify.commands import run_command
+
+if __name__ == "__main__":
+    sys.exit(run_command("train", sys.argv[1:]))
+"""
+INFERENCE = "inference.py"
+REQUIREMENTS = "requirements.txt"
+INFERENCE_SOURCE = "from protbert_classify.serving.hooks import *  # noqa: F401, F403\n"
+CONTAINER_MODEL = "/opt/ml/model"  # where a container unpacks model.tar.gz
+# The image has torch for its CUDA; what the rest needs of it comes along.
+FROM_IMAGE = ("torch",)
+
+
+def write_wheel(folder: str) -> str:
+    """Write the installed package as a wheel, whether it was installed from an index or in place.
+
+    Returns:
+        Its path.
+    """
+    from wheel.wheelfile import WheelFile
+
+    installed = distribution(PACKAGE)
+    name = f"{PACKAGE}-{installed.version}"
+    path = os.path.join(folder, f"{name}-py3-none-any.whl")
+    root = Path(__file__).resolve().parents[1]
+    with WheelFile(path, "w") as wheel:
+        for file in sorted(root.rglob("*")):
+            if file.is_file() and "__pycache__" not in file.parts:
+                wheel.write(str(file), str(Path(PACKAGE) / file.relative_to(root)))
+        # a source folder that is the current one is found first, by its egg-info, which names METADATA otherwise
+        metadata = installed.read_text("METADATA") or installed.read_text("PKG-INFO")
+        for part, text in (("METADATA", metadata), ("entry_points.txt", installed.read_text("entry_points.txt"))):
+            if text:
+                wheel.writestr(f"{name}.dist-info/{part}", text)
+        wheel.writestr(
+            f"{name}.dist-info/WHEEL",
+            f"Wheel-Version: 1.0\nGenerator: {PACKAGE}\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
+    return path
+
+
+def pins() -> list[str]:
+    """Our direct dependencies at the versions that are installed here, but for what an image brings itself.
+
+    A job then computes with the libraries of this machine.
+    """
+    from packaging.requirements import Requirement
+
+    found = []
+    for text in distribution(PACKAGE).requires or []:
+        requirement = Requirement(text)
+        if requirement.marker is not None or requirement.name in FROM_IMAGE:
+            continue
+        try:
+            found.append(f"{requirement.name}=={version(requirement.name).split('+')[0]}")
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def write_job(folder: str, package: str | None = None, wheels: str | None = None) -> None:
+    """Write the source folder of a training job: entry, requirements and wheels.
+
+    Args:
+        folder: An empty one.
+        package: A requirement (`protbert_classify==0.1.0`) in place of a wheel of what is installed here.
+        wheels: A folder of wheels; the job then installs from them alone.
+
+    Raises:
+        OptionError: No wheels in the folder.
+    """
+    Path(folder, ENTRY).write_text(ENTRY_SOURCE)
+    ours = package or f"./{os.path.basename(write_wheel(folder))}"
+    lines = [ours, *pins(), *(["boto3"] if wheels is None else [])]
+    if wheels is not None:
+        vendored = sorted(Path(wheels).glob("*.whl"))
+        if not vendored:
+            raise OptionError(f"{wheels}: no wheels there; 'protbert-classify sagemaker wheels' writes them")
+        os.makedirs(os.path.join(folder, WHEELS))
+        for wheel in vendored:
+            shutil.copy(wheel, os.path.join(folder, WHEELS))
+        lines = ["--no-index", f"--find-links ./{WHEELS}", *lines]
+    Path(folder, REQUIREMENTS).write_text("\n".join(lines) + "\n")
+
+
+def add_inference_code(model: str, job: str | None = None) -> None:
+    """Write `code/` into the folder of a model: the hooks of the Hugging Face container, and this package for it.
+
+    Args:
+        model: Folder with config.json.
+        job: Folder that `write_job` wrote, whose wheels are taken; without one a wheel is made.
+    """
+    code = os.path.join(model, CODE)
+    os.makedirs(code, exist_ok=True)
+    Path(code, INFERENCE).write_text(INFERENCE_SOURCE)
+    lines = []
+    if job is not None and os.path.isfile(os.path.join(job, REQUIREMENTS)):
+        lines = [line for line in Path(job, REQUIREMENTS).read_text().splitlines() if PACKAGE in line]
+        if os.path.isdir(os.path.join(job, WHEELS)):
+            shutil.copytree(os.path.join(job, WHEELS), os.path.join(code, WHEELS), dirs_exist_ok=True)
+            lines = ["--no-index", f"--find-links ./{WHEELS}", *lines]
+        for wheel in Path(job).glob(f"{PACKAGE}-*.whl"):
+            shutil.copy(wheel, code)
+    if not lines:
+        lines = [f"./{os.path.basename(write_wheel(code))}"]
+    # pip takes a path as from where it runs, not from the file that names it
+    text = "\n".join(line.replace("./", f"{CONTAINER_MODEL}/{CODE}/") for line in lines)
+    Path(code, REQUIREMENTS).write_text(text + "\n")
+
+
+def pack_model(model: str, archive: str) -> None:
+    """Write the model.tar.gz of a trained model: its files, and the code that serves it, at its root.
+
+    Args:
+        model: Folder of a run, or its model/.
+        archive: Path of the result.
+
+    Raises:
+        ModelError: No model there, or weights that are not safetensors.
+    """
+    folder = os.path.join(model, "model") if os.path.isdir(os.path.join(model, "model")) else model
+    if not os.path.isfile(os.path.join(folder, "config.json")):
+        raise ModelError(f"{model}: no model there; expected the output_dir of a training, or its model/")
+    if not any(name.endswith(".safetensors") for name in os.listdir(folder)):
+        raise ModelError(f"{model}: no safetensors; only these are deployed")
+    with tempfile.TemporaryDirectory() as temporary:
+        add_inference_code(temporary)
+        with tarfile.open(archive, "w:gz", compresslevel=1) as tar:  # weights hardly compress
+            for name in sorted(os.listdir(folder)):
+                if os.path.isfile(os.path.join(folder, name)):
+                    tar.add(os.path.join(folder, name), arcname=name)
+            tar.add(os.path.join(temporary, CODE), arcname=CODE)
+
+
+def unpack(archive: str, folder: str) -> None:
+    """Unpack a model.tar.gz; names that lead out of the folder, links and devices are refused.
+
+    Raises:
+        ModelError: It is no such archive, or holds what it should not.
+    """
+    try:
+        with tarfile.open(archive, "r:gz") as tar:
+            tar.extractall(folder, filter="data")
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise ModelError(f"{archive}: {' '.join(str(error).split())}; expected a model.tar.gz") from error

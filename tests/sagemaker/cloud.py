@@ -1,0 +1,136 @@
+"""AWS on loopback: moto's server, recording every request, whose answers can be followed by real work."""
+
+import json
+import logging
+import os
+import threading
+import urllib.request
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from unittest import mock
+
+import boto3
+from moto.core.responses import ActionResult
+from moto.iam.responses import IamResponse
+from moto.sagemaker.responses import SageMakerResponse
+from moto.server import ThreadedMotoServer
+
+REGION, ACCOUNT = "us-east-1", "123456789012"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/protbert"
+BUCKET = "proteins"
+
+
+class Cloud(AbstractContextManager):
+    """An AWS account, there while the `with` block is; AWS' own tools find it by their environment variables.
+
+    Attributes:
+        folder: Where jobs and endpoints run.
+        requests: (operation, request) of every call to SageMaker, in order.
+        after: operation -> what follows its success: called with the request and moto's SageMaker backend.
+    """
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.requests = []
+        self.after = {}
+        self.threads = []
+        self.stack = ExitStack()
+
+    def __enter__(self):
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)
+        self.server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        self.server.start()
+        self.stack.callback(self.server.stop)
+        self.url = "http://127.0.0.1:%d" % self.server.get_host_and_port()[1]
+        self.environment = {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_REGION": REGION,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "SAGEMAKER_VALIDATE_ROLE": "false",  # moto cannot simulate policies
+            "NO_PROXY": "127.0.0.1,localhost",
+        }
+        self.stack.enter_context(mock.patch.dict(os.environ, self.environment))
+        self.stack.enter_context(mock.patch.object(IamResponse, "simulate_principal_policy", _allowed, create=True))
+        self.stack.enter_context(mock.patch.object(SageMakerResponse, "call_action", self._recorded()))
+        self.client("s3").create_bucket(Bucket=BUCKET)
+        self.client("iam").create_role(RoleName="protbert", AssumeRolePolicyDocument="{}")
+        return self
+
+    def __exit__(self, *_):
+        for thread in self.threads:
+            thread.join(120)
+        self._forget()
+        self.stack.close()
+
+    def _forget(self):
+        """moto's state is global to the process."""
+        urllib.request.urlopen(urllib.request.Request(f"{self.url}/moto-api/reset", method="POST"), timeout=30).close()
+
+    def client(self, name):
+        """A client of the account, for what a test looks at or puts there."""
+        return boto3.client(
+            name,
+            region_name=REGION,
+            endpoint_url=self.url,
+            aws_access_key_id="testing",
+            aws_secret_access_key="testing",
+        )
+
+    def background(self, work, *arguments):
+        """Do something in a thread that ends before the account does."""
+        thread = threading.Thread(target=work, args=arguments, daemon=True)
+        self.threads.append(thread)
+        thread.start()
+
+    def made(self, operation):
+        """The requests of one operation, in order."""
+        return [request for name, request in self.requests if name == operation]
+
+    def put(self, key, content):
+        """An object in the bucket; returns its address."""
+        self.client("s3").put_object(Bucket=BUCKET, Key=key, Body=content)
+        return f"s3://{BUCKET}/{key}"
+
+    def get(self, uri):
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        return self.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+
+    def keys(self, prefix=""):
+        """All keys of the bucket that begin so."""
+        pages = self.client("s3").get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
+        return [item["Key"] for page in pages for item in page.get("Contents", [])]
+
+    def _recorded(self):
+        original = SageMakerResponse.call_action
+
+        def call_action(response):
+            operation = response._get_action()
+            request = json.loads(response.body or "{}")
+            self.requests.append((operation, request))
+            status, headers, body = original(response)
+            if status < 300 and operation in self.after:
+                self.after[operation](request, response.sagemaker_backend)
+            if operation.startswith("Describe") and status < 300:
+                body = json.dumps(_without_empty(json.loads(body)))  # moto says null where AWS says nothing
+            return status, headers, body
+
+        return call_action
+
+
+def _without_empty(value):
+    if isinstance(value, dict):
+        return {name: _without_empty(item) for name, item in value.items() if item not in (None, {}, [])}
+    return value
+
+
+def _allowed(response):
+    """moto 5.2.5 has no such operation; the SDK asks once an upload."""
+    actions = response._get_param("ActionNames") or ["s3:PutObject"]
+    results = [{"EvalActionName": action, "EvalDecision": "allowed"} for action in actions]
+    return ActionResult({"IsTruncated": False, "EvaluationResults": results})

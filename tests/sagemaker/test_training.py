@@ -1,0 +1,196 @@
+"""Jobs that really run: what SageMaker would do with the recorded requests."""
+
+import io
+import json
+import tarfile
+import time
+
+import pytest
+from safetensors.numpy import load
+
+from protbert_classify.errors import ProteinClassifierError
+from protbert_classify.sagemaker import HuggingFaceEstimator
+from protbert_classify.sagemaker.aws import open_session
+from protbert_classify.sagemaker.container import SECRET
+from protbert_classify.training.checkpoints import MARKER
+from tests.loopback_hub import TOKEN, LoopbackHub
+from tests.training.runs import SHAPE, easy_records, fasta
+
+from .cloud import BUCKET, ROLE, Cloud
+from .training_jobs import TrainingJobs, install_image
+
+pytestmark = pytest.mark.slow
+
+OPTIONS = {"backbone_config": SHAPE, "max_length": 64, "learning_rate": 0.01, "logging_steps": 2, "seed": 7}
+CPU = "ml.m5.xlarge"
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory):
+    return install_image(tmp_path_factory.mktemp("container") / "image")
+
+
+@pytest.fixture
+def account(tmp_path, image):
+    """An account whose training jobs run."""
+    with Cloud(tmp_path / "cloud") as cloud:
+        cloud.jobs = TrainingJobs(cloud, image)
+        yield cloud
+
+
+@pytest.fixture
+def estimator(account):
+    def build(instance_type=CPU, hyperparameters=None, environment=None, **options):
+        return HuggingFaceEstimator(
+            ROLE,
+            session=open_session(BUCKET),
+            instance_type=instance_type,
+            hyperparameters={**OPTIONS, **(hyperparameters or {})},
+            environment={"OMP_NUM_THREADS": "1", **(environment or {})},  # sums in one order, whatever the machine
+            **options,
+        )
+
+    return build
+
+
+@pytest.fixture
+def proteins(tmp_path):
+    path = tmp_path / "proteins.fasta"
+    path.write_text(fasta(easy_records()))
+    return str(path)
+
+
+def archive(account, uri):
+    """Name -> content of a tar.gz in S3."""
+    with tarfile.open(fileobj=io.BytesIO(account.get(uri))) as tar:
+        return {member.name: tar.extractfile(member).read() for member in tar if member.isfile()}
+
+
+def weights(account, uri):
+    return load(archive(account, uri)["model.safetensors"])
+
+
+def same(first, second):
+    return first.keys() == second.keys() and all((first[name] == second[name]).all() for name in first)
+
+
+def test_one_job_on_two_machines_computes_what_two_processes_on_one_compute(account, estimator, proteins):
+    two_processes = estimator(processes_per_instance=2, hyperparameters={"num_train_epochs": 2})
+    two_processes.fit(proteins, poll=0.2)
+    two_machines = estimator(instance_count=2, hyperparameters={"num_train_epochs": 2})
+    two_machines.fit(proteins, poll=0.2)
+
+    assert "--nnodes=2 --nproc_per_node=1" in account.jobs.log(two_machines.job_name)
+    assert same(weights(account, two_machines.model_data), weights(account, two_processes.model_data))
+    files = archive(account, two_machines.model_data)
+    assert {"config.json", "model.safetensors", "tokenizer.json", "code/inference.py"} <= set(files)
+    results = archive(account, two_machines.model_data.replace("model.tar.gz", "output.tar.gz"))
+    assert json.loads(results["run.json"])["world_size"] == 2
+    metrics = json.loads(results["metrics.json"])
+    found = two_machines.outcome.metrics  # by the regular expressions that CloudWatch would use
+    assert found["test:accuracy"] == pytest.approx(metrics["test_accuracy"], abs=1e-3)
+    assert found["test:mcc"] == pytest.approx(metrics["test_mcc"], abs=1e-3)
+    log = json.loads(results["trainer_state.json"])["log_history"]
+    evaluations = [entry for entry in log if "eval_mcc" in entry]
+    assert found["validation:accuracy"] == pytest.approx(evaluations[-1]["eval_accuracy"], abs=1e-3)
+    assert found["validation:mcc"] == pytest.approx(evaluations[-1]["eval_mcc"], abs=1e-3)
+    assert found["train:loss"] == pytest.approx([entry for entry in log if "loss" in entry][-1]["loss"], abs=1e-3)
+
+
+def test_a_spot_job_that_is_killed_goes_on_in_a_second_job_and_ends_with_the_same_weights(
+    account, estimator, proteins
+):
+    settings = {
+        "processes_per_instance": 2,
+        "use_spot_instances": True,
+        "hyperparameters": {"num_train_epochs": 12, "early_stopping_patience": 0},
+    }
+    checkpoints = f"s3://{BUCKET}/runs/one/checkpoints"
+    first = estimator(checkpoint_s3_uri=checkpoints, **settings)
+    name = first.fit(proteins, wait=False)
+    # of two, the first has been copied whole
+    wait_for(lambda: len([key for key in account.keys("runs/one/") if key.endswith(MARKER)]) > 1, "checkpoints")
+    account.jobs.kill(name)
+    wait_for(lambda: status(account, name) == "Stopped", "end")
+    assert "Training Container Execution Completed" not in account.jobs.log(name), "it was killed in the middle"
+
+    second = estimator(checkpoint_s3_uri=checkpoints, **settings)
+    second.fit(proteins, poll=0.2)
+    assert "going on from" in account.jobs.log(second.job_name)
+    undisturbed = estimator(**settings)
+    undisturbed.fit(proteins, poll=0.2)
+    assert "going on from" not in account.jobs.log(undisturbed.job_name)
+    assert same(weights(account, second.model_data), weights(account, undisturbed.model_data))
+
+
+def status(account, name):
+    return account.client("sagemaker").describe_training_job(TrainingJobName=name)["TrainingJobStatus"]
+
+
+def wait_for(condition, what, seconds=120):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"no {what} within {seconds} s")
+
+
+def test_a_job_publishes_its_model_and_its_token_is_recorded_nowhere(account, estimator, proteins, tmp_path):
+    account.client("secretsmanager").create_secret(Name="hub-token", SecretString=json.dumps({"HF_TOKEN": TOKEN}))
+    with LoopbackHub() as hub:
+        published = estimator(
+            push_to_hub="me/locations",
+            hub_token_secret="hub-token",
+            hyperparameters={"num_train_epochs": 1},
+            environment=hub.environment(str(tmp_path / "hub"), token=None),
+        )
+        published.fit(proteins, poll=0.2)
+        repository = hub.repositories["model", "me/locations"]
+
+    assert same(load(repository.files["model.safetensors"]), weights(account, published.model_data))
+    (request,) = account.made("CreateTrainingJob")
+    assert request["Environment"][SECRET] == "hub-token"
+    logs = account.client("logs")
+    (stream,) = logs.describe_log_streams(logGroupName="/aws/sagemaker/TrainingJobs")["logStreams"]
+    lines = logs.get_log_events(
+        logGroupName="/aws/sagemaker/TrainingJobs", logStreamName=stream["logStreamName"], startFromHead=True
+    )["events"]
+    described = account.client("sagemaker").describe_training_job(TrainingJobName=published.job_name)
+    told = json.dumps([account.requests, lines, described], default=str) + account.jobs.log(published.job_name)
+    assert "me/locations" in told and TOKEN not in told
+    for key in account.keys():
+        content = account.get(f"s3://{BUCKET}/{key}")
+        parts = archive(account, f"s3://{BUCKET}/{key}").values() if key.endswith(".tar.gz") else [content]
+        assert not any(TOKEN.encode() in part for part in parts), key
+
+
+def test_an_isolated_job_trains_on_the_model_of_a_channel_without_a_network(account, estimator, proteins, tmp_path):
+    pretrained = estimator(hyperparameters={"num_train_epochs": 1})
+    pretrained.fit(proteins, poll=0.2)
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    (wheels / "nothing-1.0-py3-none-any.whl").write_bytes(b"")  # the image of the tests has all that a job needs
+    isolated = estimator(
+        hyperparameters={"num_train_epochs": 1, "backbone_config": None},
+        enable_network_isolation=True,
+        wheels=str(wheels),
+    )
+    isolated.fit({"train": proteins, "model": pretrained.model_data}, poll=0.2)
+
+    (_, request) = account.made("CreateTrainingJob")
+    assert request["EnableNetworkIsolation"] is True
+    assert "--no-index" in archive(account, isolated.model_data)["code/requirements.txt"].decode()
+    results = archive(account, isolated.model_data.replace("model.tar.gz", "output.tar.gz"))
+    assert json.loads(results["run.json"])["model_arguments"]["model_name_or_path"].endswith("/model")
+
+
+def test_a_failing_job_is_one_line_with_its_reason(account, estimator, tmp_path):
+    (tmp_path / "bad.fasta").write_text(">P1 Nucleus-U\nMK1V\n")
+    with pytest.raises(ProteinClassifierError) as failure:
+        estimator().fit(str(tmp_path / "bad.fasta"), poll=0.2)
+    message = str(failure.value)
+    assert "\n" not in message and failure.value.exit_code == 1
+    assert "bad.fasta, record 1 (P1): '1' at position 3" in message, message
+    assert "CloudWatch, /aws/sagemaker/TrainingJobs" in message
