@@ -21,6 +21,7 @@ COMMANDS = {
     "estimate": "what a training would need of memory and time, before it begins",
     "predict": "classify proteins: FASTA or a table in, a table out, whole proteomes, resumable",
     "serve": "answer requests over HTTP: /ping and /invocations, as containers and clouds expect it",
+    "sagemaker": "train, deploy and transform on Amazon SageMaker",
     "report": "a page with the figures of a run",
     "push": "publish a trained model on the Hugging Face Hub, with a model card",
     "demo": "the whole way on real proteins that a package ships, in minutes on a laptop",

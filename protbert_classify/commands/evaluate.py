@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from .parsing import OneLineParser, add_compute_options, compute_options
+from .parsing import OneLineParser, add_compute_options, add_model, compute_options
 from .terminal import hide_moments
 
 
@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="protbert-classify evaluate",
         description="Measure a fine-tuned classifier on labelled proteins: accuracy, MCC, macro F1, and each class.",
     )
-    parser.add_argument("--model", required=True, help="output_dir of a training, its model/, or a Hub id")
+    add_model(parser)
     parser.add_argument("--data", required=True, help="labelled proteins, as for train")
     parser.add_argument("--split", choices=("train", "validation", "test", "all"), help="test if there is one, or all")
     parser.add_argument("--output", help="write the metrics, the confusion matrix among them, to this JSON file")

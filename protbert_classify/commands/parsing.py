@@ -1,6 +1,7 @@
 """An argument parser that complains in one line, as every command here does."""
 
 import argparse
+import os
 from typing import Any, NoReturn
 
 from ..errors import OptionError
@@ -18,6 +19,14 @@ class OneLineParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise OptionError(f"{message}; --help tells more")
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """The model to use; in a SageMaker container it is where the container has it."""
+    here = os.environ.get("SM_MODEL_DIR")
+    parser.add_argument(
+        "--model", required=here is None, default=here, help="output_dir of a training, its model/, or a Hub id"
+    )
 
 
 def add_compute_options(parser: argparse.ArgumentParser) -> None:

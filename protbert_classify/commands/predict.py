@@ -2,7 +2,7 @@
 
 import argparse
 
-from .parsing import OneLineParser, add_compute_options, compute_options
+from .parsing import OneLineParser, add_compute_options, add_model, compute_options
 from .terminal import hide_moments
 
 REJECTED = 3  # exit code: predicted, but for some records
@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--model", required=True, help="output_dir of a training, its model/, or a Hub id")
+    add_model(parser)
     parser.add_argument(
         "--input",
         required=True,

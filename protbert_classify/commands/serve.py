@@ -4,7 +4,7 @@ import argparse
 from importlib.util import find_spec
 
 from ..errors import OptionError
-from .parsing import OneLineParser, add_compute_options, compute_options, positive
+from .parsing import OneLineParser, add_compute_options, add_model, compute_options, positive
 
 NEEDED = ("fastapi", "prometheus_client", "uvicorn")
 EXAMPLE = "MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQ"
@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--model", required=True, help="output_dir of a training, its model/, or a Hub id")
+    add_model(parser)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default %(default)s)")
     parser.add_argument("--port", type=_port, default=8080, help="0 for a free one (default %(default)s)")
     parser.add_argument("--max_body", type=positive, default=6 * 2**20, help="bytes of a request (default 6 MiB)")

@@ -7,6 +7,7 @@ model.tar.gz, and `/opt/ml/checkpoints`, there if the job keeps checkpoints, is 
 import json
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -61,7 +62,8 @@ def data_file(folder: str, channel: str) -> str:
     if os.path.isfile(folder):
         return folder
     files = [path for path in sorted(Path(folder).rglob("*")) if path.is_file() and not path.name.startswith(".")]
-    known = [path for path in files if path.name.removesuffix(".gz").endswith((*FASTA_ENDINGS, *TABLE_ENDINGS))] or files
+    endings = (*FASTA_ENDINGS, *TABLE_ENDINGS)
+    known = [path for path in files if path.name.removesuffix(".gz").endswith(endings)] or files
     if len(known) != 1:
         found = f"{len(known)} files ({', '.join(path.name for path in known[:3])}, ...)" if known else "no file"
         raise DataError(f"channel {channel}: found {found}; expected one file of proteins")
@@ -125,7 +127,7 @@ def hand_over(output_dir: str) -> None:
         return
     model = os.environ["SM_MODEL_DIR"]
     shutil.copytree(os.path.join(output_dir, "model"), model, dirs_exist_ok=True)
-    add_inference_code(model, os.environ.get("SM_SOURCE_DIR"))
+    add_inference_code(model, os.path.dirname(os.path.abspath(sys.argv[0])))
     results = os.environ.get("SM_OUTPUT_DATA_DIR")
     if results is not None:
         left_out = shutil.ignore_patterns("model", "model.part", "checkpoint-*")

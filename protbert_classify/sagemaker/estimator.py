@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError, ProteinClassifierError
 from . import aws
-from .hyperparameters import check_hyperparameters
 from .jobs import POLL, Outcome, follow
-from .training_settings import METRICS, TrainingSettings
+from .training_settings import TrainingSettings
 
 if TYPE_CHECKING:
     from sagemaker.train.tuner import HyperparameterTuner
@@ -105,43 +104,10 @@ class HuggingFaceEstimator(TrainingSettings):
         wait: bool = True,
         **options: Any,
     ) -> "HyperparameterTuner":
-        """Search hyperparameters with the SDK's tuner.
+        """Search hyperparameters with the SDK's tuner; see `tuning.tune`."""
+        from .tuning import tune
 
-        Args:
-            inputs: As for `fit`.
-            ranges: Option -> `ContinuousParameter`, `IntegerParameter` or `CategoricalParameter` of
-                `sagemaker.core.parameter`.
-            objective: One of the metrics of a job; a loss is minimised, all others are maximised.
-            max_jobs: Trainings in all.
-            max_parallel_jobs: Trainings at once.
-            wait: Until the last one has ended.
-            options: Further ones of `sagemaker.train.tuner.HyperparameterTuner`.
-
-        Returns:
-            The tuner; `best_training_job()` names the best job, and `attach` takes it up.
-        """
-        from sagemaker.train.tuner import HyperparameterTuner
-
-        if objective not in METRICS:
-            raise OptionError(f"objective {objective!r}: expected one of {', '.join(METRICS)}")
-        if self.checkpoint_s3_uri is not None or self.use_spot_instances:
-            raise OptionError("the jobs of a tuning would share their checkpoints; tune without spot and checkpoints")
-        check_hyperparameters(dict.fromkeys(ranges, 0))
-        channels = self.channels(inputs)
-        logger.info("%d jobs, %d at once, each: %s", max_jobs, max_parallel_jobs, self.cost())
-        with self.trainer() as trainer, aws.told("start the tuning job"):
-            tuner = HyperparameterTuner(
-                trainer,
-                objective,
-                dict(ranges),
-                metric_definitions=[{"Name": name, "Regex": regex} for name, regex in METRICS.items()],
-                objective_type="Minimize" if objective.endswith("loss") else "Maximize",
-                max_jobs=max_jobs,
-                max_parallel_jobs=max_parallel_jobs,
-                **options,
-            )
-            tuner.tune(self._input_data(channels), wait=wait)
-        return tuner
+        return tune(self, inputs, ranges, objective, max_jobs, max_parallel_jobs, wait, **options)
 
     def attach(self, job_name: str) -> "HuggingFaceEstimator":
         """Take up a training job that was begun elsewhere."""

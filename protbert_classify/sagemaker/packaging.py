@@ -106,7 +106,7 @@ def add_inference_code(model: str, job: str | None = None) -> None:
 
     Args:
         model: Folder with config.json.
-        job: Folder that `write_job` wrote, whose wheels are taken; without one a wheel is made.
+        job: Folder that `write_job` wrote, whose wheels are taken; if it is another, or None, a wheel is made.
     """
     code = os.path.join(model, CODE)
     os.makedirs(code, exist_ok=True)
@@ -120,7 +120,10 @@ def add_inference_code(model: str, job: str | None = None) -> None:
         for wheel in Path(job).glob(f"{PACKAGE}-*.whl"):
             shutil.copy(wheel, code)
     if not lines:
-        lines = [f"./{os.path.basename(write_wheel(code))}"]
+        try:
+            lines = [f"./{os.path.basename(write_wheel(code))}"]
+        except ImportError:  # the library wheel belongs to the extra sagemaker
+            lines = [f"{PACKAGE}=={version(PACKAGE)}"]
     # pip takes a path as from where it runs, not from the file that names it
     text = "\n".join(line.replace("./", f"{CONTAINER_MODEL}/{CODE}/") for line in lines)
     Path(code, REQUIREMENTS).write_text(text + "\n")

@@ -202,7 +202,11 @@ class TrainingSettings:
             ).with_metric_definitions([MetricDefinition(name=name, regex=regex) for name, regex in METRICS.items()])
             if checkpoints is not None:
                 logger.info("checkpoints in %s; a job with this checkpoint_s3_uri goes on from them", checkpoints)
-            yield trainer
+            try:
+                yield trainer
+            finally:
+                if trainer._temp_code_dir is not None:  # the SDK leaves it behind where it fails
+                    trainer._temp_code_dir.cleanup()
 
     def _container_environment(self) -> dict[str, str]:
         fixed = {"TOKENIZERS_PARALLELISM": "false", "PIP_QUIET": "1", "PIP_ROOT_USER_ACTION": "ignore"}

@@ -6,7 +6,8 @@ import pytest
 
 import protbert_classify
 from protbert_classify import commands
-from protbert_classify.commands import COMMANDS, main, run_command
+from protbert_classify.commands import COMMANDS, main
+from protbert_classify.commands.sagemaker import ACTIONS, run_command
 from protbert_classify.errors import DataError, ProteinClassifierError
 from tests.training.runs import ROOT, call, complaints, environment
 
@@ -35,18 +36,21 @@ def test_an_unknown_command_names_the_known_ones(capsys):
     assert captured.out == ""
     assert captured.err == (
         "protbert-classify: unknown command 'trian'; expected one of "
-        "train, evaluate, estimate, predict, serve, report, push, demo\n"
+        "train, evaluate, estimate, predict, serve, sagemaker, report, push, demo\n"
     )
 
 
-@pytest.mark.parametrize("arguments", [["--help"], *([name, "--help"] for name in COMMANDS)])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], *([name, "--help"] for name in COMMANDS), *(["sagemaker", name, "--help"] for name in ACTIONS)],
+)
 def test_help_answers_in_under_two_seconds_without_torch_or_transformers(arguments):
     script = (
         "import sys\n"
         "from protbert_classify.commands import main\n"
         f"try: code = main({arguments!r})\n"
         "except SystemExit as leaving: code = leaving.code\n"
-        "heavy = {'torch', 'transformers', 'datasets', 'sklearn', 'matplotlib'} & set(sys.modules)\n"
+        "heavy = {'torch', 'transformers', 'datasets', 'sklearn', 'matplotlib', 'sagemaker', 'boto3'} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else code)\n"
     )
     # the time of the process itself: others may compute here as well

@@ -1,0 +1,166 @@
+"""Inside a job: what its variables stand for."""
+
+import io
+import json
+import os
+import tarfile
+
+import pytest
+
+from protbert_classify.commands import main
+from protbert_classify.errors import DataError, ModelError, ProteinClassifierError
+from protbert_classify.sagemaker.container import SECRET, fetch_hub_token, job_options
+from protbert_classify.sagemaker.packaging import pack_model, unpack, write_job
+from tests.training.runs import TINY, easy_records, fasta
+
+from .cloud import Cloud
+
+
+@pytest.fixture
+def job(tmp_path, monkeypatch):
+    """The folders of a job; returns /opt/ml."""
+    ml = tmp_path / "ml"
+    for name in ("model", "output/data", "input/data/train"):
+        (ml / name).mkdir(parents=True)
+    (ml / "input/data/train/proteins.fasta").write_text(fasta(easy_records()))
+    monkeypatch.setenv("SM_MODEL_DIR", str(ml / "model"))
+    monkeypatch.setenv("SM_OUTPUT_DATA_DIR", str(ml / "output/data"))
+    monkeypatch.setenv("SM_CHANNEL_TRAIN", str(ml / "input/data/train"))
+    return ml
+
+
+def given(name):
+    options = job_options()
+    return options[options.index(name) + 1] if name in options else None
+
+
+def test_channels_and_folders_are_the_defaults_of_a_training(job, capsys):
+    assert main(["train", *TINY, "--num_train_epochs", "1", "--max_train_samples", "20"]) == 0
+    model = {path.name for path in (job / "model").rglob("*") if path.is_file()}
+    assert {"model.safetensors", "config.json", "tokenizer.json", "inference.py", "requirements.txt"} <= model
+    results = set(os.listdir(job / "output/data"))
+    assert {"metrics.json", "run.json", "test_predictions.csv", "figures"} <= results and "model" not in results
+    printed = float(capsys.readouterr().out.split("test: 15 proteins, accuracy ")[1].split(",")[0])
+    metrics = json.loads((job / "output/data/metrics.json").read_text())
+    assert metrics["test_accuracy"] == pytest.approx(printed, abs=1e-3)
+
+
+def test_a_failure_is_left_where_sagemaker_shows_it(job, capsys):
+    (job / "input/data/train/proteins.fasta").write_text(">P1 Nucleus-U\nMK1V\n")
+    assert main(["train", *TINY]) == 2
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert line.endswith((job / "output/failure").read_text().strip().removeprefix("train: "))
+    assert "'1' at position 3" in line
+
+
+def test_a_job_that_keeps_checkpoints_works_there_and_resumes(job):
+    assert given("--output_dir") == str(job / "run") and given("--resume") is None
+    (job / "checkpoints").mkdir()
+    assert given("--output_dir") == str(job / "checkpoints") and given("--resume") == "true"
+
+
+def test_several_machines_keep_their_own_checkpoints(job, monkeypatch):
+    assert given("--save_on_each_node") is None
+    monkeypatch.setenv("SM_HOST_COUNT", "2")
+    assert given("--save_on_each_node") == "true"
+
+
+def test_a_channel_has_one_file_of_proteins(job):
+    folder = job / "input/data/train"
+    assert given("--data") == str(folder / "proteins.fasta")
+    (folder / "README.md").write_text("not proteins")
+    assert given("--data") == str(folder / "proteins.fasta")
+    (folder / "more.csv.gz").write_text("")
+    with pytest.raises(DataError, match="channel train: found 2 files"):
+        job_options()
+    for path in folder.iterdir():
+        path.unlink()
+    with pytest.raises(DataError, match="channel train: found no file"):
+        job_options()
+
+
+def test_the_model_of_a_channel_may_be_a_folder_or_an_archive(job, tmp_path, monkeypatch):
+    channel = tmp_path / "channel"
+    channel.mkdir()
+    monkeypatch.setenv("SM_CHANNEL_MODEL", str(channel))
+    with pytest.raises(ModelError, match="no config.json"):
+        job_options()
+    add(channel / "model.tar.gz", {"config.json": b"{}"})
+    assert os.listdir(given("--model_name_or_path")) == ["config.json"]
+    (channel / "config.json").write_text("{}")
+    assert given("--model_name_or_path") == str(channel)
+
+
+def add(path, files):
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+
+
+@pytest.mark.parametrize("name", ["../outside", "/tmp/outside"])
+def test_an_archive_cannot_write_outside_its_folder(tmp_path, name):
+    add(tmp_path / "model.tar.gz", {name: b"x"})
+    try:
+        unpack(str(tmp_path / "model.tar.gz"), str(tmp_path / "folder"))
+    except ModelError as refusal:
+        assert "\n" not in str(refusal)
+    assert not (tmp_path / "outside").exists() and not os.path.exists("/tmp/outside")
+
+
+def test_an_archive_with_a_link_out_of_its_folder_or_without_an_end_is_refused(tmp_path):
+    with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as archive:
+        link = tarfile.TarInfo("link")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    with pytest.raises(ModelError, match="expected a model.tar.gz"):
+        unpack(str(tmp_path / "model.tar.gz"), str(tmp_path / "folder"))
+    (tmp_path / "cut.tar.gz").write_bytes((tmp_path / "model.tar.gz").read_bytes()[:40])
+    with pytest.raises(ModelError, match="expected a model.tar.gz"):
+        unpack(str(tmp_path / "cut.tar.gz"), str(tmp_path / "folder"))
+
+
+def test_only_safetensors_are_packed(tmp_path):
+    with pytest.raises(ModelError, match="no model there"):
+        pack_model(str(tmp_path), str(tmp_path / "x.tar.gz"))
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "pytorch_model.bin").write_text("")
+    with pytest.raises(ModelError, match="only these are deployed"):
+        pack_model(str(tmp_path), str(tmp_path / "x.tar.gz"))
+
+
+def test_a_job_installs_this_package_and_the_libraries_of_this_machine(tmp_path):
+    import zipfile
+
+    import transformers
+
+    write_job(str(tmp_path))
+    (wheel,) = tmp_path.glob("*.whl")
+    lines = (tmp_path / "requirements.txt").read_text().splitlines()
+    assert lines[0] == f"./{wheel.name}" and f"transformers=={transformers.__version__}" in lines
+    assert not any(line.startswith("torch") for line in lines), "the image has the torch of its CUDA"
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {"protbert_classify/__init__.py", "protbert_classify/py.typed"} <= set(names)
+    assert not [name for name in names if "__pycache__" in name]
+
+
+@pytest.mark.parametrize("text", ["hf_x", '{"HF_TOKEN": "hf_x"}', '{"token": "hf_x\\n"}'])
+def test_the_token_of_the_hub_comes_out_of_secrets_manager(tmp_path, monkeypatch, text):
+    with Cloud(tmp_path) as cloud:
+        cloud.client("secretsmanager").create_secret(Name="hub", SecretString=text)
+        monkeypatch.setenv(SECRET, "hub")
+        monkeypatch.setenv("HF_TOKEN", "")
+        fetch_hub_token()
+        assert os.environ["HF_TOKEN"] == "hf_x"
+
+
+@pytest.mark.parametrize(("name", "complaint"), [("none", "cannot be read"), ("empty", "holds no token")])
+def test_a_secret_that_is_none_is_one_line_without_its_content(tmp_path, monkeypatch, name, complaint):
+    with Cloud(tmp_path) as cloud:
+        cloud.client("secretsmanager").create_secret(Name="empty", SecretString='{"password": "hf_x"}')
+        monkeypatch.setenv(SECRET, name)
+        monkeypatch.delenv("HF_TOKEN", raising=False)
+        with pytest.raises(ProteinClassifierError, match=complaint) as refusal:
+            fetch_hub_token()
+        assert "hf_x" not in str(refusal.value) and "\n" not in str(refusal.value)

@@ -1,0 +1,248 @@
+"""What is refused before anything is sent, and what exactly is sent."""
+
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protbert_classify.commands import main
+from protbert_classify.errors import OptionError
+from protbert_classify.sagemaker import HuggingFaceEstimator
+from protbert_classify.sagemaker.aws import open_session
+from protbert_classify.sagemaker.dry_run import DryRun, Finished
+from protbert_classify.sagemaker.hyperparameters import as_text, check_hyperparameters
+from protbert_classify.sagemaker.images import TRAINING_GPU, encrypts_itself, has_gpu, image_uri
+from protbert_classify.sagemaker.training_settings import METRICS
+from tests.training.runs import easy_records, fasta
+
+from .cloud import ACCOUNT, BUCKET, REGION, ROLE, Cloud
+from .snapshots import same_as_snapshot
+
+KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+VPC = {"subnets": ["subnet-1", "subnet-2"], "security_group_ids": ["sg-1"]}
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory):
+    with Cloud(tmp_path_factory.mktemp("cloud")) as account:
+        yield account
+
+
+@pytest.fixture(scope="module")
+def session(cloud):
+    return open_session(BUCKET)
+
+
+@pytest.fixture
+def proteins(tmp_path):
+    path = tmp_path / "proteins.fasta"
+    path.write_text(fasta(easy_records()))
+    return str(path)
+
+
+def dry(proteins, verb="fit", arguments=(), **options):
+    """The one request that a dry run would send, its names of the moment replaced."""
+    watched = DryRun()
+    estimator = HuggingFaceEstimator(ROLE, session=open_session(BUCKET, dry_run=watched), **options)
+    with pytest.raises(Finished):
+        getattr(estimator, verb)(proteins, *arguments)
+    ((operation, request),) = watched.requests
+    text = re.sub(r"protbert-classify-\d{14,17}|(tuning-|protbert-classify-\d{6}-)\d+", "TIME", json.dumps(request))
+    return {operation: json.loads(text)}
+
+
+def test_the_request_of_a_plain_job(cloud, proteins):
+    same_as_snapshot("training", dry(proteins, hyperparameters={"num_train_epochs": 3, "learning_rate": 3e-5}))
+    assert cloud.requests == [] and cloud.keys() == [], "a dry run changes nothing"
+
+
+def test_the_request_of_a_guarded_job_on_spot_instances(cloud, proteins):
+    request = dry(
+        proteins,
+        instance_type="ml.p3.8xlarge",
+        instance_count=2,
+        use_spot_instances=True,
+        max_run=3600,
+        kms_key=KEY,
+        push_to_hub="me/locations",
+        hub_token_secret="hub-token",
+        tags={"team": "cells"},
+        **VPC,
+    )
+    same_as_snapshot("training_guarded", request)
+
+
+def test_the_request_of_a_tuning(cloud, proteins, tmp_path):
+    from sagemaker.core.parameter import ContinuousParameter
+
+    ranges = {"learning_rate": ContinuousParameter(1e-5, 1e-3, scaling_type="Logarithmic")}
+    (tmp_path / "one-1.0-py3-none-any.whl").write_bytes(b"")
+    guarded = {"instance_type": "ml.p3.2xlarge", "kms_key": KEY, "enable_network_isolation": True, **VPC}
+    options = {"num_train_epochs": 3, "backbone_config": {"model_type": "bert"}}
+    request = dry(proteins, "tune", [ranges], hyperparameters=options, wheels=str(tmp_path), **guarded)
+    same_as_snapshot("tuning", request)
+    definition = request["CreateHyperParameterTuningJob"]["TrainingJobDefinition"]
+    assert definition["EnableInterContainerTrafficEncryption"] and definition["EnableNetworkIsolation"]
+    assert definition["ResourceConfig"]["VolumeKmsKeyId"] == KEY
+
+
+@pytest.mark.parametrize(
+    ("options", "arguments", "complaint"),
+    [
+        ({"instance_type": "ml.g5.12xlarge"}, {}, "run one process each"),
+        ({"use_spot_instances": True}, {}, "share their checkpoints"),
+        ({}, {"objective": "accuracy"}, "expected one of train:loss"),
+        ({}, {"ranges": {"learning_rat": None}}, "did you mean --learning_rate"),
+    ],
+)
+def test_a_tuning_that_cannot_work_is_one_line(session, proteins, options, arguments, complaint):
+    with pytest.raises(OptionError, match=complaint):
+        HuggingFaceEstimator(ROLE, session=session, **options).tune(proteins, **{"ranges": {}, **arguments})
+
+
+def test_the_command_line_prints_the_request_it_would_send(cloud, proteins, capsys):
+    options = ["--role", "protbert", "--bucket", BUCKET, "--data", proteins, "--num_train_epochs", "3", "--bf16"]
+    assert main(["sagemaker", "train", *options, "--learning_rate", "3e-5", "--dry-run"]) == 0
+    out, told = capsys.readouterr()
+    upload, request = out.split("\nCreateTrainingJob\n")
+    assert f"upload s3://{BUCKET}/protbert-classify/" in upload and "/input/train/proteins.fasta" in upload
+    sent = json.loads(request)
+    assert sent["HyperParameters"] == {"num_train_epochs": "3", "bf16": "true", "learning_rate": "3e-5"}
+    assert "1 x ml.g5.2xlarge for at most 24 hours; it ends by itself" in told
+    assert cloud.requests == [] and cloud.keys() == []
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"role": None}, "no role"),
+        ({"role": "nobody"}, "role 'nobody': there is none of this name"),
+        ({"role": "arn:aws:iam::1:role/x"}, "not the ARN of a role"),
+        ({"instance_type": "ml.g5.large"}, "did you mean ml.g5.xlarge"),
+        ({"instance_type": "ml.trn1.2xlarge"}, "Neuron"),
+        ({"instance_count": 0}, "instance_count=0"),
+        ({"base_job_name": "a job"}, "job name 'a job'"),
+        ({"hyperparameters": {"run_name": "it's"}}, "quotes"),
+        ({"hyperparameters": {"learning_rat": 1}}, "did you mean --learning_rate"),
+        ({"hyperparameters": {"num_train_epochs": "many"}}, "invalid float value: 'many'"),
+        ({"hyperparameters": {"hub_token": "hf_x"}}, "would be recorded"),
+        ({"hyperparameters": {"data": "x.fasta"}}, "as channels"),
+        ({"hyperparameters": {"a b": 1}}, "not the name of an option"),
+        ({"hyperparameters": {"run_name": "x" * 2501}}, "at most 2,500"),
+        ({"environment": {"HF_TOKEN": "hf_x"}}, "would be recorded"),
+        ({"subnets": ["subnet-1"]}, "both subnets and security_group_ids"),
+        ({"use_spot_instances": True, "max_run": 10, "max_wait": 5}, "max_wait=5"),
+        ({"use_spot_instances": True, "keep_alive_period_in_seconds": 60}, "choose one of the two"),
+        ({"checkpoint_s3_uri": "bucket/x"}, "not an address in S3"),
+        ({"enable_network_isolation": True}, "give wheels"),
+        ({"push_to_hub": "me/x"}, "give hub_token_secret"),
+        ({"push_to_hub": "me x", "hub_token_secret": "s"}, "owner/name"),
+        ({"hub_token_secret": "s"}, "without push_to_hub"),
+        ({"push_to_hub": "m", "hub_token_secret": "s", "enable_network_isolation": True, "wheels": "w"}, "neither"),
+    ],
+)
+def test_what_cannot_work_is_one_line_before_anything_is_sent(session, options, complaint):
+    with pytest.raises(OptionError) as refusal:
+        HuggingFaceEstimator(**{"role": ROLE, "session": session, **options})
+    assert complaint in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "complaint"),
+    [
+        ("/nowhere.fasta", "no such file"),
+        ("s3://proteins/nothing", "nothing at s3://proteins/nothing"),
+        ("s3://no-such-bucket/x", "bucket does not exist"),
+        ({"train": "/etc/hostname", "tests": "x"}, "channel 'tests': expected train, validation, test or model"),
+        ({"test": "/etc/hostname"}, "no channel train"),
+    ],
+)
+def test_inputs_that_are_not_there_are_one_line(session, inputs, complaint):
+    with pytest.raises(OptionError) as refusal:
+        HuggingFaceEstimator(ROLE, session=session).fit(inputs)
+    assert complaint in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+def test_an_isolated_job_without_a_pretrained_model_is_refused(session, proteins, tmp_path):
+    estimator = HuggingFaceEstimator(
+        ROLE, session=session, enable_network_isolation=True, wheels=str(tmp_path)
+    )
+    with pytest.raises(OptionError, match="as channel model"):
+        estimator.fit(proteins)
+
+
+def test_a_mistyped_bucket_is_refused_and_not_created(cloud):
+    with pytest.raises(OptionError, match="'protein': it does not exist"):
+        open_session("protein")
+    assert [bucket["Name"] for bucket in cloud.client("s3").list_buckets()["Buckets"]] == [BUCKET]
+
+
+def test_without_a_region_or_credentials_one_line_says_what_to_do(cloud, monkeypatch):
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    monkeypatch.delenv("AWS_REGION")
+    with pytest.raises(OptionError, match="no AWS region"):
+        open_session()
+    with pytest.raises(OptionError, match="profile"):
+        open_session(profile="nobody", region=REGION)
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    with pytest.raises(OptionError, match="no AWS credentials"):
+        open_session(region=REGION)
+
+
+@given(st.text(max_size=30))
+def test_a_hyperparameter_arrives_as_it_was_written_or_is_refused(text):
+    unsafe = any(letter in "'\"`" or ord(letter) < 32 or 127 <= ord(letter) < 160 for letter in text)
+    unsafe = unsafe or "\u2028" in text or "\u2029" in text
+    try:
+        kept = check_hyperparameters({"run_name": text})
+    except OptionError as refusal:
+        assert unsafe or text.startswith("-"), text  # to argparse, what begins with a hyphen is an option
+        assert "\n" not in str(refusal)
+    else:
+        assert not unsafe and as_text(kept["run_name"]) == text
+
+
+def test_images_are_the_newest_and_fit_the_instance():
+    assert "huggingface-pytorch-training:2.9.0-transformers5.3.0-gpu" in image_uri("training", "ml.g5.xlarge", REGION)
+    assert "pytorch-training:2.9.0-cpu-py312" in image_uri("training", "ml.m5.xlarge", REGION)
+    assert "inference:2.6.0-transformers5.5.3-cpu" in image_uri("inference", "ml.m5.xlarge", REGION)
+    assert "inference:2.6.0-transformers5.5.3-gpu" in image_uri("transform", "ml.g5.xlarge", REGION)
+    with pytest.raises(OptionError, match="no training image huggingface 5.3.0.* for CPUs"):
+        image_uri("training", "ml.m5.xlarge", REGION, TRAINING_GPU)
+    with pytest.raises(OptionError, match="this is ARM"):
+        image_uri("inference", "ml.m6g.large", REGION)
+    with pytest.raises(OptionError, match="in us-nowhere-1"):
+        image_uri("training", "ml.g5.xlarge", "us-nowhere-1")
+
+
+def test_what_an_instance_is_is_read_from_its_name():
+    assert [has_gpu(f"ml.{name}") for name in ("g5.xlarge", "p4d.24xlarge", "m5.xlarge", "c5.xlarge")] == [
+        *(True, True, False, False)
+    ]
+    assert all(encrypts_itself(f"ml.{name}.xlarge") for name in ("g4dn", "g5", "g6e", "p4d", "p5", "m5d", "r5d", "c5d"))
+    assert not any(encrypts_itself(f"ml.{name}.xlarge") for name in ("m5", "c5", "p3", "r5", "m7i"))
+
+
+def test_the_metrics_of_cloudwatch_are_found_in_a_log():
+    log = "\n".join(
+        [
+            "{'loss': '0.5', 'grad_norm': '1.2', 'learning_rate': '3e-05', 'epoch': '1'}",
+            "{'eval_loss': '1.1e-05', 'eval_accuracy': '0.75', 'eval_mcc': '-0.25', 'eval_macro_f1': '0.7'}",
+            "{'train_runtime': '16', 'train_loss': '2.3', 'epoch': '2'}",
+            "test: 1,384 proteins, accuracy 0.664, MCC -0.571, macro F1 0.498",
+        ]
+    )
+    found = {name: [float(value) for value in re.findall(regex, log, re.MULTILINE)] for name, regex in METRICS.items()}
+    assert found == {
+        "train:loss": [0.5],
+        "validation:loss": [1.1e-5],
+        "validation:accuracy": [0.75],
+        "validation:mcc": [-0.25],
+        "validation:macro_f1": [0.7],
+        "test:accuracy": [0.664],
+        "test:mcc": [-0.571],
+        "test:macro_f1": [0.498],
+    }
