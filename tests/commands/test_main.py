@@ -6,8 +6,8 @@ import pytest
 
 import protbert_classify
 from protbert_classify import commands
-from protbert_classify.commands import COMMANDS, main
-from protbert_classify.commands.sagemaker import ACTIONS, run_command
+from protbert_classify.commands import COMMANDS, main, run_command
+from protbert_classify.commands.sagemaker import ACTIONS
 from protbert_classify.errors import DataError, ProteinClassifierError
 from tests.training.runs import ROOT, call, complaints, environment
 
