@@ -1,8 +1,11 @@
 """What the README shows is what the scripts printed."""
 
 import re
+from importlib import import_module
 
 import pytest
+
+from protbert_classify.commands.sagemaker import ACTIONS
 
 from .conftest import ROOT
 
@@ -21,14 +24,16 @@ def test_the_readme_has_no_table_of_numbers_that_no_benchmark_printed():
     assert tables and [table for table in tables if table not in printed] == []
 
 
-def test_the_readme_names_no_option_that_does_not_exist():
-    from protbert_classify.commands import estimate, evaluate, predict, push, report
+@pytest.mark.parametrize("page", ["README.md", "docs/sagemaker.md", "docs/serving.md"])
+def test_no_page_names_an_option_that_does_not_exist(page):
     from protbert_classify.commands.train import help_text
 
-    text = (ROOT / "README.md").read_text()
-    parsers = [command._parser() for command in (estimate, evaluate, predict, push, report)]
-    elsewhere = {"config_file", "project"}  # of accelerate and of trackio
-    elsewhere |= {action.dest for parser in parsers for action in parser._actions}
-    options = set(re.findall(r"--([a-z]+(?:_[a-z]+)*)", text)) - elsewhere
-    assert options, "the README shows options"
-    assert [name for name in sorted(options) if f"--{name}\n" not in help_text()] == []
+    text = re.sub(r"^.*\b(aws|docker) .*$", "", (ROOT / page).read_text(), flags=re.MULTILINE)  # others' commands
+    known = {"config_file", "project"}  # of accelerate and of trackio
+    known |= set(re.findall(r"--([a-z0-9_]+)\n", help_text()))
+    for command in ["estimate", "evaluate", "predict", "push", "report", "serve", *map("sagemaker.{}".format, ACTIONS)]:
+        parser = import_module(f"protbert_classify.commands.{command}")._parser()
+        known |= {text.removeprefix("--") for action in parser._actions for text in action.option_strings}
+    options = set(re.findall(r"--([a-z]+(?:[_-][a-z0-9]+)*)", text))
+    assert options, "the page shows options"
+    assert sorted(options - known) == []

@@ -1,0 +1,44 @@
+"""Deploy a model on Amazon SageMaker, classify two proteins with it, and delete the endpoint again.
+
+    python examples/sagemaker_deploy.py --role MyRole --model s3://my-bucket/.../model.tar.gz
+
+Needs `pip install 'protbert_classify[sagemaker]'` and AWS credentials. The endpoint is paid for while the `with` block
+is, some minutes; `protbert-classify sagemaker deploy` makes one that stays.
+"""
+
+import argparse
+import logging
+
+from protbert_classify.sagemaker import deploy
+from protbert_classify.sagemaker.aws import open_session
+
+PROTEINS = {
+    "insulin, human": (
+        "MALWMRLLPLLALLALWGPDPAAAFVNQHLCGSHLVEALYLVCGERGFFYTPKTRREAEDLQVGQVELGGGPGAGSLQPLALEGSLQKRGIVEQCCTSIC"
+        "SLYQLENYCN"
+    ),
+    "histone H4, human": (
+        "MSGRGKGGKGLGKGGAKRHRKVLRDNIQGITKPAIRRLARRGGVKRISGLIYEETRGVLKVFLENVIRDAVTYTEHAKRKTVTAMDVVYALKRQGRTLYG"
+        "FGG"
+    ),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--role", required=True, help="name or ARN of an IAM role")
+    parser.add_argument("--model", required=True, help="model.tar.gz in S3, or the folder of a run")
+    parser.add_argument("--bucket", help="in S3 (default: SageMaker's own)")
+    parser.add_argument("--instance_type", default="ml.m5.xlarge", help="default %(default)s, without a GPU")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("protbert_classify").setLevel(logging.INFO)
+
+    session = open_session(options.bucket)
+    with deploy(options.model, role=options.role, session=session, instance_type=options.instance_type) as predictor:
+        for name, call in zip(PROTEINS, predictor.predict(list(PROTEINS.values()))):
+            print(f"{name}: {call['label']} ({call['score']:.2f})")
+
+
+if __name__ == "__main__":
+    main()
