@@ -37,7 +37,7 @@ def set_precision(model: ProteinClassifier, precision: str = "auto") -> str:
         if fast and precision == "float32" and model.num_parameters() >= LARGE:
             logger.info("this CPU has bfloat16 instructions: --precision bfloat16 would be faster")
     if precision == "bfloat16":
-        model.to(torch.bfloat16)
+        _round(model)
         model.head.float()
         model.enable_packing()  # where it can be: else padded, as before
     elif precision == "int8":
@@ -57,6 +57,18 @@ def has_native_bf16(device: torch.device | str) -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities: Any = getattr(torch.cpu, "get_capabilities", dict)()
     return torch.device(device).type == "cpu" and bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def _round(model: ProteinClassifier) -> None:
+    """To bfloat16, but for ESM's rotary frequencies: rounded, they would turn far residues to wrong places.
+
+    transformers 5.5.3, which containers have, computes positions in their type, too: past 256, neighbors meet.
+    """
+    frequencies = {name: buffer for name, buffer in model.named_buffers() if name.endswith("inv_freq")}
+    model.to(torch.bfloat16)
+    for name, buffer in frequencies.items():
+        module, _, attribute = name.rpartition(".")
+        setattr(model.get_submodule(module), attribute, buffer)
 
 
 def _quantize(model: ProteinClassifier) -> None:

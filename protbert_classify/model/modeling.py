@@ -64,6 +64,10 @@ class ProteinClassifier(PreTrainedModel):
     _supports_flash_attn = True
     _supports_flex_attn = True
     _supports_attention_backend = True
+    # ESM's rotary frequencies: no weights, computed from the configuration; versions of transformers store them under
+    # different names, and a classifier must load in an older one than it was saved by (a container's)
+    _keys_to_ignore_on_load_missing = [r"rotary_embeddings\.inv_freq$"]
+    _keys_to_ignore_on_load_unexpected = [r"rotary_embeddings\.inv_freq$"]
     # forward() takes any keyword of the backbone; without this Trainer would believe that it also takes
     # num_items_in_batch and divides the loss by it, and gradient accumulation would multiply the loss.
     accepts_loss_kwargs = False

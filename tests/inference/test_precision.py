@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from protbert_classify import ProteinClassifier, ProteinClassifierConfig
 from protbert_classify.commands.parsing import OneLineParser, add_compute_options
 from protbert_classify.errors import OptionError
 from protbert_classify.inference.loading import load_classifier
@@ -26,6 +27,23 @@ def test_bfloat16_makes_the_same_calls_and_near_scores_with_a_head_in_float32(cl
     rounded = predict_logits(classifier, encoded)
     assert 0 < np.abs(rounded - exact).max() < 0.03 * np.abs(exact).max()
     assert (rounded.argmax(-1) == exact.argmax(-1)).all()
+
+
+def test_bfloat16_leaves_an_esm_the_positions_of_a_long_protein():
+    torch.manual_seed(0)
+    shape = {"model_type": "esm", "vocab_size": 33, "pad_token_id": 1, "mask_token_id": 32, "initializer_range": 0.15}
+    size = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    model = ProteinClassifier(ProteinClassifierConfig({**shape, **size, "position_embedding_type": "rotary"})).eval()
+    before = [buffer.clone() for name, buffer in model.named_buffers() if name.endswith("inv_freq")]
+    ids = torch.randint(4, 24, (2, 1000))
+    with torch.inference_mode():
+        exact = model.backbone(ids).last_hidden_state
+        set_precision(model, "bfloat16")
+        rounded = model.backbone(ids).last_hidden_state
+    after = [buffer for name, buffer in model.named_buffers() if name.endswith("inv_freq")]
+    assert before and all(torch.equal(*pair) for pair in zip(before, after, strict=True))
+    assert rounded.dtype == torch.bfloat16
+    assert (rounded - exact).norm() < 0.02 * exact.norm()
 
 
 def test_float32_changes_nothing(classifier, encoded):

@@ -275,6 +275,19 @@ def test_auto_model_for_sequence_classification_opens_it(fresh, proteins, pad, t
     assert torch.equal(logits(again, pad(proteins)), logits(model, pad(proteins)))
 
 
+def test_an_esm_loads_where_transformers_names_its_frequencies_otherwise(fresh, proteins, pad, tmp_path):
+    """As in the container that serves it: its transformers is older than the one that saved the model."""
+    from safetensors.torch import load_file, save_file
+
+    model = fresh("esm")
+    model.save_pretrained(tmp_path / "saved")
+    path = tmp_path / "saved" / "model.safetensors"
+    tensors = {name: tensor for name, tensor in load_file(path).items() if "inv_freq" not in name}
+    save_file(tensors, path, {"format": "pt"})
+    again = ProteinClassifier.from_pretrained(tmp_path / "saved")
+    assert torch.equal(logits(again, pad(proteins, 1)), logits(model, pad(proteins, 1)))
+
+
 def test_a_file_without_all_weights_is_refused_and_not_filled_with_random_ones(fresh, tmp_path):
     from safetensors.torch import load_file, save_file
 
