@@ -156,6 +156,8 @@ class TrainingSettings:
         from sagemaker.train import ModelTrainer
         from sagemaker.train.distributed import Torchrun
 
+        # the SDK would try the role's permissions on everything ("*"), and refuse one that may do only what it must
+        os.environ.setdefault("SAGEMAKER_VALIDATE_ROLE", "false")
         bucket = self.session.default_bucket()
         checkpoints = self.checkpoint_s3_uri
         if checkpoints is None and self.use_spot_instances:

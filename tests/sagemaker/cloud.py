@@ -52,7 +52,6 @@ class Cloud(AbstractContextManager):
             "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            "SAGEMAKER_VALIDATE_ROLE": "false",  # moto cannot simulate policies
             "NO_PROXY": "127.0.0.1,localhost",
         }
         self.stack.enter_context(mock.patch.dict(os.environ, self.environment))

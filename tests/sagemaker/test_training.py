@@ -11,9 +11,7 @@ from safetensors.numpy import load
 from protbert_classify.errors import ProteinClassifierError
 from protbert_classify.sagemaker import HuggingFaceEstimator
 from protbert_classify.sagemaker.aws import open_session
-from protbert_classify.sagemaker.container import SECRET
 from protbert_classify.training.checkpoints import MARKER
-from tests.loopback_hub import TOKEN, LoopbackHub
 from tests.training.runs import SHAPE, easy_records, fasta
 
 from .cloud import BUCKET, ROLE, Cloud
@@ -135,35 +133,6 @@ def wait_for(condition, what, seconds=120):
             return found
         time.sleep(0.05)
     raise AssertionError(f"no {what} within {seconds} s")
-
-
-def test_a_job_publishes_its_model_and_its_token_is_recorded_nowhere(account, estimator, proteins, tmp_path):
-    account.client("secretsmanager").create_secret(Name="hub-token", SecretString=json.dumps({"HF_TOKEN": TOKEN}))
-    with LoopbackHub() as hub:
-        published = estimator(
-            push_to_hub="me/locations",
-            hub_token_secret="hub-token",
-            hyperparameters={"num_train_epochs": 1},
-            environment=hub.environment(str(tmp_path / "hub"), token=None),
-        )
-        published.fit(proteins, poll=0.2)
-        repository = hub.repositories["model", "me/locations"]
-
-    assert same(load(repository.files["model.safetensors"]), weights(account, published.model_data))
-    (request,) = account.made("CreateTrainingJob")
-    assert request["Environment"][SECRET] == "hub-token"
-    logs = account.client("logs")
-    (stream,) = logs.describe_log_streams(logGroupName="/aws/sagemaker/TrainingJobs")["logStreams"]
-    lines = logs.get_log_events(
-        logGroupName="/aws/sagemaker/TrainingJobs", logStreamName=stream["logStreamName"], startFromHead=True
-    )["events"]
-    described = account.client("sagemaker").describe_training_job(TrainingJobName=published.job_name)
-    told = json.dumps([account.requests, lines, described], default=str) + account.jobs.log(published.job_name)
-    assert "me/locations" in told and TOKEN not in told
-    for key in account.keys():
-        content = account.get(f"s3://{BUCKET}/{key}")
-        parts = archive(account, f"s3://{BUCKET}/{key}").values() if key.endswith(".tar.gz") else [content]
-        assert not any(TOKEN.encode() in part for part in parts), key
 
 
 def test_an_isolated_job_trains_on_the_model_of_a_channel_without_a_network(account, estimator, proteins, tmp_path):

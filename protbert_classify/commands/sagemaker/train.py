@@ -54,11 +54,11 @@ def run(arguments: list[str]) -> int:
 
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
-    kept = options.keep_alive
     return {
         "role": options.role,
         "instance_type": options.instance_type,
         "instance_count": options.instance_count,
+        "processes_per_instance": options.processes_per_instance,
         "base_job_name": options.job_name,
         "image_uri": options.image_uri,
         "volume_size": options.volume_size,
@@ -66,7 +66,7 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
         "max_wait": options.max_wait,
         "use_spot_instances": options.use_spot_instances,
         "checkpoint_s3_uri": options.checkpoint_s3_uri,
-        "keep_alive_period_in_seconds": kept,
+        "keep_alive_period_in_seconds": options.keep_alive,
         "kms_key": options.kms_key,
         "subnets": options.subnets,
         "security_group_ids": options.security_group_ids,
@@ -138,6 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     job = parser.add_argument_group("job")
     job.add_argument("--instance_type", default="ml.g5.2xlarge", help="a machine (default %(default)s, one GPU)")
     job.add_argument("--instance_count", type=positive, default=1, help="machines of one training (default 1)")
+    job.add_argument("--processes_per_instance", type=positive, help="default: one a GPU, or one")
     job.add_argument("--job_name", default="protbert-classify", help="its beginning (default %(default)s)")
     job.add_argument("--max_run", type=positive, default=86_400, help="seconds of computing at most (default a day)")
     job.add_argument("--use_spot_instances", action="store_true", help="cheaper machines, which AWS may take back")
