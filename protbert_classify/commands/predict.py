@@ -1,9 +1,13 @@
 """`protbert-classify predict`: proteins in, a table of calls out."""
 
 import argparse
+from typing import TYPE_CHECKING
 
 from .parsing import OneLineParser, add_compute_options, add_model, compute_options
 from .terminal import hide_moments
+
+if TYPE_CHECKING:
+    from ..inference.whole_file import Prediction
 
 REJECTED = 3  # exit code: predicted, but for some records
 
@@ -37,16 +41,18 @@ def run(arguments: list[str]) -> int:
         **compute_options(options),
     )
     if done.main:
-        print(_summary(done.classified, options.output))
-        if done.rejected:
-            print(f"{done.rejected:,} records rejected; they and the reasons in {done.rejected_file}")
+        print(summary(done, options.output))
     return REJECTED if done.rejected else 0
 
 
-def _summary(classified: int | None, output: str) -> str:
-    if classified is None:
+def summary(done: "Prediction", output: str) -> str:
+    """What was done, in a line or two."""
+    if done.classified is None:
         return f"{output} is whole; --overwrite classifies anew"
-    return f"{classified:,} {'protein' if classified == 1 else 'proteins'} classified; calls in {output}"
+    line = f"{done.classified:,} {'protein' if done.classified == 1 else 'proteins'} classified; calls in {output}"
+    if not done.rejected:
+        return line
+    return f"{line}\n{done.rejected:,} records rejected; they and the reasons in {done.rejected_file}"
 
 
 def _parser() -> argparse.ArgumentParser:

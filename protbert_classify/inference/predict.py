@@ -1,15 +1,11 @@
 """Proteins in, a table of calls out: streamed, in parts that survive a kill, shared by several processes."""
 
-import csv
 import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
-from itertools import chain, islice
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from accelerate import PartialState
@@ -18,46 +14,33 @@ from tqdm.auto import tqdm
 from ..data.encoding import ProteinEncoder
 from ..data.records import Record, checked
 from ..data.sources import Columns
-from ..data.unlabelled import STANDARD_INPUT, count_records, read_unlabelled
-from ..errors import InputError, OptionError, ProteinClassifierError
+from ..data.unlabelled import STANDARD_INPUT, read_unlabelled
 from ..model import ProteinClassifier
 from .loading import classifier_encoder, load_classifier
 from .logits import predict_logits, probabilities
 from .parts import Parts
 from .precision import has_gpu_backend
-from .tables import Call, Table, call_of, table_for
+from .tables import Call, call_of, table_for
+from .whole_file import (
+    FORMAT,
+    Prediction,
+    Rejects,
+    begun,
+    check_paths,
+    count_rejected,
+    kept_if_any,
+    parts_of,
+    progress_bar,
+    publish,
+    skip,
+)
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1  # of the parts: another number, and none of a former version is gone on with
 PART = 1024  # proteins of a part on a CPU, for a model of PART_PARAMETERS; a kill loses no more than one
 PART_PARAMETERS = 30_000_000
 SMALLEST_PART = 128
 DEVICE_PART = 4096
-
-
-class Prediction(NamedTuple):
-    """How a prediction ended.
-
-    Args:
-        classified: Proteins in the output; None if it was whole already.
-        rejected: Records that could not be classified, as far as this process tells of them.
-        rejected_file: Has these.
-        main: Whether this is the process, of several, that tells.
-    """
-
-    classified: int | None
-    rejected: int
-    rejected_file: str
-    main: bool
-
-
-class _Part(NamedTuple):
-    """Some records of the input, in its order, without the rejected ones."""
-
-    number: int
-    records: list[Record]
-    digest: str
 
 
 def predict_file(
@@ -100,14 +83,14 @@ def predict_file(
     """
     parts, rejected = Parts(output), f"{output}.rejected.csv"
     table_for(output, [])  # the ending first: nothing is worse than to hear of it after an hour
-    _check_paths(source, output)
+    check_paths(source, output)
     processes = PartialState(cpu=not has_gpu_backend()) if int(os.environ.get("WORLD_SIZE", 1)) > 1 else None
     main = processes is None or processes.is_main_process
     if main:
         parts.check(resume, overwrite)
         if resume and not os.path.isdir(parts.folder) and os.path.isfile(output):
-            return Prediction(None, _count_rejected(rejected), rejected, main)
-    records = _begun(read_unlabelled(source, columns))
+            return Prediction(None, count_rejected(rejected), rejected, main)
+    records = begun(read_unlabelled(source, columns))
     if strict and source != STANDARD_INPUT:
         for record in read_unlabelled(source, columns):
             checked(record)
@@ -121,22 +104,22 @@ def predict_file(
         parts.begin(settings, resume)
     if processes is not None:
         processes.wait_for_everyone()
-    with _kept_if_any(parts, main):
-        rejects = _Rejects(os.path.join(parts.folder, "rejected.csv") if main else os.devnull, strict)
+    with kept_if_any(parts, main):
+        rejects = Rejects(os.path.join(parts.folder, "rejected.csv") if main else os.devnull, strict)
         worker = _Worker(classifier, classifier_encoder(classifier, tokenizer), tokens_per_batch)
         count = classified = 0
-        with rejects, _bar(source, main) as bar:
-            for part in _parts_of(records, settings["part_size"], rejects):
+        with rejects, progress_bar(source, main) as bar:
+            for part in parts_of(records, settings["part_size"], rejects):
                 count, classified = count + 1, classified + len(part.records)
                 if processes is not None and part.number % processes.num_processes != processes.process_index:
                     bar.update(len(part.records))  # others are as fast
                 elif parts.has(part.number, part.digest):
-                    _skip(bar, len(part.records))
+                    skip(bar, len(part.records))
                 else:
                     calls = worker.calls(part.records, bar)
                     parts.write(part.number, part.digest, partial(table.write_part, calls=calls))
         if main:
-            _publish(parts, table, count, rejects, rejected)
+            publish(parts, table, count, rejects, rejected)
     return Prediction(classified, rejects.count if main else 0, rejected, main)
 
 
@@ -159,63 +142,6 @@ class _Worker:
         labels, cropped = self.classifier.config.labels, self.encoder.is_cropped
         pairs = zip(records, row_of, strict=True)
         return [call_of(record, scores[row], labels, cropped(len(record.residues))) for record, row in pairs]
-
-
-class _Rejects:
-    """The records that cannot be classified, written as they come.
-
-    Args:
-        path: Of the CSV.
-        strict: Raise instead.
-    """
-
-    def __init__(self, path: str, strict: bool) -> None:
-        self.path = path
-        self.strict = strict
-        self.count = 0
-
-    def __enter__(self) -> "_Rejects":
-        self.file = open(self.path, "w", newline="", encoding="utf-8")
-        self.writer = csv.writer(self.file, lineterminator="\n")
-        self.writer.writerow(["record", "id", "description", "reason"])
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.file.close()
-
-    def keep(self, records: Iterator[Record]) -> Iterator[Record]:
-        """Those of the records that can be classified."""
-        for record in records:
-            try:
-                yield checked(record)
-            except InputError as error:
-                if self.strict:
-                    raise
-                self.count += 1
-                place = record.place
-                reason = str(error).removeprefix(f"{place}: ")
-                self.writer.writerow([place.number, place.accession, record.description, reason])
-
-
-def _begun(records: Iterator[Record]) -> Iterator[Record]:
-    """The records, the first of them read: what is no source is refused before a model is loaded."""
-    return chain([next(records)], records)
-
-
-def _parts_of(records: Iterator[Record], size: int, rejects: _Rejects) -> Iterator[_Part]:
-    good = rejects.keep(records)
-    number = 0
-    while some := list(islice(good, size)):
-        yield _Part(number, some, _digest(some))
-        number += 1
-
-
-def _digest(records: list[Record]) -> str:
-    """What a part was made of, to tell whether it is still the same."""
-    digest = hashlib.blake2b(digest_size=12)
-    for place, description, residues in records:
-        digest.update(f"{place.accession}\t{description}\t{residues}\n".encode())
-    return digest.hexdigest()
 
 
 def _settings(
@@ -248,61 +174,3 @@ def _part_size(classifier: ProteinClassifier) -> int:
         return DEVICE_PART
     parameters = sum(parameter.numel() for parameter in classifier.parameters())
     return max(SMALLEST_PART, min(PART, PART * PART_PARAMETERS // parameters))
-
-
-def _check_paths(source: str, output: str) -> None:
-    folder = os.path.dirname(os.path.abspath(output))
-    while not os.path.lexists(folder):  # it will be made
-        folder = os.path.dirname(folder)
-    if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
-        raise ProteinClassifierError(f"output {output}: {folder} is no folder that can be written to")
-    if source == STANDARD_INPUT:
-        if int(os.environ.get("WORLD_SIZE", 1)) > 1:
-            raise OptionError("input -: several processes cannot share standard input; expected a file")
-    elif os.path.exists(output) and os.path.exists(source) and os.path.samefile(source, output):
-        raise OptionError(f"output {output} is the input; expected another name")
-
-
-@contextmanager
-def _kept_if_any(parts: Parts, main: bool) -> Iterator[None]:
-    """What a failure leaves: the parts that are done, and how to go on with them."""
-    try:
-        yield
-    except BaseException as error:
-        done = parts.count
-        if main and not done:
-            parts.discard()
-        if isinstance(error, KeyboardInterrupt) and done:
-            raise KeyboardInterrupt(f"the same command with --resume goes on after part {done}") from None
-        raise
-
-
-def _publish(parts: Parts, table: Table, count: int, rejects: _Rejects, rejected: str) -> None:
-    """Join the parts, move the output and the rejected records into place, and remove what they came from."""
-    whole = os.path.join(parts.folder, "whole")
-    table.join(parts.await_all(count), whole)
-    if rejects.count:
-        os.replace(rejects.path, rejected)
-    elif os.path.exists(rejected):
-        os.remove(rejected)  # of a former input
-    os.replace(whole, parts.output)
-    parts.discard()
-
-
-def _count_rejected(path: str) -> int:
-    if not os.path.isfile(path):
-        return 0
-    with open(path, newline="", encoding="utf-8") as file:
-        return sum(1 for _ in csv.reader(file)) - 1
-
-
-def _bar(source: str, main: bool) -> tqdm:
-    total = count_records(source) if main else None
-    return tqdm(total=total, unit="protein", disable=not main, smoothing=0.05, dynamic_ncols=True)
-
-
-def _skip(bar: tqdm, proteins: int) -> None:
-    """Count proteins of a former run without taking them for speed."""
-    bar.initial += proteins
-    bar.n += proteins
-    bar.refresh()

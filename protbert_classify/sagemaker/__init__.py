@@ -7,18 +7,39 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .deployment import Predictor, attach, deploy
+    from .deletion import delete_endpoint
+    from .deployment import deploy
     from .estimator import HuggingFaceEstimator
+    from .lifecycle import endpoints
+    from .predictor import Predictor, attach
+    from .requests import Asynchronous, Serverless
     from .transform import Transformer
+    from .transformation import attach_transform
 
 _HOMES = {
+    "Asynchronous": "requests",
     "HuggingFaceEstimator": "estimator",
-    "Predictor": "deployment",
+    "Predictor": "predictor",
+    "Serverless": "requests",
     "Transformer": "transform",
-    "attach": "deployment",
+    "attach": "predictor",
+    "attach_transform": "transformation",
+    "delete_endpoint": "deletion",
     "deploy": "deployment",
+    "endpoints": "lifecycle",
 }
-__all__ = ["HuggingFaceEstimator", "Predictor", "Transformer", "attach", "deploy"]
+__all__ = [
+    "Asynchronous",
+    "HuggingFaceEstimator",
+    "Predictor",
+    "Serverless",
+    "Transformer",
+    "attach",
+    "attach_transform",
+    "delete_endpoint",
+    "deploy",
+    "endpoints",
+]
 
 
 def __getattr__(name: str) -> Any:

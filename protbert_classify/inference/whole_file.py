@@ -1,0 +1,162 @@
+"""A file of proteins on its way to a table of calls, whoever computes them: checked, in parts, and put together."""
+
+import csv
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain, islice
+from typing import NamedTuple
+
+from tqdm.auto import tqdm
+
+from ..data.records import Record, checked
+from ..data.unlabelled import STANDARD_INPUT, count_records
+from ..errors import InputError, OptionError, ProteinClassifierError
+from .parts import Parts
+from .tables import Table
+
+FORMAT = 1  # of the parts: another number, and none of a former version is gone on with
+
+
+class Prediction(NamedTuple):
+    """How a prediction ended.
+
+    Args:
+        classified: Proteins in the output; None if it was whole already.
+        rejected: Records that could not be classified, as far as this process tells of them.
+        rejected_file: Has these.
+        main: Whether this is the process, of several, that tells.
+    """
+
+    classified: int | None
+    rejected: int
+    rejected_file: str
+    main: bool
+
+
+class Part(NamedTuple):
+    """Some records of the input, in its order, without the rejected ones."""
+
+    number: int
+    records: list[Record]
+    digest: str
+
+
+class Rejects:
+    """The records that cannot be classified, written as they come.
+
+    Args:
+        path: Of the CSV.
+        strict: Raise instead.
+    """
+
+    def __init__(self, path: str, strict: bool) -> None:
+        self.path = path
+        self.strict = strict
+        self.count = 0
+
+    def __enter__(self) -> "Rejects":
+        self.file = open(self.path, "w", newline="", encoding="utf-8")
+        self.writer = csv.writer(self.file, lineterminator="\n")
+        self.writer.writerow(["record", "id", "description", "reason"])
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.file.close()
+
+    def keep(self, records: Iterator[Record]) -> Iterator[Record]:
+        """Those of the records that can be classified."""
+        for record in records:
+            try:
+                yield checked(record)
+            except InputError as error:
+                if self.strict:
+                    raise
+                self.count += 1
+                place = record.place
+                reason = str(error).removeprefix(f"{place}: ")
+                self.writer.writerow([place.number, place.accession, record.description, reason])
+
+
+def begun(records: Iterator[Record]) -> Iterator[Record]:
+    """The records, the first of them read: what is no source is refused before a model is loaded."""
+    return chain([next(records)], records)
+
+
+def parts_of(records: Iterator[Record], size: int, rejects: Rejects) -> Iterator[Part]:
+    """Parts of `size` records that can be classified; the others are written down."""
+    good = rejects.keep(records)
+    number = 0
+    while some := list(islice(good, size)):
+        yield Part(number, some, _digest(some))
+        number += 1
+
+
+def _digest(records: list[Record]) -> str:
+    """What a part was made of, to tell whether it is still the same."""
+    digest = hashlib.blake2b(digest_size=12)
+    for place, description, residues in records:
+        digest.update(f"{place.accession}\t{description}\t{residues}\n".encode())
+    return digest.hexdigest()
+
+
+def check_paths(source: str, output: str) -> None:
+    """Refuse an output that cannot be written, or that would replace its input."""
+    folder = os.path.dirname(os.path.abspath(output))
+    while not os.path.lexists(folder):  # it will be made
+        folder = os.path.dirname(folder)
+    if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
+        raise ProteinClassifierError(f"output {output}: {folder} is no folder that can be written to")
+    if source == STANDARD_INPUT:
+        if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+            raise OptionError("input -: several processes cannot share standard input; expected a file")
+    elif os.path.exists(output) and os.path.exists(source) and os.path.samefile(source, output):
+        raise OptionError(f"output {output} is the input; expected another name")
+
+
+@contextmanager
+def kept_if_any(parts: Parts, main: bool) -> Iterator[None]:
+    """What a failure leaves: the parts that are done, and how to go on with them."""
+    try:
+        yield
+    except BaseException as error:
+        done = parts.count
+        if main and not done:
+            parts.discard()
+        if isinstance(error, KeyboardInterrupt) and done:
+            raise KeyboardInterrupt(f"the same command with --resume goes on after part {done}") from None
+        raise
+
+
+def publish(parts: Parts, table: Table, count: int, rejects: Rejects, rejected: str) -> None:
+    """Join the parts, move the output and the rejected records into place, and remove what they came from."""
+    whole = os.path.join(parts.folder, "whole")
+    table.join(parts.await_all(count), whole)
+    if rejects.count:
+        os.replace(rejects.path, rejected)
+    elif os.path.exists(rejected):
+        os.remove(rejected)  # of a former input
+    os.replace(whole, parts.output)
+    parts.discard()
+
+
+def count_rejected(path: str) -> int:
+    """How many records a former prediction rejected."""
+    if not os.path.isfile(path):
+        return 0
+    with open(path, newline="", encoding="utf-8") as file:
+        return sum(1 for _ in csv.reader(file)) - 1
+
+
+def progress_bar(source: str, main: bool) -> tqdm:
+    """Of proteins, with their number where that is quickly known."""
+    total = count_records(source) if main else None
+    return tqdm(total=total, unit="protein", disable=not main, smoothing=0.05, dynamic_ncols=True)
+
+
+def skip(bar: tqdm, proteins: int) -> None:
+    """Count proteins of a former run without taking them for speed."""
+    bar.initial += proteins
+    bar.n += proteins
+    bar.refresh()

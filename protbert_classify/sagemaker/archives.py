@@ -1,0 +1,62 @@
+"""The model.tar.gz of a model in S3: there already, or packed and uploaded."""
+
+import os
+import tempfile
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from ..errors import ModelError, OptionError
+from .aws import split_uri, told, upload
+from .packaging import pack_model
+
+if TYPE_CHECKING:
+    from sagemaker.core.helper.session_helper import Session
+
+ARCHIVE = "model.tar.gz"
+
+
+def in_s3(model: str) -> bool:
+    """Whether a model is an address in S3, rather than a folder.
+
+    Raises:
+        OptionError: An address of something else.
+    """
+    if not model.startswith("s3://"):
+        return False
+    if not split_uri(model)[1].endswith(".tar.gz"):
+        raise OptionError(f"model {model}: expected a model.tar.gz, or a local folder")
+    return True
+
+
+def provide_archive(session: "Session", model: str, uri: str, kms_key: str | None = None) -> None:
+    """See to it that a model's archive is in S3.
+
+    Args:
+        session: With AWS.
+        model: What the user named: `uri` itself, or the folder of a run or of a model.
+        uri: Where the archive is, or is to be.
+        kms_key: Key that encrypts it.
+
+    Raises:
+        ModelError: There is no model.
+        ProteinClassifierError: S3 does not let us.
+    """
+    if model == uri:
+        _check_there(session, uri)
+        return
+    with tempfile.TemporaryDirectory(prefix="protbert-classify-") as folder:
+        archive = os.path.join(folder, ARCHIVE)
+        pack_model(model, archive)
+        upload(session, archive, uri, kms_key)
+
+
+def _check_there(session: "Session", uri: str) -> None:
+    bucket, key = split_uri(uri)
+    with told(f"look for {uri}"):
+        try:
+            session.boto_session.client("s3").head_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ("404", "NoSuchKey", "NoSuchBucket"):
+                raise ModelError(f"model {uri}: there is no such object in S3") from None
+            raise

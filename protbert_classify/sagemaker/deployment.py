@@ -1,0 +1,152 @@
+"""`deploy`: a trained model behind an endpoint of SageMaker."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from ..errors import OptionError, ProteinClassifierError
+from .archives import in_s3, provide_archive
+from .aws import PREFIX, role_arn
+from .deletion import cleaned_up
+from .lifecycle import (
+    MAX_WAIT,
+    POLL,
+    deletion_command,
+    describe_endpoint,
+    failure_reason,
+    log_place,
+    send,
+    wait_while_changing,
+)
+from .plans import deployment_requests
+from .predictor import Predictor
+from .requests import CPU_INSTANCE, Asynchronous, Capacity, Serverless, new_stamp
+
+if TYPE_CHECKING:
+    from sagemaker.core.helper.session_helper import Session
+
+logger = logging.getLogger(__name__)
+
+
+def deploy(
+    model: str,
+    *,
+    role: str,
+    session: "Session",
+    endpoint_name: str | None = None,
+    instance_type: str = CPU_INSTANCE,
+    instance_count: int = 1,
+    serverless: Serverless | None = None,
+    asynchronous: Asynchronous | None = None,
+    image_uri: str | None = None,
+    kms_key: str | None = None,
+    subnets: Sequence[str] = (),
+    security_group_ids: Sequence[str] = (),
+    network_isolation: bool = False,
+    environment: Mapping[str, str] | None = None,
+    tags: Mapping[str, str] | None = None,
+    wait: bool = True,
+    poll: float = POLL,
+    max_wait: float = MAX_WAIT,
+) -> Predictor:
+    """Put a model behind an endpoint. What was created is deleted again if the endpoint does not come up.
+
+    Args:
+        model: `s3://.../model.tar.gz`, or the folder of a run or of a model, which is packed and uploaded.
+        role: Name or ARN of the role that the container has.
+        session: With AWS; see [`open_session`].
+        endpoint_name: At most 44 letters, digits and hyphens; a new one if None.
+        instance_type: `ml.m5.xlarge`, `ml.g5.xlarge`, ...
+        instance_count: Of them.
+        serverless: Billed by the request, in place of instances.
+        asynchronous: With a queue; answers come through S3.
+        image_uri: A container of one's own, such as `docker/Dockerfile` makes; AWS' newest of Hugging Face if None.
+        kms_key: Of KMS: for the archive that is uploaded, the disks of the instances and asynchronous answers.
+        subnets: Of a VPC that the container is in.
+        security_group_ids: Go with `subnets`.
+        network_isolation: Let the container reach nothing.
+        environment: More variables for the container.
+        tags: Of all that is created.
+        wait: Until it answers; else it is returned while it is being created.
+        poll: Seconds between two looks.
+        max_wait: Seconds after which it has failed.
+
+    Returns:
+        It. As a context manager, it deletes the endpoint in the end.
+
+    Raises:
+        InputError: A model, a name or a combination of options that cannot be deployed; nothing was created.
+        ProteinClassifierError: AWS refused, or the container did not start.
+        KeyboardInterrupt: Ctrl-C; what was created is deleted.
+    """
+    stamp = new_stamp()
+    name = endpoint_name or f"{PREFIX}-{stamp}"
+    capacity = Capacity(
+        instance_type=instance_type,
+        instance_count=instance_count,
+        serverless=serverless,
+        asynchronous=asynchronous,
+    )
+    requests = deployment_requests(
+        model,
+        role=role_arn(session, role),
+        region=session.boto_region_name,
+        bucket=None if in_s3(model) and (asynchronous is None or asynchronous.output) else session.default_bucket(),
+        capacity=capacity,
+        endpoint_name=name,
+        image_uri=image_uri,
+        kms_key=kms_key,
+        subnets=subnets,
+        security_group_ids=security_group_ids,
+        network_isolation=network_isolation,
+        environment=environment,
+        tags=tags,
+        stamp=stamp,
+    )
+    _refuse_existing(session, name)
+    provide_archive(session, model, requests[0][1]["PrimaryContainer"]["ModelDataUrl"], kms_key)
+    logger.info("endpoint %s: %s", name, costs(name, capacity))
+    if serverless is not None and image_uri is None:
+        logger.warning("AWS' container installs this package at each cold start; an image of your own starts sooner")
+    try:
+        send(session, requests)
+        if wait:
+            wait_until_up(session, name, poll, max_wait)
+        return Predictor(name, session)
+    except KeyboardInterrupt:
+        gone = cleaned_up(name, session, poll, only=f"{name}-{stamp}")
+        raise KeyboardInterrupt(f"the endpoint {name} is {'deleted' if gone else 'still there'}") from None
+    except BaseException:
+        cleaned_up(name, session, poll, only=f"{name}-{stamp}")
+        raise
+
+
+def _refuse_existing(session: "Session", name: str) -> None:
+    described = describe_endpoint(session, name)
+    if described is not None:
+        raise OptionError(
+            f"endpoint {name}: it is there already ({described['EndpointStatus']}); update it, or delete it first: "
+            f"{deletion_command(name)}"
+        )
+
+
+def wait_until_up(session: "Session", name: str, poll: float, max_wait: float) -> None:
+    """Wait for an endpoint that is being created.
+
+    Raises:
+        ProteinClassifierError: It did not come up; with SageMaker's reason.
+    """
+    described = wait_while_changing(session, name, poll, max_wait)
+    if described["EndpointStatus"] != "InService":
+        reason = failure_reason(described)
+        raise ProteinClassifierError(f"endpoint {name} did not come up: {reason}; {log_place(name)}")
+
+
+def costs(name: str, capacity: Capacity) -> str:
+    """What an endpoint costs, and how to end that."""
+    if capacity.serverless is not None:
+        memory = capacity.serverless.memory
+        return f"serverless, {memory} MB, billed per request; to delete it: {deletion_command(name)}"
+    queued = ", with a queue" if capacity.asynchronous is not None else ""
+    instances = f"{capacity.instance_count} x {capacity.instance_type}{queued}"
+    return f"{instances}, billed until it is deleted: {deletion_command(name)}"

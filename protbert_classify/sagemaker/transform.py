@@ -1,0 +1,182 @@
+"""Batch transform: a whole file classified by instances that end by themselves."""
+
+import logging
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..data.sources import Columns
+from ..data.unlabelled import read_unlabelled
+from ..errors import DataError, OptionError
+from ..inference.parts import Parts
+from ..inference.tables import table_for
+from ..inference.whole_file import Prediction, Rejects, begun, check_paths
+from .archives import provide_archive
+from .aws import PREFIX, download, role_arn, upload
+from .lifecycle import POLL, send
+from .payloads import sized
+from .requests import CPU_INSTANCE, Request, new_stamp
+from .spool import Spool, part_name
+from .transform_requests import transform_requests
+from .transformation import MAX_WAIT, Transformation
+
+if TYPE_CHECKING:
+    from sagemaker.core.helper.session_helper import Session
+
+logger = logging.getLogger(__name__)
+
+
+class Transformer:
+    """Classifies files with a model, on instances that are there for one file only.
+
+    Args:
+        model: `s3://.../model.tar.gz`, or the folder of a run or of a model.
+        role: Name or ARN of the role that the container has.
+        session: With AWS.
+        instance_type: `ml.m5.xlarge`, `ml.g5.xlarge`, ...
+        instance_count: Of them; they share the parts of the file.
+        image_uri: A container of one's own; AWS' newest of Hugging Face if None.
+        kms_key: Of KMS: for what is uploaded, the disks of the instances, and the answers.
+        subnets: Of a VPC that the container is in.
+        security_group_ids: Go with `subnets`.
+        network_isolation: Let the container reach nothing.
+        environment: More variables for the container.
+        tags: Of all that is created.
+        poll: Seconds between two looks.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        role: str,
+        session: "Session",
+        instance_type: str = CPU_INSTANCE,
+        instance_count: int = 1,
+        image_uri: str | None = None,
+        kms_key: str | None = None,
+        subnets: Sequence[str] = (),
+        security_group_ids: Sequence[str] = (),
+        network_isolation: bool = False,
+        environment: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        poll: float = POLL,
+    ) -> None:
+        self.model, self.session, self.poll, self.kms_key = model, session, poll, kms_key
+        self.role, self.instances = role, f"{instance_count} x {instance_type}"
+        self.options: dict[str, Any] = {
+            "instance_type": instance_type,
+            "instance_count": instance_count,
+            "image_uri": image_uri,
+            "kms_key": kms_key,
+            "subnets": subnets,
+            "security_group_ids": security_group_ids,
+            "network_isolation": network_isolation,
+            "environment": environment,
+            "tags": tags,
+        }
+
+    def requests(self, job: str) -> list[Request]:
+        """What a job of this name asks of SageMaker; nothing is created.
+
+        Raises:
+            InputError: A combination of options that cannot be.
+        """
+        return transform_requests(
+            self.model,
+            job=job,
+            bucket=self.session.default_bucket(),
+            role=role_arn(self.session, self.role),
+            region=self.session.boto_region_name,
+            **self.options,
+        )
+
+    def transform(
+        self,
+        source: str,
+        output: str,
+        *,
+        columns: Columns | None = None,
+        strict: bool = False,
+        overwrite: bool = False,
+        max_wait: float = MAX_WAIT,
+    ) -> Prediction:
+        """Classify the proteins of a source, to the table that `protbert-classify predict` writes.
+
+        Args:
+            source: See [`read_unlabelled`]; or a file of the same kinds in S3.
+            output: The .csv, .tsv, .jsonl or .parquet to write.
+            columns: Names of a table's columns.
+            strict: Refuse the whole file for one record that cannot be classified; else that goes to
+                `<output>.rejected.csv`.
+            overwrite: Forget what an interrupted prediction left beside the output.
+            max_wait: Seconds after which the job is stopped.
+
+        Raises:
+            InputError: A model, a source or an option that cannot be used; nothing was created.
+            ProteinClassifierError: AWS refused, or the job failed; its model is deleted. Or AWS cannot be reached; then
+                the job goes on, and [`attach_transform`] fetches the table.
+            KeyboardInterrupt: Ctrl-C; the job is stopped, and its model deleted.
+        """
+        started = self.start(source, output, columns=columns, strict=strict, overwrite=overwrite)
+        return started.collect(max_wait)
+
+    def start(
+        self,
+        source: str,
+        output: str,
+        *,
+        columns: Columns | None = None,
+        strict: bool = False,
+        overwrite: bool = False,
+    ) -> Transformation:
+        """Begin what `transform` does; what is returned, or [`attach_transform`] later, fetches the table."""
+        parts = Parts(output)
+        table_for(output, [])  # the ending first
+        check_paths(source, output)
+        if os.path.isdir(parts.folder) and not overwrite:
+            raise OptionError(
+                f"{output} was begun before: attach_transform({output!r}, session), or 'sagemaker transform --resume', "
+                "fetches what a job makes of it; overwrite forgets it"
+            )
+        parts.check(False, overwrite)
+        job = f"{PREFIX}-{new_stamp()}"
+        requests = self.requests(job)
+        os.makedirs(os.path.dirname(output) or ".", exist_ok=True)
+        try:
+            parts.begin({"job": job}, resume=False)
+            counts, rejected = self._spool(Spool(parts.folder), source, columns, strict)
+            started = Transformation(self.session, job, output, counts, rejected, self.poll)
+            started.remember()
+            archive = requests[0][1]["PrimaryContainer"]["ModelDataUrl"]
+            provide_archive(self.session, self.model, archive, self.kms_key)
+            self._upload(started.spool, len(counts), f"s3://{self.session.default_bucket()}/{PREFIX}/{job}/input")
+            logger.info("transform job %s: %s, ends by itself", job, self.instances)
+            with started.ended_if_it_fails():
+                send(self.session, requests)
+        except BaseException:
+            parts.discard()
+            raise
+        return started
+
+    def _spool(
+        self, spool: Spool, source: str, columns: Columns | None, strict: bool
+    ) -> tuple[list[int], int]:
+        """Write what is to be sent; returns the proteins of each part, and how many records were rejected."""
+        with tempfile.TemporaryDirectory(prefix="protbert-classify-") as folder:
+            if source.startswith("s3://"):
+                local = os.path.join(folder, os.path.basename(source))
+                download(self.session, source, local)
+                source = local
+            rejects = Rejects(os.path.join(spool.folder, "rejected.csv"), strict)
+            with rejects:
+                counts = spool.write(rejects.keep(sized(begun(read_unlabelled(source, columns)))))
+        if not counts:
+            raise DataError(f"{source}: none of its {rejects.count} records can be classified")
+        return counts, rejects.count
+
+    def _upload(self, spool: Spool, count: int, prefix: str) -> None:
+        for number in range(count):
+            upload(self.session, spool.fasta(number), f"{prefix}/{part_name(number)}", self.kms_key)
+            os.remove(spool.fasta(number))

@@ -1,0 +1,147 @@
+"""A job of batch transform that was started: waited for, by whichever process, and its answers made a table."""
+
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tqdm.auto import tqdm
+
+from ..errors import OptionError, ProteinClassifierError
+from ..inference.parts import Parts
+from ..inference.tables import table_for
+from ..inference.whole_file import Prediction, Rejects, publish
+from .aws import download, told
+from .deletion import delete_if_there
+from .lifecycle import POLL, failure_reason, found
+from .spool import Spool, part_name
+
+if TYPE_CHECKING:
+    from sagemaker.core.helper.session_helper import Session
+
+logger = logging.getLogger(__name__)
+
+MAX_WAIT = 5 * 86400.0  # seconds; SageMaker has no longer jobs
+LOG = "/aws/sagemaker/TransformJobs"
+JOB = "job.json"
+
+
+class JobFailed(ProteinClassifierError):
+    """A job did not complete."""
+
+
+class Transformation:
+    """A job of batch transform that was started.
+
+    Args:
+        session: With AWS.
+        job: Its name, which is that of its model, too.
+        output: The table that it makes; what was sent is beside it.
+        counts: Proteins of each part.
+        rejected: Records that were not sent.
+        poll: Seconds between two looks.
+    """
+
+    def __init__(
+        self, session: "Session", job: str, output: str, counts: Sequence[int], rejected: int, poll: float = POLL
+    ) -> None:
+        self.session, self.job, self.output = session, job, output
+        self.counts, self.rejected, self.poll = counts, rejected, poll
+        self.spool = Spool(Parts(output).folder)
+        self.client = session.sagemaker_client
+
+    def remember(self) -> None:
+        """Let another process go on; see [`attach_transform`]."""
+        with open(os.path.join(self.spool.folder, JOB), "w", encoding="utf-8") as file:
+            json.dump({"job": self.job, "counts": [*self.counts], "rejected": self.rejected}, file)
+
+    def collect(self, max_wait: float = MAX_WAIT) -> Prediction:
+        """Wait for the job, delete its model, and write the table.
+
+        Raises:
+            JobFailed: It failed, was stopped, or took longer than `max_wait` seconds.
+            ProteinClassifierError: AWS cannot be reached; the job goes on, and this can be called again.
+            KeyboardInterrupt: Ctrl-C; while it is waited for, the job is stopped.
+        """
+        parts = Parts(self.output)
+        try:
+            place = self._await(max_wait)
+        except (JobFailed, KeyboardInterrupt):
+            parts.discard()
+            raise
+        delete_if_there(self.client, "Model", self.job)
+        labels = self._join(parts, place)
+        rejects = Rejects(os.path.join(self.spool.folder, "rejected.csv"), False)
+        rejects.count = self.rejected
+        rejected_file = f"{self.output}.rejected.csv"
+        publish(parts, table_for(self.output, labels), len(self.counts), rejects, rejected_file)
+        return Prediction(sum(self.counts), self.rejected, rejected_file, True)
+
+    @contextmanager
+    def ended_if_it_fails(self) -> Iterator[None]:
+        """Stop the job and delete its model if anything goes wrong in between."""
+        try:
+            yield
+        except BaseException as error:
+            for end in (self._stop, partial(delete_if_there, self.client, "Model", self.job)):
+                try:
+                    end()
+                except ProteinClassifierError as failure:
+                    logger.error("%s", failure)
+            if isinstance(error, KeyboardInterrupt):
+                raise KeyboardInterrupt(f"the transform job {self.job} is stopped") from None
+            raise
+
+    def _stop(self) -> None:
+        with told(f"stop the transform job {self.job}"):
+            described = found(partial(self.client.describe_transform_job, TransformJobName=self.job))
+            if described is not None and described["TransformJobStatus"] == "InProgress":
+                self.client.stop_transform_job(TransformJobName=self.job)
+
+    def _await(self, max_wait: float) -> str:
+        """Wait for the job; returns where its answers are."""
+        deadline = time.monotonic() + max_wait
+        while True:
+            with told(f"look up the transform job {self.job}, which goes on"):
+                described = self.client.describe_transform_job(TransformJobName=self.job)
+            status = described["TransformJobStatus"]
+            if status == "Completed":
+                return str(described["TransformOutput"]["S3OutputPath"])
+            with self.ended_if_it_fails():
+                if status not in ("InProgress", "Stopping") or time.monotonic() > deadline:
+                    reason = failure_reason(described)
+                    raise JobFailed(f"transform job {self.job}: {reason}; its log: CloudWatch, {LOG}")
+                time.sleep(self.poll)
+
+    def _join(self, parts: Parts, place: str) -> list[str]:
+        """Fetch the answers, and write a part of the table for each; returns the columns of the classes."""
+        labels: list[str] = []
+        path = os.path.join(self.spool.folder, "answer")
+        for number in tqdm(range(len(self.counts)), unit="part", dynamic_ncols=True):
+            download(self.session, f"{place}/{part_name(number)}.out", path)
+            with open(path, "rb") as file:
+                calls, labels = self.spool.calls(number, file.read())
+            parts.write(number, "0", partial(table_for(self.output, labels).write_part, calls=calls))
+        return labels
+
+
+def attach_transform(output: str, session: "Session", poll: float = POLL) -> Transformation:
+    """The job that makes a table, started by another process that did not wait for it.
+
+    Args:
+        output: That [`Transformer.transform`] was given.
+        session: With AWS.
+        poll: Seconds between two looks.
+
+    Raises:
+        OptionError: No job makes this table.
+    """
+    try:
+        with open(os.path.join(Parts(output).folder, JOB), encoding="utf-8") as file:
+            return Transformation(session, **json.load(file), output=output, poll=poll)
+    except (FileNotFoundError, NotADirectoryError):
+        raise OptionError(f"output {output}: no transform job makes it") from None

@@ -1,0 +1,202 @@
+"""Another model or other instances for an endpoint that goes on answering."""
+
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..errors import OptionError, ProteinClassifierError
+from .archives import in_s3, provide_archive
+from .aws import told
+from .deletion import delete_if_there
+from .images import check_instance, has_gpu
+from .images import image_uri as aws_image
+from .lifecycle import (
+    MAX_WAIT,
+    POLL,
+    endpoint_config,
+    existing_endpoint,
+    failure_reason,
+    log_place,
+    send,
+    wait_while_changing,
+)
+from .plans import archive_place
+from .requests import ONE_WORKER, Request, new_stamp
+
+if TYPE_CHECKING:
+    from sagemaker.core.helper.session_helper import Session
+
+logger = logging.getLogger(__name__)
+
+# of the configuration that is there; the rest of what SageMaker says of it is no part of a request
+KEPT = (
+    "KmsKeyId",
+    "AsyncInferenceConfig",
+    "DataCaptureConfig",
+    "ExecutionRoleArn",
+    "VpcConfig",
+    "EnableNetworkIsolation",
+)
+
+
+def update_endpoint(
+    session: "Session",
+    name: str,
+    *,
+    model: str | None = None,
+    instance_type: str | None = None,
+    instance_count: int | None = None,
+    image_uri: str | None = None,
+    environment: Mapping[str, str] | None = None,
+    poll: float = POLL,
+    max_wait: float = MAX_WAIT,
+) -> None:
+    """Give an endpoint another model, instances or container; what is not given stays. It answers all the while.
+
+    Args:
+        session: With AWS.
+        name: Of the endpoint.
+        model: As [`deploy`] takes it, and so on.
+        environment: Variables that are added, or replaced.
+        poll: Seconds between two looks.
+        max_wait: Seconds.
+
+    Raises:
+        InputError: Nothing to change, no such endpoint, or one that is not in service.
+        ProteinClassifierError: AWS refused, or the new container did not start; the endpoint is as it was.
+        KeyboardInterrupt: Ctrl-C; AWS goes on with the update.
+    """
+    wanted = (model, instance_type, instance_count, image_uri, environment)
+    if all(value is None for value in wanted):
+        raise OptionError(f"endpoint {name}: nothing to update; give a model, an instance type or a count")
+    described = existing_endpoint(session, name)
+    if described["EndpointStatus"] != "InService":
+        raise OptionError(f"endpoint {name} is {described['EndpointStatus']}; expected one that is InService")
+    client = session.sagemaker_client
+    old_config = endpoint_config(session, described["EndpointConfigName"])
+    with told(f"look up the model of {name}"):
+        old_model = client.describe_model(ModelName=old_config["ProductionVariants"][0]["ModelName"])
+        tags = client.list_tags(ResourceArn=described["EndpointArn"])["Tags"]
+    stamp = new_stamp()
+    archive = None if model is None else archive_place(model, name, stamp, _bucket(session, model))
+    requests = update_requests(
+        name,
+        stamp,
+        old_model=old_model,
+        old_config=old_config,
+        tags=tags,
+        archive=archive,
+        instance_type=instance_type,
+        instance_count=instance_count,
+        image_uri=image_uri,
+        environment=environment or {},
+        region=session.boto_region_name,
+    )
+    if archive is not None and model is not None:
+        provide_archive(session, model, archive, old_config.get("KmsKeyId"))
+    new_model = requests[0][0] == "CreateModel"
+    try:
+        send(session, requests)
+    except BaseException:
+        _delete(client, f"{name}-{stamp}", f"{name}-{stamp}" if new_model else None)
+        raise
+    _await_update(session, name, f"{name}-{stamp}", new_model, poll, max_wait)
+    _delete(client, old_config["EndpointConfigName"], old_model["ModelName"] if new_model else None)
+
+
+def update_requests(
+    name: str,
+    stamp: str,
+    *,
+    old_model: Mapping[str, Any],
+    old_config: Mapping[str, Any],
+    tags: list[dict[str, str]],
+    archive: str | None,
+    instance_type: str | None,
+    instance_count: int | None,
+    image_uri: str | None,
+    environment: Mapping[str, str],
+    region: str,
+) -> list[Request]:
+    """The requests of an update, without a call: CreateModel if that changes, CreateEndpointConfig, UpdateEndpoint.
+
+    Args:
+        name: Of the endpoint.
+        stamp: Of its new parts.
+        old_model: As DescribeModel tells of it.
+        old_config: As DescribeEndpointConfig tells of it.
+
+    Raises:
+        OptionError: Instances for a serverless endpoint, or ones that there are not.
+    """
+    old_variant, fresh = old_config["ProductionVariants"][0], f"{name}-{stamp}"
+    if "ServerlessConfig" in old_variant and (instance_type or instance_count):
+        raise OptionError(f"endpoint {name} is serverless and has no instances; delete it and deploy anew")
+    if instance_count is not None and instance_count < 1:
+        raise OptionError(f"instance count {instance_count}; expected 1 or more")
+    if instance_type is not None:
+        check_instance(instance_type, "inference")
+    container = dict(old_model["PrimaryContainer"])
+    changed = _moved(container, old_variant.get("InstanceType"), instance_type, region)
+    changed["ModelDataUrl"] = archive or changed["ModelDataUrl"]
+    changed["Image"] = image_uri or changed["Image"]
+    changed["Environment"] = {**changed.get("Environment", {}), **environment}
+    variant = {**old_variant, "InstanceType": instance_type, "InitialInstanceCount": instance_count}
+    variant = {**old_variant, **{key: value for key, value in variant.items() if value is not None}}
+    requests: list[Request] = []
+    if changed != container:
+        variant["ModelName"] = fresh
+        kept = {key: old_model[key] for key in ("VpcConfig", "EnableNetworkIsolation") if old_model.get(key)}
+        model = {"ModelName": fresh, "PrimaryContainer": changed, "ExecutionRoleArn": old_model["ExecutionRoleArn"]}
+        requests.append(("CreateModel", {**model, "Tags": tags, **kept}))
+    config = {"EndpointConfigName": fresh, "ProductionVariants": [variant], "Tags": tags}
+    requests.append(("CreateEndpointConfig", {**config, **{k: old_config[k] for k in KEPT if old_config.get(k)}}))
+    update: dict[str, Any] = {"EndpointName": name, "EndpointConfigName": fresh}
+    if instance_count is None and "ServerlessConfig" not in old_variant:
+        update["RetainAllVariantProperties"] = True  # autoscaling may have changed the count
+    requests.append(("UpdateEndpoint", update))
+    return requests
+
+
+def _moved(container: Mapping[str, Any], before: str | None, after: str | None, region: str) -> dict[str, Any]:
+    """A container as it suits other instances: AWS has one image for CPUs and one for GPUs."""
+    moved = dict(container)
+    if before is None or after is None or has_gpu(before) == has_gpu(after):
+        return moved
+    if container["Image"] == aws_image("inference", before, region):
+        moved["Image"] = aws_image("inference", after, region)
+    environment = {key: value for key, value in container.get("Environment", {}).items() if key not in ONE_WORKER}
+    moved["Environment"] = environment if has_gpu(after) else {**environment, **ONE_WORKER}
+    return moved
+
+
+def _await_update(session: "Session", name: str, config: str, new_model: bool, poll: float, max_wait: float) -> None:
+    try:
+        described = wait_while_changing(session, name, poll, max_wait)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"AWS goes on with the update of {name}; what it replaces is deleted with the endpoint"
+        ) from None
+    status = described["EndpointStatus"]
+    if status == "InService" and described["EndpointConfigName"] == config:
+        return
+    outcome = f"it is {status}"
+    if status == "InService":  # rolled back: nothing uses the new parts
+        _delete(session.sagemaker_client, config, config if new_model else None)
+        outcome = "it goes on as it was"
+    reason = failure_reason(described)
+    raise ProteinClassifierError(f"endpoint {name} was not updated, {outcome}: {reason}; {log_place(name)}")
+
+
+def _delete(client: Any, config: str, model: str | None) -> None:
+    """Delete what is not in use any more; what cannot be deleted costs nothing, and goes with the endpoint."""
+    for kind, thing in (("EndpointConfig", config), ("Model", model)):
+        try:
+            if thing is not None:
+                delete_if_there(client, kind, thing)
+        except ProteinClassifierError as error:
+            logger.warning("%s", error)
+
+
+def _bucket(session: "Session", model: str) -> str | None:
+    return None if in_s3(model) else session.default_bucket()

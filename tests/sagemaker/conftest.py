@@ -1,0 +1,94 @@
+"""An account on loopback, a session with it, and a model that tells proteins apart."""
+
+import pytest
+
+from protbert_classify.data.tokenizer import protbert_tokenizer
+from tests.inference.conftest import build_classifier
+
+from .cloud import BUCKET, Cloud
+from .endpoints import Serving
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory):
+    with Cloud(tmp_path_factory.mktemp("cloud")) as cloud:
+        yield cloud
+
+
+@pytest.fixture(scope="module")
+def session(cloud):
+    from protbert_classify.sagemaker.aws import open_session
+
+    return open_session(BUCKET)
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory):
+    """The folder of a run."""
+    folder = tmp_path_factory.mktemp("trained")
+    build_classifier().save_pretrained(folder / "model")
+    protbert_tokenizer().save_pretrained(folder / "model")
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def serving(cloud):
+    """What runs the containers of the account."""
+    with Serving(cloud) as serving:
+        yield serving
+
+
+@pytest.fixture(scope="module")
+def archive(serving, model_folder):
+    """Address of the model's archive in S3."""
+    return serving.put_model(model_folder)
+
+
+@pytest.fixture
+def clean(serving, monkeypatch):
+    """Nothing that one test set is there for the next, and nothing is waited for longer than it takes."""
+    from protbert_classify.sagemaker import invocation
+
+    monkeypatch.setattr(invocation, "ASYNC_POLL", 0.05)
+    monkeypatch.setattr(invocation, "PAUSE", 0.01)
+    serving.bodies.clear()
+    serving.cloud.requests.clear()
+    yield
+    serving.failure = serving.stays = None
+    serving.stub.__dict__.clear()
+
+
+@pytest.fixture
+def pipe(model_folder):
+    from protbert_classify import ProteinClassificationPipeline
+    from protbert_classify.inference.loading import load_classifier
+
+    model, tokenizer = load_classifier(model_folder, "cpu")
+    return ProteinClassificationPipeline(model=model, tokenizer=tokenizer, device="cpu")
+
+
+@pytest.fixture
+def up(archive, session):
+    """Deploy the archive; what a test does not delete is deleted after it."""
+    from protbert_classify.sagemaker import deploy
+
+    made = []
+
+    def up(model=archive, **options):
+        made.append(deploy(model, **{"role": "protbert", "session": session, "poll": 0.05, **options}))
+        return made[-1]
+
+    yield up
+    for predictor in made:
+        predictor.delete()
+
+
+@pytest.fixture(scope="module")
+def endpoint(cloud, serving, model_folder):
+    """A predictor of an endpoint with the container of Hugging Face, from a local folder."""
+    from protbert_classify.sagemaker import deploy
+    from protbert_classify.sagemaker.aws import open_session
+
+    session = open_session(BUCKET)
+    with deploy(model_folder, role="protbert", session=session, endpoint_name="real", poll=0.1) as predictor:
+        yield predictor

@@ -1,0 +1,147 @@
+"""What is asked of SageMaker for an endpoint, and what is refused before anything is."""
+
+import re
+
+import pytest
+
+from protbert_classify.errors import ModelError, OptionError
+from protbert_classify.sagemaker import Asynchronous, Predictor, Serverless, attach
+from protbert_classify.sagemaker.plans import deployment_requests
+from protbert_classify.sagemaker.requests import Capacity
+
+from .cloud import ROLE
+from .endpoints import one_line
+from .snapshots import same_as_snapshot
+from .stubs import KEY, VPC
+
+pytestmark = pytest.mark.usefixtures("clean")
+
+
+def test_the_requests_of_an_endpoint_with_everything(up, serving):
+    up(
+        "s3://proteins/models/model.tar.gz",
+        endpoint_name="everything",
+        role=ROLE,
+        asynchronous=Asynchronous(concurrency=2),
+        instance_type="ml.m5.2xlarge",
+        instance_count=2,
+        image_uri="stub",
+        kms_key=KEY,
+        network_isolation=True,
+        tags={"team": "membranes"},
+        environment={"OMP_NUM_THREADS": "4"},
+        **VPC,
+    )
+    operations = ("CreateModel", "CreateEndpointConfig", "CreateEndpoint")
+    same_as_snapshot("endpoint_asynchronous_secured", {name: serving.cloud.made(name) for name in operations})
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"serverless": Serverless(memory=3072, concurrency=9)}], ids=["plain", "serverless"]
+)
+def test_the_requests_that_are_shown_are_those_that_are_sent(up, serving, archive, options, request):
+    up(image_uri="stub", endpoint_name="shown", **options)
+    sent = [(name, body) for name, body in serving.cloud.requests if name.startswith("Create")]
+    stamp = sent[0][1]["ModelName"].removeprefix("shown-")
+    shown = deployment_requests(
+        archive,
+        role=ROLE,
+        region="us-east-1",
+        bucket=None,
+        endpoint_name="shown",
+        image_uri="stub",
+        capacity=Capacity(**options),
+        stamp=stamp,
+    )
+    assert shown == sent
+    same_as_snapshot(f"endpoint_{request.node.callspec.id}", dict(sent))
+
+
+def test_the_image_suits_the_instances():
+    def image(**options):
+        requests = deployment_requests(
+            "s3://b-b/model.tar.gz", role=ROLE, region="eu-west-1", bucket="b-b", capacity=Capacity(**options)
+        )
+        return requests[0][1]["PrimaryContainer"]["Image"]
+
+    assert re.search(r"huggingface-pytorch-inference:.*-gpu-", image(instance_type="ml.g5.xlarge"))
+    assert re.search(r"huggingface-pytorch-inference:.*-cpu-", image())
+    assert image(serverless=Serverless()) == image()
+
+
+@pytest.mark.parametrize(
+    "options, expected",
+    [
+        ({"serverless": Serverless(memory=1500)}, "serverless: 1500 MB; expected one of 1024, 2048"),
+        ({"serverless": Serverless(concurrency=201)}, "serverless: 201 requests at once"),
+        ({"serverless": Serverless(), "asynchronous": Asynchronous()}, "serverless excludes asynchronous"),
+        ({"serverless": Serverless(), "instance_type": "ml.g5.xlarge"}, "serverless excludes the GPUs"),
+        ({"serverless": Serverless(), "instance_count": 2}, "serverless excludes several instances"),
+        ({"serverless": Serverless(), **VPC}, "serverless excludes a VPC"),
+        ({"serverless": Serverless(), "network_isolation": True}, "serverless excludes network isolation"),
+        ({"asynchronous": Asynchronous(concurrency=1001)}, "asynchronous: 1001 requests"),
+        ({"subnets": ["subnet-1"]}, "a VPC needs subnets and security groups"),
+        ({"security_group_ids": ["sg-1"]}, "a VPC needs subnets and security groups"),
+        ({"endpoint_name": "under_score"}, "endpoint 'under_score': expected at most 44 letters"),
+        ({"endpoint_name": "a" * 45}, "expected at most 44 letters"),
+        ({"instance_type": "ml.m5.xlarg"}, "did you mean ml.m5.xlarge"),
+        ({"instance_count": 0}, "instance count 0; expected 1 or more"),
+        ({"kms_key": "my key"}, "KMS key 'my key'"),
+        ({"environment": {"A-B": "1"}}, "environment 'A-B'"),
+        ({"tags": {"aws:team": "1"}}, "tag 'aws:team'"),
+        ({"role": "nobody"}, "role 'nobody': there is none of this name"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line_before_anything_is_created(up, serving, options, expected):
+    with pytest.raises(OptionError, match=re.escape(expected)) as error:
+        up(**{"image_uri": "stub", **options})
+    one_line(error)
+    assert not [name for name, _ in serving.cloud.requests if name.startswith("Create")]
+
+
+@pytest.mark.parametrize(
+    "model, expected",
+    [
+        ("s3://proteins/models/none.tar.gz", "there is no such object in S3"),
+        ("s3://proteins/models/", "expected a model.tar.gz, or a local folder"),
+        ("/nowhere", "/nowhere: no model there"),
+    ],
+)
+def test_a_model_that_is_not_there_is_refused(up, serving, model, expected):
+    with pytest.raises((ModelError, OptionError), match=expected) as error:
+        up(model)
+    one_line(error)
+    assert not [name for name, _ in serving.cloud.requests if name.startswith("Create")]
+
+
+def test_a_local_folder_cannot_be_isolated_in_aws_own_container(up, model_folder):
+    with pytest.raises(OptionError, match="network isolation: AWS' container installs") as error:
+        up(model_folder, network_isolation=True)
+    one_line(error)
+
+
+def test_a_name_that_is_taken_is_refused_and_left_alone(up, serving):
+    up(image_uri="stub", endpoint_name="taken")
+    before = serving.there()
+    with pytest.raises(OptionError, match=r"taken: it is there already \(InService\); update it, or delete") as error:
+        up(image_uri="stub", endpoint_name="taken")
+    one_line(error)
+    assert serving.there() == before
+
+
+def test_an_endpoint_that_somebody_else_makes_meanwhile_is_left_alone(up, serving, monkeypatch):
+    up(image_uri="stub", endpoint_name="theirs-now")
+    before = serving.there()
+    monkeypatch.setattr("protbert_classify.sagemaker.deployment._refuse_existing", lambda session, name: None)
+    with pytest.raises(OptionError, match="could not create the endpoint: Cannot create already existing") as error:
+        up(image_uri="stub", endpoint_name="theirs-now")
+    one_line(error)
+    assert serving.there() == before
+
+
+def test_an_endpoint_that_is_not_there_cannot_be_attached(session):
+    with pytest.raises(OptionError, match="endpoint nobody: there is none of this name") as error:
+        attach("nobody", session)
+    one_line(error)
+    with pytest.raises(OptionError, match="there is none of this name"):
+        Predictor("nobody", session).predict("MKT")
