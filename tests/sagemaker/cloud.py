@@ -10,7 +10,7 @@ from pathlib import Path
 from unittest import mock
 
 import boto3
-from moto.core.responses import ActionResult
+from moto.core.responses import ActionResult, EmptyResult
 from moto.iam.responses import IamResponse
 from moto.sagemaker.responses import SageMakerResponse
 from moto.server import ThreadedMotoServer
@@ -56,6 +56,7 @@ class Cloud(AbstractContextManager):
         }
         self.stack.enter_context(mock.patch.dict(os.environ, self.environment))
         self.stack.enter_context(mock.patch.object(IamResponse, "simulate_principal_policy", _allowed, create=True))
+        self.stack.enter_context(mock.patch.object(SageMakerResponse, "stop_training_job", _stopped, create=True))
         self.stack.enter_context(mock.patch.object(SageMakerResponse, "call_action", self._recorded()))
         self.client("s3").create_bucket(Bucket=BUCKET)
         self.client("iam").create_role(RoleName="protbert", AssumeRolePolicyDocument="{}")
@@ -126,6 +127,13 @@ def _without_empty(value):
     if isinstance(value, dict):
         return {name: _without_empty(item) for name, item in value.items() if item not in (None, {}, [])}
     return value
+
+
+def _stopped(response):
+    """moto 5.2.5 has no such operation."""
+    job = response.sagemaker_backend.training_jobs[response._get_param("TrainingJobName")]
+    job.training_job_status = job.secondary_status = "Stopped"
+    return EmptyResult()
 
 
 def _allowed(response):

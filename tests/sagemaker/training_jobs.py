@@ -56,6 +56,7 @@ class TrainingJobs:
         self.cloud, self.image = cloud, Path(image)
         self.processes = {}
         cloud.after["CreateTrainingJob"] = self._created
+        cloud.after["StopTrainingJob"] = lambda request, _: self.kill(request["TrainingJobName"])
 
     def kill(self, name):
         """Take the machines away at once, as an interrupted spot instance is after its two minutes."""

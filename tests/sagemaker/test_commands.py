@@ -1,0 +1,258 @@
+"""`protbert-classify sagemaker`: what each action prints, sends and refuses."""
+
+import json
+import time
+
+import pytest
+
+from protbert_classify.commands import main
+from protbert_classify.errors import OptionError, ProteinClassifierError
+from protbert_classify.sagemaker import HuggingFaceEstimator
+from protbert_classify.sagemaker.jobs import LOG_GROUP, follow
+from protbert_classify.sagemaker.running import describe_job, running_jobs
+from tests.training.runs import easy_records, fasta
+
+from .cloud import ACCOUNT, BUCKET, REGION, ROLE
+
+HERE = ["--bucket", BUCKET, "--role", "protbert"]
+NOTHING = f"nothing of protbert-classify runs in {REGION}"
+
+
+@pytest.fixture
+def run(serving, clean, capsys):
+    """Run an action; returns its exit code, what it printed, and what it told."""
+
+    def run(*arguments):
+        capsys.readouterr()
+        code = main(["sagemaker", *arguments])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+@pytest.fixture
+def proteins(tmp_path):
+    path = tmp_path / "proteins.fasta"
+    path.write_text(fasta(easy_records()))
+    return str(path)
+
+
+def changes(cloud):
+    return [operation for operation, _ in cloud.requests if not operation.startswith(("List", "Describe"))]
+
+
+def test_without_an_action_it_lists_them_and_an_unknown_one_is_a_line(run):
+    code, out, _ = run()
+    assert code == 2 and "\n  transform  classify the proteins of a file" in out
+    code, _, told = run("trian")
+    assert code == 2 and told == (
+        "protbert-classify sagemaker: unknown action 'trian'; expected one of train, deploy, predict, transform, "
+        "status, delete, policy, wheels\n"
+    )
+
+
+@pytest.mark.parametrize("local", [False, True])
+def test_a_dry_run_of_deploy_prints_the_three_requests_and_changes_nothing(run, cloud, archive, model_folder, local):
+    model, before = model_folder if local else archive, cloud.keys()
+    code, out, told = run("deploy", *HERE, "--model", model, "--endpoint", "dry", "--dry-run")
+    assert code == 0 and "billed until it is deleted: protbert-classify sagemaker delete --endpoint dry" in told
+    assert [line for line in out.splitlines() if line.startswith("Create")] == [
+        "CreateModel",
+        "CreateEndpointConfig",
+        "CreateEndpoint",
+    ]
+    request = json.loads(out.split("CreateModel\n")[1].split("\n\n")[0])
+    assert request["ExecutionRoleArn"] == ROLE
+    assert ("upload s3://proteins/protbert-classify/dry/" in out) == local
+    assert changes(cloud) == [] and cloud.keys() == before
+
+
+def test_a_dry_run_of_transform_prints_both_requests_and_changes_nothing(run, cloud, archive, proteins, tmp_path):
+    output = tmp_path / "calls.csv"
+    options = ["--model", archive, "--input", proteins, "--output", str(output)]
+    code, out, _ = run("transform", *HERE, *options, "--dry-run")
+    assert code == 0 and "CreateModel\n" in out and "CreateTransformJob\n" in out
+    assert changes(cloud) == [] and list(tmp_path.iterdir()) == [tmp_path / "proteins.fasta"]
+
+
+def test_an_endpoint_is_deployed_told_about_scaled_updated_and_deleted(run, archive):
+    code, out, told = run(
+        *("deploy", *HERE, "--model", archive, "--endpoint", "mine", "--image_uri", "stub", "--autoscale", "1", "3")
+    )
+    assert (code, out) == (0, "mine\n") and "1 x ml.m5.xlarge, billed until it is deleted" in told
+    code, out, _ = run("status", "--endpoint", "mine")
+    assert code == 0 and out.startswith("endpoint mine: InService, 1 x ml.m5.xlarge, since ")
+    code, _, told = run("deploy", *HERE, "--model", archive, "--endpoint", "mine", "--image_uri", "stub")
+    assert code == 2 and "endpoint mine: it is there already" in told
+    code, out, _ = run("deploy", *HERE, "--model", archive, "--endpoint", "mine", "--update", "--image_uri", "stub")
+    assert (code, out) == (0, "mine\n")
+    code, out, _ = run("delete", "--endpoint", "mine", "--dry-run")
+    assert code == 0 and "DeleteEndpoint\n" in out
+    assert run("status", "--endpoint", "mine")[0] == 0
+    code, out, _ = run("delete", "--endpoint", "mine")
+    assert (code, out) == (0, "endpoint mine: deleted\n")
+    assert run("status")[1] == f"{NOTHING}\n"
+    code, _, told = run("delete", "--endpoint", "mine")
+    assert code == 2 and "endpoint mine: there is none of this name" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["deploy", "--model", "s3://proteins/none.tar.gz", *HERE], "none.tar.gz"),
+        (["deploy", "--model", "/nowhere", *HERE], "/nowhere"),
+        (["deploy", "--model", "m", "--role", "nobody", "--bucket", BUCKET], "role 'nobody'"),
+        (["deploy", "--model", "m", *HERE, "--instance_type", "ml.m5.huge"], "did you mean ml.m5.large"),
+        (["deploy", "--model", "m", *HERE, "--tags", "team"], "--tags 'team': expected NAME=VALUE"),
+        (["deploy", "--model", "m", *HERE, "--update"], "--update needs --endpoint"),
+        (["predict", "--endpoint", "none", "--input", "x", "--output", "y.csv"], "endpoint none: there is none"),
+        (["transform", *HERE, "--model", "m", "--input", "x", "--output", "y.txt"], "y.txt"),
+        (["transform", "--bucket", "no-such-bucket", "--model", "m", "--input", "x", "--output", "y.csv"], "no-such-b"),
+        (["transform", *HERE, "--model", "m", "--input", "x", "--output", "y.csv", "--resume"], "no transform job"),
+        (["status", "--job", "none"], "job none: there is none"),
+        (["delete", "--job", "none"], "job none: there is none"),
+        (["delete"], "one of the arguments --endpoint --job is required"),
+        (["policy", "training", "--account", "1"], "needs --region"),
+        (["policy", "trust", "--account", "1"], "12 digits"),
+        (["wheels", "--output_dir", "/etc/hostname"], "is a file"),
+        (["train", *HERE], "no --data"),
+        (["train", *HERE, "run.yaml"], "found 'run.yaml'; expected --option value"),
+        (["train", "none.yaml", *HERE], "none.yaml"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_exit_code_2(run, arguments, complaint):
+    code, out, told = run(*arguments)
+    assert (code, out) == (2, "") and told.count("\n") == 1 and complaint in told, told
+
+
+def test_policies_are_printed_as_json(run):
+    place = ["--account", ACCOUNT, "--region", REGION, "--bucket", BUCKET]
+    for kind in ("training", "serving", "user"):
+        code, out, _ = run("policy", kind, *place, *(["--roles", "Proteins"] if kind == "user" else []))
+        assert code == 0 and json.loads(out)["Version"] == "2012-10-17"
+    trust = json.loads(run("policy", "trust", "--account", ACCOUNT)[1])
+    assert trust["Statement"][0]["Principal"] == {"Service": "sagemaker.amazonaws.com"}
+
+
+def test_options_of_a_file_come_before_those_of_the_line(run, cloud, proteins, tmp_path):
+    (tmp_path / "run.yaml").write_text(f"data: {proteins}\nlearning_rate: 0.1\nnum_train_epochs: 2\n")
+    code, out, _ = run("train", str(tmp_path / "run.yaml"), *HERE, "--learning_rate", "0.2", "--dry-run")
+    assert code == 0
+    request = json.loads(out.split("CreateTrainingJob\n")[1])
+    assert request["HyperParameters"] == {"learning_rate": "0.2", "num_train_epochs": "2"}
+
+
+class Jobs:
+    """Training jobs that run nothing, and end as a test wants."""
+
+    def __init__(self, cloud):
+        self.cloud, self.lines = cloud, ["first", "second"]
+        self.job = None
+        cloud.after["CreateTrainingJob"] = self._created
+
+    def _created(self, request, backend):
+        self.name = request["TrainingJobName"]
+        self.job = backend.training_jobs[self.name]
+        self.job.training_job_status, self.job.secondary_status = "InProgress", "Training"
+        self.job.final_metric_data_list = []
+        logs = self.cloud.client("logs")
+        try:
+            logs.create_log_group(logGroupName=LOG_GROUP)
+        except logs.exceptions.ResourceAlreadyExistsException:
+            pass
+        for machine in ("algo-1", "algo-2"):
+            stream = f"{self.name}/{machine}-1"
+            logs.create_log_stream(logGroupName=LOG_GROUP, logStreamName=stream)
+            self.write(stream, [f"{line} of {machine}" for line in self.lines])
+
+    def write(self, stream, lines):
+        now = int(time.time() * 1000)
+        events = [{"timestamp": now + index, "message": line} for index, line in enumerate(lines)]
+        self.cloud.client("logs").put_log_events(logGroupName=LOG_GROUP, logStreamName=stream, logEvents=events)
+
+    def end(self, status, reason=None):
+        self.job.training_job_status = self.job.secondary_status = status
+        self.job.failure_reason = reason
+
+
+@pytest.fixture
+def job(cloud, session, clean, proteins):
+    jobs = Jobs(cloud)
+    HuggingFaceEstimator(ROLE, session=session).fit(proteins, wait=False)
+    yield jobs
+    jobs.end("Completed")
+    del cloud.after["CreateTrainingJob"]
+
+
+def test_a_running_job_is_told_about_and_stopped(run, job, session):
+    code, out, _ = run("status")
+    assert code == 0 and out.startswith(f"training job {job.name}: InProgress, Training, 1 x ml.g5.2xlarge, since ")
+    assert [found.name for found in running_jobs(session)] == [job.name]
+    code, out, _ = run("delete", "--job", job.name)
+    assert (code, out) == (0, f"training job {job.name}: stopping\n")
+    assert run("delete", "--job", job.name)[1] == f"training job {job.name}: it has ended already: Stopped\n"
+    assert run("status")[1] == f"{NOTHING}\n"
+    assert describe_job(session, job.name).output.endswith(f"{job.name}/output/model.tar.gz")
+
+
+def test_the_log_of_all_machines_is_shown_once_each_line_while_the_job_runs(job, session, monkeypatch):
+    shown = []
+
+    def meanwhile(seconds):
+        job.write(f"{job.name}/algo-1-1", ["third of algo-1"])
+        job.end("Completed")
+
+    monkeypatch.setattr("protbert_classify.sagemaker.jobs.time.sleep", meanwhile)
+    outcome = follow(session, job.name, show=shown.append)
+    assert outcome.status == "Completed" and outcome.model_data.endswith("model.tar.gz")
+    assert shown == [
+        "[algo-1] first of algo-1",
+        "[algo-1] second of algo-1",
+        "[algo-2] first of algo-2",
+        "[algo-2] second of algo-2",
+        f"{job.name}: InProgress, Training",
+        "[algo-1] third of algo-1",
+        f"{job.name}: Completed, Completed",
+    ]
+
+
+def test_a_failed_job_is_one_line_with_sagemakers_reason(job, session):
+    job.end("Failed", "AlgorithmError: train: x.fasta,\nrecord 1, exit code: 1")
+    with pytest.raises(ProteinClassifierError) as failure:
+        follow(session, job.name)
+    assert str(failure.value) == (
+        f"the training job {job.name} failed: AlgorithmError: train: x.fasta, record 1, exit code: 1; its log: "
+        f"CloudWatch, /aws/sagemaker/TrainingJobs, {job.name}"
+    )
+
+
+def test_ctrl_c_leaves_a_job_running_and_says_how_to_stop_it(job, session, monkeypatch):
+    def interrupt(seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("protbert_classify.sagemaker.jobs.time.sleep", interrupt)
+    with pytest.raises(KeyboardInterrupt, match=f"protbert-classify sagemaker delete --job {job.name} stops it"):
+        follow(session, job.name)
+    assert job.job.training_job_status == "InProgress"
+
+
+def test_what_aws_refuses_is_one_line_with_what_to_do(session, monkeypatch):
+    from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
+
+    from protbert_classify.sagemaker.aws import told
+
+    def refusal(code, operation="CreateTrainingJob"):
+        return ClientError({"Error": {"Code": code, "Message": "so\nit is"}}, operation)
+
+    for error, kind, complaint in [
+        (refusal("AccessDeniedException"), ProteinClassifierError, "sagemaker policy' prints what is needed"),
+        (refusal("ResourceLimitExceeded"), ProteinClassifierError, "Service Quotas"),
+        (refusal("ExpiredToken"), ProteinClassifierError, "sign in to AWS anew"),
+        (refusal("ValidationException"), OptionError, "could not begin: so it is"),
+        (NoCredentialsError(), OptionError, "aws configure"),
+        (EndpointConnectionError(endpoint_url="https://x"), ProteinClassifierError, "Could not connect"),
+    ]:
+        with pytest.raises(kind, match=complaint) as told_error, told("begin"):
+            raise error
+        assert "\n" not in str(told_error.value)
