@@ -1,5 +1,7 @@
 """An account on loopback, a session with it, and a model that tells proteins apart."""
 
+import time
+
 import pytest
 
 from protbert_classify.data.tokenizer import protbert_tokenizer
@@ -56,6 +58,13 @@ def clean(serving, monkeypatch):
     yield
     serving.failure = serving.stays = None
     serving.stub.__dict__.clear()
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Looks at jobs and endpoints often, where AWS would be asked every half minute."""
+    sleep = time.sleep
+    monkeypatch.setattr(time, "sleep", lambda seconds: sleep(min(seconds, 0.2)))
 
 
 @pytest.fixture

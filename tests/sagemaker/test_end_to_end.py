@@ -3,7 +3,6 @@
 import csv
 import json
 import tarfile
-import time
 
 import pytest
 from safetensors.numpy import load
@@ -36,13 +35,6 @@ def account(tmp_path):
     with Cloud(tmp_path / "cloud") as cloud, Serving(cloud):
         cloud.jobs = TrainingJobs(cloud, install_image(tmp_path / "image"))
         yield cloud
-
-
-@pytest.fixture
-def impatient(monkeypatch):
-    """Looks at jobs and endpoints often, where AWS would be asked every half minute."""
-    sleep = time.sleep
-    monkeypatch.setattr(time, "sleep", lambda seconds: sleep(min(seconds, 0.2)))
 
 
 def rows(path):
