@@ -24,8 +24,9 @@ def example(monkeypatch, capsys):
 
 
 def test_the_training_example_begins_a_job_on_four_gpus_that_survives_spot_instances(example, cloud, tmp_path):
-    (tmp_path / "proteins.fasta").write_text(fasta(easy_records()))
-    lines = example("sagemaker_train.py", "--role", "protbert", "--bucket", BUCKET, "--data", f"{tmp_path}/proteins.fasta")
+    proteins = tmp_path / "proteins.fasta"
+    proteins.write_text(fasta(easy_records()))
+    lines = example("sagemaker_train.py", "--role", "protbert", "--bucket", BUCKET, "--data", str(proteins))
     (request,) = cloud.made("CreateTrainingJob")
     assert request["ResourceConfig"]["InstanceType"] == "ml.g5.12xlarge" and request["EnableManagedSpotTraining"]
     assert request["CheckpointConfig"]["S3Uri"].startswith(f"s3://{BUCKET}/protbert-classify/")
