@@ -8,7 +8,10 @@ is, some minutes; `protbert-classify sagemaker deploy` makes one that stays.
 
 import argparse
 import logging
+import sys
 
+from protbert_classify.commands.terminal import log_to_stderr
+from protbert_classify.errors import ProteinClassifierError
 from protbert_classify.sagemaker import deploy
 from protbert_classify.sagemaker.aws import open_session
 
@@ -31,8 +34,8 @@ def main() -> None:
     parser.add_argument("--bucket", help="in S3 (default: SageMaker's own)")
     parser.add_argument("--instance_type", default="ml.m5.xlarge", help="default %(default)s, without a GPU")
     options = parser.parse_args()
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logging.getLogger("protbert_classify").setLevel(logging.INFO)
+    log_to_stderr()
+    logging.getLogger("sagemaker").setLevel(logging.ERROR)  # what the SDK says of itself
 
     session = open_session(options.bucket)
     with deploy(options.model, role=options.role, session=session, instance_type=options.instance_type) as predictor:
@@ -41,4 +44,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except ProteinClassifierError as error:
+        sys.exit(str(error))

@@ -8,7 +8,10 @@ ends by itself. `protbert-classify sagemaker train` does the same with every opt
 
 import argparse
 import logging
+import sys
 
+from protbert_classify.commands.terminal import log_to_stderr
+from protbert_classify.errors import ProteinClassifierError
 from protbert_classify.sagemaker import HuggingFaceEstimator
 from protbert_classify.sagemaker.aws import open_session
 
@@ -22,8 +25,8 @@ def main() -> None:
     parser.add_argument("--model_name_or_path", default="Rostlab/prot_bert_bfd", help="pretrained encoder")
     parser.add_argument("--num_train_epochs", type=float, default=3)
     options = parser.parse_args()
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logging.getLogger("protbert_classify").setLevel(logging.INFO)
+    log_to_stderr()
+    logging.getLogger("sagemaker").setLevel(logging.ERROR)  # what the SDK says of itself
 
     estimator = HuggingFaceEstimator(
         role=options.role,
@@ -42,4 +45,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except ProteinClassifierError as error:
+        sys.exit(str(error))

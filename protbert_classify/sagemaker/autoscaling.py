@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sagemaker.core.helper.session_helper import Session
 
 Call = tuple[str, str, dict[str, Any]]  # service, method of its client, keywords
+PER_INSTANCE = 60.0  # requests that one instance is to have: a minute, or, with a queue, waiting
 SCALING = "application-autoscaling"
 COOLDOWN = {"ScaleInCooldown": 600, "ScaleOutCooldown": 300}  # seconds; an instance needs minutes to start
 
@@ -54,19 +55,27 @@ def autoscale(
     Raises:
         OptionError: Bounds that cannot be, or an endpoint without instances.
     """
+    check_scaling(endpoint, config, minimum, maximum, per_instance)
     asynchronous = bool(config.get("AsyncInferenceConfig"))
-    if "ServerlessConfig" in config["ProductionVariants"][0]:
-        raise OptionError(f"endpoint {endpoint} is serverless: it scales by itself, up to its concurrency")
-    lowest = 0 if asynchronous else 1
-    if not lowest <= minimum <= maximum or maximum < 1:
-        raise OptionError(f"scaling from {minimum} to {maximum} instances; expected {lowest} or more, low to high")
-    if per_instance <= 0:
-        raise OptionError(f"autoscaling: {per_instance} requests per instance; expected more than 0")
     for service, method, request in scaling_requests(endpoint, minimum, maximum, per_instance, asynchronous):
         with told(f"let {endpoint} scale"):
             getattr(session.boto_session.client(service), method)(**request)
     if minimum == 0:
         _wake(session, endpoint)
+
+
+def check_scaling(endpoint: str, config: Mapping[str, Any], minimum: int, maximum: int, per_instance: float) -> None:
+    """Refuse a scaling that cannot be, before the endpoint is made; arguments and errors are [`autoscale`]'s."""
+    if "ServerlessConfig" in config["ProductionVariants"][0]:
+        raise OptionError(f"endpoint {endpoint} is serverless: it scales by itself, up to its concurrency")
+    lowest = 0 if config.get("AsyncInferenceConfig") else 1
+    if not lowest <= minimum <= maximum or maximum < 1:
+        only = "; none at all is for asynchronous ones" if minimum == 0 and lowest else ""
+        raise OptionError(
+            f"scaling from {minimum} to {maximum} instances; expected {lowest} or more, low to high{only}"
+        )
+    if per_instance <= 0:
+        raise OptionError(f"autoscaling: {per_instance} requests per instance; expected more than 0")
 
 
 def stop_scaling(session: "Session", endpoint: str) -> None:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 PREFIX = "protbert-classify"  # of keys in S3 and of names
 NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")  # of jobs, models and endpoints, as SageMaker has it
+SECRETS = re.compile(r"(^|_)(token|secret|password|api_key)$", re.IGNORECASE)  # names of what nobody may read
 CREDENTIALS = "no AWS credentials; run 'aws configure' or 'aws sso login', or set AWS_PROFILE"
 # what the caller can put right by asking for something else; all other refusals are the account's
 INPUT_CODES = ("ValidationException", "ValidationError", "NoSuchBucket", "NoSuchKey", "404", "ResourceNotFound")
@@ -60,6 +61,40 @@ def open_session(
         modules = config.setdefault("SageMaker", {}).setdefault("PythonSDK", {}).setdefault("Modules", {})
         modules.setdefault("TelemetryOptOut", True)  # it would tell of account and errors; nothing leaves unasked
         return Session(boto_session=boto_session, default_bucket=bucket, sagemaker_config=config)
+
+
+def default_bucket(session: "Session") -> str:
+    """The bucket of a session; SageMaker's own is made if it is not there yet.
+
+    Raises:
+        ProteinClassifierError: It cannot be asked for, or made.
+    """
+    with told("find SageMaker's bucket (--bucket names one of yours)"):
+        return str(session.default_bucket())
+
+
+def check_kms_key(key: str | None) -> None:
+    """Refuse what is no ARN of a key: only an ARN can stand in a policy.
+
+    Raises:
+        OptionError: What was found.
+    """
+    if key is not None and not re.fullmatch(r"arn:aws[\w-]*:kms:[a-z0-9-]+:\d{12}:key/[\w-]+", key):
+        raise OptionError(f"KMS key {key!r}: expected the ARN of a key, arn:aws:kms:REGION:ACCOUNT:key/ID")
+
+
+def check_environment(environment: Mapping[str, str]) -> None:
+    """Refuse secrets among the variables of a container: they would be recorded, and shown to all who may look.
+
+    Raises:
+        OptionError: The name of one.
+    """
+    for name in environment:
+        if SECRETS.search(name):
+            raise OptionError(
+                f"environment {name}: a secret would be recorded in the request; keep it in AWS Secrets Manager, and "
+                "let the container read it (for the Hub's token: hub_token_secret)"
+            )
 
 
 def check_bucket(boto_session: Any, bucket: str) -> None:

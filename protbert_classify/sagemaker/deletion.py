@@ -145,7 +145,7 @@ def cleaned_up(name: str, session: "Session", poll: float = POLL, only: str | No
         else:
             for kind in ("EndpointConfig", "Model"):
                 delete_if_there(session.sagemaker_client, kind, only)
-    except ProteinClassifierError as error:
-        logger.error("%s", error)
+    except (ProteinClassifierError, KeyboardInterrupt) as error:  # the second Ctrl-C of someone in a hurry
+        logger.error("%s", error or f"interrupted; the endpoint {name} may be there: {deletion_command(name)}")
         return False
     return True

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import OptionError, ProteinClassifierError
 from .archives import in_s3, provide_archive
-from .aws import PREFIX, role_arn
+from .autoscaling import PER_INSTANCE, autoscale, check_scaling
+from .aws import PREFIX, default_bucket, role_arn
 from .deletion import cleaned_up
 from .lifecycle import (
     MAX_WAIT,
@@ -45,6 +46,7 @@ def deploy(
     network_isolation: bool = False,
     environment: Mapping[str, str] | None = None,
     tags: Mapping[str, str] | None = None,
+    scaling: tuple[int, int] | None = None,
     wait: bool = True,
     poll: float = POLL,
     max_wait: float = MAX_WAIT,
@@ -67,6 +69,7 @@ def deploy(
         network_isolation: Let the container reach nothing.
         environment: More variables for the container.
         tags: Of all that is created.
+        scaling: The fewest and the most instances, between which AWS chooses; see [`Predictor.autoscale`].
         wait: Until it answers; else it is returned while it is being created.
         poll: Seconds between two looks.
         max_wait: Seconds after which it has failed.
@@ -91,7 +94,7 @@ def deploy(
         model,
         role=role_arn(session, role),
         region=session.boto_region_name,
-        bucket=None if in_s3(model) and (asynchronous is None or asynchronous.output) else session.default_bucket(),
+        bucket=None if in_s3(model) and (asynchronous is None or asynchronous.output) else default_bucket(session),
         capacity=capacity,
         endpoint_name=name,
         image_uri=image_uri,
@@ -103,19 +106,25 @@ def deploy(
         tags=tags,
         stamp=stamp,
     )
+    config = requests[1][1]
+    if scaling is not None:
+        check_scaling(name, config, *scaling, PER_INSTANCE)
     _refuse_existing(session, name)
     provide_archive(session, model, requests[0][1]["PrimaryContainer"]["ModelDataUrl"], kms_key)
-    logger.info("endpoint %s: %s", name, costs(name, capacity))
+    logger.info("endpoint %s: %s", name, costs(name, capacity, scaling))
     if serverless is not None and image_uri is None:
         logger.warning("AWS' container installs this package at each cold start; an image of your own starts sooner")
     try:
         send(session, requests)
         if wait:
             wait_until_up(session, name, poll, max_wait)
+        if scaling is not None:
+            autoscale(session, name, config, *scaling, PER_INSTANCE)
         return Predictor(name, session)
     except KeyboardInterrupt:
         gone = cleaned_up(name, session, poll, only=f"{name}-{stamp}")
-        raise KeyboardInterrupt(f"the endpoint {name} is {'deleted' if gone else 'still there'}") from None
+        said = "deleted" if gone else f"still there, and costs; {deletion_command(name)}"
+        raise KeyboardInterrupt(f"the endpoint {name} is {said}") from None
     except BaseException:
         cleaned_up(name, session, poll, only=f"{name}-{stamp}")
         raise
@@ -142,11 +151,12 @@ def wait_until_up(session: "Session", name: str, poll: float, max_wait: float) -
         raise ProteinClassifierError(f"endpoint {name} did not come up: {reason}; {log_place(name)}")
 
 
-def costs(name: str, capacity: Capacity) -> str:
+def costs(name: str, capacity: Capacity, scaling: tuple[int, int] | None = None) -> str:
     """What an endpoint costs, and how to end that."""
     if capacity.serverless is not None:
         memory = capacity.serverless.memory
         return f"serverless, {memory} MB, billed per request; to delete it: {deletion_command(name)}"
     queued = ", with a queue" if capacity.asynchronous is not None else ""
-    instances = f"{capacity.instance_count} x {capacity.instance_type}{queued}"
+    count = capacity.instance_count if scaling is None else f"{scaling[0]} to {scaling[1]}"
+    instances = f"{count} x {capacity.instance_type}{queued}"
     return f"{instances}, billed until it is deleted: {deletion_command(name)}"

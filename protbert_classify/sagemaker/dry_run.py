@@ -9,6 +9,7 @@ ANSWERS: dict[str, dict[str, Any]] = {  # what the next step needs of one that w
     "CreateMultipartUpload": {"UploadId": "dry-run"},
     "UploadPart": {"ETag": "dry-run"},
     "PutObject": {"ETag": "dry-run"},
+    "PutScalingPolicy": {"PolicyARN": "the ARN of the policy above"},
 }
 LAST = ("CreateTrainingJob", "CreateHyperParameterTuningJob")  # the SDK looks at what it made; here is nothing
 
@@ -26,7 +27,7 @@ class DryRun:
     """Keeps every change that a session is asked for, and makes none.
 
     Attributes:
-        requests: (operation, request as it would go over the wire) of SageMaker and its scaling, in order.
+        requests: (operation, request) of SageMaker, its scaling and its alarms, in order.
         uploads: Addresses in S3, in order.
     """
 
@@ -36,22 +37,23 @@ class DryRun:
 
     def watch(self, boto_session: Any) -> None:
         """Stand between AWS and every client that this session makes from now on."""
-        for operation in ("PutObject", "CreateMultipartUpload"):
-            boto_session.events.register(f"provide-client-params.s3.{operation}", self._note_upload)
-        boto_session.events.register("before-call", self._before_call)
+        boto_session.events.register("provide-client-params", self._note)
+        boto_session.events.register("before-call", self._answer)
 
-    def _before_call(self, model: Any, params: dict[str, Any], **_: Any) -> tuple[_Done, dict[str, Any]] | None:
+    def _note(self, params: dict[str, Any], model: Any, **_: Any) -> None:
+        operation = str(model.name)
+        if operation in ("PutObject", "CreateMultipartUpload"):
+            self.uploads.append(f"s3://{params['Bucket']}/{params['Key']}")
+        elif not operation.startswith(ASKING) and model.service_model.service_name != "s3":
+            self.requests.append((operation, dict(params)))
+
+    def _answer(self, model: Any, **_: Any) -> tuple[_Done, dict[str, Any]] | None:
         operation = str(model.name)
         if operation.startswith(ASKING):
             return None
-        if model.service_model.service_name != "s3":
-            self.requests.append((operation, json.loads(params["body"] or "{}")))
         if operation in LAST:
             raise Finished
         return _Done(), dict(ANSWERS.get(operation, {}))
-
-    def _note_upload(self, params: dict[str, Any], **_: Any) -> None:
-        self.uploads.append(f"s3://{params['Bucket']}/{params['Key']}")
 
     def text(self) -> str:
         """All of it, to read: the uploads, several of a folder in one line, then each request as JSON."""
@@ -59,5 +61,5 @@ class DryRun:
         lines = [f"upload {uri}" for uri in self.uploads if folders[uri.rsplit("/", 1)[0]] == 1]
         lines += [f"upload {count} files to {folder}/" for folder, count in folders.items() if count > 1]
         for operation, request in self.requests:
-            lines += ["", operation, json.dumps(request, indent=2)]
+            lines += ["", operation, json.dumps(request, indent=2, default=str)]
         return "\n".join(lines).strip()

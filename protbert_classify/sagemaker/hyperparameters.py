@@ -1,17 +1,21 @@
 """The options of a training as hyperparameters of a job: checked here, before a machine is paid for."""
 
+import dataclasses
 import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
+from transformers import HfArgumentParser
+
 from ..errors import OptionError
+from ..training.arguments import DataArguments
 from ..training.options import check_options
+from .aws import SECRETS
 
 # The SDK's start script writes them between single quotes into a shell file: a quote in a value would run as code.
 FORBIDDEN = re.compile(r"['\"`\x00-\x1f\x7f-\x9f\u2028\u2029]")
 LIMIT = 2500  # characters of a value, as the service has it
-SECRETS = re.compile(r"(^|_)(token|secret|password|api_key)$", re.IGNORECASE)
 FOLDERS = ("data", "validation_data", "test_data")  # of this machine; a job has channels
 
 
@@ -47,6 +51,14 @@ def check_hyperparameters(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
             raise OptionError(f"hyperparameter {name}: {len(as_text(value)):,} characters; expected at most {LIMIT:,}")
     check_options([word for name, value in given.items() for word in (f"--{name}", as_text(value))])
     return given
+
+
+def data_arguments(hyperparameters: Mapping[str, Any]) -> DataArguments:
+    """How the job will read its proteins."""
+    names = [field.name for field in dataclasses.fields(DataArguments) if field.name in hyperparameters]
+    words = [word for name in names for word in (f"--{name}", as_text(hyperparameters[name]))]
+    (arguments,) = HfArgumentParser(DataArguments).parse_args_into_dataclasses(words)
+    return arguments
 
 
 def as_text(value: Any) -> str:

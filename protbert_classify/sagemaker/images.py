@@ -101,5 +101,5 @@ def image_uri(purpose: Purpose, instance_type: str, region: str, image: Image | 
         built = f"{image.framework} {image.version} {image.base_framework_version or ''}".strip()
         raise OptionError(
             f"no {purpose} image {built} ({image.py_version}) for {'GPUs' if gpu else 'CPUs'} ({instance_type}) in "
-            f"{region}: {' '.join(str(error).split())[:160]}; give another, or an image_uri"
+            f"{region}: {' '.join(str(error).split()).split('. ')[0]}; give another, or an image_uri"
         ) from error

@@ -99,7 +99,8 @@ def follow(
             with told(f"look at the training job {name}"):
                 job = client.describe_training_job(TrainingJobName=name)
                 lines = list(log.lines()) if show is not None else []
-            now = f"{name}: {job['TrainingJobStatus']}, {job.get('SecondaryStatus', '')}"
+            states = dict.fromkeys((job["TrainingJobStatus"], job.get("SecondaryStatus", "")))
+            now = f"{name}: {', '.join(filter(None, states))}"
             if show is not None:
                 for line in [*lines, now] if now != state else lines:
                     show(line)

@@ -8,7 +8,7 @@ from ..data.records import Record, checked
 from ..data.sources import Columns
 from ..inference.tables import Call
 from ..serving.queries import JSON, JSON_LINES
-from .autoscaling import autoscale
+from .autoscaling import PER_INSTANCE, autoscale
 from .deletion import cleaned_up, delete_endpoint
 from .invocation import Body, Queued, RealTime, TooSlow
 from .lifecycle import MAX_WAIT, POLL, endpoint_config, existing_endpoint
@@ -142,7 +142,7 @@ class Predictor:
             max_wait=max_wait,
         )
 
-    def autoscale(self, minimum: int, maximum: int, per_instance: float = 60.0) -> None:
+    def autoscale(self, minimum: int, maximum: int, per_instance: float = PER_INSTANCE) -> None:
         """Let AWS choose the number of instances.
 
         Args:

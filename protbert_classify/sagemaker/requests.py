@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import OptionError
-from .aws import NAME, PREFIX
+from .aws import NAME, PREFIX, check_environment, check_kms_key
 from .images import check_instance, has_gpu
 from .packaging import CODE, CONTAINER_MODEL, INFERENCE
 
@@ -26,7 +26,6 @@ SERVERLESS_MEMORY = range(1024, 6145, 1024)  # MB, as the service has it
 # a CPU computes a protein on all of its cores; a second worker would take half of them, and load the model twice
 ONE_WORKER = {"SAGEMAKER_MODEL_SERVER_WORKERS": "1"}
 CPU_INSTANCE = "ml.m5.xlarge"  # whose image a serverless endpoint takes; it has no GPU
-KMS_KEY = re.compile(r"[a-zA-Z0-9:/_-]{1,2048}")
 TAG = re.compile(r"[\w\s.:/=+@-]*")
 VARIABLE = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,1023}")
 
@@ -253,8 +252,8 @@ def check_protection(model: HostedModel, packed: bool, own_image: bool) -> None:
     """
     if bool(model.subnets) != bool(model.security_group_ids):
         raise OptionError("a VPC needs subnets and security groups; only one of the two was given")
-    if model.kms_key and not KMS_KEY.fullmatch(model.kms_key):
-        raise OptionError(f"KMS key {model.kms_key!r}: expected its id, its alias or the ARN of one of the two")
+    check_kms_key(model.kms_key)
+    check_environment(model.environment)
     if model.network_isolation and packed and not own_image:
         raise OptionError(
             "network isolation: AWS' container installs what this package needs from the network; give an image of "

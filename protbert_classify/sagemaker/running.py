@@ -26,7 +26,7 @@ class Job(NamedTuple):
         instances: How many of them.
         created: When.
         detail: What it does now, or why it failed.
-        output: Where its results are, or will be, in S3; None if there are none.
+        output: Where its results are, or, of a transform job, will be, in S3; None if there are none.
     """
 
     kind: str
@@ -85,16 +85,16 @@ def stop_job(session: "Session", name: str) -> Job:
 
 
 def _training(described: dict[str, Any]) -> Job:
-    machines = described["ResourceConfig"]
+    machines, status = described["ResourceConfig"], described["TrainingJobStatus"]
     return Job(
         "training",
         described["TrainingJobName"],
-        described["TrainingJobStatus"],
+        status,
         machines.get("InstanceType"),
         machines.get("InstanceCount", 1),
         described["CreationTime"],
         " ".join(str(described.get("FailureReason") or described.get("SecondaryStatus", "")).split()),
-        (described.get("ModelArtifacts") or {}).get("S3ModelArtifacts"),
+        (described.get("ModelArtifacts") or {}).get("S3ModelArtifacts") if status == "Completed" else None,
     )
 
 

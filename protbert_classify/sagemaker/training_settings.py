@@ -10,10 +10,11 @@ from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from ..data.sources import Columns, read_proteins
 from ..errors import OptionError
 from . import aws
 from .container import CHANNELS, MODEL_CHANNEL, SECRET
-from .hyperparameters import SECRETS, check_hyperparameters
+from .hyperparameters import check_hyperparameters, data_arguments
 from .images import Image, check_instance, encrypts_itself, image_uri
 from .packaging import ENTRY, REQUIREMENTS, write_job
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 DAY = 24 * 3600  # seconds
+LONGEST_RUN = 28 * DAY  # of a training job, and of a warm pool, as the service has it
+LONGEST_KEPT = 3600
 TAGS = {"created-by": aws.PREFIX}
 _NUMBER = r"'?([-+0-9.eE]+)"
 METRICS = {  # name in CloudWatch -> what the log of a training says
@@ -107,8 +110,10 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         self.hyperparameters = check_hyperparameters(self.hyperparameters)
+        if self.max_wait is not None and not self.use_spot_instances:
+            raise OptionError("max_wait: only spot instances are waited for; give use_spot_instances, too")
         self.max_wait = 2 * self.max_run if self.max_wait is None else self.max_wait
-        self.tags = {**TAGS, **self.tags}
+        self.tags = {**self.tags, **TAGS}
         self._check()
         self.role = aws.role_arn(self.session, self.role)
 
@@ -139,7 +144,17 @@ class TrainingSettings:
                 aws.check_objects(self.session, source, f"channel {name}")
             elif not os.path.exists(source):
                 raise OptionError(f"channel {name}: {source}: no such file; expected one, or an s3:// address")
+            elif name in CHANNELS and os.path.isfile(source):
+                self._check_proteins(source)
         return channels
+
+    def _check_proteins(self, source: str) -> None:
+        """Read the proteins as the job will: what it cannot use is told before a machine is paid for."""
+        options = data_arguments(self.hyperparameters)
+        columns = Columns(options.id_column, options.sequence_column, options.label_column, options.split_column)
+        read_proteins(
+            source, ambiguous=options.ambiguous, header_pattern=options.header_pattern, columns=columns
+        )
 
     @contextmanager
     def trainer(self) -> Iterator["ModelTrainer"]:
@@ -158,7 +173,7 @@ class TrainingSettings:
 
         # the SDK would try the role's permissions on everything ("*"), and refuse one that may do only what it must
         os.environ.setdefault("SAGEMAKER_VALIDATE_ROLE", "false")
-        bucket = self.session.default_bucket()
+        bucket = aws.default_bucket(self.session)
         checkpoints = self.checkpoint_s3_uri
         if checkpoints is None and self.use_spot_instances:
             now = datetime.now(timezone.utc).strftime("%Y%m%d%H%M%S%f")[:-3]
@@ -230,6 +245,10 @@ class TrainingSettings:
         for name in ("instance_count", "volume_size", "max_run"):
             if getattr(self, name) < 1:
                 raise OptionError(f"{name}={getattr(self, name)}: expected 1 or more")
+        if self.max_run > LONGEST_RUN:
+            raise OptionError(f"max_run={self.max_run}: expected at most {LONGEST_RUN} seconds, 28 days")
+        if (self.keep_alive_period_in_seconds or 0) > LONGEST_KEPT:
+            raise OptionError(f"machines are kept for at most {LONGEST_KEPT} seconds after a job; expected no more")
         if bool(self.subnets) != bool(self.security_group_ids):
             raise OptionError("a VPC needs both subnets and security_group_ids")
         if self.use_spot_instances and (self.max_wait or 0) < self.max_run:
@@ -239,9 +258,8 @@ class TrainingSettings:
         for uri in (self.output_path, self.checkpoint_s3_uri):
             if uri is not None:
                 aws.split_uri(uri)
-        for name in self.environment:
-            if SECRETS.search(name):
-                raise OptionError(f"environment {name}: a secret would be recorded with the job; use hub_token_secret")
+        aws.check_environment(self.environment)
+        aws.check_kms_key(self.kms_key)
         self._check_hub()
         if self.enable_network_isolation and self.wheels is None:
             raise OptionError(
@@ -261,5 +279,7 @@ class TrainingSettings:
                 "push_to_hub: under network isolation the job reaches neither the Hub nor Secrets Manager; download "
                 "model.tar.gz when it has ended, and use 'protbert-classify push'"
             )
+        if (self.hub_token_secret or "").startswith("hf_"):
+            raise OptionError("hub_token_secret: that is a token, which nobody may see; expected the name of a secret")
         if self.hub_token_secret is None:
             raise OptionError("push_to_hub: give hub_token_secret, the name of the secret in AWS Secrets Manager")

@@ -13,7 +13,7 @@ from ..inference.parts import Parts
 from ..inference.tables import table_for
 from ..inference.whole_file import Prediction, Rejects, begun, check_paths
 from .archives import provide_archive
-from .aws import PREFIX, download, role_arn, upload
+from .aws import PREFIX, default_bucket, download, role_arn, upload
 from .lifecycle import POLL, send
 from .payloads import sized
 from .requests import CPU_INSTANCE, Request, new_stamp
@@ -86,7 +86,7 @@ class Transformer:
         return transform_requests(
             self.model,
             job=job,
-            bucket=self.session.default_bucket(),
+            bucket=default_bucket(self.session),
             role=role_arn(self.session, self.role),
             region=self.session.boto_region_name,
             **self.options,
@@ -151,7 +151,7 @@ class Transformer:
             started.remember()
             archive = requests[0][1]["PrimaryContainer"]["ModelDataUrl"]
             provide_archive(self.session, self.model, archive, self.kms_key)
-            self._upload(started.spool, len(counts), f"s3://{self.session.default_bucket()}/{PREFIX}/{job}/input")
+            self._upload(started.spool, len(counts), f"s3://{default_bucket(self.session)}/{PREFIX}/{job}/input")
             logger.info("transform job %s: %s, ends by itself", job, self.instances)
             with started.ended_if_it_fails():
                 send(self.session, requests)

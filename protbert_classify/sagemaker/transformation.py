@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from ..errors import OptionError, ProteinClassifierError
 from ..inference.parts import Parts
 from ..inference.tables import table_for
 from ..inference.whole_file import Prediction, Rejects, publish
-from .aws import download, told
+from .aws import PREFIX, download, told
 from .deletion import delete_if_there
 from .lifecycle import POLL, failure_reason, found
 from .spool import Spool, part_name
@@ -87,14 +87,21 @@ class Transformation:
         try:
             yield
         except BaseException as error:
-            for end in (self._stop, partial(delete_if_there, self.client, "Model", self.job)):
-                try:
-                    end()
-                except ProteinClassifierError as failure:
-                    logger.error("%s", failure)
+            forget = partial(delete_if_there, self.client, "Model", self.job)
+            ended = [self._ended(end) for end in (self._stop, forget)]
             if isinstance(error, KeyboardInterrupt):
-                raise KeyboardInterrupt(f"the transform job {self.job} is stopped") from None
+                to_end = f"{PREFIX} sagemaker delete --job {self.job}"
+                said = "is stopped" if all(ended) else f"may go on, and cost; {to_end}"
+                raise KeyboardInterrupt(f"the transform job {self.job} {said}") from None
             raise
+
+    def _ended(self, end: Callable[[], None]) -> bool:
+        try:
+            end()
+        except (ProteinClassifierError, KeyboardInterrupt) as failure:  # the second Ctrl-C of someone in a hurry
+            logger.error("%s", failure or "interrupted")
+            return False
+        return True
 
     def _stop(self) -> None:
         with told(f"stop the transform job {self.job}"):

@@ -6,6 +6,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from sagemaker.core.instance_types_gpu_info import retrieve as gpus_of_region
+from sagemaker.core.parameter import CategoricalParameter, ContinuousParameter, IntegerParameter, ParameterRange
 from sagemaker.train.tuner import HyperparameterTuner
 
 from ..errors import OptionError
@@ -29,6 +30,21 @@ class _Tuner(HyperparameterTuner):
         return definition
 
 
+def _range(name: str, values: Any) -> ParameterRange:
+    if isinstance(values, ParameterRange):
+        return values
+    if isinstance(values, list) and values:
+        return CategoricalParameter([str(value) for value in values])
+    if isinstance(values, tuple) and len(values) == 2 and all(isinstance(value, int | float) for value in values):
+        kind = IntegerParameter if all(isinstance(value, int) for value in values) else ContinuousParameter
+        return kind(*values)
+    raise OptionError(f"range of {name}: found {values!r}; expected (lowest, highest), or a list of values")
+
+
+def _example(values: ParameterRange) -> Any:
+    return values.values[0] if isinstance(values, CategoricalParameter) else values.min_value
+
+
 def tune(
     settings: TrainingSettings,
     inputs: str | Mapping[str, str],
@@ -46,8 +62,8 @@ def tune(
     Args:
         settings: Of the jobs.
         inputs: As for `HuggingFaceEstimator.fit`.
-        ranges: Option -> `ContinuousParameter`, `IntegerParameter` or `CategoricalParameter` of
-            `sagemaker.core.parameter`.
+        ranges: Option -> (lowest, highest), a list of values to choose from, or a `ContinuousParameter`,
+            `IntegerParameter` or `CategoricalParameter` of `sagemaker.core.parameter`.
         objective: One of the metrics of a job; a loss is minimised, all others are maximised.
         max_jobs: Trainings in all.
         max_parallel_jobs: Trainings at once.
@@ -70,14 +86,15 @@ def tune(
             f"{settings.instance_count} x {settings.instance_type}: the jobs of a tuning run one process each; choose "
             "one machine with one GPU, such as ml.g5.2xlarge"
         )
-    check_hyperparameters(dict.fromkeys(ranges, 1))
+    chosen = {name: _range(name, values) for name, values in ranges.items()}
+    check_hyperparameters({name: _example(values) for name, values in chosen.items()})
     channels = settings.channels(inputs)
     logger.info("%d jobs, %d at once, each %s", max_jobs, max_parallel_jobs, settings.cost())
     with settings.trainer() as trainer, aws.told("start the tuning job"):
         tuner = _Tuner(
             trainer,
             objective,
-            dict(ranges),
+            chosen,
             metric_definitions=[{"Name": name, "Regex": regex} for name, regex in METRICS.items()],
             objective_type="Minimize" if objective.endswith("loss") else "Maximize",
             max_jobs=max_jobs,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError, ProteinClassifierError
 from .archives import in_s3, provide_archive
-from .aws import told
+from .aws import default_bucket, told
 from .deletion import delete_if_there
 from .images import check_instance, has_gpu
 from .images import image_uri as aws_image
@@ -199,4 +199,4 @@ def _delete(client: Any, config: str, model: str | None) -> None:
 
 
 def _bucket(session: "Session", model: str) -> str | None:
-    return None if in_s3(model) else session.default_bucket()
+    return None if in_s3(model) else default_bucket(session)

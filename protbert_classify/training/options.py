@@ -61,10 +61,14 @@ def check_options(arguments: Sequence[str]) -> None:
     _refuse_unknown(unknown)
 
 
+def option_names() -> list[str]:
+    """Of every option of a training."""
+    return [field.name for kind in KINDS for field in dataclasses.fields(kind) if field.init]
+
+
 def _refuse_unknown(unknown: Sequence[str]) -> None:
     if unknown:
-        known = [field.name for kind in KINDS for field in dataclasses.fields(kind) if field.init]
-        raise OptionError(f"unknown option {unknown[0]}{_suggestion(unknown[0], known)}")
+        raise OptionError(f"unknown option {unknown[0]}{_suggestion(unknown[0], option_names())}")
 
 
 METRICS = ("accuracy", "mcc", "macro_f1", "loss")

@@ -10,6 +10,7 @@ from pathlib import Path
 from unittest import mock
 
 import boto3
+from botocore.exceptions import ClientError
 from moto.core.responses import ActionResult, EmptyResult
 from moto.iam.responses import IamResponse
 from moto.sagemaker.responses import SageMakerResponse
@@ -81,6 +82,17 @@ class Cloud(AbstractContextManager):
             aws_access_key_id="testing",
             aws_secret_access_key="testing",
         )
+
+    def log_group(self, name):
+        """A group of logs, there from now on; returns the client of logs."""
+        logs = self.client("logs")
+        if not logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"]:
+            try:
+                logs.create_log_group(logGroupName=name)
+            except ClientError as error:  # another thread was first
+                if "already exists" not in str(error):
+                    raise
+        return logs
 
     def background(self, work, *arguments):
         """Do something in a thread that ends before the account does."""

@@ -1,9 +1,11 @@
 """`protbert-classify sagemaker`: what each action prints, sends and refuses."""
 
 import json
+import logging
 import time
 
 import pytest
+from moto.sagemaker.models import sagemaker_backends
 
 from protbert_classify.commands import main
 from protbert_classify.errors import OptionError, ProteinClassifierError
@@ -23,6 +25,7 @@ def run(serving, clean, capsys):
     """Run an action; returns its exit code, what it printed, and what it told."""
 
     def run(*arguments):
+        logging.getLogger("protbert_classify").handlers.clear()  # of a stream that another test has closed
         capsys.readouterr()
         code = main(["sagemaker", *arguments])
         said = capsys.readouterr()
@@ -46,10 +49,8 @@ def test_without_an_action_it_lists_them_and_an_unknown_one_is_a_line(run):
     code, out, _ = run()
     assert code == 2 and "\n  transform  classify the proteins of a file" in out
     code, _, told = run("trian")
-    assert code == 2 and told == (
-        "protbert-classify sagemaker: unknown action 'trian'; expected one of train, deploy, predict, transform, "
-        "status, delete, policy, wheels\n"
-    )
+    assert (code, told) == (2, "protbert-classify sagemaker: unknown action 'trian'; did you mean train?\n")
+    assert run("x")[2].endswith("expected one of train, deploy, predict, transform, status, delete, policy, wheels\n")
 
 
 @pytest.mark.parametrize("local", [False, True])
@@ -68,6 +69,58 @@ def test_a_dry_run_of_deploy_prints_the_three_requests_and_changes_nothing(run, 
     assert changes(cloud) == [] and cloud.keys() == before
 
 
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--autoscale", "4", "1"], "scaling from 4 to 1 instances"),
+        (["--autoscale", "0", "4"], "none at all is for asynchronous ones"),
+        (["--serverless", "--autoscale", "1", "4"], "is serverless: it scales by itself"),
+    ],
+)
+def test_a_scaling_that_cannot_be_leaves_no_endpoint(run, cloud, archive, options, complaint):
+    code, _, told = run("deploy", *HERE, "--model", archive, "--endpoint", "scaled", *options)
+    assert code == 2 and complaint in told and changes(cloud) == []
+
+
+def test_a_dry_run_shows_the_scaling_and_the_alarm_that_wakes_an_endpoint(run, cloud, archive):
+    options = ["--model", archive, "--asynchronous", "--autoscale", "0", "4", "--dry-run"]
+    code, out, told = run("deploy", *HERE, *options)
+    assert code == 0 and "0 to 4 x ml.m5.xlarge with a queue" in told.replace(",", "")
+    operations = [line for line in out.splitlines() if line and line[0].isupper()]
+    assert operations[3:] == ["RegisterScalableTarget", "PutScalingPolicy", "PutScalingPolicy", "PutMetricAlarm"]
+    assert changes(cloud) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "complaint"),
+    [
+        (["--input", "/nowhere.fasta"], "/nowhere.fasta"),
+        (["--output", "calls.txt"], "calls.txt"),
+        (["--model", "/nowhere"], "/nowhere: no model there"),
+        (["--model", "s3://proteins/none.tar.gz"], "there is no such object in S3"),
+    ],
+)
+def test_a_dry_run_of_transform_finds_what_is_not_there(run, archive, proteins, wrong, complaint):
+    options = ["--model", archive, "--input", proteins, "--output", "calls.csv", *wrong]
+    code, out, told = run("transform", *HERE, *options, "--dry-run")
+    assert (code, out) == (2, "") and complaint in told.splitlines()[-1]
+
+
+def test_a_second_ctrl_c_says_what_may_be_left(serving, clean, archive, session, monkeypatch):
+    from protbert_classify.sagemaker import deletion, deploy, lifecycle
+
+    def interrupt(*arguments, **keywords):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(lifecycle.time, "sleep", interrupt)
+    serving.stays = "Creating"
+    with monkeypatch.context() as hurry, pytest.raises(KeyboardInterrupt, match="still there, and costs; .* hurried"):
+        hurry.setattr(deletion, "delete_endpoint", interrupt)
+        deploy(archive, role="protbert", session=session, image_uri="stub", endpoint_name="hurried")
+    sagemaker_backends[ACCOUNT][REGION].endpoints["hurried"].endpoint_status = "InService"
+    deletion.delete_endpoint("hurried", session)
+
+
 def test_a_dry_run_of_transform_prints_both_requests_and_changes_nothing(run, cloud, archive, proteins, tmp_path):
     output = tmp_path / "calls.csv"
     options = ["--model", archive, "--input", proteins, "--output", str(output)]
@@ -80,18 +133,18 @@ def test_an_endpoint_is_deployed_told_about_scaled_updated_and_deleted(run, arch
     code, out, told = run(
         *("deploy", *HERE, "--model", archive, "--endpoint", "mine", "--image_uri", "stub", "--autoscale", "1", "3")
     )
-    assert (code, out) == (0, "mine\n") and "1 x ml.m5.xlarge, billed until it is deleted" in told
+    assert (code, out) == (0, "mine\n") and "1 to 3 x ml.m5.xlarge, billed until it is deleted" in told
     code, out, _ = run("status", "--endpoint", "mine")
     assert code == 0 and out.startswith("endpoint mine: InService, 1 x ml.m5.xlarge, since ")
     code, _, told = run("deploy", *HERE, "--model", archive, "--endpoint", "mine", "--image_uri", "stub")
     assert code == 2 and "endpoint mine: it is there already" in told
     code, out, _ = run("deploy", *HERE, "--model", archive, "--endpoint", "mine", "--update", "--image_uri", "stub")
     assert (code, out) == (0, "mine\n")
-    code, out, _ = run("delete", "--endpoint", "mine", "--dry-run")
-    assert code == 0 and "DeleteEndpoint\n" in out
+    code, out, told = run("delete", "--endpoint", "mine", "--dry-run")
+    assert code == 0 and "DeleteEndpoint\n" in out and "deleted" not in told
     assert run("status", "--endpoint", "mine")[0] == 0
-    code, out, _ = run("delete", "--endpoint", "mine")
-    assert (code, out) == (0, "endpoint mine: deleted\n")
+    code, _, told = run("delete", "--endpoint", "mine")
+    assert code == 0 and told.startswith("endpoint mine: deleted, with its configuration and model")
     assert run("status")[1] == f"{NOTHING}\n"
     code, _, told = run("delete", "--endpoint", "mine")
     assert code == 2 and "endpoint mine: there is none of this name" in told
@@ -106,6 +159,10 @@ def test_an_endpoint_is_deployed_told_about_scaled_updated_and_deleted(run, arch
         (["deploy", "--model", "m", *HERE, "--instance_type", "ml.m5.huge"], "did you mean ml.m5.large"),
         (["deploy", "--model", "m", *HERE, "--tags", "team"], "--tags 'team': expected NAME=VALUE"),
         (["deploy", "--model", "m", *HERE, "--update"], "--update needs --endpoint"),
+        (["deploy", "--model", "m", *HERE, "--update", "--endpoint", "e", "--kms_key", "k"], "--update with --kms_key"),
+        (["deploy", "--model", "m", *HERE, "--memory", "2048"], "--memory without --serverless"),
+        (["deploy", "--model", "m", *HERE, "--environment", "HF_TOKEN=hf_x"], "environment HF_TOKEN: a secret"),
+        (["deploy", "--model", "m", *HERE, "--kms_key", "abc"], "KMS key 'abc': expected the ARN"),
         (["predict", "--endpoint", "none", "--input", "x", "--output", "y.csv"], "endpoint none: there is none"),
         (["transform", *HERE, "--model", "m", "--input", "x", "--output", "y.txt"], "y.txt"),
         (["transform", "--bucket", "no-such-bucket", "--model", "m", "--input", "x", "--output", "y.csv"], "no-such-b"),
@@ -117,7 +174,10 @@ def test_an_endpoint_is_deployed_told_about_scaled_updated_and_deleted(run, arch
         (["policy", "trust", "--account", "1"], "12 digits"),
         (["wheels", "--output_dir", "/etc/hostname"], "is a file"),
         (["train", *HERE], "no --data"),
-        (["train", *HERE, "run.yaml"], "found 'run.yaml'; expected --option value"),
+        (["train", *HERE, "run.yaml"], "a file of options comes first"),
+        (["train", "--data", "x"], "no --role"),
+        (["train", *HERE, "--data", "/nowhere"], "channel train: /nowhere: no such file"),
+        (["train", *HERE, "--data", "s3://proteins/x", "--use_spot_instance"], "did you mean --use_spot_instances?"),
         (["train", "none.yaml", *HERE], "none.yaml"),
     ],
 )
@@ -156,11 +216,7 @@ class Jobs:
         self.job = backend.training_jobs[self.name]
         self.job.training_job_status, self.job.secondary_status = "InProgress", "Training"
         self.job.final_metric_data_list = []
-        logs = self.cloud.client("logs")
-        try:
-            logs.create_log_group(logGroupName=LOG_GROUP)
-        except logs.exceptions.ResourceAlreadyExistsException:
-            pass
+        logs = self.cloud.log_group(LOG_GROUP)
         for machine in ("algo-1", "algo-2"):
             stream = f"{self.name}/{machine}-1"
             logs.create_log_stream(logGroupName=LOG_GROUP, logStreamName=stream)
@@ -193,6 +249,8 @@ def test_a_running_job_is_told_about_and_stopped(run, job, session):
     assert (code, out) == (0, f"training job {job.name}: stopping\n")
     assert run("delete", "--job", job.name)[1] == f"training job {job.name}: it has ended already: Stopped\n"
     assert run("status")[1] == f"{NOTHING}\n"
+    assert describe_job(session, job.name).output is None
+    job.end("Completed")
     assert describe_job(session, job.name).output.endswith(f"{job.name}/output/model.tar.gz")
 
 
@@ -213,7 +271,7 @@ def test_the_log_of_all_machines_is_shown_once_each_line_while_the_job_runs(job,
         "[algo-2] second of algo-2",
         f"{job.name}: InProgress, Training",
         "[algo-1] third of algo-1",
-        f"{job.name}: Completed, Completed",
+        f"{job.name}: Completed",
     ]
 
 

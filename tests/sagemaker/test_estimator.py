@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protbert_classify.commands import main
-from protbert_classify.errors import OptionError
+from protbert_classify.errors import InputError, OptionError
 from protbert_classify.sagemaker import HuggingFaceEstimator
 from protbert_classify.sagemaker.aws import open_session
 from protbert_classify.sagemaker.dry_run import DryRun, Finished
@@ -77,7 +77,8 @@ def test_the_request_of_a_guarded_job_on_spot_instances(cloud, proteins):
 def test_the_request_of_a_tuning(cloud, proteins, tmp_path):
     from sagemaker.core.parameter import ContinuousParameter
 
-    ranges = {"learning_rate": ContinuousParameter(1e-5, 1e-3, scaling_type="Logarithmic")}
+    rate = ContinuousParameter(1e-5, 1e-3, scaling_type="Logarithmic")
+    ranges = {"learning_rate": rate, "weight_decay": (0.0, 0.1), "seed": (1, 9), "pooling": ["mean", "cls"]}
     (tmp_path / "one-1.0-py3-none-any.whl").write_bytes(b"")
     guarded = {"instance_type": "ml.p3.2xlarge", "kms_key": KEY, "enable_network_isolation": True, **VPC}
     options = {"num_train_epochs": 3, "backbone_config": {"model_type": "bert"}}
@@ -94,7 +95,8 @@ def test_the_request_of_a_tuning(cloud, proteins, tmp_path):
         ({"instance_type": "ml.g5.12xlarge"}, {}, "run one process each"),
         ({"use_spot_instances": True}, {}, "share their checkpoints"),
         ({}, {"objective": "accuracy"}, "expected one of train:loss"),
-        ({}, {"ranges": {"learning_rat": None}}, "did you mean --learning_rate"),
+        ({}, {"ranges": {"learning_rat": (0, 1)}}, "did you mean --learning_rate"),
+        ({}, {"ranges": {"learning_rate": (1e-5,)}}, "expected .lowest, highest., or a list"),
     ],
 )
 def test_a_tuning_that_cannot_work_is_one_line(session, proteins, options, arguments, complaint):
@@ -140,6 +142,11 @@ def test_the_command_line_prints_the_request_it_would_send(cloud, proteins, caps
         ({"push_to_hub": "me/x"}, "give hub_token_secret"),
         ({"push_to_hub": "me x", "hub_token_secret": "s"}, "owner/name"),
         ({"hub_token_secret": "s"}, "without push_to_hub"),
+        ({"push_to_hub": "me/x", "hub_token_secret": "hf_x"}, "that is a token"),
+        ({"max_wait": 100}, "only spot instances are waited for"),
+        ({"max_run": 86_400_000}, "28 days"),
+        ({"keep_alive_period_in_seconds": 99_999}, "at most 3600 seconds"),
+        ({"kms_key": "abc"}, "expected the ARN of a key"),
         ({"push_to_hub": "m", "hub_token_secret": "s", "enable_network_isolation": True, "wheels": "w"}, "neither"),
     ],
 )
@@ -162,6 +169,22 @@ def test_what_cannot_work_is_one_line_before_anything_is_sent(session, options, 
 def test_inputs_that_are_not_there_are_one_line(session, inputs, complaint):
     with pytest.raises(OptionError) as refusal:
         HuggingFaceEstimator(ROLE, session=session).fit(inputs)
+    assert complaint in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "complaint"),
+    [
+        ("hello", {}, "proteins.fasta"),
+        (">P1 Nucleus-U\nMK1V\n", {}, "'1' at position 3"),
+        (">P1 loc=Nucleus\nMKV\n", {}, "record 1 (P1)"),
+        (">P1 loc=Nucleus\nMKV\n", {"header_pattern": "where=(?P<label>.+)"}, "record 1 (P1)"),
+    ],
+)
+def test_proteins_that_a_job_could_not_read_cost_nothing(session, tmp_path, text, options, complaint):
+    (tmp_path / "proteins.fasta").write_text(text)
+    with pytest.raises(InputError) as refusal:
+        HuggingFaceEstimator(ROLE, session=session, hyperparameters=options).fit(str(tmp_path / "proteins.fasta"))
     assert complaint in str(refusal.value) and "\n" not in str(refusal.value)
 
 

@@ -206,11 +206,7 @@ class Machine:
         return code
 
     def _copy_on(self):
-        logs = self.jobs.cloud.client("logs")
-        try:
-            logs.create_log_group(logGroupName=GROUP)
-        except logs.exceptions.ResourceAlreadyExistsException:
-            pass
+        logs = self.jobs.cloud.log_group(GROUP)
         self.stream = f"{self.name}/{self.host}-{int(time.time())}"
         logs.create_log_stream(logGroupName=GROUP, logStreamName=self.stream)
         while not self.ended.wait(TICK):

@@ -1,5 +1,6 @@
 """`protbert-classify sagemaker`: training and deployment on Amazon SageMaker, one module an action."""
 
+import difflib
 from importlib import import_module
 
 from ...errors import OptionError
@@ -22,7 +23,9 @@ def run(arguments: list[str]) -> int:
         return 0 if arguments else 2
     action, *rest = arguments
     if action not in ACTIONS:
-        raise OptionError(f"unknown action {action!r}; expected one of {', '.join(ACTIONS)}")
+        near = difflib.get_close_matches(action, ACTIONS, n=1)
+        meant = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(ACTIONS)}"
+        raise OptionError(f"unknown action {action!r}; {meant}")
     return int(import_module(f".{action}", __name__).run(rest))
 
 

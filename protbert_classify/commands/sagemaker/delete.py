@@ -1,6 +1,7 @@
 """`protbert-classify sagemaker delete`: an end to what costs."""
 
 import argparse
+import logging
 
 from .options import add_account, new_parser, session_of
 
@@ -25,8 +26,11 @@ def run(arguments: list[str]) -> int:
         said = "stopping" if job.status == "InProgress" else f"it has ended already: {job.status}"
         print(dry_run.text() if dry_run else f"{job.kind} job {job.name}: {said}")
         return 0
+    if dry_run is not None:
+        logging.getLogger("protbert_classify").setLevel(logging.ERROR)  # what it would have done is not done
     delete_endpoint(options.endpoint, session)
-    print(dry_run.text() if dry_run else f"endpoint {options.endpoint}: deleted")
+    if dry_run is not None:
+        print(dry_run.text())
     return 0
 
 

@@ -33,42 +33,59 @@ def run(arguments: list[str]) -> int:
     if options.update:
         predictor = _update(options, session)
     else:
-        predictor = deploy(options.model, session=session, wait=not options.no_wait and not dry_run, **_wanted(options))
-    if dry_run is not None:
-        print(dry_run.text())
-        return 0
-    if options.autoscale is not None:
-        predictor.autoscale(*options.autoscale)
-    print(predictor.endpoint_name)
+        wanted = _wanted(options)
+        predictor = deploy(options.model, session=session, wait=not options.no_wait and dry_run is None, **wanted)
+    print(dry_run.text() if dry_run is not None else predictor.endpoint_name)
     return 0
 
 
 def _wanted(options: argparse.Namespace) -> dict[str, Any]:
-    from ...sagemaker.requests import Asynchronous, Serverless
+    from ...sagemaker.requests import CPU_INSTANCE, Asynchronous, Serverless
 
-    if options.autoscale is not None and options.no_wait:
-        raise OptionError("--autoscale needs an endpoint that is there; leave --no_wait out")
+    refused = {
+        "--autoscale with --no_wait": options.autoscale is not None and options.no_wait,
+        "--memory without --serverless": options.memory is not None and not options.serverless,
+        "--output without --asynchronous": options.output is not None and not options.asynchronous,
+        "--instance_type with --serverless": options.instance_type is not None and options.serverless,
+        "--instance_count with --serverless": options.instance_count is not None and options.serverless,
+    }
+    _refuse(refused)
+    memory = {} if options.memory is None else {"memory": options.memory}
     return {
         "endpoint_name": options.endpoint,
-        "instance_type": options.instance_type,
-        "instance_count": options.instance_count,
-        "serverless": Serverless(memory=options.memory) if options.serverless else None,
+        "instance_type": options.instance_type or CPU_INSTANCE,
+        "instance_count": options.instance_count or 1,
+        "serverless": Serverless(**memory) if options.serverless else None,
         "asynchronous": Asynchronous(output=options.output) if options.asynchronous else None,
         "image_uri": options.image_uri,
         "environment": pairs(options.environment, "--environment"),
+        "scaling": None if options.autoscale is None else tuple(options.autoscale),
         **security_of(options),
     }
+
+
+def _refuse(refused: dict[str, bool]) -> None:
+    for what, given in refused.items():
+        if given:
+            raise OptionError(f"{what} cannot be; leave one out")
 
 
 def _update(options: argparse.Namespace, session: Any) -> "Predictor":
     from ...sagemaker.predictor import attach
 
-    if options.dry_run:
-        raise OptionError("--update has no --dry-run; 'sagemaker status --endpoint NAME' shows what is there")
     if options.endpoint is None:
         raise OptionError("--update needs --endpoint, the one to change")
+    fixed = ["dry_run", "serverless", "asynchronous", "output", "memory", "autoscale", "no_wait"]
+    fixed += ["kms_key", "subnets", "security_group_ids", "network_isolation", "tags"]
+    _refuse({f"--update with --{name}": bool(getattr(options, name)) for name in fixed})
     predictor = attach(options.endpoint, session)
-    predictor.update(model=options.model, image_uri=options.image_uri)
+    predictor.update(
+        model=options.model,
+        instance_type=options.instance_type,
+        instance_count=options.instance_count,
+        image_uri=options.image_uri,
+        environment=pairs(options.environment, "--environment") or None,
+    )
     return predictor
 
 
@@ -76,16 +93,16 @@ def _parser() -> argparse.ArgumentParser:
     parser = new_parser("deploy", DESCRIPTION)
     parser.add_argument("--model", required=True, help="model.tar.gz in S3, or the folder of a run or a model")
     parser.add_argument("--endpoint", help="its name (default: one with the time in it)")
-    parser.add_argument("--instance_type", default="ml.m5.xlarge", help="default %(default)s, without a GPU")
-    parser.add_argument("--instance_count", type=positive, default=1, help="default 1")
+    parser.add_argument("--instance_type", help="default ml.m5.xlarge, which has no GPU")
+    parser.add_argument("--instance_count", type=positive, help="default 1")
     parser.add_argument("--serverless", action="store_true", help="no instances; billed by the request")
-    parser.add_argument("--memory", type=positive, default=6144, help="MB of a serverless one (default %(default)s)")
+    parser.add_argument("--memory", type=positive, help="MB of a serverless one (default 6144)")
     parser.add_argument("--asynchronous", action="store_true", help="a queue before the instances; answers in S3")
     parser.add_argument("--output", metavar="S3", help="prefix of asynchronous answers (default: beside the model)")
     parser.add_argument(
         "--autoscale", type=int, nargs=2, metavar=("MIN", "MAX"), help="let AWS choose the number of instances"
     )
-    parser.add_argument("--update", action="store_true", help="give an endpoint that is there the model")
+    parser.add_argument("--update", action="store_true", help="change one that is there: model, instances, image")
     parser.add_argument("--image_uri", help="a container of one's own (default: AWS' newest of Hugging Face)")
     parser.add_argument("--environment", nargs="+", default=[], metavar="NAME=VALUE", help="of the container")
     parser.add_argument("--no_wait", action="store_true", help="leave while it is being created")

@@ -1,6 +1,7 @@
 """`protbert-classify sagemaker train`: a training job."""
 
 import argparse
+import difflib
 import os
 from typing import Any
 
@@ -19,7 +20,7 @@ Fine-tune on SageMaker: the training of 'protbert-classify train', on all GPUs o
   protbert-classify sagemaker train --role Proteins --data s3://bucket/proteins.fasta --use_spot_instances \\
       --model_name_or_path facebook/esm2_t12_35M_UR50D --num_train_epochs 3 --learning_rate 3e-5
 
-Every option of train that is not listed here goes to the job, after those of a run.yaml if one comes first. The job
+Every option of train that is not listed here goes to the job. A file of options may come first (run.yaml). The job
 installs this package as it is here. When it has ended, the last line printed is the address of its model in S3, which
 'protbert-classify sagemaker deploy --model ADDRESS' serves. Ctrl-C leaves the job running and says how to stop it."""
 
@@ -27,8 +28,15 @@ installs this package as it is here. When it has ended, the last line printed is
 def run(arguments: list[str]) -> int:
     arguments = list(arguments)
     file = arguments.pop(0) if arguments and arguments[0].endswith((".yaml", ".yml", ".json")) else None
-    options, others = _parser().parse_known_args(arguments)
-    hyperparameters = {**(_of_file(file) if file else {}), **_of_line(others)}
+    parser = _parser()
+    from_file = _of_file(file) if file else {}
+    jobs = {action.dest for action in parser._actions}
+    parser.set_defaults(**{name: value for name, value in from_file.items() if name in jobs})
+    options, others = parser.parse_known_args(arguments)
+    if not options.role:
+        raise OptionError("no --role; give the name or ARN of an IAM role that SageMaker may assume")
+    hyperparameters = {name: value for name, value in from_file.items() if name not in jobs} | _of_line(others)
+    _refuse_unknown(hyperparameters, jobs)
     inputs = _inputs(options, hyperparameters)
     from ...sagemaker.dry_run import DryRun, Finished
     from ...sagemaker.estimator import HuggingFaceEstimator
@@ -92,7 +100,22 @@ def _inputs(options: argparse.Namespace, hyperparameters: dict[str, Any]) -> dic
         inputs["model"] = str(hyperparameters.pop("model_name_or_path"))
     if "train" not in inputs:
         raise OptionError("no --data; expected a file of labelled proteins, here or in S3")
+    for channel, source in inputs.items():  # before seconds of imports
+        if not source.startswith("s3://") and not os.path.exists(source):
+            raise OptionError(f"channel {channel}: {source}: no such file; expected one, or an s3:// address")
     return inputs
+
+
+def _refuse_unknown(hyperparameters: dict[str, Any], jobs: set[str]) -> None:
+    """Name what may have been meant, among the options of a job and of a training."""
+    from ...training.options import option_names
+
+    known = option_names()
+    for name in hyperparameters:
+        if name not in known:
+            near = difflib.get_close_matches(name, [*jobs, *known], n=1)
+            meant = f"did you mean --{near[0]}?" if near else "'sagemaker train --help' and 'train --help' list them"
+            raise OptionError(f"unknown option --{name}; {meant}")
 
 
 def _of_file(path: str) -> dict[str, Any]:
@@ -113,7 +136,8 @@ def _of_line(words: list[str]) -> dict[str, Any]:
     while words:
         name = words.pop(0)
         if not name.startswith("--"):
-            raise OptionError(f"found {name!r}; expected --option value")
+            first = "; a file of options comes first" if name.endswith((".yaml", ".yml", ".json")) else ""
+            raise OptionError(f"found {name!r}; expected --option value{first}")
         flag = not words or words[0].startswith("--")
         values[name[2:].replace("-", "_")] = True if flag else _value(words.pop(0))
     return values

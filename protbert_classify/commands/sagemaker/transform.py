@@ -1,6 +1,8 @@
 """`protbert-classify sagemaker transform`: a whole file on machines that end by themselves."""
 
 import argparse
+import os
+import tempfile
 
 from ..parsing import positive
 from ..predict import REJECTED, summary
@@ -20,6 +22,8 @@ Ctrl-C the job is stopped and its model deleted."""
 
 def run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
+    from ...inference.tables import table_for
+    from ...inference.whole_file import check_paths
     from ...sagemaker.dry_run import DryRun
     from ...sagemaker.transform import Transformer
     from ...sagemaker.transformation import attach_transform
@@ -40,7 +44,11 @@ def run(arguments: list[str]) -> int:
         **security_of(options),
     )
     if dry_run is not None:
-        dry_run.requests += transformer.requests("protbert-classify-TIME")
+        table_for(options.output, [])
+        check_paths(options.input, options.output)
+        with tempfile.TemporaryDirectory() as folder:  # what is kept beside an output has no place beside this one
+            nowhere = os.path.join(folder, os.path.basename(options.output))
+            transformer.start(options.input, nowhere, **table_options(options))
         print(dry_run.text())
         return 0
     if options.no_wait:
