@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
@@ -51,12 +51,23 @@ def provide_archive(session: "Session", model: str, uri: str, kms_key: str | Non
         upload(session, archive, uri, kms_key)
 
 
+def archive_key(session: "Session", uri: str) -> str | None:
+    """The key of KMS that encrypts an archive in S3; None if it is S3's own, or the archive is gone."""
+    described = _described(session, uri)
+    return None if described is None else described.get("SSEKMSKeyId")
+
+
 def _check_there(session: "Session", uri: str) -> None:
+    if _described(session, uri) is None:
+        raise ModelError(f"model {uri}: there is no such object in S3")
+
+
+def _described(session: "Session", uri: str) -> dict[str, Any] | None:
     bucket, key = split_uri(uri)
     with told(f"look for {uri}"):
         try:
-            session.boto_session.client("s3").head_object(Bucket=bucket, Key=key)
+            return session.boto_session.client("s3").head_object(Bucket=bucket, Key=key)
         except ClientError as error:
             if error.response["Error"]["Code"] in ("404", "NoSuchKey", "NoSuchBucket"):
-                raise ModelError(f"model {uri}: there is no such object in S3") from None
+                return None
             raise

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import OptionError
 from .aws import NAME, PREFIX, check_environment, check_kms_key
-from .images import check_instance, has_gpu
+from .images import check_instance, encrypts_itself, has_gpu
 from .packaging import CODE, CONTAINER_MODEL, INFERENCE
 
 Request = tuple[str, dict[str, Any]]  # an operation of SageMaker's API, and what it is sent
@@ -153,7 +153,8 @@ def config_request(
         "ProductionVariants": [_variant(model_name, capacity)],
         "Tags": tag_list(tags),
     }
-    if kms_key and capacity.serverless is None:  # no disk of a serverless endpoint can be chosen
+    # no disk of a serverless endpoint can be chosen, and SageMaker refuses a key for disks that encrypt themselves
+    if kms_key and capacity.serverless is None and not encrypts_itself(capacity.instance_type):
         request["KmsKeyId"] = kms_key
     if capacity.asynchronous is not None:
         request["AsyncInferenceConfig"] = _asynchronous(capacity.asynchronous, kms_key)

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError, ProteinClassifierError
-from .archives import in_s3, provide_archive
+from .archives import archive_key, in_s3, provide_archive
 from .aws import default_bucket, told
 from .deletion import delete_if_there
-from .images import check_instance, has_gpu
+from .images import check_instance, encrypts_itself, has_gpu
 from .images import image_uri as aws_image
 from .lifecycle import (
     MAX_WAIT,
@@ -77,13 +77,14 @@ def update_endpoint(
     with told(f"look up the model of {name}"):
         old_model = client.describe_model(ModelName=old_config["ProductionVariants"][0]["ModelName"])
         tags = client.list_tags(ResourceArn=described["EndpointArn"])["Tags"]
+    key = old_config.get("KmsKeyId") or archive_key(session, old_model["PrimaryContainer"]["ModelDataUrl"])
     stamp = new_stamp()
     archive = None if model is None else archive_place(model, name, stamp, _bucket(session, model))
     requests = update_requests(
         name,
         stamp,
         old_model=old_model,
-        old_config=old_config,
+        old_config={**old_config, "KmsKeyId": key},
         tags=tags,
         archive=archive,
         instance_type=instance_type,
@@ -93,7 +94,7 @@ def update_endpoint(
         region=session.boto_region_name,
     )
     if archive is not None and model is not None:
-        provide_archive(session, model, archive, old_config.get("KmsKeyId"))
+        provide_archive(session, model, archive, key)
     new_model = requests[0][0] == "CreateModel"
     try:
         send(session, requests)
@@ -150,7 +151,10 @@ def update_requests(
         model = {"ModelName": fresh, "PrimaryContainer": changed, "ExecutionRoleArn": old_model["ExecutionRoleArn"]}
         requests.append(("CreateModel", {**model, "Tags": tags, **kept}))
     config = {"EndpointConfigName": fresh, "ProductionVariants": [variant], "Tags": tags}
-    requests.append(("CreateEndpointConfig", {**config, **{k: old_config[k] for k in KEPT if old_config.get(k)}}))
+    config |= {name: old_config[name] for name in KEPT if old_config.get(name)}
+    if "ServerlessConfig" in variant or encrypts_itself(variant["InstanceType"]):
+        config.pop("KmsKeyId", None)
+    requests.append(("CreateEndpointConfig", config))
     update: dict[str, Any] = {"EndpointName": name, "EndpointConfigName": fresh}
     if instance_count is None and "ServerlessConfig" not in old_variant:
         update["RetainAllVariantProperties"] = True  # autoscaling may have changed the count

@@ -50,12 +50,24 @@ def test_an_update_keeps_what_it_does_not_change(up, serving, archive):
     assert model["PrimaryContainer"]["Image"] == "stub"
     kept = {name: value for name, value in first[0]["PrimaryContainer"]["Environment"].items() if "WORKERS" not in name}
     assert model["PrimaryContainer"]["Environment"] == {**kept, "B": "2"}
-    assert config["KmsKeyId"] == KEY and config["Tags"] == model["Tags"] == first[0]["Tags"]
+    assert "KmsKeyId" not in config, "SageMaker refuses a key for disks that encrypt themselves"
+    assert config["Tags"] == model["Tags"] == first[0]["Tags"]
     variant = config["ProductionVariants"][0]
     assert (variant["InstanceType"], variant["InitialInstanceCount"]) == ("ml.g4dn.xlarge", 2)
     assert [len(names) for names in serving.there()] == [len(names) for names in before]
     predictor.update(instance_type="ml.m5.large", poll=0.05)
     assert serving.cloud.made("UpdateEndpoint")[-1]["RetainAllVariantProperties"] is True
+
+
+def test_an_update_goes_on_encrypting_with_the_key_that_the_endpoint_began_with(up, serving, model_folder):
+    predictor = up(model_folder, image_uri="stub", endpoint_name="locked", kms_key=KEY)
+    assert serving.cloud.made("CreateEndpointConfig")[-1]["KmsKeyId"] == KEY
+    predictor.update(model=model_folder, instance_type="ml.g4dn.xlarge", poll=0.05)
+    assert "KmsKeyId" not in serving.cloud.made("CreateEndpointConfig")[-1]
+    bucket, _, key = serving.cloud.made("CreateModel")[-1]["PrimaryContainer"]["ModelDataUrl"][5:].partition("/")
+    assert serving.cloud.client("s3").head_object(Bucket=bucket, Key=key)["SSEKMSKeyId"] == KEY
+    predictor.update(instance_type="ml.m5.large", poll=0.05)
+    assert serving.cloud.made("CreateEndpointConfig")[-1]["KmsKeyId"] == KEY
 
 
 def test_an_update_that_fails_leaves_the_endpoint_as_it_was(up, serving):
