@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 DAY = 24 * 3600  # seconds
-LONGEST_RUN = 28 * DAY  # of a training job, and of a warm pool, as the service has it
-LONGEST_KEPT = 3600
+LONGEST_RUN = 28 * DAY  # of a training job, as the service has it
+LONGEST_KEPT = 3600  # seconds of a warm pool, as the service has it
 TAGS = {"created-by": aws.PREFIX}
 _NUMBER = r"'?([-+0-9.eE]+)"
 METRICS = {  # name in CloudWatch -> what the log of a training says
