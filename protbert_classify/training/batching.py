@@ -173,9 +173,16 @@ class TokenBudgetBatches:
             cuts = self._cuts(width)
             # a last stratum that does not go round must not be a batch of its own: some pools would have none
             lonely = len(self.lengths) % width and cuts[-1:] == [-(-len(self.lengths) // width) - 1]
-            if not lonely and width * (len(cuts) + 1) % self.world_size == 0:
+            goes_round = not lonely and width * (len(cuts) + 1) % self.world_size == 0
+            if goes_round and self._fits(width, cuts):  # one pool needs no pairs where several would
                 break
         return width, np.array(cuts, dtype=int)
+
+    def _fits(self, width: int, cuts: list[int]) -> bool:
+        """Whether every batch of a plan is within the budget."""
+        longest = self.sorted[::width]
+        borders = np.array([0, *cuts, len(longest)])
+        return bool((np.diff(borders) * longest[borders[:-1]] <= self.tokens).all())
 
     def _cuts(self, width: int) -> list[int]:
         longest = self.sorted[::width]  # of each stratum

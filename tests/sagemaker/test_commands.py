@@ -129,6 +129,7 @@ def test_a_dry_run_of_transform_prints_both_requests_and_changes_nothing(run, cl
     assert changes(cloud) == [] and list(tmp_path.iterdir()) == [tmp_path / "proteins.fasta"]
 
 
+@pytest.mark.slow
 def test_an_endpoint_is_deployed_told_about_scaled_updated_and_deleted(run, archive):
     code, out, told = run(
         *("deploy", *HERE, "--model", archive, "--endpoint", "mine", "--image_uri", "stub", "--autoscale", "1", "3")

@@ -33,6 +33,7 @@ def test_the_training_example_begins_a_job_on_four_gpus_that_survives_spot_insta
     assert lines[-1].startswith("python examples/sagemaker_deploy.py --role protbert --model s3://")
 
 
+@pytest.mark.slow
 def test_the_deployment_example_classifies_two_proteins_and_deletes_the_endpoint(example, serving, archive):
     before = serving.there()
     first, second = example("sagemaker_deploy.py", "--role", "protbert", "--bucket", BUCKET, "--model", archive)

@@ -220,6 +220,21 @@ def test_with_a_budget_single_proteins_of_several_pools_go_round_too():
     assert len(batches) % 3 == 0
 
 
+@pytest.mark.parametrize(
+    ("lengths", "world_size"),
+    [
+        ([3, 3, 3, 3, 3, 3, 4, 4, 7], 3),
+        ([3, 3, 504, 504, 506], 4),
+        ([3] * 8 + [448] * 3 + [1316, 1306, 1308, 1308, 1308, 1308], 3),
+    ],
+)
+def test_several_pools_are_one_where_their_batches_would_be_above_the_budget(monkeypatch, lengths, world_size):
+    monkeypatch.setattr(batching, "POOL", 1)
+    batches = TokenBudgetBatches(lengths, max(lengths), world_size)
+    for dealt in several_epochs(batches):
+        assert max(tokens_of(batches, batch) for batch in dealt) <= batches.tokens
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.one_of(batches_of_tokens(), batches_of_one()))
 def test_no_batch_is_above_the_budget_unless_there_are_too_few_proteins_to_go_round(batches):
