@@ -41,6 +41,7 @@ def test_the_lines_of_the_memory_add_up(tmp_path):
     assert found["inference"] < found["step"]
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_says_what_would(tmp_path, capsys):
     large = [*PROTBERT, "--device", "T4", "--precision", "fp16", "--tokens_per_batch", "16384"]
     found = recorded(large, tmp_path)

@@ -62,6 +62,7 @@ def test_help_answers_in_under_two_seconds_without_torch_or_transformers(argumen
     assert after.children_user + after.children_system - before.children_user - before.children_system < 2
 
 
+@pytest.mark.slow
 def test_python_m_and_the_exit_code_of_a_process(tmp_path):
     done = call("predict", "--model", tmp_path, "--input", "nowhere.fasta", "--output", tmp_path / "calls.csv")
     assert done.returncode == 2

@@ -45,6 +45,7 @@ def test_an_address_of_another_machine_is_one_line(model, capsys):  # noqa: F811
     assert line.startswith("protbert-classify serve: cannot listen at 192.0.2.1, port 8080: ")
 
 
+@pytest.mark.slow
 def test_a_folder_without_a_model_is_one_line_and_the_port_is_free_again(tmp_path):
     port, start = free_port(), time.monotonic()
     line = command("serve", "--model", tmp_path, "--port", port)

@@ -29,6 +29,7 @@ def test_the_metrics_of_a_matrix_are_those_of_its_proteins(classes, pairs):
                 assert found[metric][0, index] == pytest.approx(expected["per_class"][name][metric], abs=1e-12)
 
 
+@pytest.mark.slow
 def test_intervals_are_those_of_drawing_proteins_again():
     generator = np.random.default_rng(3)
     references = generator.integers(0, 3, 300)

@@ -25,6 +25,7 @@ def folder_pipe(run_folder):
     return transformers.pipeline("protein-classification", model=str(run_folder / "model"))
 
 
+@pytest.mark.slow
 def test_who_has_a_model_has_the_task(run_folder):
     code = (
         "from protbert_classify import ProteinClassifier\nfrom transformers import pipeline\n"

@@ -46,6 +46,7 @@ def test_a_star_import_is_all_that_inference_py_needs():
     assert set(names) - {"__builtins__"} == {"model_fn", "input_fn", "predict_fn", "output_fn"}
 
 
+@pytest.mark.slow
 def test_the_hooks_need_nothing_of_the_extra():
     code = (
         "import sys\n"
