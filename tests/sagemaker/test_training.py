@@ -155,10 +155,10 @@ def test_an_isolated_job_trains_on_the_model_of_a_channel_without_a_network(acco
     assert json.loads(results["run.json"])["model_arguments"]["model_name_or_path"].endswith("/model")
 
 
-def test_a_failing_job_is_one_line_with_its_reason(account, estimator, tmp_path):
-    (tmp_path / "bad.fasta").write_text(">P1 Nucleus-U\nMK1V\n")
+def test_a_failing_job_is_one_line_with_its_reason(account, estimator):
+    proteins = account.put("bad.fasta", b">P1 Nucleus-U\nMK1V\n")  # of S3: a file here would be read before
     with pytest.raises(ProteinClassifierError) as failure:
-        estimator().fit(str(tmp_path / "bad.fasta"), poll=0.2)
+        estimator().fit(proteins, poll=0.2)
     message = str(failure.value)
     assert "\n" not in message and failure.value.exit_code == 1
     assert "bad.fasta, record 1 (P1): '1' at position 3" in message, message
