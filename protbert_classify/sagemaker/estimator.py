@@ -66,7 +66,7 @@ class HuggingFaceEstimator(TrainingSettings):
         """
         self.outcome = follow(self.session, self._job(), show=logger.info if logs else None, poll=poll)
         if self.outcome.status == "Stopped":
-            logger.warning("%s was stopped, or reached max_run; its model is that of its last epoch", self.job_name)
+            logger.warning("%s was stopped, or reached max_run, before its model was written", self.job_name)
         return self.outcome
 
     @property
@@ -77,8 +77,11 @@ class HuggingFaceEstimator(TrainingSettings):
             ProteinClassifierError: The job has not ended, or left none.
         """
         outcome = self.outcome or self.wait(logs=False)
-        if outcome.model_data is None:
-            raise ProteinClassifierError(f"the training job {outcome.name} left no model")
+        if outcome.status != "Completed" or outcome.model_data is None:
+            raise ProteinClassifierError(
+                f"the training job {outcome.name} ({outcome.status}) left no model; one with the checkpoint_s3_uri of its "
+                "checkpoints, if it kept any, goes on from them"
+            )
         return outcome.model_data
 
     def deploy(self, **options: Any) -> "Predictor":

@@ -276,6 +276,15 @@ def test_the_log_of_all_machines_is_shown_once_each_line_while_the_job_runs(job,
     ]
 
 
+def test_a_stopped_job_has_no_model_and_says_how_to_go_on(job, session):
+    job.job.model_artifacts = {"S3ModelArtifacts": "s3://proteins/empty/model.tar.gz"}  # SageMaker packs what is there
+    job.end("Stopped")
+    estimator = HuggingFaceEstimator(ROLE, session=session).attach(job.name)
+    with pytest.raises(ProteinClassifierError, match="Stopped. left no model; one with the checkpoint_s3_uri") as error:
+        estimator.model_data
+    assert "\n" not in str(error.value)
+
+
 def test_a_failed_job_is_one_line_with_sagemakers_reason(job, session):
     job.end("Failed", "AlgorithmError: train: x.fasta,\nrecord 1, exit code: 1")
     with pytest.raises(ProteinClassifierError) as failure:
