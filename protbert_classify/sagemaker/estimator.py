@@ -79,8 +79,8 @@ class HuggingFaceEstimator(TrainingSettings):
         outcome = self.outcome or self.wait(logs=False)
         if outcome.status != "Completed" or outcome.model_data is None:
             raise ProteinClassifierError(
-                f"the training job {outcome.name} ({outcome.status}) left no model; one with the checkpoint_s3_uri of its "
-                "checkpoints, if it kept any, goes on from them"
+                f"the training job {outcome.name} ({outcome.status}) left no model; one with the checkpoint_s3_uri of "
+                "its checkpoints, if it kept any, goes on from them"
             )
         return outcome.model_data
 
