@@ -12,8 +12,7 @@ import sys
 
 from protbert_classify.commands.terminal import log_to_stderr
 from protbert_classify.errors import ProteinClassifierError
-from protbert_classify.sagemaker import HuggingFaceEstimator
-from protbert_classify.sagemaker.aws import open_session
+from protbert_classify.sagemaker import HuggingFaceEstimator, open_session
 
 
 def main() -> None:

@@ -7,42 +7,48 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .deletion import delete_endpoint
+    from .aws import open_session
     from .deployment import deploy
+    from .endpoints.capacity import Asynchronous, Serverless
+    from .endpoints.deletion import delete_endpoint
+    from .endpoints.lifecycle import list_endpoints
+    from .endpoints.predictor import Predictor, attach
     from .estimator import HuggingFaceEstimator
-    from .lifecycle import endpoints
-    from .predictor import Predictor, attach
-    from .requests import Asynchronous, Serverless
-    from .transform import Transformer
-    from .transformation import attach_transform
+    from .protection import Protection
+    from .transform.transformation import attach_transform
+    from .transformer import Transformer
 
 _HOMES = {
-    "Asynchronous": "requests",
-    "HuggingFaceEstimator": "estimator",
-    "Predictor": "predictor",
-    "Serverless": "requests",
-    "Transformer": "transform",
-    "attach": "predictor",
-    "attach_transform": "transformation",
-    "delete_endpoint": "deletion",
-    "deploy": "deployment",
-    "endpoints": "lifecycle",
+    "Asynchronous": ".endpoints.capacity",
+    "HuggingFaceEstimator": ".estimator",
+    "Predictor": ".endpoints.predictor",
+    "Protection": ".protection",
+    "Serverless": ".endpoints.capacity",
+    "Transformer": ".transformer",
+    "attach": ".endpoints.predictor",
+    "attach_transform": ".transform.transformation",
+    "delete_endpoint": ".endpoints.deletion",
+    "deploy": ".deployment",
+    "list_endpoints": ".endpoints.lifecycle",
+    "open_session": ".aws",
 }
 __all__ = [
     "Asynchronous",
     "HuggingFaceEstimator",
     "Predictor",
+    "Protection",
     "Serverless",
     "Transformer",
     "attach",
     "attach_transform",
     "delete_endpoint",
     "deploy",
-    "endpoints",
+    "list_endpoints",
+    "open_session",
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    return getattr(import_module(_HOMES[name], __name__), name)

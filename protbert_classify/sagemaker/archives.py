@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from ..errors import ModelError, OptionError
-from .aws import split_uri, told, upload
 from .packaging import pack_model
+from .refusals import told
+from .s3 import split_uri, upload
 
 if TYPE_CHECKING:
     from sagemaker.core.helper.session_helper import Session

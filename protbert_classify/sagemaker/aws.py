@@ -1,13 +1,11 @@
-"""A session with AWS, files to and from S3, and what went wrong in one line."""
+"""A session with AWS: region, credentials, bucket, role."""
 
-import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from ..errors import OptionError, ProteinClassifierError
+from ..errors import OptionError
+from .refusals import CREDENTIALS, told
 
 if TYPE_CHECKING:
     from sagemaker.core.helper.session_helper import Session
@@ -16,10 +14,6 @@ if TYPE_CHECKING:
 
 PREFIX = "protbert-classify"  # of keys in S3 and of names
 NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")  # of jobs, models and endpoints, as SageMaker has it
-SECRETS = re.compile(r"(^|_)(token|secret|password|api_key)$", re.IGNORECASE)  # names of what nobody may read
-CREDENTIALS = "no AWS credentials; run 'aws configure' or 'aws sso login', or set AWS_PROFILE"
-# what the caller can put right by asking for something else; all other refusals are the account's
-INPUT_CODES = ("ValidationException", "ValidationError", "NoSuchBucket", "NoSuchKey", "404", "ResourceNotFound")
 
 
 def open_session(
@@ -73,30 +67,6 @@ def default_bucket(session: "Session") -> str:
         return str(session.default_bucket())
 
 
-def check_kms_key(key: str | None) -> None:
-    """Refuse what is no ARN of a key: only an ARN can stand in a policy.
-
-    Raises:
-        OptionError: What was found.
-    """
-    if key is not None and not re.fullmatch(r"arn:aws[\w-]*:kms:[a-z0-9-]+:\d{12}:key/[\w-]+", key):
-        raise OptionError(f"KMS key {key!r}: expected the ARN of a key, arn:aws:kms:REGION:ACCOUNT:key/ID")
-
-
-def check_environment(environment: Mapping[str, str]) -> None:
-    """Refuse secrets among the variables of a container: they would be recorded, and shown to all who may look.
-
-    Raises:
-        OptionError: The name of one.
-    """
-    for name in environment:
-        if SECRETS.search(name):
-            raise OptionError(
-                f"environment {name}: a secret would be recorded in the request; keep it in AWS Secrets Manager, and "
-                "let the container read it (for the Hub's token: hub_token_secret)"
-            )
-
-
 def check_bucket(boto_session: Any, bucket: str) -> None:
     """Refuse a bucket that is not there: the SDK would create one of a mistyped name.
 
@@ -115,51 +85,6 @@ def check_bucket(boto_session: Any, bucket: str) -> None:
         if code not in reasons:
             raise
         raise OptionError(f"bucket {bucket!r}: {reasons[code]}; expected one of yours in this region") from None
-
-
-@contextmanager
-def told(action: str) -> Iterator[None]:
-    """Turn what AWS refuses into one line.
-
-    Args:
-        action: What was tried, such as `create the endpoint`.
-
-    Raises:
-        OptionError: The request was wrong.
-        ProteinClassifierError: Permissions, quotas, the network.
-    """
-    from botocore.exceptions import (
-        BotoCoreError,
-        ClientError,
-        NoCredentialsError,
-        ParamValidationError,
-        PartialCredentialsError,
-        ProfileNotFound,
-    )
-
-    try:
-        yield
-    except ClientError as error:
-        code = str(error.response["Error"]["Code"])
-        text = " ".join(str(error.response["Error"].get("Message") or code).split())
-        kind = OptionError if code in INPUT_CODES else ProteinClassifierError
-        raise kind(f"could not {action}: {text}{_advice(code, error.operation_name)}") from error
-    except (NoCredentialsError, PartialCredentialsError) as error:
-        raise OptionError(f"could not {action}: {CREDENTIALS}") from error
-    except (ProfileNotFound, ParamValidationError) as error:
-        raise OptionError(f"could not {action}: {' '.join(str(error).split())}") from error
-    except BotoCoreError as error:
-        raise ProteinClassifierError(f"could not {action}: {' '.join(str(error).split())}") from error
-
-
-def _advice(code: str, operation: str) -> str:
-    if code in ("AccessDenied", "AccessDeniedException", "403"):
-        return f"; {operation} is not allowed: 'protbert-classify sagemaker policy' prints what is needed"
-    if code == "ResourceLimitExceeded":
-        return "; ask for more at Service Quotas, or choose another instance"
-    if code in ("ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException"):
-        return "; sign in to AWS anew"
-    return ""
 
 
 def role_arn(session: "Session", role: str | None) -> str:
@@ -183,59 +108,3 @@ def role_arn(session: "Session", role: str | None) -> str:
             if error.response["Error"]["Code"] == "NoSuchEntity":
                 raise OptionError(f"role {role!r}: there is none of this name in the account") from None
             raise
-
-
-def split_uri(uri: str) -> tuple[str, str]:
-    """Bucket and key of an `s3://bucket/key`.
-
-    Raises:
-        OptionError: It is none.
-    """
-    match = re.fullmatch(r"s3://([a-z0-9.-]{3,63})(?:/(.*))?", uri)
-    if match is None:
-        raise OptionError(f"{uri!r}: not an address in S3; expected s3://bucket/key")
-    return match[1], match[2] or ""
-
-
-def check_objects(session: "Session", uri: str, what: str) -> None:
-    """Refuse an address in S3 with nothing there.
-
-    Raises:
-        OptionError: No such bucket, or no object whose key begins so.
-    """
-    bucket, prefix = split_uri(uri)
-    with told(f"look at {what}, {uri}"):
-        found = session.boto_session.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
-    if not found.get("KeyCount", len(found.get("Contents", []))):
-        raise OptionError(f"{what}: nothing at {uri}; expected the address of a file or a folder in S3")
-
-
-def upload(session: "Session", path: str, uri: str, kms_key: str | None = None) -> None:
-    """Send a file to S3, under a key of KMS if one is given; else S3 encrypts with its own."""
-    bucket, key = split_uri(uri)
-    extra = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key} if kms_key else None
-    with told(f"upload {os.path.basename(path)} to {uri}"), s3_errors():
-        session.boto_session.client("s3").upload_file(path, bucket, key, ExtraArgs=extra)
-
-
-def download(session: "Session", uri: str, path: str) -> None:
-    """Fetch a file from S3, whole or not at all."""
-    bucket, key = split_uri(uri)
-    part = path + ".part"
-    with told(f"download {uri}"), s3_errors():
-        session.boto_session.client("s3").download_file(bucket, key, part)
-    os.replace(part, path)
-
-
-@contextmanager
-def s3_errors() -> Iterator[None]:
-    """boto3's transfers raise their own kind of error for what a client refused."""
-    from boto3.exceptions import Boto3Error
-
-    try:
-        yield
-    except Boto3Error as error:
-        cause = error.__cause__ or error.__context__
-        if cause is not None and hasattr(cause, "response"):
-            raise cause from None
-        raise ProteinClassifierError(" ".join(str(error).split())) from error

@@ -1,27 +1,28 @@
 """`deploy`: a trained model behind an endpoint of SageMaker."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ..errors import OptionError, ProteinClassifierError
 from .archives import in_s3, provide_archive
-from .autoscaling import PER_INSTANCE, autoscale, check_scaling
-from .aws import PREFIX, default_bucket, role_arn
-from .deletion import cleaned_up
-from .lifecycle import (
+from .aws import PREFIX, default_bucket
+from .calls import failure_reason, send
+from .endpoints.autoscaling import PER_INSTANCE, autoscale, check_scaling
+from .endpoints.capacity import Asynchronous, Capacity, Serverless
+from .endpoints.deletion import cleaned_up
+from .endpoints.lifecycle import (
     MAX_WAIT,
     POLL,
     deletion_command,
     describe_endpoint,
-    failure_reason,
     log_place,
-    send,
     wait_while_changing,
 )
-from .plans import deployment_requests
-from .predictor import Predictor
-from .requests import CPU_INSTANCE, Asynchronous, Capacity, Serverless, new_stamp
+from .endpoints.predictor import Predictor
+from .endpoints.requests import deployment_requests
+from .hosting import CPU_INSTANCE, Hosting, new_stamp
+from .protection import Protection
 
 if TYPE_CHECKING:
     from sagemaker.core.helper.session_helper import Session
@@ -40,11 +41,8 @@ def deploy(
     serverless: Serverless | None = None,
     asynchronous: Asynchronous | None = None,
     image_uri: str | None = None,
-    kms_key: str | None = None,
-    subnets: Sequence[str] = (),
-    security_group_ids: Sequence[str] = (),
-    network_isolation: bool = False,
     environment: Mapping[str, str] | None = None,
+    protection: Protection = Protection(),
     tags: Mapping[str, str] | None = None,
     scaling: tuple[int, int] | None = None,
     wait: bool = True,
@@ -63,11 +61,8 @@ def deploy(
         serverless: Billed by the request, in place of instances.
         asynchronous: With a queue; answers come through S3.
         image_uri: A container of one's own, such as `docker/Dockerfile` makes; AWS' newest of Hugging Face if None.
-        kms_key: Of KMS: for the archive that is uploaded, the disks of the instances and asynchronous answers.
-        subnets: Of a VPC that the container is in.
-        security_group_ids: Go with `subnets`.
-        network_isolation: Let the container reach nothing.
         environment: More variables for the container.
+        protection: Key, VPC and isolation; the key is for the archive that is uploaded, too.
         tags: Of all that is created.
         scaling: The fewest and the most instances, between which AWS chooses; see [`Predictor.autoscale`].
         wait: Until it answers; else it is returned while it is being created.
@@ -92,25 +87,17 @@ def deploy(
     )
     requests = deployment_requests(
         model,
-        role=role_arn(session, role),
-        region=session.boto_region_name,
-        bucket=None if in_s3(model) and (asynchronous is None or asynchronous.output) else default_bucket(session),
+        name,
+        stamp,
+        hosting=Hosting.in_account(session, role, image_uri, environment, protection, tags),
         capacity=capacity,
-        endpoint_name=name,
-        image_uri=image_uri,
-        kms_key=kms_key,
-        subnets=subnets,
-        security_group_ids=security_group_ids,
-        network_isolation=network_isolation,
-        environment=environment,
-        tags=tags,
-        stamp=stamp,
+        bucket=None if in_s3(model) and (asynchronous is None or asynchronous.output) else default_bucket(session),
     )
     config = requests[1][1]
     if scaling is not None:
         check_scaling(name, config, *scaling, PER_INSTANCE)
     _refuse_existing(session, name)
-    provide_archive(session, model, requests[0][1]["PrimaryContainer"]["ModelDataUrl"], kms_key)
+    provide_archive(session, model, requests[0][1]["PrimaryContainer"]["ModelDataUrl"], protection.kms_key)
     logger.info("endpoint %s: %s", name, costs(name, capacity, scaling))
     if serverless is not None and image_uri is None:
         logger.warning("AWS' container installs this package at each cold start; an image of your own starts sooner")

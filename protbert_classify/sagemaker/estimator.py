@@ -5,15 +5,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError, ProteinClassifierError
-from . import aws
-from .jobs import POLL, Outcome, follow
-from .training_settings import TrainingSettings
+from .refusals import told
+from .training.following import POLL, Outcome, follow
+from .training.model_trainer import model_trainer
+from .training.settings import TrainingSettings
 
 if TYPE_CHECKING:
     from sagemaker.train.tuner import HyperparameterTuner
 
     from .deployment import Predictor
-    from .transform import Transformer
+    from .transformer import Transformer
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ class HuggingFaceEstimator(TrainingSettings):
         """
         channels = self.channels(inputs)
         logger.info("%s", self.cost())
-        with self.trainer() as trainer, aws.told("start the training job"):
+        with model_trainer(self) as trainer, told("start the training job"):
             trainer.train(input_data_config=self._input_data(channels), wait=False, logs=False)
             self.job_name = str(trainer._latest_training_job.training_job_name)
         logger.info("training job %s; protbert-classify sagemaker status --job %s", self.job_name, self.job_name)
@@ -92,7 +93,7 @@ class HuggingFaceEstimator(TrainingSettings):
 
     def transformer(self, **options: Any) -> "Transformer":
         """Batch transform with the trained model; options are those of `Transformer`, security from the training."""
-        from .transform import Transformer
+        from .transformer import Transformer
 
         return Transformer(self.model_data, **{**self._security(), **options})
 
@@ -108,7 +109,7 @@ class HuggingFaceEstimator(TrainingSettings):
         **options: Any,
     ) -> "HyperparameterTuner":
         """Search hyperparameters with the SDK's tuner; see `tuning.tune`."""
-        from .tuning import tune
+        from .training.tuning import tune
 
         return tune(self, inputs, ranges, objective, max_jobs, max_parallel_jobs, wait, **options)
 
@@ -131,9 +132,6 @@ class HuggingFaceEstimator(TrainingSettings):
         return {
             "role": self.role,
             "session": self.session,
-            "kms_key": self.kms_key,
-            "subnets": self.subnets,
-            "security_group_ids": self.security_group_ids,
-            "network_isolation": self.enable_network_isolation,
+            "protection": self.protection,
             "tags": self.tags,
         }

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import OptionError
-from .aws import split_uri
 from .images import Purpose, image_uri
+from .s3 import split_uri
 
 Statement = dict[str, Any]
 

@@ -19,7 +19,7 @@ def cloud(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def session(cloud):
-    from protbert_classify.sagemaker.aws import open_session
+    from protbert_classify.sagemaker import open_session
 
     return open_session(BUCKET)
 
@@ -49,7 +49,7 @@ def archive(serving, model_folder):
 @pytest.fixture
 def clean(serving, monkeypatch):
     """Nothing that one test set is there for the next, and nothing is waited for longer than it takes."""
-    from protbert_classify.sagemaker import invocation
+    from protbert_classify.sagemaker.endpoints import invocation
 
     monkeypatch.setattr(invocation, "ASYNC_POLL", 0.05)
     monkeypatch.setattr(invocation, "PAUSE", 0.01)
@@ -95,8 +95,7 @@ def up(archive, session):
 @pytest.fixture(scope="module")
 def endpoint(cloud, serving, model_folder):
     """A predictor of an endpoint with the container of Hugging Face, from a local folder."""
-    from protbert_classify.sagemaker import deploy
-    from protbert_classify.sagemaker.aws import open_session
+    from protbert_classify.sagemaker import deploy, open_session
 
     session = open_session(BUCKET)
     with deploy(model_folder, role="protbert", session=session, endpoint_name="real", poll=0.1) as predictor:

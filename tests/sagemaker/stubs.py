@@ -6,12 +6,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from protbert_classify.sagemaker import deletion, lifecycle
+from protbert_classify.sagemaker import Protection
+from protbert_classify.sagemaker.endpoints import deletion, lifecycle
 
 PROTEIN = "MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQ"  # longer than the model reads
 PROTEINS = [PROTEIN, "MKT", "m k t w y", "ACDEFGHIKLMNPQRSTVWY"]
 KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 VPC = {"subnets": ["subnet-1", "subnet-2"], "security_group_ids": ["sg-1"]}
+GUARDED = Protection(kms_key=KEY, network_isolation=True, **VPC)
 
 
 def close(found, expected):

@@ -10,11 +10,12 @@ from moto.sagemaker.models import sagemaker_backends
 from protbert_classify.commands import main
 from protbert_classify.errors import OptionError, ProteinClassifierError
 from protbert_classify.sagemaker import HuggingFaceEstimator
-from protbert_classify.sagemaker.jobs import LOG_GROUP, follow
-from protbert_classify.sagemaker.running import describe_job, running_jobs
+from protbert_classify.sagemaker.jobs import describe_job, running_jobs
+from protbert_classify.sagemaker.training.following import LOG_GROUP, follow
 from tests.training.runs import easy_records, fasta
 
 from .cloud import ACCOUNT, BUCKET, REGION, ROLE
+from .stubs import asleep
 
 HERE = ["--bucket", BUCKET, "--role", "protbert"]
 NOTHING = f"nothing of protbert-classify runs in {REGION}"
@@ -107,12 +108,13 @@ def test_a_dry_run_of_transform_finds_what_is_not_there(run, archive, proteins, 
 
 
 def test_a_second_ctrl_c_says_what_may_be_left(serving, clean, archive, session, monkeypatch):
-    from protbert_classify.sagemaker import deletion, deploy, lifecycle
+    from protbert_classify.sagemaker import deploy
+    from protbert_classify.sagemaker.endpoints import deletion
 
     def interrupt(*arguments, **keywords):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(lifecycle.time, "sleep", interrupt)
+    asleep(monkeypatch, interrupt)
     serving.stays = "Creating"
     with monkeypatch.context() as hurry, pytest.raises(KeyboardInterrupt, match="still there, and costs; .* hurried"):
         hurry.setattr(deletion, "delete_endpoint", interrupt)
@@ -262,7 +264,7 @@ def test_the_log_of_all_machines_is_shown_once_each_line_while_the_job_runs(job,
         job.write(f"{job.name}/algo-1-1", ["third of algo-1"])
         job.end("Completed")
 
-    monkeypatch.setattr("protbert_classify.sagemaker.jobs.time.sleep", meanwhile)
+    monkeypatch.setattr("protbert_classify.sagemaker.training.following.time.sleep", meanwhile)
     outcome = follow(session, job.name, show=shown.append)
     assert outcome.status == "Completed" and outcome.model_data.endswith("model.tar.gz")
     assert shown == [
@@ -299,7 +301,7 @@ def test_ctrl_c_leaves_a_job_running_and_says_how_to_stop_it(job, session, monke
     def interrupt(seconds):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("protbert_classify.sagemaker.jobs.time.sleep", interrupt)
+    monkeypatch.setattr("protbert_classify.sagemaker.training.following.time.sleep", interrupt)
     with pytest.raises(KeyboardInterrupt, match=f"protbert-classify sagemaker delete --job {job.name} stops it"):
         follow(session, job.name)
     assert job.job.training_job_status == "InProgress"
@@ -308,7 +310,7 @@ def test_ctrl_c_leaves_a_job_running_and_says_how_to_stop_it(job, session, monke
 def test_what_aws_refuses_is_one_line_with_what_to_do(session, monkeypatch):
     from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 
-    from protbert_classify.sagemaker.aws import told
+    from protbert_classify.sagemaker.refusals import told
 
     def refusal(code, operation="CreateTrainingJob"):
         return ClientError({"Error": {"Code": code, "Message": "so\nit is"}}, operation)

@@ -5,16 +5,19 @@ import re
 import pytest
 
 from protbert_classify.errors import ModelError, OptionError
-from protbert_classify.sagemaker import Asynchronous, Predictor, Serverless, attach
-from protbert_classify.sagemaker.plans import deployment_requests
-from protbert_classify.sagemaker.requests import Capacity
+from protbert_classify.sagemaker import Asynchronous, Predictor, Protection, Serverless, attach
+from protbert_classify.sagemaker.endpoints.capacity import Capacity
+from protbert_classify.sagemaker.endpoints.requests import deployment_requests
+from protbert_classify.sagemaker.hosting import Hosting
 
 from .cloud import ROLE
 from .endpoints import one_line
 from .snapshots import same_as_snapshot
-from .stubs import KEY, VPC
+from .stubs import GUARDED, VPC
 
 pytestmark = pytest.mark.usefixtures("clean")
+
+ISOLATED = Protection(network_isolation=True)
 
 
 def test_the_requests_of_an_endpoint_with_everything(up, serving):
@@ -26,11 +29,9 @@ def test_the_requests_of_an_endpoint_with_everything(up, serving):
         instance_type="ml.m5.2xlarge",
         instance_count=2,
         image_uri="stub",
-        kms_key=KEY,
-        network_isolation=True,
+        protection=GUARDED,
         tags={"team": "membranes"},
         environment={"OMP_NUM_THREADS": "4"},
-        **VPC,
     )
     operations = ("CreateModel", "CreateEndpointConfig", "CreateEndpoint")
     same_as_snapshot("endpoint_asynchronous_secured", {name: serving.cloud.made(name) for name in operations})
@@ -45,13 +46,11 @@ def test_the_requests_that_are_shown_are_those_that_are_sent(up, serving, archiv
     stamp = sent[0][1]["ModelName"].removeprefix("shown-")
     shown = deployment_requests(
         archive,
-        role=ROLE,
-        region="us-east-1",
-        bucket=None,
-        endpoint_name="shown",
-        image_uri="stub",
+        "shown",
+        stamp,
+        hosting=Hosting(role=ROLE, region="us-east-1", image_uri="stub"),
         capacity=Capacity(**options),
-        stamp=stamp,
+        bucket=None,
     )
     assert shown == sent
     same_as_snapshot(f"endpoint_{request.node.callspec.id}", dict(sent))
@@ -59,8 +58,9 @@ def test_the_requests_that_are_shown_are_those_that_are_sent(up, serving, archiv
 
 def test_the_image_suits_the_instances():
     def image(**options):
+        hosting, capacity = Hosting(role=ROLE, region="eu-west-1"), Capacity(**options)
         requests = deployment_requests(
-            "s3://b-b/model.tar.gz", role=ROLE, region="eu-west-1", bucket="b-b", capacity=Capacity(**options)
+            "s3://b-b/model.tar.gz", "e", "1", hosting=hosting, capacity=capacity, bucket="b-b"
         )
         return requests[0][1]["PrimaryContainer"]["Image"]
 
@@ -72,21 +72,15 @@ def test_the_image_suits_the_instances():
 @pytest.mark.parametrize(
     "options, expected",
     [
-        ({"serverless": Serverless(memory=1500)}, "serverless: 1500 MB; expected one of 1024, 2048"),
-        ({"serverless": Serverless(concurrency=201)}, "serverless: 201 requests at once"),
         ({"serverless": Serverless(), "asynchronous": Asynchronous()}, "serverless excludes asynchronous"),
         ({"serverless": Serverless(), "instance_type": "ml.g5.xlarge"}, "serverless excludes the GPUs"),
         ({"serverless": Serverless(), "instance_count": 2}, "serverless excludes several instances"),
-        ({"serverless": Serverless(), **VPC}, "serverless excludes a VPC"),
-        ({"serverless": Serverless(), "network_isolation": True}, "serverless excludes network isolation"),
-        ({"asynchronous": Asynchronous(concurrency=1001)}, "asynchronous: 1001 requests"),
-        ({"subnets": ["subnet-1"]}, "a VPC needs subnets and security groups"),
-        ({"security_group_ids": ["sg-1"]}, "a VPC needs subnets and security groups"),
+        ({"serverless": Serverless(), "protection": Protection(**VPC)}, "serverless excludes a VPC"),
+        ({"serverless": Serverless(), "protection": ISOLATED}, "serverless excludes network isolation"),
         ({"endpoint_name": "under_score"}, "endpoint 'under_score': expected at most 44 letters"),
         ({"endpoint_name": "a" * 45}, "expected at most 44 letters"),
         ({"instance_type": "ml.m5.xlarg"}, "did you mean ml.m5.xlarge"),
         ({"instance_count": 0}, "instance count 0; expected 1 or more"),
-        ({"kms_key": "my key"}, "KMS key 'my key'"),
         ({"environment": {"A-B": "1"}}, "environment 'A-B'"),
         ({"tags": {"aws:team": "1"}}, "tag 'aws:team'"),
         ({"role": "nobody"}, "role 'nobody': there is none of this name"),
@@ -97,6 +91,24 @@ def test_what_cannot_be_is_refused_in_one_line_before_anything_is_created(up, se
         up(**{"image_uri": "stub", **options})
     one_line(error)
     assert not [name for name, _ in serving.cloud.requests if name.startswith("Create")]
+
+
+@pytest.mark.parametrize(
+    "kind, values, expected",
+    [
+        (Serverless, {"memory": 1500}, "serverless: 1500 MB; expected one of 1024, 2048"),
+        (Serverless, {"concurrency": 201}, "serverless: 201 requests at once"),
+        (Asynchronous, {"concurrency": 1001}, "asynchronous: 1001 requests"),
+        (Asynchronous, {"concurrency": 0}, "asynchronous: 0 requests"),
+        (Protection, {"subnets": ["subnet-1"]}, "a VPC needs subnets and security groups"),
+        (Protection, {"security_group_ids": ["sg-1"]}, "a VPC needs subnets and security groups"),
+        (Protection, {"kms_key": "my key"}, "KMS key 'my key': expected the ARN of a key"),
+    ],
+)
+def test_values_that_cannot_be_are_refused_where_they_are_given(kind, values, expected):
+    with pytest.raises(OptionError, match=re.escape(expected)) as error:
+        kind(**values)
+    one_line(error)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +128,7 @@ def test_a_model_that_is_not_there_is_refused(up, serving, model, expected):
 
 def test_a_local_folder_cannot_be_isolated_in_aws_own_container(up, model_folder):
     with pytest.raises(OptionError, match="network isolation: AWS' container installs") as error:
-        up(model_folder, network_isolation=True)
+        up(model_folder, protection=ISOLATED)
     one_line(error)
 
 

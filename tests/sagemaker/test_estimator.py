@@ -9,19 +9,18 @@ from hypothesis import strategies as st
 
 from protbert_classify.commands import main
 from protbert_classify.errors import InputError, OptionError
-from protbert_classify.sagemaker import HuggingFaceEstimator
-from protbert_classify.sagemaker.aws import open_session
+from protbert_classify.sagemaker import HuggingFaceEstimator, Protection, open_session
 from protbert_classify.sagemaker.dry_run import DryRun, Finished
-from protbert_classify.sagemaker.hyperparameters import as_text, check_hyperparameters
 from protbert_classify.sagemaker.images import TRAINING_GPU, encrypts_itself, has_gpu, image_uri
-from protbert_classify.sagemaker.training_settings import METRICS
+from protbert_classify.sagemaker.training.hyperparameters import as_text, check_hyperparameters
+from protbert_classify.sagemaker.training.model_trainer import METRICS
 from tests.training.runs import easy_records, fasta
 
-from .cloud import ACCOUNT, BUCKET, REGION, ROLE, Cloud
+from .cloud import BUCKET, REGION, ROLE, Cloud
 from .snapshots import same_as_snapshot
+from .stubs import GUARDED, KEY, VPC
 
-KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
-VPC = {"subnets": ["subnet-1", "subnet-2"], "security_group_ids": ["sg-1"]}
+ISOLATED = Protection(network_isolation=True)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +48,8 @@ def dry(proteins, verb="fit", arguments=(), **options):
     with pytest.raises(Finished):
         getattr(estimator, verb)(proteins, *arguments)
     ((operation, request),) = watched.requests
-    text = re.sub(r"protbert-classify-\d{14,17}|(tuning-|protbert-classify-\d{6}-)\d+", "TIME", json.dumps(request))
+    names = r"(tuning-|protbert-classify-\d{6}-)\d+|protbert-classify-\d{14}|protbert-classify-[0-9a-f]{4}(-\d{14})?"
+    text = re.sub(names, "TIME", json.dumps(request))
     return {operation: json.loads(text)}
 
 
@@ -65,11 +65,10 @@ def test_the_request_of_a_guarded_job_on_spot_instances(cloud, proteins):
         instance_count=2,
         use_spot_instances=True,
         max_run=3600,
-        kms_key=KEY,
+        protection=Protection(kms_key=KEY, **VPC),
         push_to_hub="me/locations",
         hub_token_secret="hub-token",
         tags={"team": "cells"},
-        **VPC,
     )
     same_as_snapshot("training_guarded", request)
 
@@ -80,7 +79,7 @@ def test_the_request_of_a_tuning(cloud, proteins, tmp_path):
     rate = ContinuousParameter(1e-5, 1e-3, scaling_type="Logarithmic")
     ranges = {"learning_rate": rate, "weight_decay": (0.0, 0.1), "seed": (1, 9), "pooling": ["mean", "cls"]}
     (tmp_path / "one-1.0-py3-none-any.whl").write_bytes(b"")
-    guarded = {"instance_type": "ml.p3.2xlarge", "kms_key": KEY, "enable_network_isolation": True, **VPC}
+    guarded = {"instance_type": "ml.p3.2xlarge", "protection": GUARDED}
     options = {"num_train_epochs": 3, "backbone_config": {"model_type": "bert"}}
     request = dry(proteins, "tune", [ranges], hyperparameters=options, wheels=str(tmp_path), **guarded)
     same_as_snapshot("tuning", request)
@@ -134,11 +133,12 @@ def test_the_command_line_prints_the_request_it_would_send(cloud, proteins, caps
         ({"hyperparameters": {"a b": 1}}, "not the name of an option"),
         ({"hyperparameters": {"run_name": "x" * 2501}}, "at most 2,500"),
         ({"environment": {"HF_TOKEN": "hf_x"}}, "would be recorded"),
-        ({"subnets": ["subnet-1"]}, "both subnets and security_group_ids"),
+        ({"environment": {"A-B": "1"}}, "environment 'A-B'"),
+        ({"tags": {"aws:team": "1"}}, "tag 'aws:team'"),
         ({"use_spot_instances": True, "max_run": 10, "max_wait": 5}, "max_wait=5"),
         ({"use_spot_instances": True, "keep_alive_period_in_seconds": 60}, "choose one of the two"),
         ({"checkpoint_s3_uri": "bucket/x"}, "not an address in S3"),
-        ({"enable_network_isolation": True}, "give wheels"),
+        ({"protection": ISOLATED}, "give wheels"),
         ({"push_to_hub": "me/x"}, "give hub_token_secret"),
         ({"push_to_hub": "me x", "hub_token_secret": "s"}, "owner/name"),
         ({"hub_token_secret": "s"}, "without push_to_hub"),
@@ -146,8 +146,7 @@ def test_the_command_line_prints_the_request_it_would_send(cloud, proteins, caps
         ({"max_wait": 100}, "only spot instances are waited for"),
         ({"max_run": 86_400_000}, "28 days"),
         ({"keep_alive_period_in_seconds": 99_999}, "at most 3600 seconds"),
-        ({"kms_key": "abc"}, "expected the ARN of a key"),
-        ({"push_to_hub": "m", "hub_token_secret": "s", "enable_network_isolation": True, "wheels": "w"}, "neither"),
+        ({"push_to_hub": "m", "hub_token_secret": "s", "protection": ISOLATED, "wheels": "w"}, "neither"),
     ],
 )
 def test_what_cannot_work_is_one_line_before_anything_is_sent(session, options, complaint):
@@ -190,7 +189,7 @@ def test_proteins_that_a_job_could_not_read_cost_nothing(session, tmp_path, text
 
 def test_an_isolated_job_without_a_pretrained_model_is_refused(session, proteins, tmp_path):
     estimator = HuggingFaceEstimator(
-        ROLE, session=session, enable_network_isolation=True, wheels=str(tmp_path)
+        ROLE, session=session, protection=ISOLATED, wheels=str(tmp_path)
     )
     with pytest.raises(OptionError, match="as channel model"):
         estimator.fit(proteins)

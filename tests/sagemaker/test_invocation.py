@@ -5,7 +5,7 @@ import json
 import pytest
 
 from protbert_classify.errors import InputError, ProteinClassifierError
-from protbert_classify.sagemaker import invocation
+from protbert_classify.sagemaker.endpoints import invocation
 
 from .endpoints import one_line
 from .stubs import calls, said, stubbed

@@ -5,7 +5,8 @@ import time
 import pytest
 
 from protbert_classify.errors import OptionError, ProteinClassifierError
-from protbert_classify.sagemaker import attach, delete_endpoint, deletion, endpoints, lifecycle
+from protbert_classify.sagemaker import attach, delete_endpoint, list_endpoints
+from protbert_classify.sagemaker.endpoints import deletion, lifecycle
 
 from .endpoints import one_line
 from .stubs import asleep, calls, stubbed
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("clean")
 def test_delete_leaves_nothing(up, serving, log, session):
     before = serving.there()
     predictor = up(image_uri="stub", endpoint_name="mine")
-    assert [endpoint.name for endpoint in endpoints(session) if endpoint.name == "mine"]
+    assert [endpoint.name for endpoint in list_endpoints(session) if endpoint.name == "mine"]
     predictor.autoscale(1, 4)
     predictor.delete()
     assert serving.there() == before
@@ -130,7 +131,7 @@ def test_an_endpoint_that_takes_too_long_is_deleted(up, serving, monkeypatch):
 def test_an_endpoint_need_not_be_waited_for(up, serving, session):
     serving.stays = "Creating"
     predictor = up(image_uri="stub", wait=False, endpoint_name="later")
-    assert [(found.name, found.status) for found in endpoints(session) if found.name == "later"] == [
+    assert [(found.name, found.status) for found in list_endpoints(session) if found.name == "later"] == [
         ("later", "Creating")
     ]
     serving.stays = None
@@ -144,7 +145,7 @@ def test_only_endpoints_of_ours_are_listed(up, serving, session):
     client = serving.cloud.client("sagemaker")
     config = client.describe_endpoint(EndpointName="ours")["EndpointConfigName"]
     client.create_endpoint(EndpointName="theirs", EndpointConfigName=config)
-    listed = {endpoint.name: endpoint for endpoint in endpoints(session)}
+    listed = {endpoint.name: endpoint for endpoint in list_endpoints(session)}
     assert "theirs" not in listed
     assert listed["ours"][1:4] == ("InService", "ml.m5.xlarge", 3)
     lifecycle.wait_while_changing(session, "theirs", 0.05)

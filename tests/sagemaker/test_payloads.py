@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from protbert_classify.data.records import Place, Record, read_fasta
 from protbert_classify.errors import ProteinClassifierError, SequenceError
 from protbert_classify.sagemaker.payloads import json_line, rows_of, sized, split
-from protbert_classify.sagemaker.spool import Spool, fasta
+from protbert_classify.sagemaker.transform.spool import Spool, fasta
 
 
 @given(st.lists(st.integers(1, 40)), st.integers(1, 7), st.integers(40, 120))

@@ -6,7 +6,8 @@ import pytest
 
 from protbert_classify.errors import DataError, OptionError, ProteinClassifierError, SequenceError
 from protbert_classify.inference.predict import predict_file
-from protbert_classify.sagemaker import Asynchronous, Serverless, invocation
+from protbert_classify.sagemaker import Asynchronous, Serverless
+from protbert_classify.sagemaker.endpoints import invocation
 from protbert_classify.sagemaker.payloads import BODY
 from protbert_classify.sagemaker.payloads import PROTEINS as MOST
 
@@ -72,7 +73,7 @@ def test_a_file_gives_the_table_that_predict_writes(endpoint, serving, model_fol
 
 
 def test_what_an_interrupted_file_has_is_kept_and_gone_on_with(endpoint, write_fasta, tmp_path, monkeypatch):
-    from protbert_classify.sagemaker import whole_file
+    from protbert_classify.sagemaker.endpoints import whole_file
 
     monkeypatch.setattr(whole_file, "PART", 10)
     source, output = write_fasta([(f"P{n}", PROTEIN[n % 20 :]) for n in range(35)]), str(tmp_path / "calls.csv")

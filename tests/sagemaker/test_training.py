@@ -9,8 +9,7 @@ import pytest
 from safetensors.numpy import load
 
 from protbert_classify.errors import ProteinClassifierError
-from protbert_classify.sagemaker import HuggingFaceEstimator
-from protbert_classify.sagemaker.aws import open_session
+from protbert_classify.sagemaker import HuggingFaceEstimator, Protection, open_session
 from protbert_classify.training.checkpoints import MARKER
 from tests.training.runs import SHAPE, easy_records, fasta
 
@@ -143,7 +142,7 @@ def test_an_isolated_job_trains_on_the_model_of_a_channel_without_a_network(acco
     (wheels / "nothing-1.0-py3-none-any.whl").write_bytes(b"")  # the image of the tests has all that a job needs
     isolated = estimator(
         hyperparameters={"num_train_epochs": 1, "backbone_config": None},
-        enable_network_isolation=True,
+        protection=Protection(network_isolation=True),
         wheels=str(wheels),
     )
     isolated.fit({"train": proteins, "model": pretrained.model_data}, poll=0.2)

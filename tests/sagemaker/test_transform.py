@@ -10,13 +10,15 @@ import pytest
 
 from protbert_classify.errors import DataError, InputError, OptionError, ProteinClassifierError, SequenceError
 from protbert_classify.inference.predict import predict_file
-from protbert_classify.sagemaker import Transformer, attach_transform, spool, transformation
-from protbert_classify.sagemaker.transform_requests import transform_requests
+from protbert_classify.sagemaker import Protection, Transformer, attach_transform
+from protbert_classify.sagemaker.hosting import Hosting
+from protbert_classify.sagemaker.transform import spool, transformation
+from protbert_classify.sagemaker.transform.requests import transform_requests
 
 from .cloud import BUCKET, ROLE
 from .endpoints import one_line
 from .snapshots import same_as_snapshot
-from .stubs import KEY, VPC
+from .stubs import GUARDED, KEY
 
 RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
 
@@ -208,8 +210,8 @@ def test_strict_refuses_the_file_before_anything_is_created(transformer, serving
     [
         ({"instance_type": "ml.m5.xlarg"}, "did you mean ml.m5.xlarge"),
         ({"instance_count": 0}, "instance count 0"),
-        ({"subnets": ["subnet-1"]}, "a VPC needs subnets and security groups"),
-        ({"kms_key": "my key"}, "KMS key 'my key'"),
+        ({"environment": {"A-B": "1"}}, "environment 'A-B'"),
+        ({"tags": {"aws:team": "1"}}, "tag 'aws:team'"),
         ({"model": "s3://proteins/none.tar.gz"}, "there is no such object in S3"),
         ({"model": "/nowhere"}, "no model there"),
     ],
@@ -235,28 +237,27 @@ def test_a_source_that_cannot_be_used_is_refused(transformer, serving, write_fas
 
 
 def test_the_requests_of_a_job_with_everything(transformer, serving, stubbed, archive, few, tmp_path):
-    options = {
-        "instance_type": "ml.m5.2xlarge",
-        "instance_count": 3,
+    instances = {"instance_type": "ml.m5.2xlarge", "instance_count": 3}
+    container = {
+        "role": ROLE,
         "image_uri": "stub",
-        "kms_key": KEY,
-        "network_isolation": True,
+        "protection": GUARDED,
         "tags": {"team": "membranes"},
         "environment": {"OMP_NUM_THREADS": "4"},
-        **VPC,
     }
-    transformer(role=ROLE, **options).transform(few, str(tmp_path / "calls.csv"))
+    transformer(**instances, **container).transform(few, str(tmp_path / "calls.csv"))
     sent = [(name, body) for name, body in serving.cloud.requests if name.startswith("Create")]
     job = sent[-1][1]["TransformJobName"]
-    assert transform_requests(archive, job=job, bucket=BUCKET, role=ROLE, region="us-east-1", **options) == sent
+    hosting = Hosting(region="us-east-1", **container)
+    assert transform_requests(archive, job, hosting=hosting, bucket=BUCKET, **instances) == sent
     same_as_snapshot("transform_secured", dict(sent))
 
 
 def test_an_instance_whose_disks_encrypt_themselves_gets_no_key_for_them():
     def resources(instance_type):
-        options = {"instance_type": instance_type, "kms_key": KEY}
+        hosting = Hosting(role=ROLE, region="us-east-1", protection=Protection(kms_key=KEY))
         requests = transform_requests(
-            "s3://b-b/model.tar.gz", job="job", bucket="b-b", role=ROLE, region="us-east-1", **options
+            "s3://b-b/model.tar.gz", "job", hosting=hosting, bucket="b-b", instance_type=instance_type
         )
         assert requests[1][1]["TransformOutput"]["KmsKeyId"] == KEY
         return requests[1][1]["TransformResources"]

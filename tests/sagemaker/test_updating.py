@@ -5,7 +5,8 @@ import shutil
 import pytest
 
 from protbert_classify.errors import OptionError, ProteinClassifierError
-from protbert_classify.sagemaker import Asynchronous, Serverless, lifecycle
+from protbert_classify.sagemaker import Asynchronous, Protection, Serverless
+from protbert_classify.sagemaker.endpoints import lifecycle
 
 from .endpoints import one_line
 from .stubs import KEY, PROTEINS, VPC, asleep, close
@@ -40,7 +41,11 @@ def test_an_update_switches_the_model_and_deletes_the_old_one(up, serving, model
 
 def test_an_update_keeps_what_it_does_not_change(up, serving, archive):
     predictor = up(
-        image_uri="stub", endpoint_name="kept", kms_key=KEY, **VPC, tags={"team": "x"}, environment={"A": "1"}
+        image_uri="stub",
+        endpoint_name="kept",
+        protection=Protection(kms_key=KEY, **VPC),
+        tags={"team": "x"},
+        environment={"A": "1"},
     )
     first = serving.cloud.made("CreateModel")[-1], serving.cloud.made("CreateEndpointConfig")[-1]
     before = serving.there()
@@ -60,7 +65,7 @@ def test_an_update_keeps_what_it_does_not_change(up, serving, archive):
 
 
 def test_an_update_goes_on_encrypting_with_the_key_that_the_endpoint_began_with(up, serving, model_folder):
-    predictor = up(model_folder, image_uri="stub", endpoint_name="locked", kms_key=KEY)
+    predictor = up(model_folder, image_uri="stub", endpoint_name="locked", protection=Protection(kms_key=KEY))
     assert serving.cloud.made("CreateEndpointConfig")[-1]["KmsKeyId"] == KEY
     predictor.update(model=model_folder, instance_type="ml.g4dn.xlarge", poll=0.05)
     assert "KmsKeyId" not in serving.cloud.made("CreateEndpointConfig")[-1]

@@ -15,9 +15,9 @@ it left in S3, which stays.
 
 def run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
-    from ...sagemaker.deletion import delete_endpoint
     from ...sagemaker.dry_run import DryRun
-    from ...sagemaker.running import stop_job
+    from ...sagemaker.endpoints.deletion import delete_endpoint
+    from ...sagemaker.jobs import stop_job
 
     dry_run = DryRun() if options.dry_run else None
     session = session_of(options, dry_run)

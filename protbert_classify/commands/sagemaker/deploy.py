@@ -8,7 +8,7 @@ from ..parsing import positive
 from .options import add_account, add_security, new_parser, pairs, security_of, session_of
 
 if TYPE_CHECKING:
-    from ...sagemaker.predictor import Predictor
+    from ...sagemaker.endpoints.predictor import Predictor
 
 DESCRIPTION = """\
 Put a model behind an endpoint that answers until it is deleted.
@@ -40,7 +40,8 @@ def run(arguments: list[str]) -> int:
 
 
 def _wanted(options: argparse.Namespace) -> dict[str, Any]:
-    from ...sagemaker.requests import CPU_INSTANCE, Asynchronous, Serverless
+    from ...sagemaker.endpoints.capacity import Asynchronous, Serverless
+    from ...sagemaker.hosting import CPU_INSTANCE
 
     refused = {
         "--autoscale with --no_wait": options.autoscale is not None and options.no_wait,
@@ -71,7 +72,7 @@ def _refuse(refused: dict[str, bool]) -> None:
 
 
 def _update(options: argparse.Namespace, session: Any) -> "Predictor":
-    from ...sagemaker.predictor import attach
+    from ...sagemaker.endpoints.predictor import attach
 
     if options.endpoint is None:
         raise OptionError("--update needs --endpoint, the one to change")

@@ -57,15 +57,16 @@ def session_of(options: argparse.Namespace, dry_run: "DryRun | None" = None) -> 
 
 
 def security_of(options: argparse.Namespace) -> dict[str, Any]:
-    """As keywords of `deploy` and `Transformer`."""
-    return {
-        "role": options.role,
-        "kms_key": options.kms_key,
-        "subnets": options.subnets,
-        "security_group_ids": options.security_group_ids,
-        "network_isolation": options.network_isolation,
-        "tags": pairs(options.tags, "--tags"),
-    }
+    """As keywords of `HuggingFaceEstimator`, `deploy` and `Transformer`."""
+    from ...sagemaker.protection import Protection
+
+    protection = Protection(
+        kms_key=options.kms_key,
+        subnets=options.subnets,
+        security_group_ids=options.security_group_ids,
+        network_isolation=options.network_isolation,
+    )
+    return {"role": options.role, "protection": protection, "tags": pairs(options.tags, "--tags")}
 
 
 def pairs(texts: list[str], option: str) -> dict[str, str]:

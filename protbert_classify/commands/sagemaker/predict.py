@@ -17,7 +17,7 @@ classified are not sent; they go to OUTPUT.rejected.csv with the reason, and the
 
 def run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
-    from ...sagemaker.predictor import attach
+    from ...sagemaker.endpoints.predictor import attach
 
     predictor = attach(options.endpoint, session_of(options))
     done = predictor.predict_file(options.input, options.output, resume=options.resume, **table_options(options))

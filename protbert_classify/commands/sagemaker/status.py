@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from .options import add_account, new_parser, session_of
 
 if TYPE_CHECKING:
-    from ...sagemaker.lifecycle import Endpoint
-    from ...sagemaker.running import Job
+    from ...sagemaker.endpoints.lifecycle import Endpoint
+    from ...sagemaker.jobs import Job
 
 DESCRIPTION = """\
 What was begun with this program and runs now, and so costs: training and transform jobs, and endpoints. Or one of them.
@@ -19,9 +19,9 @@ What was begun with this program and runs now, and so costs: training and transf
 
 def run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
-    from ...sagemaker.lifecycle import endpoints
-    from ...sagemaker.predictor import attach
-    from ...sagemaker.running import describe_job, running_jobs
+    from ...sagemaker.endpoints.lifecycle import list_endpoints
+    from ...sagemaker.endpoints.predictor import attach
+    from ...sagemaker.jobs import describe_job, running_jobs
 
     session = session_of(options)
     if options.job is not None:
@@ -29,7 +29,7 @@ def run(arguments: list[str]) -> int:
         return 0
     if options.endpoint is not None:
         attach(options.endpoint, session)  # one that is not there is said so
-    listed = [endpoint for endpoint in endpoints(session) if options.endpoint in (None, endpoint.name)]
+    listed = [endpoint for endpoint in list_endpoints(session) if options.endpoint in (None, endpoint.name)]
     lines = [_endpoint(endpoint) for endpoint in listed]
     if options.endpoint is None:
         lines = [*map(_job, running_jobs(session)), *lines]

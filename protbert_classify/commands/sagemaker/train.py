@@ -9,7 +9,7 @@ import yaml
 
 from ...errors import OptionError
 from ..parsing import positive
-from .options import add_account, add_security, new_parser, pairs, session_of
+from .options import add_account, add_security, new_parser, pairs, security_of, session_of
 
 CHANNELS = {"data": "train", "validation_data": "validation", "test_data": "test"}
 
@@ -63,7 +63,6 @@ def run(arguments: list[str]) -> int:
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
     return {
-        "role": options.role,
         "instance_type": options.instance_type,
         "instance_count": options.instance_count,
         "processes_per_instance": options.processes_per_instance,
@@ -75,16 +74,12 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
         "use_spot_instances": options.use_spot_instances,
         "checkpoint_s3_uri": options.checkpoint_s3_uri,
         "keep_alive_period_in_seconds": options.keep_alive,
-        "kms_key": options.kms_key,
-        "subnets": options.subnets,
-        "security_group_ids": options.security_group_ids,
-        "enable_network_isolation": options.network_isolation,
         "wheels": options.wheels,
         "package": options.package,
         "push_to_hub": options.push_to_hub,
         "hub_token_secret": options.hub_token_secret,
         "environment": pairs(options.environment, "--environment"),
-        "tags": pairs(options.tags, "--tags"),
+        **security_of(options),
     }
 
 

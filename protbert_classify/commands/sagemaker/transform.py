@@ -25,8 +25,8 @@ def run(arguments: list[str]) -> int:
     from ...inference.tables import table_for
     from ...inference.whole_file import check_paths
     from ...sagemaker.dry_run import DryRun
-    from ...sagemaker.transform import Transformer
-    from ...sagemaker.transformation import attach_transform
+    from ...sagemaker.transform.transformation import attach_transform
+    from ...sagemaker.transformer import Transformer
 
     dry_run = DryRun() if options.dry_run else None
     session = session_of(options, dry_run)

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from ..errors import OptionError
-from .aws import told
+from ...errors import OptionError
+from ..refusals import told
 from .requests import VARIANT
 
 if TYPE_CHECKING:

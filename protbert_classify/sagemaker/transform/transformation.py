@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 from tqdm.auto import tqdm
 
-from ..errors import OptionError, ProteinClassifierError
-from ..inference.parts import Parts
-from ..inference.tables import table_for
-from ..inference.whole_file import Prediction, Rejects, publish
-from .aws import PREFIX, download, told
-from .deletion import delete_if_there
-from .lifecycle import POLL, failure_reason, found
+from ...errors import OptionError, ProteinClassifierError
+from ...inference.parts import Parts
+from ...inference.tables import table_for
+from ...inference.whole_file import Prediction, Rejects, publish
+from ..aws import PREFIX
+from ..calls import delete_if_there, failure_reason, found
+from ..refusals import told
+from ..s3 import download
 from .spool import Spool, part_name
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+POLL = 30.0  # seconds between two looks
 MAX_WAIT = 5 * 86400.0  # seconds; SageMaker has no longer jobs
 LOG = "/aws/sagemaker/TransformJobs"
 JOB = "job.json"

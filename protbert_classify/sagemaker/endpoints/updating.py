@@ -2,26 +2,19 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from ..errors import OptionError, ProteinClassifierError
-from .archives import archive_key, in_s3, provide_archive
-from .aws import default_bucket, told
-from .deletion import delete_if_there
-from .images import check_instance, encrypts_itself, has_gpu
-from .images import image_uri as aws_image
-from .lifecycle import (
-    MAX_WAIT,
-    POLL,
-    endpoint_config,
-    existing_endpoint,
-    failure_reason,
-    log_place,
-    send,
-    wait_while_changing,
-)
-from .plans import archive_place
-from .requests import ONE_WORKER, Request, new_stamp
+from ...errors import OptionError, ProteinClassifierError
+from ..archives import archive_key, in_s3, provide_archive
+from ..aws import default_bucket
+from ..calls import Request, delete_if_there, failure_reason, send
+from ..environment import check_environment
+from ..hosting import ONE_WORKER, archive_place, new_stamp
+from ..images import check_instance, encrypts_itself, has_gpu
+from ..images import image_uri as aws_image
+from ..refusals import told
+from .lifecycle import MAX_WAIT, POLL, endpoint_config, existing_endpoint, log_place, wait_while_changing
 
 if TYPE_CHECKING:
     from sagemaker.core.helper.session_helper import Session
@@ -39,36 +32,54 @@ KEPT = (
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What an endpoint gets; None for what stays as it is.
+
+    Args:
+        model: `s3://.../model.tar.gz`, or the folder of a run or of a model.
+        instance_type: `ml.m5.xlarge`, `ml.g5.xlarge`, ...
+        instance_count: Of them.
+        image_uri: A container of one's own.
+        environment: Variables that are added, or replaced.
+
+    Raises:
+        OptionError: Nothing to change, or what cannot be.
+    """
+
+    model: str | None = None
+    instance_type: str | None = None
+    instance_count: int | None = None
+    image_uri: str | None = None
+    environment: Mapping[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        if all(getattr(self, field.name) is None for field in fields(self)):
+            raise OptionError("nothing to update; give a model, an instance type or a count")
+        if self.instance_type is not None:
+            check_instance(self.instance_type, "inference")
+        if self.instance_count is not None and self.instance_count < 1:
+            raise OptionError(f"instance count {self.instance_count}; expected 1 or more")
+        check_environment(self.environment or {})
+
+
 def update_endpoint(
-    session: "Session",
-    name: str,
-    *,
-    model: str | None = None,
-    instance_type: str | None = None,
-    instance_count: int | None = None,
-    image_uri: str | None = None,
-    environment: Mapping[str, str] | None = None,
-    poll: float = POLL,
-    max_wait: float = MAX_WAIT,
+    session: "Session", name: str, change: Change, *, poll: float = POLL, max_wait: float = MAX_WAIT
 ) -> None:
-    """Give an endpoint another model, instances or container; what is not given stays. It answers all the while.
+    """Change an endpoint, which answers all the while.
 
     Args:
         session: With AWS.
         name: Of the endpoint.
-        model: As [`deploy`] takes it, and so on.
-        environment: Variables that are added, or replaced.
+        change: What it gets.
         poll: Seconds between two looks.
         max_wait: Seconds.
 
     Raises:
-        InputError: Nothing to change, no such endpoint, or one that is not in service.
+        InputError: No such endpoint, one that is not in service, or a change that it cannot have.
         ProteinClassifierError: AWS refused, or the new container did not start; the endpoint is as it was.
         KeyboardInterrupt: Ctrl-C; AWS goes on with the update.
     """
-    wanted = (model, instance_type, instance_count, image_uri, environment)
-    if all(value is None for value in wanted):
-        raise OptionError(f"endpoint {name}: nothing to update; give a model, an instance type or a count")
     described = existing_endpoint(session, name)
     if described["EndpointStatus"] != "InService":
         raise OptionError(f"endpoint {name} is {described['EndpointStatus']}; expected one that is InService")
@@ -79,22 +90,22 @@ def update_endpoint(
         tags = client.list_tags(ResourceArn=described["EndpointArn"])["Tags"]
     key = old_config.get("KmsKeyId") or archive_key(session, old_model["PrimaryContainer"]["ModelDataUrl"])
     stamp = new_stamp()
-    archive = None if model is None else archive_place(model, name, stamp, _bucket(session, model))
+    archive = None
+    if change.model is not None:
+        bucket = None if in_s3(change.model) else default_bucket(session)
+        archive = archive_place(change.model, name, stamp, bucket)
     requests = update_requests(
         name,
         stamp,
+        change,
         old_model=old_model,
         old_config={**old_config, "KmsKeyId": key},
         tags=tags,
         archive=archive,
-        instance_type=instance_type,
-        instance_count=instance_count,
-        image_uri=image_uri,
-        environment=environment or {},
         region=session.boto_region_name,
     )
-    if archive is not None and model is not None:
-        provide_archive(session, model, archive, key)
+    if change.model is not None and archive is not None:
+        provide_archive(session, change.model, archive, key)
     new_model = requests[0][0] == "CreateModel"
     try:
         send(session, requests)
@@ -108,15 +119,12 @@ def update_endpoint(
 def update_requests(
     name: str,
     stamp: str,
+    change: Change,
     *,
     old_model: Mapping[str, Any],
     old_config: Mapping[str, Any],
     tags: list[dict[str, str]],
     archive: str | None,
-    instance_type: str | None,
-    instance_count: int | None,
-    image_uri: str | None,
-    environment: Mapping[str, str],
     region: str,
 ) -> list[Request]:
     """The requests of an update, without a call: CreateModel if that changes, CreateEndpointConfig, UpdateEndpoint.
@@ -124,26 +132,26 @@ def update_requests(
     Args:
         name: Of the endpoint.
         stamp: Of its new parts.
+        change: What it gets.
         old_model: As DescribeModel tells of it.
         old_config: As DescribeEndpointConfig tells of it.
+        tags: Of what is created.
+        archive: Address of the changed model.
+        region: Of AWS.
 
     Raises:
-        OptionError: Instances for a serverless endpoint, or ones that there are not.
+        OptionError: Instances for a serverless endpoint.
     """
     old_variant, fresh = old_config["ProductionVariants"][0], f"{name}-{stamp}"
-    if "ServerlessConfig" in old_variant and (instance_type or instance_count):
+    if "ServerlessConfig" in old_variant and (change.instance_type or change.instance_count):
         raise OptionError(f"endpoint {name} is serverless and has no instances; delete it and deploy anew")
-    if instance_count is not None and instance_count < 1:
-        raise OptionError(f"instance count {instance_count}; expected 1 or more")
-    if instance_type is not None:
-        check_instance(instance_type, "inference")
     container = dict(old_model["PrimaryContainer"])
-    changed = _moved(container, old_variant.get("InstanceType"), instance_type, region)
+    changed = _moved(container, old_variant.get("InstanceType"), change.instance_type, region)
     changed["ModelDataUrl"] = archive or changed["ModelDataUrl"]
-    changed["Image"] = image_uri or changed["Image"]
-    changed["Environment"] = {**changed.get("Environment", {}), **environment}
-    variant = {**old_variant, "InstanceType": instance_type, "InitialInstanceCount": instance_count}
-    variant = {**old_variant, **{key: value for key, value in variant.items() if value is not None}}
+    changed["Image"] = change.image_uri or changed["Image"]
+    changed["Environment"] = {**changed.get("Environment", {}), **(change.environment or {})}
+    instances = {"InstanceType": change.instance_type, "InitialInstanceCount": change.instance_count}
+    variant = {**old_variant, **{key: value for key, value in instances.items() if value is not None}}
     requests: list[Request] = []
     if changed != container:
         variant["ModelName"] = fresh
@@ -156,7 +164,7 @@ def update_requests(
         config.pop("KmsKeyId", None)
     requests.append(("CreateEndpointConfig", config))
     update: dict[str, Any] = {"EndpointName": name, "EndpointConfigName": fresh}
-    if instance_count is None and "ServerlessConfig" not in old_variant:
+    if change.instance_count is None and "ServerlessConfig" not in old_variant:
         update["RetainAllVariantProperties"] = True  # autoscaling may have changed the count
     requests.append(("UpdateEndpoint", update))
     return requests
@@ -200,7 +208,3 @@ def _delete(client: Any, config: str, model: str | None) -> None:
                 delete_if_there(client, kind, thing)
         except ProteinClassifierError as error:
             logger.warning("%s", error)
-
-
-def _bucket(session: "Session", model: str) -> str | None:
-    return None if in_s3(model) else default_bucket(session)

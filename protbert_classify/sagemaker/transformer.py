@@ -3,8 +3,8 @@
 import logging
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from ..data.sources import Columns
 from ..data.unlabelled import read_unlabelled
@@ -13,13 +13,15 @@ from ..inference.parts import Parts
 from ..inference.tables import table_for
 from ..inference.whole_file import Prediction, Rejects, begun, check_paths
 from .archives import provide_archive
-from .aws import PREFIX, default_bucket, download, role_arn, upload
-from .lifecycle import POLL, send
+from .aws import PREFIX, default_bucket
+from .calls import Request, send
+from .hosting import CPU_INSTANCE, Hosting, new_stamp
 from .payloads import sized
-from .requests import CPU_INSTANCE, Request, new_stamp
-from .spool import Spool, part_name
-from .transform_requests import transform_requests
-from .transformation import MAX_WAIT, Transformation
+from .protection import Protection
+from .s3 import download, upload
+from .transform.requests import transform_requests
+from .transform.spool import Spool, part_name
+from .transform.transformation import MAX_WAIT, POLL, Transformation
 
 if TYPE_CHECKING:
     from sagemaker.core.helper.session_helper import Session
@@ -37,13 +39,13 @@ class Transformer:
         instance_type: `ml.m5.xlarge`, `ml.g5.xlarge`, ...
         instance_count: Of them; they share the parts of the file.
         image_uri: A container of one's own; AWS' newest of Hugging Face if None.
-        kms_key: Of KMS: for what is uploaded, the disks of the instances, and the answers.
-        subnets: Of a VPC that the container is in.
-        security_group_ids: Go with `subnets`.
-        network_isolation: Let the container reach nothing.
         environment: More variables for the container.
+        protection: Key, VPC and isolation; the key is for what is uploaded, too.
         tags: Of all that is created.
         poll: Seconds between two looks.
+
+    Raises:
+        InputError: A role or an option that cannot be.
     """
 
     def __init__(
@@ -55,27 +57,14 @@ class Transformer:
         instance_type: str = CPU_INSTANCE,
         instance_count: int = 1,
         image_uri: str | None = None,
-        kms_key: str | None = None,
-        subnets: Sequence[str] = (),
-        security_group_ids: Sequence[str] = (),
-        network_isolation: bool = False,
         environment: Mapping[str, str] | None = None,
+        protection: Protection = Protection(),
         tags: Mapping[str, str] | None = None,
         poll: float = POLL,
     ) -> None:
-        self.model, self.session, self.poll, self.kms_key = model, session, poll, kms_key
-        self.role, self.instances = role, f"{instance_count} x {instance_type}"
-        self.options: dict[str, Any] = {
-            "instance_type": instance_type,
-            "instance_count": instance_count,
-            "image_uri": image_uri,
-            "kms_key": kms_key,
-            "subnets": subnets,
-            "security_group_ids": security_group_ids,
-            "network_isolation": network_isolation,
-            "environment": environment,
-            "tags": tags,
-        }
+        self.model, self.session, self.poll = model, session, poll
+        self.instance_type, self.instance_count = instance_type, instance_count
+        self.hosting = Hosting.in_account(session, role, image_uri, environment, protection, tags)
 
     def requests(self, job: str) -> list[Request]:
         """What a job of this name asks of SageMaker; nothing is created.
@@ -85,11 +74,11 @@ class Transformer:
         """
         return transform_requests(
             self.model,
-            job=job,
+            job,
+            hosting=self.hosting,
             bucket=default_bucket(self.session),
-            role=role_arn(self.session, self.role),
-            region=self.session.boto_region_name,
-            **self.options,
+            instance_type=self.instance_type,
+            instance_count=self.instance_count,
         )
 
     def transform(
@@ -150,9 +139,9 @@ class Transformer:
             started = Transformation(self.session, job, output, counts, rejected, self.poll)
             started.remember()
             archive = requests[0][1]["PrimaryContainer"]["ModelDataUrl"]
-            provide_archive(self.session, self.model, archive, self.kms_key)
+            provide_archive(self.session, self.model, archive, self.hosting.protection.kms_key)
             self._upload(started.spool, len(counts), f"s3://{default_bucket(self.session)}/{PREFIX}/{job}/input")
-            logger.info("transform job %s: %s, ends by itself", job, self.instances)
+            logger.info("transform job %s: %s, ends by itself", job, f"{self.instance_count} x {self.instance_type}")
             with started.ended_if_it_fails():
                 send(self.session, requests)
         except BaseException:
@@ -178,5 +167,5 @@ class Transformer:
 
     def _upload(self, spool: Spool, count: int, prefix: str) -> None:
         for number in range(count):
-            upload(self.session, spool.fasta(number), f"{prefix}/{part_name(number)}", self.kms_key)
+            upload(self.session, spool.fasta(number), f"{prefix}/{part_name(number)}", self.hosting.protection.kms_key)
             os.remove(spool.fasta(number))

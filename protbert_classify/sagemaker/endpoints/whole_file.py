@@ -1,15 +1,16 @@
 """A whole file through an endpoint, to the table that `predict` writes: in parts that survive a Ctrl-C."""
 
 import os
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from ..data.records import Place, Record
-from ..data.sources import Columns
-from ..data.unlabelled import read_unlabelled
-from ..inference.parts import Parts
-from ..inference.tables import table_for
-from ..inference.whole_file import (
+from ...data.records import Place, Record
+from ...data.sources import Columns
+from ...data.unlabelled import read_unlabelled
+from ...inference.parts import Parts
+from ...inference.tables import Call, table_for
+from ...inference.whole_file import (
     FORMAT,
     Prediction,
     Rejects,
@@ -21,17 +22,21 @@ from ..inference.whole_file import (
     publish,
     skip,
 )
-from .payloads import sized
-
-if TYPE_CHECKING:
-    from .predictor import Predictor
+from ..payloads import sized
 
 PART = 1024  # proteins; a kill loses no more, and a queue has so many at once
 PROBE = Record(Place("probe", 1, "probe"), "", "M")
 
 
+class Classify(Protocol):
+    """Checked records to their calls, and to the columns of the classes."""
+
+    def __call__(self, records: Sequence[Record]) -> tuple[list[Call], list[str]]: ...
+
+
 def predict_whole_file(
-    predictor: "Predictor",
+    classify: Classify,
+    answering: Mapping[str, str],
     source: str,
     output: str,
     *,
@@ -40,20 +45,21 @@ def predict_whole_file(
     resume: bool,
     overwrite: bool,
 ) -> Prediction:
-    """[`Predictor.predict_file`]."""
+    """Classify the proteins of a source, a part at a time.
+
+    Args:
+        classify: Asks the endpoint.
+        answering: What tells this endpoint, and its model, from others: a prediction is resumed with the same alone.
+        source: As [`Predictor.predict_file`] takes it, and so on.
+    """
     parts, rejected = Parts(output), f"{output}.rejected.csv"
     table_for(output, [])  # the ending first
     check_paths(source, output)
     parts.check(resume, overwrite)
     records = sized(begun(read_unlabelled(source, columns)))
-    _, labels = predictor.table([PROBE])  # names the classes, and tells at once of an endpoint that does not answer
+    _, labels = classify([PROBE])  # names the classes, and tells at once of an endpoint that does not answer
     table = table_for(output, labels)
-    settings = {
-        "format": FORMAT,
-        "endpoint": predictor.endpoint_name,
-        "endpoint_config": predictor.config["EndpointConfigName"],  # another one, another model
-        "part_size": PART,
-    }
+    settings = {"format": FORMAT, **answering, "part_size": PART}
     os.makedirs(os.path.dirname(output) or ".", exist_ok=True)
     parts.begin(settings, resume)
     with kept_if_any(parts, True):
@@ -65,7 +71,7 @@ def predict_whole_file(
                 if parts.has(part.number, part.digest):
                     skip(bar, len(part.records))
                     continue
-                calls, _ = predictor.table(part.records)
+                calls, _ = classify(part.records)
                 parts.write(part.number, part.digest, partial(table.write_part, calls=calls))
                 bar.update(len(part.records))
         publish(parts, table, count, rejects, rejected)

@@ -1,17 +1,15 @@
 """Endpoints while they are there: found, waited for and listed."""
 
 import time
-from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from botocore import xform_name
-from botocore.exceptions import ClientError
-
-from ..errors import OptionError, ProteinClassifierError
-from .aws import PREFIX, told
-from .requests import OURS, Request
+from ...errors import OptionError, ProteinClassifierError
+from ..aws import PREFIX
+from ..calls import found
+from ..refusals import told
+from ..tags import is_ours
 
 if TYPE_CHECKING:
     from sagemaker.core.helper.session_helper import Session
@@ -39,22 +37,6 @@ class Endpoint(NamedTuple):
     created: datetime
 
 
-def found(describe: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
-    """What a call that describes something returns; None if there is no such thing."""
-    try:
-        return describe()
-    except ClientError as error:
-        if is_missing(error):
-            return None
-        raise
-
-
-def is_missing(error: ClientError) -> bool:
-    """Whether AWS refused because there is nothing of the name; SageMaker has no code of its own for it."""
-    code, text = error.response["Error"]["Code"], str(error.response["Error"].get("Message", "")).lower()
-    return code == "ResourceNotFound" or (code.startswith("Validation") and "could not find" in text)
-
-
 def describe_endpoint(session: "Session", name: str) -> dict[str, Any] | None:
     """What SageMaker says of an endpoint; None if there is none of this name."""
     client = session.sagemaker_client
@@ -80,16 +62,6 @@ def endpoint_config(session: "Session", config_name: str) -> dict[str, Any]:
         return session.sagemaker_client.describe_endpoint_config(EndpointConfigName=config_name)
 
 
-def send(session: "Session", requests: Sequence[Request]) -> None:
-    """Send requests, in order, until one fails."""
-    client = session.sagemaker_client
-    for operation, request in requests:
-        method = xform_name(operation)
-        verb, thing = method.split("_", 1)
-        with told(f"{verb} the {thing.replace('_', ' ')}"):
-            getattr(client, method)(**request)
-
-
 def wait_while_changing(
     session: "Session", name: str, poll: float = POLL, max_wait: float = MAX_WAIT
 ) -> dict[str, Any]:
@@ -113,12 +85,6 @@ def wait_while_changing(
     raise ProteinClassifierError(f"endpoint {name}: somebody deleted it")
 
 
-def failure_reason(described: dict[str, Any]) -> str:
-    """Why an endpoint or a job is not what it should be, in one line."""
-    status = described.get("EndpointStatus") or described.get("TransformJobStatus")
-    return " ".join(str(described.get("FailureReason") or f"it is {status}").split())
-
-
 def log_place(name: str) -> str:
     """Where to read what a container said."""
     return f"its log: CloudWatch, /aws/sagemaker/Endpoints/{name}"
@@ -128,15 +94,14 @@ def deletion_command(name: str) -> str:
     return f"{PREFIX} sagemaker delete --endpoint {name}"
 
 
-def endpoints(session: "Session") -> list[Endpoint]:
+def list_endpoints(session: "Session") -> list[Endpoint]:
     """The endpoints that were created here, oldest first: all of them cost as long as they are listed."""
     client = session.sagemaker_client
     listed = []
     with told("list the endpoints"):
         for page in client.get_paginator("list_endpoints").paginate(SortBy="CreationTime", SortOrder="Ascending"):
             for summary in page["Endpoints"]:
-                tags = client.list_tags(ResourceArn=summary["EndpointArn"])["Tags"]
-                if OURS.items() <= {tag["Key"]: tag["Value"] for tag in tags}.items():
+                if is_ours(session, summary["EndpointArn"]):
                     listed.append(summary)
     return [endpoint for summary in listed if (endpoint := _endpoint(session, summary)) is not None]
 

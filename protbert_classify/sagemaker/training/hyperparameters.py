@@ -8,10 +8,10 @@ from typing import Any
 
 from transformers import HfArgumentParser
 
-from ..errors import OptionError
-from ..training.arguments import DataArguments
-from ..training.options import check_options
-from .aws import SECRETS
+from ...errors import OptionError
+from ...training.arguments import DataArguments
+from ...training.options import check_options
+from ..environment import SECRETS
 
 # The SDK's start script writes them between single quotes into a shell file: a quote in a value would run as code.
 FORBIDDEN = re.compile(r"['\"`\x00-\x1f\x7f-\x9f\u2028\u2029]")

@@ -1,24 +1,24 @@
 """A running endpoint: proteins in, calls out; changed, scaled and deleted."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from ..data.records import Record, checked
-from ..data.sources import Columns
-from ..inference.tables import Call
-from ..serving.queries import JSON, JSON_LINES
+from ...data.records import Record, checked
+from ...data.sources import Columns
+from ...inference.tables import Call
+from ...inference.whole_file import Prediction
+from ...serving.queries import JSON, JSON_LINES
+from ..payloads import PROTEINS, cleaned, json_answer, json_inputs, json_line, rows_of, sized, split
 from .autoscaling import PER_INSTANCE, autoscale
 from .deletion import cleaned_up, delete_endpoint
 from .invocation import Body, Queued, RealTime, TooSlow
 from .lifecycle import MAX_WAIT, POLL, endpoint_config, existing_endpoint
-from .payloads import PROTEINS, cleaned, json_answer, json_inputs, json_line, rows_of, sized, split
-from .updating import update_endpoint
+from .updating import Change, update_endpoint
+from .whole_file import predict_whole_file
 
 if TYPE_CHECKING:
     from sagemaker.core.helper.session_helper import Session
-
-    from ..inference.whole_file import Prediction
 
 Asked = TypeVar("Asked")
 Told = TypeVar("Told")
@@ -97,7 +97,7 @@ class Predictor:
         strict: bool = False,
         resume: bool = False,
         overwrite: bool = False,
-    ) -> "Prediction":
+    ) -> Prediction:
         """Classify the proteins of a source, as `protbert-classify predict` does, through the endpoint.
 
         Args:
@@ -113,34 +113,24 @@ class Predictor:
             ProteinClassifierError: What the endpoint said.
             KeyboardInterrupt: Ctrl-C; what was done is kept.
         """
-        from .whole_file import predict_whole_file
-
+        answering = {
+            "endpoint": self.endpoint_name,
+            "endpoint_config": self.config["EndpointConfigName"],  # another one, another model
+        }
         return predict_whole_file(
-            self, source, output, columns=columns, strict=strict, resume=resume, overwrite=overwrite
+            self.table,
+            answering,
+            source,
+            output,
+            columns=columns,
+            strict=strict,
+            resume=resume,
+            overwrite=overwrite,
         )
 
-    def update(
-        self,
-        model: str | None = None,
-        instance_type: str | None = None,
-        instance_count: int | None = None,
-        image_uri: str | None = None,
-        environment: Mapping[str, str] | None = None,
-        poll: float = POLL,
-        max_wait: float = MAX_WAIT,
-    ) -> None:
-        """Give it another model, instances or container; see [`update_endpoint`]."""
-        update_endpoint(
-            self.session,
-            self.endpoint_name,
-            model=model,
-            instance_type=instance_type,
-            instance_count=instance_count,
-            image_uri=image_uri,
-            environment=environment,
-            poll=poll,
-            max_wait=max_wait,
-        )
+    def update(self, *, poll: float = POLL, max_wait: float = MAX_WAIT, **changes: Any) -> None:
+        """Give it another model, instances or container: the arguments of [`Change`]; see [`update_endpoint`]."""
+        update_endpoint(self.session, self.endpoint_name, Change(**changes), poll=poll, max_wait=max_wait)
 
     def autoscale(self, minimum: int, maximum: int, per_instance: float = PER_INSTANCE) -> None:
         """Let AWS choose the number of instances.

@@ -9,10 +9,12 @@ from sagemaker.core.instance_types_gpu_info import retrieve as gpus_of_region
 from sagemaker.core.parameter import CategoricalParameter, ContinuousParameter, IntegerParameter, ParameterRange
 from sagemaker.train.tuner import HyperparameterTuner
 
-from ..errors import OptionError
-from . import aws
+from ...errors import OptionError
+from ..aws import PREFIX
+from ..refusals import told
 from .hyperparameters import check_hyperparameters
-from .training_settings import METRICS, TrainingSettings
+from .model_trainer import METRICS, model_trainer
+from .settings import TrainingSettings
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +92,8 @@ def tune(
     check_hyperparameters({name: _example(values) for name, values in chosen.items()})
     channels = settings.channels(inputs)
     logger.info("%d jobs, %d at once, each %s", max_jobs, max_parallel_jobs, settings.cost())
-    with settings.trainer() as trainer, aws.told("start the tuning job"):
+    with model_trainer(settings) as trainer, told("start the tuning job"):
+        trainer.base_job_name = PREFIX  # here of the keys of what the SDK uploads; the policies allow no other
         tuner = _Tuner(
             trainer,
             objective,
@@ -103,7 +106,7 @@ def tune(
             **options,
         )
         now = datetime.now(timezone.utc).strftime("%Y%m%d%H%M%S")
-        prefix = f"{aws.PREFIX}/{settings.base_job_name}-{now}/input"
+        prefix = f"{PREFIX}/{settings.base_job_name}-{now}/input"
         data = [  # the tuner would take a path of this machine for an address in S3
             trainer.create_input_data_channel(name, source, key_prefix=prefix) for name, source in channels.items()
         ]

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from botocore.config import Config
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from ..errors import InputError, ProteinClassifierError
-from .aws import PREFIX, split_uri, told
-from .lifecycle import is_missing, log_place
-from .requests import LONGEST, REAL_TIME
+from ...errors import InputError, ProteinClassifierError
+from ..aws import PREFIX
+from ..calls import is_missing
+from ..hosting import LONGEST, REAL_TIME
+from ..refusals import told
+from ..s3 import split_uri
+from .lifecycle import log_place
 
 if TYPE_CHECKING:
     from sagemaker.core.helper.session_helper import Session

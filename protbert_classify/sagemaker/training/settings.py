@@ -1,44 +1,28 @@
-"""A training job as settings: what it is made of, what is refused before it is sent, and the SDK's trainer for it."""
+"""A training job as settings: what it is made of, and what is refused before it is sent."""
 
-import logging
 import os
 import re
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from ..data.sources import Columns, read_proteins
-from ..errors import OptionError
-from . import aws
-from .container import CHANNELS, MODEL_CHANNEL, SECRET
+from ...data.sources import Columns, read_proteins
+from ...errors import OptionError
+from .. import aws
+from ..container import CHANNELS, MODEL_CHANNEL
+from ..environment import check_environment
+from ..images import Image, check_instance
+from ..protection import Protection
+from ..s3 import check_objects, split_uri
+from ..tags import check_tags
 from .hyperparameters import check_hyperparameters, data_arguments
-from .images import Image, check_instance, encrypts_itself, image_uri
-from .packaging import ENTRY, REQUIREMENTS, write_job
 
 if TYPE_CHECKING:
     from sagemaker.core.helper.session_helper import Session
-    from sagemaker.train import ModelTrainer
-
-logger = logging.getLogger(__name__)
 
 DAY = 24 * 3600  # seconds
 LONGEST_RUN = 28 * DAY  # of a training job, as the service has it
 LONGEST_KEPT = 3600  # seconds of a warm pool, as the service has it
-TAGS = {"created-by": aws.PREFIX}
-_NUMBER = r"'?([-+0-9.eE]+)"
-METRICS = {  # name in CloudWatch -> what the log of a training says
-    "train:loss": rf"'loss': {_NUMBER}",
-    "validation:loss": rf"'eval_loss': {_NUMBER}",
-    "validation:accuracy": rf"'eval_accuracy': {_NUMBER}",
-    "validation:mcc": rf"'eval_mcc': {_NUMBER}",
-    "validation:macro_f1": rf"'eval_macro_f1': {_NUMBER}",
-    "test:accuracy": r"^test: .* accuracy ([0-9.]+)",
-    "test:mcc": r"^test: .* MCC (-?[0-9.]+)",
-    "test:macro_f1": r"^test: .* macro F1 ([0-9.]+)",
-}
 
 
 @dataclass
@@ -63,11 +47,9 @@ class TrainingSettings:
             the same address continues the first. With spot instances each job has one of its own if None.
         keep_alive_period_in_seconds: Keep the machines, and pay for them, so long after a job, for the next one.
         processes_per_instance: One a GPU if None, or one.
-        kms_key: ARN of the KMS key of uploads, results and volumes; AWS' own keys if None.
-        subnets: Of a VPC; with security_group_ids.
-        security_group_ids: Of the VPC.
+        protection: Key, VPC and isolation, of the job and of what is deployed of it. An isolated job needs `wheels`,
+            and the pretrained model as a channel.
         encrypt_inter_container_traffic: What machines of one job say to each other.
-        enable_network_isolation: No network for the job: it needs `wheels`, and the pretrained model as a channel.
         wheels: Folder of wheels that `protbert-classify sagemaker wheels` wrote; the job installs from these alone.
         package: A requirement (`protbert_classify==0.1.0`) in place of a wheel of what is installed here.
         push_to_hub: Repository on the Hugging Face Hub (`me/my-classifier`) to which the job publishes its model.
@@ -96,11 +78,8 @@ class TrainingSettings:
     checkpoint_s3_uri: str | None = None
     keep_alive_period_in_seconds: int | None = None
     processes_per_instance: int | None = None
-    kms_key: str | None = None
-    subnets: Sequence[str] = ()
-    security_group_ids: Sequence[str] = ()
+    protection: Protection = Protection()
     encrypt_inter_container_traffic: bool = True
-    enable_network_isolation: bool = False
     wheels: str | None = None
     package: str | None = None
     push_to_hub: str | None = None
@@ -113,7 +92,6 @@ class TrainingSettings:
         if self.max_wait is not None and not self.use_spot_instances:
             raise OptionError("max_wait: only spot instances are waited for; give use_spot_instances, too")
         self.max_wait = 2 * self.max_run if self.max_wait is None else self.max_wait
-        self.tags = {**self.tags, **TAGS}
         self._check()
         self.role = aws.role_arn(self.session, self.role)
 
@@ -137,11 +115,11 @@ class TrainingSettings:
         if "train" not in channels:
             raise OptionError("no channel train; expected the proteins to train on")
         pretrained = MODEL_CHANNEL in channels or "backbone_config" in self.hyperparameters
-        if self.enable_network_isolation and not pretrained:
-            raise OptionError("enable_network_isolation: give the pretrained model as channel model; no Hub is reached")
+        if self.protection.network_isolation and not pretrained:
+            raise OptionError("network isolation: give the pretrained model as channel model; no Hub is reached")
         for name, source in channels.items():
             if source.startswith("s3://"):
-                aws.check_objects(self.session, source, f"channel {name}")
+                check_objects(self.session, source, f"channel {name}")
             elif not os.path.exists(source):
                 raise OptionError(f"channel {name}: {source}: no such file; expected one, or an s3:// address")
             elif name in CHANNELS and os.path.isfile(source):
@@ -156,87 +134,6 @@ class TrainingSettings:
             source, ambiguous=options.ambiguous, header_pattern=options.header_pattern, columns=columns
         )
 
-    @contextmanager
-    def trainer(self) -> Iterator["ModelTrainer"]:
-        """A `ModelTrainer` whose source folder is there while the block is."""
-        from sagemaker.core.shapes import MetricDefinition, Tag
-        from sagemaker.core.training.configs import (
-            CheckpointConfig,
-            Compute,
-            Networking,
-            OutputDataConfig,
-            SourceCode,
-            StoppingCondition,
-        )
-        from sagemaker.train import ModelTrainer
-        from sagemaker.train.distributed import Torchrun
-
-        # the SDK would try the role's permissions on everything ("*"), and refuse one that may do only what it must
-        os.environ.setdefault("SAGEMAKER_VALIDATE_ROLE", "false")
-        bucket = aws.default_bucket(self.session)
-        checkpoints = self.checkpoint_s3_uri
-        if checkpoints is None and self.use_spot_instances:
-            now = datetime.now(timezone.utc).strftime("%Y%m%d%H%M%S%f")[:-3]
-            checkpoints = f"s3://{bucket}/{aws.PREFIX}/{self.base_job_name}-{now}/checkpoints"
-        with tempfile.TemporaryDirectory() as source, aws.told("prepare the training job"):
-            write_job(source, self.package, self.wheels)
-            trainer = ModelTrainer(
-                sagemaker_session=self.session,
-                role=self.role,
-                base_job_name=self.base_job_name,
-                input_s3_key_prefix=aws.PREFIX,
-                training_image=self.image_uri
-                or image_uri("training", self.instance_type, self.session.boto_region_name, self.image),
-                source_code=SourceCode(
-                    source_dir=source, entry_script=ENTRY, requirements=REQUIREMENTS, ignore_patterns=None
-                ),
-                distributed=Torchrun(process_count_per_node=self.processes_per_instance),
-                compute=Compute(
-                    instance_type=self.instance_type,
-                    instance_count=self.instance_count,
-                    volume_size_in_gb=self.volume_size,
-                    enable_managed_spot_training=self.use_spot_instances,
-                    keep_alive_period_in_seconds=self.keep_alive_period_in_seconds,
-                    volume_kms_key_id=None if encrypts_itself(self.instance_type) else self.kms_key,
-                ),
-                networking=Networking(
-                    subnets=list(self.subnets) or None,
-                    security_group_ids=list(self.security_group_ids) or None,
-                    enable_network_isolation=self.enable_network_isolation,
-                    enable_inter_container_traffic_encryption=self.encrypt_inter_container_traffic,
-                ),
-                stopping_condition=StoppingCondition(
-                    max_runtime_in_seconds=self.max_run,
-                    max_wait_time_in_seconds=self.max_wait if self.use_spot_instances else None,
-                ),
-                output_data_config=OutputDataConfig(
-                    s3_output_path=self.output_path or f"s3://{bucket}/{aws.PREFIX}", kms_key_id=self.kms_key
-                ),
-                checkpoint_config=None if checkpoints is None else CheckpointConfig(s3_uri=checkpoints),
-                environment=self._container_environment(),
-                hyperparameters=self._all_hyperparameters(),
-                tags=[Tag(key=key, value=value) for key, value in self.tags.items()],
-            ).with_metric_definitions([MetricDefinition(name=name, regex=regex) for name, regex in METRICS.items()])
-            if checkpoints is not None:
-                logger.info("checkpoints in %s; a job with this checkpoint_s3_uri goes on from them", checkpoints)
-            try:
-                yield trainer
-            finally:
-                if trainer._temp_code_dir is not None:  # the SDK leaves it behind where it fails
-                    trainer._temp_code_dir.cleanup()
-
-    def _container_environment(self) -> dict[str, str]:
-        fixed = {"TOKENIZERS_PARALLELISM": "false", "PIP_QUIET": "1", "PIP_ROOT_USER_ACTION": "ignore"}
-        if self.hub_token_secret is not None:
-            fixed[SECRET] = self.hub_token_secret
-        if self.enable_network_isolation:
-            fixed["HF_HUB_OFFLINE"] = "1"
-        return {**fixed, **self.environment}
-
-    def _all_hyperparameters(self) -> dict[str, Any]:
-        publish = {} if self.push_to_hub is None else {"push_to_hub": True, "hub_model_id": self.push_to_hub}
-        return {**publish, **self.hyperparameters}
-
     def _check(self) -> None:
         if self.image_uri is None:
             check_instance(self.instance_type, "training")
@@ -249,21 +146,19 @@ class TrainingSettings:
             raise OptionError(f"max_run={self.max_run}: expected at most {LONGEST_RUN} seconds, 28 days")
         if (self.keep_alive_period_in_seconds or 0) > LONGEST_KEPT:
             raise OptionError(f"machines are kept for at most {LONGEST_KEPT} seconds after a job; expected no more")
-        if bool(self.subnets) != bool(self.security_group_ids):
-            raise OptionError("a VPC needs both subnets and security_group_ids")
         if self.use_spot_instances and (self.max_wait or 0) < self.max_run:
             raise OptionError(f"max_wait={self.max_wait}: expected max_run ({self.max_run}) or more; it counts both")
         if self.use_spot_instances and self.keep_alive_period_in_seconds:
             raise OptionError("spot instances cannot be kept alive after a job; choose one of the two")
         for uri in (self.output_path, self.checkpoint_s3_uri):
             if uri is not None:
-                aws.split_uri(uri)
-        aws.check_environment(self.environment)
-        aws.check_kms_key(self.kms_key)
+                split_uri(uri)
+        check_environment(self.environment)
+        check_tags(self.tags)
         self._check_hub()
-        if self.enable_network_isolation and self.wheels is None:
+        if self.protection.network_isolation and self.wheels is None:
             raise OptionError(
-                "enable_network_isolation: the job cannot install anything from an index; give wheels, a folder that "
+                "network isolation: the job cannot install anything from an index; give wheels, a folder that "
                 "'protbert-classify sagemaker wheels' writes"
             )
 
@@ -274,7 +169,7 @@ class TrainingSettings:
             return
         if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", self.push_to_hub):
             raise OptionError(f"push_to_hub={self.push_to_hub!r}: expected owner/name of a repository on the Hub")
-        if self.enable_network_isolation:
+        if self.protection.network_isolation:
             raise OptionError(
                 "push_to_hub: under network isolation the job reaches neither the Hub nor Secrets Manager; download "
                 "model.tar.gz when it has ended, and use 'protbert-classify push'"

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from botocore import xform_name
 from botocore.exceptions import ClientError
 
-from ..errors import OptionError, ProteinClassifierError
+from ...errors import OptionError, ProteinClassifierError
+from ..calls import delete_if_there, found
+from ..hosting import STAMP
+from ..refusals import told
 from .autoscaling import stop_scaling
-from .aws import told
-from .lifecycle import MAX_WAIT, POLL, deletion_command, describe_endpoint, found
-from .requests import STAMP
+from .lifecycle import MAX_WAIT, POLL, deletion_command, describe_endpoint
 
 if TYPE_CHECKING:
     from sagemaker.core.helper.session_helper import Session
@@ -62,12 +62,6 @@ def delete_endpoint(
         raise _not_all(name, left)
     if described is not None:
         logger.info("endpoint %s: deleted, with its configuration and model; nothing of it is billed any more", name)
-
-
-def delete_if_there(client: Any, kind: str, name: str) -> None:
-    """Delete a `Model` or an `EndpointConfig`; none of this name is no failure."""
-    with told(f"delete the {xform_name(kind).replace('_', ' ')} {name}"):
-        found(partial(getattr(client, f"delete_{xform_name(kind)}"), **{f"{kind}Name": name}))
 
 
 def _delete_itself(client: Any, name: str, poll: float, max_wait: float) -> None:

@@ -9,10 +9,10 @@ import os
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from ..data.records import Record
-from ..errors import ProteinClassifierError
-from ..inference.tables import Call
-from .payloads import BODY, TRANSFORM_PROTEINS, rows_of, split
+from ...data.records import Record
+from ...errors import ProteinClassifierError
+from ...inference.tables import Call
+from ..payloads import BODY, TRANSFORM_PROTEINS, rows_of, split
 
 
 class Spool(NamedTuple):

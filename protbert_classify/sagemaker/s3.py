@@ -1,0 +1,69 @@
+"""Files to and from S3."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ..errors import OptionError, ProteinClassifierError
+from .refusals import told
+
+if TYPE_CHECKING:
+    from sagemaker.core.helper.session_helper import Session
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """Bucket and key of an `s3://bucket/key`.
+
+    Raises:
+        OptionError: It is none.
+    """
+    match = re.fullmatch(r"s3://([a-z0-9.-]{3,63})(?:/(.*))?", uri)
+    if match is None:
+        raise OptionError(f"{uri!r}: not an address in S3; expected s3://bucket/key")
+    return match[1], match[2] or ""
+
+
+def check_objects(session: "Session", uri: str, what: str) -> None:
+    """Refuse an address in S3 with nothing there.
+
+    Raises:
+        OptionError: No such bucket, or no object whose key begins so.
+    """
+    bucket, prefix = split_uri(uri)
+    with told(f"look at {what}, {uri}"):
+        found = session.boto_session.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
+    if not found.get("KeyCount", len(found.get("Contents", []))):
+        raise OptionError(f"{what}: nothing at {uri}; expected the address of a file or a folder in S3")
+
+
+def upload(session: "Session", path: str, uri: str, kms_key: str | None = None) -> None:
+    """Send a file to S3, under a key of KMS if one is given; else S3 encrypts with its own."""
+    bucket, key = split_uri(uri)
+    extra = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key} if kms_key else None
+    with told(f"upload {os.path.basename(path)} to {uri}"), s3_errors():
+        session.boto_session.client("s3").upload_file(path, bucket, key, ExtraArgs=extra)
+
+
+def download(session: "Session", uri: str, path: str) -> None:
+    """Fetch a file from S3, whole or not at all."""
+    bucket, key = split_uri(uri)
+    part = path + ".part"
+    with told(f"download {uri}"), s3_errors():
+        session.boto_session.client("s3").download_file(bucket, key, part)
+    os.replace(part, path)
+
+
+@contextmanager
+def s3_errors() -> Iterator[None]:
+    """boto3's transfers raise their own kind of error for what a client refused."""
+    from boto3.exceptions import Boto3Error
+
+    try:
+        yield
+    except Boto3Error as error:
+        cause = error.__cause__ or error.__context__
+        if cause is not None and hasattr(cause, "response"):
+            raise cause from None
+        raise ProteinClassifierError(" ".join(str(error).split())) from error
