@@ -14,7 +14,7 @@ test: test-fast
 
 test-fast: .venv/.dev
 	rm -f .coverage .coverage.*
-	$(BIN)/python -m pytest -m "not slow" --cov --cov-report= --durations 5
+	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --maxprocesses 8 --dist loadfile --cov --cov-report= --durations 5
 
 lint: .venv/.dev
 	$(BIN)/python -m flake8 protbert_classify examples tests benchmarks docs
