@@ -19,7 +19,8 @@ from torch.nn.parallel import DistributedDataParallel
 from benchmarks.cpu import SHAPE
 from benchmarks.reporting import markdown_table, publish
 from benchmarks.schemes import deeploc_lengths, network, quartiles, random_proteins, train_epoch
-from protbert_classify.training.batching import PaddingCollator, TokenBudgetBatches
+from protbert_classify.data.collators import PaddingCollator
+from protbert_classify.training.batching import TokenBudgetBatches
 
 EPOCHS, TURNS, PROTEINS, TOKENS, CAP = 7, 3, 400, 4096, 512
 WAYS = {"1 process, 2 threads": 1, "2 processes, 1 thread each": 2}

@@ -14,8 +14,9 @@ import torch
 from torch.nn import functional
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
+from protbert_classify.data.collators import PackingCollator, PaddingCollator
 from protbert_classify.model import ProteinClassifier, ProteinClassifierConfig
-from protbert_classify.training.batching import PackingCollator, PaddingCollator, TokenBudgetBatches
+from protbert_classify.training.batching import TokenBudgetBatches
 
 CLASSES = 10
 ROWS = 8  # the recipe's batch

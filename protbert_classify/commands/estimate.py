@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError
+from ..training.devices import DEVICES, HERE, PRECISIONS, accelerator, means_of, usual_precision
 from .parsing import OneLineParser, positive
 
 if TYPE_CHECKING:
@@ -30,40 +31,6 @@ and is measured on tensors without content; the time is the arithmetic divided b
 --utilisation, which is an assumption: train for a few minutes with --max_train_samples, compare the seconds of an
 epoch that it reports with those here for the same --data, and correct it. The project's benchmarks/ show what was
 measured so far. Evaluation, reading the data and the download of the weights come on top."""
-
-
-@dataclass(frozen=True)
-class Device:
-    """What the vendor's datasheet says of one device.
-
-    Args:
-        memory: GB of 10^9 bytes. Vendors often mean 2^30, of which driver and ECC take a part: the smaller one is safe.
-        half: Peak TFLOP/s in half precision, float32 sums, without sparsity.
-        float32: Peak TFLOP/s outside of tensor cores, which is what torch takes for float32 unless told otherwise.
-        source: The datasheet.
-        bf16: Whether half precision can be bfloat16; fp16 only if not.
-    """
-
-    memory: float
-    half: float
-    float32: float
-    source: str
-    bf16: bool = True
-
-
-DEVICES = {
-    "T4": Device(16, 65, 8.1, "NVIDIA T4 datasheet", bf16=False),
-    "V100": Device(16, 125, 15.7, "NVIDIA V100 datasheet, SXM2 16 GB", bf16=False),
-    "A10G": Device(24, 70, 35, "NVIDIA A10G datasheet"),
-    "L4": Device(24, 121, 30.3, "NVIDIA L4 datasheet, 242 TFLOP/s with sparsity"),
-    "A100-40GB": Device(40, 312, 19.5, "NVIDIA A100 datasheet"),
-    "A100-80GB": Device(80, 312, 19.5, "NVIDIA A100 datasheet"),
-    "H100": Device(80, 989, 67, "NVIDIA H100 datasheet, SXM, 1,979 TFLOP/s with sparsity"),
-    "H200": Device(141, 989, 67, "NVIDIA H200 datasheet, SXM, 1,979 TFLOP/s with sparsity"),
-    "RTX-4090": Device(24, 165.2, 82.6, "NVIDIA Ada architecture whitepaper, GeForce RTX 4090"),
-}
-HERE = "here"
-PRECISIONS = ("float32", "bf16", "fp16")
 
 
 @dataclass(frozen=True)
@@ -221,8 +188,8 @@ def _plan(options: argparse.Namespace, model: "ProteinClassifier") -> Plan:
             f"tokens_per_batch={options.tokens_per_batch}: the longest protein has {longest} tokens; expected at least "
             "as many"
         )
-    precision = options.precision or _precision(options.device)
-    memory, rate, source = _device(options.device, precision)
+    precision = options.precision or usual_precision(options.device)
+    means = means_of(options.device, precision)
     return Plan(
         model=options.model or "a model from scratch",
         data=data,
@@ -234,12 +201,12 @@ def _plan(options: argparse.Namespace, model: "ProteinClassifier") -> Plan:
         gradient_checkpointing=options.gradient_checkpointing,
         freeze_backbone=options.freeze_backbone,
         device=options.device if options.device != HERE else "this machine",
-        memory=memory,
-        rate=rate,
-        rate_source=source,
+        memory=means.memory,
+        rate=means.rate,
+        rate_source=means.source,
         utilisation=options.utilisation,
         epochs=options.epochs,
-        fused_attention=options.device != HERE or _accelerator() is not None,
+        fused_attention=options.device != HERE or accelerator() is not None,
     )
 
 
@@ -296,59 +263,6 @@ def _residues(options: argparse.Namespace) -> tuple["np.ndarray", str]:
         raise OptionError(f"{options.data}: no training proteins; found {', '.join(splits)} only")
     held_back = "" if "validation" in splits else ", those included that train holds back to validate"
     return np.asarray(splits["train"]["sequence_length"][:]), f"{options.data}{held_back}"
-
-
-def _precision(device: str) -> str:
-    """What train would take: bf16 on GPUs that have it."""
-    if device != HERE:
-        return "bf16" if DEVICES[device].bf16 else "float32"
-    from ..training.training_arguments import has_native_bf16
-
-    return "bf16" if has_native_bf16() else "float32"
-
-
-def _device(name: str, precision: str) -> tuple[int, float, str]:
-    """Memory in bytes, peak rate in FLOP/s, and where they are from."""
-    if name == HERE:
-        return _here(precision)
-    device = DEVICES[name]
-    if precision == "bf16" and not device.bf16:
-        raise OptionError(f"a {name} has no bf16; expected --precision fp16 or float32")
-    rate = device.float32 if precision == "float32" else device.half
-    return int(device.memory * 1e9), rate * 1e12, device.source
-
-
-def _here(precision: str, seconds: float = 1.0) -> tuple[int, float, str]:
-    """This machine: its free memory, and the rate of a product of two large matrices."""
-    import time
-
-    import torch
-
-    from ..training.memory import free_memory
-
-    device = torch.device(_accelerator() or "cpu")
-    size = 1024 if device.type == "cpu" else 8192
-    kind = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-    memory = free_memory(device)
-    a, b = (torch.randn(size, size, device=device).to(kind) for _ in range(2))
-    float((a @ b)[0, 0])  # warm: libraries are loaded, kernels chosen
-    count, start = 0, time.perf_counter()
-    while time.perf_counter() - start < seconds:
-        for _ in range(4):
-            a @ b
-        float((a @ b)[0, 0])  # waits until a GPU is done
-        count += 5
-    rate = count * 2 * size**3 / (time.perf_counter() - start)
-    name = torch.cuda.get_device_name() if device.type == "cuda" else f"its {device.type.upper()}"
-    threads = f", threads: {torch.get_num_threads()}" if device.type == "cpu" else ""
-    return memory, rate, f"measured now on {name}{threads}: products of matrices, {precision}"
-
-
-def _accelerator() -> str | None:
-    import torch
-
-    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    return None if device is None else device.type
 
 
 def _gib(nbytes: float) -> str:

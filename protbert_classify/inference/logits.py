@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 
+from ..data.collators import PackingCollator, PaddingCollator
 from ..model import ProteinClassifier
 from ..model.attention import PADDING_FREE
-from ..training.batching import PackingCollator, PaddingCollator
 
 CPU_TOKENS = 4096  # as benchmarks.cpu has them; more leaves the caches of a processor
 DEVICE_TOKENS = 16_384

@@ -25,11 +25,11 @@ from accelerate.utils import broadcast_object_list
 from datasets import Array2D, Dataset, Features, Value, concatenate_datasets
 from tqdm.auto import tqdm
 
+from ..data.collators import PaddingCollator
 from ..errors import DataError, OptionError, ProteinClassifierError
 from ..inference.logits import DEVICE_TOKENS, batches_by_length, default_tokens
 from ..model import ProteinClassifier
 from ..model.pooling import residue_mask
-from .batching import PaddingCollator
 
 logger = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ import psutil
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 
+from ..data.collators import PaddingCollator
 from ..model import ProteinClassifier
-from .batching import PaddingCollator
 
 MOST = 32_768  # tokens; a bound on what `auto` takes, so that an epoch keeps many steps
 USABLE = 0.7  # share of the free memory: what backward needs for a moment comes on top of what forward leaves

@@ -10,6 +10,7 @@ import torch
 from datasets import Dataset, DatasetDict
 from transformers import AutoConfig, PreTrainedTokenizerBase, set_seed
 
+from ..data.collators import PaddingCollator
 from ..data.encoding import encode
 from ..data.homology import add_validation, keep_labelled_classes, report_copies, sample
 from ..data.sources import Columns, check_there, merge_splits, read_proteins, whole
@@ -20,7 +21,6 @@ from ..model import ProteinClassifier, ProteinClassifierConfig
 from ..model_source import cannot_load, model_folder
 from ..reporting.run_folder import METRICS
 from .arguments import DataArguments, ModelArguments
-from .batching import PaddingCollator
 from .checkpoints import newest_complete_checkpoint
 from .early_stopping import EarlyStopping
 from .embeddings import EmbeddingCollator, embed

@@ -16,12 +16,13 @@ from torch.utils.data import DataLoader, SequentialSampler
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import EvalPrediction, PredictionOutput
 
+from ..data.collators import PackingCollator, PaddingCollator, halves
 from ..errors import OptionError
 from ..evaluation.metrics import classification_metrics
 from ..hub import hub_errors, push_saved
 from ..model.attention import varlen_attention
 from ..reporting.run_folder import RECORD, Run, read_run
-from .batching import LengthGroupedBatches, PackingCollator, PaddingCollator, TokenBudgetBatches, halves
+from .batching import LengthGroupedBatches, TokenBudgetBatches
 from .checkpoints import checkpoints, mark_complete, newest_complete_checkpoint, remove_old_checkpoints
 from .memory import fitting_tokens
 

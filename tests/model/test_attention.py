@@ -10,9 +10,9 @@ from torch.nn import functional
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from protbert_classify import ProteinClassifier
+from protbert_classify.data.collators import PackingCollator, PaddingCollator
 from protbert_classify.model.attention import PADDING_FREE, padding_free_attention, unpack, varlen_attention
 from protbert_classify.model.pooling import residue_mask
-from protbert_classify.training.batching import PackingCollator, PaddingCollator
 from tests.conftest import TINY_SHAPE
 
 from .conftest import LABELS

@@ -10,7 +10,7 @@ import torch
 from transformers import TrainerCallback, set_seed
 
 from protbert_classify import ProteinClassifier, ProteinClassifierConfig, ProteinTrainer
-from protbert_classify.training.batching import PaddingCollator
+from protbert_classify.data.collators import PaddingCollator
 from protbert_classify.training.early_stopping import EarlyStopping
 from protbert_classify.training.training_arguments import ProteinTrainingArguments
 from tests.training.runs import LABELS, SHAPE, encoded_proteins

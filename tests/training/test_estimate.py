@@ -17,10 +17,9 @@ from protbert_classify.training.estimate import (
     deeploc_lengths,
     encoded_lengths,
     estimate,
-    kept_bytes,
-    measure,
     planned_model,
 )
+from protbert_classify.training.weighing import kept_bytes, measure
 from tests.conftest import TINY_SHAPE
 from tests.model.test_flops import ESM, T5, classifier
 

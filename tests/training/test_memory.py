@@ -5,13 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from protbert_classify import ProteinClassifier, ProteinClassifierConfig, ProteinTrainer
 from protbert_classify.errors import OptionError
-from protbert_classify.training.batching import PackingCollator, PaddingCollator, halves
 from protbert_classify.training.memory import MOST, fitting_tokens, saved_bytes_per_token
 from protbert_classify.training.training_arguments import ProteinTrainingArguments
 from tests.training.child import DEFAULTS
@@ -179,20 +177,6 @@ def test_what_a_token_keeps_for_backward_is_counted_once_and_without_the_weights
     # at least: q, k, v, attention's output, two sums before layer norm and their outputs, and gelu's two sides
     assert 4 * (8 * hidden + 2 * inner) <= per_token <= 4 * (16 * hidden + 4 * inner) + 64
     assert saved_bytes_per_token(model, 100) == pytest.approx(saved_bytes_per_token(model, 120), rel=0.05)
-
-
-@pytest.mark.parametrize("collate", [PaddingCollator(0), PackingCollator()])
-def test_halves_are_the_proteins_of_a_batch_in_their_order(collate):
-    proteins = [{"input_ids": np.arange(2, 2 + n), "labels": n} for n in (5, 3, 4)]
-    first, second = halves(collate(proteins))
-    assert first["labels"].tolist() == [5]
-    assert second["labels"].tolist() == [3, 4]
-    if "cu_seq_lens_q" in second:
-        assert second["cu_seq_lens_q"].tolist() == [0, 3, 7]
-        assert second["input_ids"].tolist() == [[2, 3, 4, 2, 3, 4, 5]]
-        assert second["position_ids"].tolist() == [[0, 1, 2, 0, 1, 2, 3]]
-        assert (first["max_length_q"], second["max_length_q"]) == (5, 4)
-    assert len(halves(first)) == 1
 
 
 LIMITED = """

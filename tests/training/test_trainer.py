@@ -7,8 +7,8 @@ from torch.nn import functional
 from transformers import TrainingArguments
 
 from protbert_classify import ProteinTrainer
+from protbert_classify.data.collators import PaddingCollator
 from protbert_classify.evaluation.metrics import classification_metrics
-from protbert_classify.training.batching import PaddingCollator
 from protbert_classify.training.trainer import ProteinLoss
 from tests.training.child import build_trainer, trained
 from tests.training.runs import LABELS, assert_same_weights, encoded_proteins
