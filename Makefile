@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-fast lint bench benchmarks clean
+.PHONY: demo test test-fast lint container bench benchmarks clean
 
 demo: .venv/.demo
 	$(BIN)/protbert-classify demo --output_dir runs/demo --overwrite
@@ -20,6 +20,10 @@ lint: .venv/.dev
 	$(BIN)/python -m flake8 protbert_classify examples tests benchmarks docs
 	$(BIN)/python -m isort --check-only --quiet protbert_classify examples tests benchmarks docs
 	$(BIN)/python -m mypy
+
+# the hooks under the very versions of SageMaker's inference container, torch among them, which brings CUDA: 6 GB
+container: .venv/.dev .venv-container/.done
+	CONTAINER_PYTHON=.venv-container/bin/python $(BIN)/python -m pytest -m slow tests/serving/test_container_versions.py
 
 # the tables of speed on a CPU; about 50 minutes
 bench: .venv/.dev
@@ -41,6 +45,11 @@ benchmarks: bench
 	$(PIP) --editable .
 	touch $@
 
+.venv-container/.done: setup.cfg
+	$(PYTHON) -m venv .venv-container
+	.venv-container/bin/python -m pip install --quiet --editable . torch==2.6.0 transformers==5.5.3
+	touch $@
+
 .venv/.demo: .venv/.base
 	$(PIP) --editable '.[demo]'
 	touch $@
@@ -50,4 +59,4 @@ benchmarks: bench
 	touch $@
 
 clean:
-	rm -rf .venv build dist runs *.egg-info .coverage .mypy_cache .pytest_cache
+	rm -rf .venv .venv-container build dist runs *.egg-info .coverage .mypy_cache .pytest_cache
