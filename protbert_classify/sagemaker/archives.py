@@ -30,7 +30,30 @@ def in_s3(model: str) -> bool:
     return True
 
 
-def provide_archive(session: "Session", model: str, uri: str, kms_key: str | None = None) -> None:
+def check_model(model: str, wheels: str | None, isolated: bool) -> None:
+    """Refuse a model that could not start.
+
+    Args:
+        model: `s3://.../model.tar.gz`, or a folder, which is packed.
+        wheels: That it would take along.
+        isolated: Whether its container installs this package, and reaches no index.
+
+    Raises:
+        OptionError: No wheels for a folder that needs them, or wheels for what is packed already.
+    """
+    if in_s3(model):
+        if wheels is not None:
+            raise OptionError(f"wheels: {model} is packed already; they are for a model that is a folder here")
+    elif isolated and wheels is None:
+        raise OptionError(
+            "network isolation: AWS' container could not install this package; give wheels, the folder that "
+            "'protbert-classify sagemaker wheels' writes, or an image of your own"
+        )
+
+
+def provide_archive(
+    session: "Session", model: str, uri: str, kms_key: str | None = None, wheels: str | None = None
+) -> None:
     """See to it that a model's archive is in S3.
 
     Args:
@@ -38,6 +61,7 @@ def provide_archive(session: "Session", model: str, uri: str, kms_key: str | Non
         model: What the user named: `uri` itself, or the folder of a run or of a model.
         uri: Where the archive is, or is to be.
         kms_key: Key that encrypts it.
+        wheels: That a packed one takes along.
 
     Raises:
         ModelError: There is no model.
@@ -48,7 +72,7 @@ def provide_archive(session: "Session", model: str, uri: str, kms_key: str | Non
         return
     with tempfile.TemporaryDirectory(prefix="protbert-classify-") as folder:
         archive = os.path.join(folder, ARCHIVE)
-        pack_model(model, archive)
+        pack_model(model, archive, wheels)
         upload(session, archive, uri, kms_key)
 
 

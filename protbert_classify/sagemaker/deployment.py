@@ -43,6 +43,7 @@ def deploy(
     image_uri: str | None = None,
     environment: Mapping[str, str] | None = None,
     protection: Protection = Protection(),
+    wheels: str | None = None,
     tags: Mapping[str, str] | None = None,
     scaling: tuple[int, int] | None = None,
     wait: bool = True,
@@ -63,6 +64,8 @@ def deploy(
         image_uri: A container of one's own, such as `docker/Dockerfile` makes; AWS' newest of Hugging Face if None.
         environment: More variables for the container.
         protection: Key, VPC and isolation; the key is for the archive that is uploaded, too.
+        wheels: Folder that `protbert-classify sagemaker wheels` wrote: an isolated container installs from it what a
+            model needs that is a folder here.
         tags: Of all that is created.
         scaling: The fewest and the most instances, between which AWS chooses; see [`Predictor.autoscale`].
         wait: Until it answers; else it is returned while it is being created.
@@ -85,11 +88,12 @@ def deploy(
         serverless=serverless,
         asynchronous=asynchronous,
     )
+    hosting = Hosting.in_account(session, role, image_uri, environment, protection, wheels, tags)
     requests = deployment_requests(
         model,
         name,
         stamp,
-        hosting=Hosting.in_account(session, role, image_uri, environment, protection, tags),
+        hosting=hosting,
         capacity=capacity,
         bucket=None if in_s3(model) and (asynchronous is None or asynchronous.output) else default_bucket(session),
     )
@@ -97,7 +101,8 @@ def deploy(
     if scaling is not None:
         check_scaling(name, config, *scaling, PER_INSTANCE)
     _refuse_existing(session, name)
-    provide_archive(session, model, requests[0][1]["PrimaryContainer"]["ModelDataUrl"], protection.kms_key)
+    archive = requests[0][1]["PrimaryContainer"]["ModelDataUrl"]
+    provide_archive(session, model, archive, protection.kms_key, wheels)
     logger.info("endpoint %s: %s", name, costs(name, capacity, scaling))
     if serverless is not None and image_uri is None:
         logger.warning("AWS' container installs this package at each cold start; an image of your own starts sooner")

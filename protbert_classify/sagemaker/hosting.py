@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from ..errors import OptionError
-from .archives import ARCHIVE, in_s3
+from .archives import ARCHIVE, check_model, in_s3
 from .aws import PREFIX, role_arn
 from .calls import Request
 from .environment import check_environment
 from .images import Purpose, has_gpu
 from .images import image_uri as aws_image
-from .packaging import CODE, CONTAINER_MODEL, INFERENCE
+from .packaging import CODE, CONTAINER_MODEL, INFERENCE, check_wheels
 from .protection import Protection
 from .tags import check_tags, tag_list
 
@@ -38,10 +38,11 @@ class Hosting:
         image_uri: A container of one's own; AWS' newest of Hugging Face if None.
         environment: More variables of the container; they win.
         protection: Key, VPC and isolation.
+        wheels: Folder of what a model that is packed here takes along, for a container that reaches no index.
         tags: Of all that is created.
 
     Raises:
-        OptionError: A variable or a tag that cannot be.
+        OptionError: A variable or a tag that cannot be, or no wheels.
     """
 
     role: str
@@ -49,11 +50,14 @@ class Hosting:
     image_uri: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     protection: Protection = Protection()
+    wheels: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_environment(self.environment)
         check_tags(self.tags)
+        if self.wheels is not None:
+            check_wheels(self.wheels)
 
     @classmethod
     def in_account(
@@ -63,6 +67,7 @@ class Hosting:
         image_uri: str | None,
         environment: Mapping[str, str] | None,
         protection: Protection,
+        wheels: str | None,
         tags: Mapping[str, str] | None,
     ) -> Self:
         """One in the account of a session, whose role may be a name."""
@@ -72,23 +77,13 @@ class Hosting:
             image_uri=image_uri,
             environment=environment or {},
             protection=protection,
+            wheels=wheels,
             tags=tags or {},
         )
 
     def check_model(self, model: str) -> None:
-        """Refuse a model that could not start in it.
-
-        Args:
-            model: `s3://.../model.tar.gz`, or a folder, which is packed without the wheels of what it needs.
-
-        Raises:
-            OptionError: A folder, if the container may install nothing.
-        """
-        if self.protection.network_isolation and self.image_uri is None and not in_s3(model):
-            raise OptionError(
-                "network isolation: AWS' container installs what this package needs from the network; give an image of "
-                "your own, or the model.tar.gz of a training with wheels"
-            )
+        """[`archives.check_model`] for this container."""
+        check_model(model, self.wheels, self.protection.network_isolation and self.image_uri is None)
 
     def model_request(
         self, name: str, archive: str, instance_type: str, seconds: int, purpose: Purpose = "inference"

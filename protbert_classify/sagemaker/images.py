@@ -67,6 +67,11 @@ def check_instance(instance_type: str, purpose: Purpose) -> None:
         raise OptionError(f"instance type {instance_type!r}: the images are for x86, this is ARM; choose another")
 
 
+def is_aws_image(uri: str) -> bool:
+    """Whether a container is one of AWS' for Hugging Face models, which installs what a model's `code/` names."""
+    return "/huggingface-pytorch-" in uri
+
+
 def image_uri(purpose: Purpose, instance_type: str, region: str, image: Image | None = None) -> str:
     """The address of a container.
 

@@ -91,22 +91,36 @@ def write_job(folder: str, package: str | None = None, wheels: str | None = None
     ours = package or f"./{os.path.basename(write_wheel(folder))}"
     lines = [ours, *pins(), *(["boto3"] if wheels is None else [])]
     if wheels is not None:
-        vendored = sorted(Path(wheels).glob("*.whl"))
-        if not vendored:
-            raise OptionError(f"{wheels}: no wheels there; 'protbert-classify sagemaker wheels' writes them")
-        os.makedirs(os.path.join(folder, WHEELS))
-        for wheel in vendored:
-            shutil.copy(wheel, os.path.join(folder, WHEELS))
-        lines = ["--no-index", f"--find-links ./{WHEELS}", *lines]
+        check_wheels(wheels)
+        lines = [*_vendored(wheels, folder), *lines]
     Path(folder, REQUIREMENTS).write_text("\n".join(lines) + "\n")
 
 
-def add_inference_code(model: str, job: str | None = None) -> None:
+def check_wheels(folder: str) -> None:
+    """Refuse a folder without wheels.
+
+    Raises:
+        OptionError: It.
+    """
+    if not list(Path(folder).glob("*.whl")):
+        raise OptionError(f"{folder}: no wheels there; 'protbert-classify sagemaker wheels' writes them")
+
+
+def _vendored(wheels: str, folder: str) -> list[str]:
+    """Copy wheels into a folder; returns the lines of requirements that let pip take these alone."""
+    os.makedirs(os.path.join(folder, WHEELS), exist_ok=True)
+    for wheel in sorted(Path(wheels).glob("*.whl")):
+        shutil.copy(wheel, os.path.join(folder, WHEELS))
+    return ["--no-index", f"--find-links ./{WHEELS}"]
+
+
+def add_inference_code(model: str, job: str | None = None, wheels: str | None = None) -> None:
     """Write `code/` into the folder of a model: the hooks of the Hugging Face container, and this package for it.
 
     Args:
         model: Folder with config.json.
         job: Folder that `write_job` wrote, whose wheels are taken; if it is another, or None, a wheel is made.
+        wheels: A folder of wheels, for a container that reaches no index; those of the job if None.
     """
     code = os.path.join(model, CODE)
     os.makedirs(code, exist_ok=True)
@@ -114,27 +128,29 @@ def add_inference_code(model: str, job: str | None = None) -> None:
     lines = []
     if job is not None and os.path.isfile(os.path.join(job, REQUIREMENTS)):
         lines = [line for line in Path(job, REQUIREMENTS).read_text().splitlines() if PACKAGE in line]
-        if os.path.isdir(os.path.join(job, WHEELS)):
-            shutil.copytree(os.path.join(job, WHEELS), os.path.join(code, WHEELS), dirs_exist_ok=True)
-            lines = ["--no-index", f"--find-links ./{WHEELS}", *lines]
         for wheel in Path(job).glob(f"{PACKAGE}-*.whl"):
             shutil.copy(wheel, code)
+        if wheels is None and os.path.isdir(os.path.join(job, WHEELS)):
+            wheels = os.path.join(job, WHEELS)
     if not lines:
         try:
             lines = [f"./{os.path.basename(write_wheel(code))}"]
         except ImportError:  # the library wheel belongs to the extra sagemaker
             lines = [f"{PACKAGE}=={version(PACKAGE)}"]
+    if wheels is not None:
+        lines = [*_vendored(wheels, code), *lines]
     # pip takes a path as from where it runs, not from the file that names it
     text = "\n".join(line.replace("./", f"{CONTAINER_MODEL}/{CODE}/") for line in lines)
     Path(code, REQUIREMENTS).write_text(text + "\n")
 
 
-def pack_model(model: str, archive: str) -> None:
+def pack_model(model: str, archive: str, wheels: str | None = None) -> None:
     """Write the model.tar.gz of a trained model: its files, and the code that serves it, at its root.
 
     Args:
         model: Folder of a run, or its model/.
         archive: Path of the result.
+        wheels: A folder of wheels to take along, for a container that reaches no index.
 
     Raises:
         ModelError: No model there, or weights that are not safetensors.
@@ -145,7 +161,7 @@ def pack_model(model: str, archive: str) -> None:
     if not any(name.endswith(".safetensors") for name in os.listdir(folder)):
         raise ModelError(f"{model}: no safetensors; only these are deployed")
     with tempfile.TemporaryDirectory() as temporary:
-        add_inference_code(temporary)
+        add_inference_code(temporary, wheels=wheels)
         with tarfile.open(archive, "w:gz", compresslevel=1) as tar:  # weights hardly compress
             for name in sorted(os.listdir(folder)):
                 if os.path.isfile(os.path.join(folder, name)):

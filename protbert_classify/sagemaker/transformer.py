@@ -41,6 +41,7 @@ class Transformer:
         image_uri: A container of one's own; AWS' newest of Hugging Face if None.
         environment: More variables for the container.
         protection: Key, VPC and isolation; the key is for what is uploaded, too.
+        wheels: As `deploy` takes them.
         tags: Of all that is created.
         poll: Seconds between two looks.
 
@@ -59,12 +60,13 @@ class Transformer:
         image_uri: str | None = None,
         environment: Mapping[str, str] | None = None,
         protection: Protection = Protection(),
+        wheels: str | None = None,
         tags: Mapping[str, str] | None = None,
         poll: float = POLL,
     ) -> None:
         self.model, self.session, self.poll = model, session, poll
         self.instance_type, self.instance_count = instance_type, instance_count
-        self.hosting = Hosting.in_account(session, role, image_uri, environment, protection, tags)
+        self.hosting = Hosting.in_account(session, role, image_uri, environment, protection, wheels, tags)
 
     def requests(self, job: str) -> list[Request]:
         """What a job of this name asks of SageMaker; nothing is created.
@@ -139,7 +141,9 @@ class Transformer:
             started = Transformation(self.session, job, output, counts, rejected, self.poll)
             started.remember()
             archive = requests[0][1]["PrimaryContainer"]["ModelDataUrl"]
-            provide_archive(self.session, self.model, archive, self.hosting.protection.kms_key)
+            provide_archive(
+                self.session, self.model, archive, self.hosting.protection.kms_key, self.hosting.wheels
+            )
             self._upload(started.spool, len(counts), f"s3://{default_bucket(self.session)}/{PREFIX}/{job}/input")
             logger.info("transform job %s: %s, ends by itself", job, f"{self.instance_count} x {self.instance_type}")
             with started.ended_if_it_fails():

@@ -9,6 +9,7 @@ from protbert_classify.sagemaker import Asynchronous, Predictor, Protection, Ser
 from protbert_classify.sagemaker.endpoints.capacity import Capacity
 from protbert_classify.sagemaker.endpoints.requests import deployment_requests
 from protbert_classify.sagemaker.hosting import Hosting
+from protbert_classify.sagemaker.packaging import unpack
 
 from .cloud import ROLE
 from .endpoints import one_line
@@ -126,10 +127,32 @@ def test_a_model_that_is_not_there_is_refused(up, serving, model, expected):
     assert not [name for name, _ in serving.cloud.requests if name.startswith("Create")]
 
 
-def test_a_local_folder_cannot_be_isolated_in_aws_own_container(up, model_folder):
-    with pytest.raises(OptionError, match="network isolation: AWS' container installs") as error:
+def test_an_isolated_container_of_aws_needs_the_wheels_of_a_local_folder(up, model_folder, archive, tmp_path):
+    with pytest.raises(OptionError, match="network isolation: .* could not install .*; give wheels") as error:
         up(model_folder, protection=ISOLATED)
     one_line(error)
+    with pytest.raises(OptionError, match="no wheels there; 'protbert-classify sagemaker wheels' writes them") as error:
+        up(model_folder, protection=ISOLATED, wheels=str(tmp_path))
+    one_line(error)
+    (tmp_path / "one-1.0-py3-none-any.whl").write_bytes(b"one")
+    with pytest.raises(OptionError, match="model.tar.gz is packed already") as error:
+        up(archive, protection=ISOLATED, wheels=str(tmp_path))
+    one_line(error)
+
+
+def test_wheels_travel_with_a_local_folder_into_an_isolated_container(up, serving, model_folder, tmp_path):
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    (wheels / "one-1.0-py3-none-any.whl").write_bytes(b"one")
+    up(model_folder, image_uri="stub", endpoint_name="isolated", protection=ISOLATED, wheels=str(wheels))
+    (request,) = serving.cloud.made("CreateModel")
+    (tmp_path / "model.tar.gz").write_bytes(serving.cloud.get(request["PrimaryContainer"]["ModelDataUrl"]))
+    unpack(str(tmp_path / "model.tar.gz"), str(tmp_path / "model"))
+    code = tmp_path / "model" / "code"
+    assert (code / "wheels" / "one-1.0-py3-none-any.whl").read_bytes() == b"one"
+    first, second, ours = (code / "requirements.txt").read_text().splitlines()
+    assert (first, second) == ("--no-index", "--find-links /opt/ml/model/code/wheels")
+    assert ours.startswith("/opt/ml/model/code/protbert_classify-") and (code / ours.rsplit("/", 1)[1]).is_file()
 
 
 def test_a_name_that_is_taken_is_refused_and_left_alone(up, serving):

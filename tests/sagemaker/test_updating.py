@@ -6,7 +6,8 @@ import pytest
 
 from protbert_classify.errors import OptionError, ProteinClassifierError
 from protbert_classify.sagemaker import Asynchronous, Protection, Serverless
-from protbert_classify.sagemaker.endpoints import lifecycle
+from protbert_classify.sagemaker.endpoints import lifecycle, updating
+from tests.conftest import ROOT
 
 from .endpoints import one_line
 from .stubs import KEY, PROTEINS, VPC, asleep, close
@@ -103,7 +104,26 @@ def test_an_interrupted_update_goes_on_and_what_it_replaced_is_deleted_with_the_
     assert serving.there() == before
 
 
-@pytest.mark.parametrize("options, expected", [({}, "nothing to update"), ({"instance_count": 0}, "instance count 0")])
+def test_an_isolated_endpoint_takes_a_local_folder_with_wheels_only(up, serving, model_folder, monkeypatch):
+    predictor = up(image_uri="stub", endpoint_name="isolated", protection=Protection(network_isolation=True))
+    monkeypatch.setattr(updating, "is_aws_image", lambda uri: True)
+    with pytest.raises(OptionError, match="network isolation: .*; give wheels") as error:
+        predictor.update(model=model_folder)
+    one_line(error)
+    assert len(serving.cloud.made("CreateModel")) == 1
+    predictor.update(model=model_folder, image_uri="stub", poll=0.05)
+    assert serving.cloud.made("CreateModel")[1]["EnableNetworkIsolation"] is True
+
+
+@pytest.mark.parametrize(
+    "options, expected",
+    [
+        ({}, "nothing to update"),
+        ({"instance_count": 0}, "instance count 0"),
+        ({"environment": {"HF_TOKEN": "x"}}, "environment HF_TOKEN: a secret would be recorded"),
+        ({"wheels": str(ROOT)}, "no wheels there"),
+    ],
+)
 def test_an_update_that_cannot_be_is_refused(up, options, expected):
     with pytest.raises(OptionError, match=expected) as error:
         up(image_uri="stub", endpoint_name="same").update(**options)

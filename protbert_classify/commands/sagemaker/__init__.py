@@ -13,7 +13,7 @@ ACTIONS = {
     "status": "what runs now, and costs; or how a job or an endpoint is",
     "delete": "stop a job, delete an endpoint with all that belongs to it",
     "policy": "the IAM permissions that jobs, endpoints and their users need",
-    "wheels": "download what jobs without a network install",
+    "wheels": "download what containers without a network install",
 }
 
 

@@ -82,6 +82,7 @@ def _update(options: argparse.Namespace, session: Any) -> "Predictor":
     predictor = attach(options.endpoint, session)
     predictor.update(
         model=options.model,
+        wheels=options.wheels,
         instance_type=options.instance_type,
         instance_count=options.instance_count,
         image_uri=options.image_uri,

@@ -43,6 +43,7 @@ def add_security(parser: argparse.ArgumentParser) -> None:
     security.add_argument("--subnets", nargs="+", default=[], metavar="SUBNET", help="of a VPC; with its groups")
     security.add_argument("--security_group_ids", nargs="+", default=[], metavar="GROUP", help="of the VPC")
     security.add_argument("--network_isolation", action="store_true", help="no network for the container")
+    security.add_argument("--wheels", help="folder of 'sagemaker wheels', for containers without a network")
     security.add_argument("--tags", nargs="+", default=[], metavar="NAME=VALUE", help="for the bill, say")
 
 
@@ -66,7 +67,8 @@ def security_of(options: argparse.Namespace) -> dict[str, Any]:
         security_group_ids=options.security_group_ids,
         network_isolation=options.network_isolation,
     )
-    return {"role": options.role, "protection": protection, "tags": pairs(options.tags, "--tags")}
+    tags = pairs(options.tags, "--tags")
+    return {"role": options.role, "protection": protection, "wheels": options.wheels, "tags": tags}
 
 
 def pairs(texts: list[str], option: str) -> dict[str, str]:

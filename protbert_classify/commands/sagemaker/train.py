@@ -74,7 +74,6 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
         "use_spot_instances": options.use_spot_instances,
         "checkpoint_s3_uri": options.checkpoint_s3_uri,
         "keep_alive_period_in_seconds": options.keep_alive,
-        "wheels": options.wheels,
         "package": options.package,
         "push_to_hub": options.push_to_hub,
         "hub_token_secret": options.hub_token_secret,
@@ -168,7 +167,6 @@ def _parser() -> argparse.ArgumentParser:
     job.add_argument("--image_uri", help="a container of one's own (default: the newest of AWS)")
     job.add_argument("--environment", nargs="+", default=[], metavar="NAME=VALUE", help="of the container")
     job.add_argument("--package", help="a requirement to install in place of this package as it is here")
-    job.add_argument("--wheels", help="folder of 'sagemaker wheels', for jobs without a network")
     job.add_argument("--no_wait", action="store_true", help="print the job's name and leave")
     hub = parser.add_argument_group("Hugging Face Hub")
     hub.add_argument("--push_to_hub", metavar="OWNER/NAME", help="publish the model from the job")

@@ -1,16 +1,18 @@
-"""`protbert-classify sagemaker wheels`: what a job without a network installs."""
+"""`protbert-classify sagemaker wheels`: what a container without a network installs."""
 
 import argparse
 
 from .options import new_parser
 
 DESCRIPTION = """\
-Download wheels of all that this package needs but torch, which the containers have, for jobs under network isolation.
+Download wheels of all that this package needs but torch, which the containers have, for network isolation.
 
   protbert-classify sagemaker wheels --output_dir wheels
   protbert-classify sagemaker train --network_isolation --wheels wheels --model_name_or_path encoder/ --data ...
+  protbert-classify sagemaker deploy --network_isolation --wheels wheels --model runs/mine ...
 
-They have the versions that are installed here, come from the index of pip's configuration, and travel with the job."""
+They have the versions that are installed here, come from the index of pip's configuration, and travel with the job, or
+with a model that is a folder here; the model of such a job has them already."""
 
 
 def run(arguments: list[str]) -> int:

@@ -6,13 +6,15 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from ...errors import OptionError, ProteinClassifierError
-from ..archives import archive_key, in_s3, provide_archive
+from ..archives import archive_key, check_model, in_s3, provide_archive
 from ..aws import default_bucket
 from ..calls import Request, delete_if_there, failure_reason, send
 from ..environment import check_environment
 from ..hosting import ONE_WORKER, archive_place, new_stamp
 from ..images import check_instance, encrypts_itself, has_gpu
 from ..images import image_uri as aws_image
+from ..images import is_aws_image
+from ..packaging import check_wheels
 from ..refusals import told
 from .lifecycle import MAX_WAIT, POLL, endpoint_config, existing_endpoint, log_place, wait_while_changing
 
@@ -38,6 +40,7 @@ class Change:
 
     Args:
         model: `s3://.../model.tar.gz`, or the folder of a run or of a model.
+        wheels: As `deploy` takes them, for such a folder.
         instance_type: `ml.m5.xlarge`, `ml.g5.xlarge`, ...
         instance_count: Of them.
         image_uri: A container of one's own.
@@ -48,6 +51,7 @@ class Change:
     """
 
     model: str | None = None
+    wheels: str | None = None
     instance_type: str | None = None
     instance_count: int | None = None
     image_uri: str | None = None
@@ -56,11 +60,15 @@ class Change:
     def __post_init__(self) -> None:
         if all(getattr(self, field.name) is None for field in fields(self)):
             raise OptionError("nothing to update; give a model, an instance type or a count")
+        if self.wheels is not None:
+            check_wheels(self.wheels)
         if self.instance_type is not None:
             check_instance(self.instance_type, "inference")
         if self.instance_count is not None and self.instance_count < 1:
             raise OptionError(f"instance count {self.instance_count}; expected 1 or more")
         check_environment(self.environment or {})
+        if self.wheels is not None and self.model is None:
+            raise OptionError("wheels without a model; they are for one that is a folder here")
 
 
 def update_endpoint(
@@ -92,6 +100,8 @@ def update_endpoint(
     stamp = new_stamp()
     archive = None
     if change.model is not None:
+        aws_image_stays = change.image_uri is None and is_aws_image(old_model["PrimaryContainer"]["Image"])
+        check_model(change.model, change.wheels, bool(old_model.get("EnableNetworkIsolation")) and aws_image_stays)
         bucket = None if in_s3(change.model) else default_bucket(session)
         archive = archive_place(change.model, name, stamp, bucket)
     requests = update_requests(
@@ -105,7 +115,7 @@ def update_endpoint(
         region=session.boto_region_name,
     )
     if change.model is not None and archive is not None:
-        provide_archive(session, change.model, archive, key)
+        provide_archive(session, change.model, archive, key, change.wheels)
     new_model = requests[0][0] == "CreateModel"
     try:
         send(session, requests)
