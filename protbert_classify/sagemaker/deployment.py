@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import OptionError, ProteinClassifierError
 from .archives import in_s3, provide_archive
-from .aws import PREFIX, default_bucket
+from .aws import PREFIX, default_bucket, role_arn
 from .calls import failure_reason, send
 from .endpoints.autoscaling import PER_INSTANCE, autoscale, check_scaling
 from .endpoints.capacity import Asynchronous, Capacity, Serverless
@@ -88,7 +88,15 @@ def deploy(
         serverless=serverless,
         asynchronous=asynchronous,
     )
-    hosting = Hosting.in_account(session, role, image_uri, environment, protection, wheels, tags)
+    hosting = Hosting(
+        role=role_arn(session, role),
+        region=session.boto_region_name,
+        image_uri=image_uri,
+        environment=environment or {},
+        protection=protection,
+        wheels=wheels,
+        tags=tags or {},
+    )
     requests = deployment_requests(
         model,
         name,

@@ -4,11 +4,11 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any
 
 from ..errors import OptionError
 from .archives import ARCHIVE, check_model, in_s3
-from .aws import PREFIX, role_arn
+from .aws import PREFIX
 from .calls import Request
 from .environment import check_environment
 from .images import Purpose, has_gpu
@@ -16,9 +16,6 @@ from .images import image_uri as aws_image
 from .packaging import CODE, CONTAINER_MODEL, INFERENCE, check_wheels
 from .protection import Protection
 from .tags import check_tags, tag_list
-
-if TYPE_CHECKING:
-    from sagemaker.core.helper.session_helper import Session
 
 CPU_INSTANCE = "ml.m5.xlarge"  # whose image a serverless endpoint takes; it has no GPU
 REAL_TIME = 60  # seconds in which SageMaker wants the answer of a real-time endpoint
@@ -58,28 +55,6 @@ class Hosting:
         check_tags(self.tags)
         if self.wheels is not None:
             check_wheels(self.wheels)
-
-    @classmethod
-    def in_account(
-        cls,
-        session: "Session",
-        role: str,
-        image_uri: str | None,
-        environment: Mapping[str, str] | None,
-        protection: Protection,
-        wheels: str | None,
-        tags: Mapping[str, str] | None,
-    ) -> Self:
-        """One in the account of a session, whose role may be a name."""
-        return cls(
-            role=role_arn(session, role),
-            region=session.boto_region_name,
-            image_uri=image_uri,
-            environment=environment or {},
-            protection=protection,
-            wheels=wheels,
-            tags=tags or {},
-        )
 
     def check_model(self, model: str) -> None:
         """[`archives.check_model`] for this container."""

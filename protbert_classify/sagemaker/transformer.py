@@ -13,7 +13,7 @@ from ..inference.parts import Parts
 from ..inference.tables import table_for
 from ..inference.whole_file import Prediction, Rejects, begun, check_paths
 from .archives import provide_archive
-from .aws import PREFIX, default_bucket
+from .aws import PREFIX, default_bucket, role_arn
 from .calls import Request, send
 from .hosting import CPU_INSTANCE, Hosting, new_stamp
 from .payloads import sized
@@ -66,7 +66,15 @@ class Transformer:
     ) -> None:
         self.model, self.session, self.poll = model, session, poll
         self.instance_type, self.instance_count = instance_type, instance_count
-        self.hosting = Hosting.in_account(session, role, image_uri, environment, protection, wheels, tags)
+        self.hosting = Hosting(
+            role=role_arn(session, role),
+            region=session.boto_region_name,
+            image_uri=image_uri,
+            environment=environment or {},
+            protection=protection,
+            wheels=wheels,
+            tags=tags or {},
+        )
 
     def requests(self, job: str) -> list[Request]:
         """What a job of this name asks of SageMaker; nothing is created.
