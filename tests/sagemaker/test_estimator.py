@@ -1,5 +1,6 @@
 """What is refused before anything is sent, and what exactly is sent."""
 
+import inspect
 import json
 import re
 
@@ -14,7 +15,7 @@ from protbert_classify.sagemaker.dry_run import DryRun, Finished
 from protbert_classify.sagemaker.images import TRAINING_GPU, encrypts_itself, has_gpu, image_uri
 from protbert_classify.sagemaker.training.hyperparameters import as_text, check_hyperparameters
 from protbert_classify.sagemaker.training.model_trainer import METRICS
-from tests.training.runs import easy_records, fasta
+from tests.training.runs import ROOT, easy_records, fasta
 
 from .cloud import BUCKET, REGION, ROLE, Cloud
 from .snapshots import same_as_snapshot
@@ -153,6 +154,13 @@ def test_what_cannot_work_is_one_line_before_anything_is_sent(session, options, 
     with pytest.raises(OptionError) as refusal:
         HuggingFaceEstimator(**{"role": ROLE, "session": session, **options})
     assert complaint in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+def test_the_arguments_that_the_docs_name_are_there():
+    text = (ROOT / "docs" / "sagemaker.md").read_text()
+    paragraph = text[text.index("Who comes from version 2") : text.index("| version 2 | here |")]
+    names = re.findall(r"`(\w+)`", paragraph) + re.findall(r"`(\w+)=", text[text.index("| version 2 | here |") :])
+    assert len(names) > 10 and set(names) <= set(inspect.signature(HuggingFaceEstimator).parameters)
 
 
 @pytest.mark.parametrize(
