@@ -40,7 +40,8 @@ def main() -> None:
     )
     estimator.fit({"train": options.data})
     print(estimator.outcome)
-    print(f"python examples/sagemaker_deploy.py --role {options.role} --model {estimator.model_data}")
+    bucket = f" --bucket {options.bucket}" if options.bucket else ""
+    print(f"python examples/sagemaker_deploy.py --role {options.role}{bucket} --model {estimator.model_data}")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError
 from .refusals import CREDENTIALS, told
+from .typed import instance_of
 
 if TYPE_CHECKING:
     from sagemaker.core.helper.session_helper import Session
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from .dry_run import DryRun
 
 PREFIX = "protbert-classify"  # of keys in S3 and of names
+REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d+")
+BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")  # of jobs, models and endpoints, as SageMaker has it
 
 
@@ -44,6 +47,8 @@ def open_session(
             dry_run.watch(boto_session)
         if boto_session.region_name is None:
             raise OptionError("no AWS region; give one (--region us-east-1) or set AWS_DEFAULT_REGION")
+        if not REGION.fullmatch(boto_session.region_name):
+            raise OptionError(f"region {boto_session.region_name!r}: expected the name of one, such as us-east-1")
         if boto_session.get_credentials() is None:
             raise OptionError(CREDENTIALS)
         if bucket is not None:
@@ -73,12 +78,12 @@ def check_bucket(boto_session: Any, bucket: str) -> None:
     Raises:
         OptionError: It does not exist, is someone else's, or is in another region.
     """
-    from botocore.exceptions import ClientError, ParamValidationError
+    from botocore.exceptions import ClientError
 
+    if not BUCKET.fullmatch(bucket):
+        raise OptionError(f"bucket {bucket!r}: not a name of a bucket; expected 3 to 63 of a-z, 0-9, . and -")
     try:
         boto_session.client("s3").head_bucket(Bucket=bucket)
-    except ParamValidationError:
-        raise OptionError(f"bucket {bucket!r}: not a name of a bucket; expected 3 to 63 of a-z, 0-9, . and -") from None
     except ClientError as error:
         code = str(error.response["Error"]["Code"])
         reasons = {"404": "it does not exist", "403": "no access to it", "301": "it is in another region"}
@@ -91,10 +96,13 @@ def role_arn(session: "Session", role: str | None) -> str:
     """The ARN of a role, of its name or of itself.
 
     Raises:
-        OptionError: None was given, or there is none of this name.
+        OptionError: None was given, or there is none of this name; or no session.
     """
+    if not hasattr(session, "boto_session") or not hasattr(session, "sagemaker_config"):
+        raise OptionError(f"session={session!r}: expected what open_session returns")
     if not role:
         raise OptionError("no role; give the name or ARN of an IAM role that SageMaker may assume (--role)")
+    instance_of("role", role, str, "a name or an ARN")
     if role.startswith("arn:"):
         if not re.fullmatch(r"arn:aws[\w-]*:iam::\d{12}:role/[\w+=,.@/-]+", role):
             raise OptionError(f"role {role!r}: not the ARN of a role; expected arn:aws:iam::ACCOUNT:role/NAME")

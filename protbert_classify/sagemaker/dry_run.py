@@ -57,9 +57,15 @@ class DryRun:
 
     def text(self) -> str:
         """All of it, to read: the uploads, several of a folder in one line, then each request as JSON."""
-        folders = Counter(uri.rsplit("/", 1)[0] for uri in self.uploads)
-        lines = [f"upload {uri}" for uri in self.uploads if folders[uri.rsplit("/", 1)[0]] == 1]
+        folders = Counter(map(_folder, self.uploads))
+        lines = [f"upload {uri}" for uri in self.uploads if folders[_folder(uri)] == 1]
         lines += [f"upload {count} files to {folder}/" for folder, count in folders.items() if count > 1]
         for operation, request in self.requests:
             lines += ["", operation, json.dumps(request, indent=2, default=str)]
         return "\n".join(lines).strip()
+
+
+def _folder(uri: str) -> str:
+    """Where an upload goes; the SDK's own scripts, in many folders, are one."""
+    before, drivers, _ = uri.partition("/sm_drivers/")
+    return before + drivers.rstrip("/") if drivers else uri.rsplit("/", 1)[0]

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 
 from ..errors import OptionError
+from .typed import text_mapping
 
 SECRETS = re.compile(r"(^|_)(token|secret|password|api_key)$", re.IGNORECASE)  # names of what nobody may read
 VARIABLE = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,1023}")
@@ -16,6 +17,7 @@ def check_environment(environment: Mapping[str, str]) -> None:
     Raises:
         OptionError: The name of one.
     """
+    text_mapping("environment", environment)
     for name, value in environment.items():
         if SECRETS.search(name):
             raise OptionError(

@@ -2,13 +2,15 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError, ProteinClassifierError
+from .jobs import describe_job
 from .refusals import told
 from .training.following import POLL, Outcome, follow
-from .training.model_trainer import model_trainer
-from .training.settings import TrainingSettings
+from .training.model_trainer import model_trainer, start
+from .training.settings import Inputs, TrainingSettings
 
 if TYPE_CHECKING:
     from sagemaker.train.tuner import HyperparameterTuner
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+@dataclass
 class HuggingFaceEstimator(TrainingSettings):
     """Fine-tune a classifier on SageMaker: `fit`, then `deploy` or `transformer`.
 
@@ -26,11 +29,11 @@ class HuggingFaceEstimator(TrainingSettings):
     on all GPUs of all its machines. Its arguments are those of [`TrainingSettings`].
     """
 
-    outcome: Outcome | None = None
-    job_name: str | None = None
+    outcome: Outcome | None = field(init=False, default=None)
+    job_name: str | None = field(init=False, default=None)
 
     def fit(
-        self, inputs: str | Mapping[str, str], *, wait: bool = True, logs: bool = True, poll: float = POLL
+        self, inputs: Inputs, *, wait: bool = True, logs: bool = True, poll: float = POLL
     ) -> str:
         """Run a training job.
 
@@ -47,12 +50,12 @@ class HuggingFaceEstimator(TrainingSettings):
         Raises:
             OptionError: Inputs that are not there.
             ProteinClassifierError: The job could not begin, or failed.
+            KeyboardInterrupt: Ctrl-C; the text says whether a job runs, and how to stop it.
         """
         channels = self.channels(inputs)
         logger.info("%s", self.cost())
         with model_trainer(self) as trainer, told("start the training job"):
-            trainer.train(input_data_config=self._input_data(channels), wait=False, logs=False)
-            self.job_name = str(trainer._latest_training_job.training_job_name)
+            self.job_name = start(self.session, trainer, channels)
         logger.info("training job %s; protbert-classify sagemaker status --job %s", self.job_name, self.job_name)
         self.outcome = None
         if wait:
@@ -99,7 +102,7 @@ class HuggingFaceEstimator(TrainingSettings):
 
     def tune(
         self,
-        inputs: str | Mapping[str, str],
+        inputs: Inputs,
         ranges: Mapping[str, Any],
         *,
         objective: str = "validation:mcc",
@@ -114,7 +117,12 @@ class HuggingFaceEstimator(TrainingSettings):
         return tune(self, inputs, ranges, objective, max_jobs, max_parallel_jobs, wait, **options)
 
     def attach(self, job_name: str) -> "HuggingFaceEstimator":
-        """Take up a training job that was begun elsewhere."""
+        """Take up a training job that was begun elsewhere.
+
+        Raises:
+            OptionError: There is none of this name.
+        """
+        describe_job(self.session, job_name)
         self.job_name, self.outcome = job_name, None
         return self
 
@@ -122,11 +130,6 @@ class HuggingFaceEstimator(TrainingSettings):
         if self.job_name is None:
             raise OptionError("no training job yet; fit begins one")
         return self.job_name
-
-    def _input_data(self, channels: Mapping[str, str]) -> list[Any]:
-        from sagemaker.core.training.configs import InputData
-
-        return [InputData(channel_name=name, data_source=source) for name, source in channels.items()]
 
     def _security(self) -> dict[str, Any]:
         return {

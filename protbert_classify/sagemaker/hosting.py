@@ -16,6 +16,7 @@ from .images import image_uri as aws_image
 from .packaging import CODE, CONTAINER_MODEL, INFERENCE, check_wheels
 from .protection import Protection
 from .tags import check_tags, tag_list
+from .typed import instance_of
 
 CPU_INSTANCE = "ml.m5.xlarge"  # whose image a serverless endpoint takes; it has no GPU
 REAL_TIME = 60  # seconds in which SageMaker wants the answer of a real-time endpoint
@@ -51,6 +52,8 @@ class Hosting:
     tags: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        instance_of("protection", self.protection, Protection, "Protection(...)")
+        self.protection.check_region(self.region)
         check_environment(self.environment)
         check_tags(self.tags)
         if self.wheels is not None:

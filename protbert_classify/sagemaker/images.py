@@ -55,10 +55,11 @@ def check_instance(instance_type: str, purpose: Purpose) -> None:
     model = botocore.session.get_session().get_service_model("sagemaker")
     known = model.shape_for(SHAPES[purpose]).enum
     if instance_type not in known:
-        near = difflib.get_close_matches(instance_type, known, n=3)
+        complete = f"ml.{instance_type}"
+        near = [complete] if complete in known else difflib.get_close_matches(str(instance_type), known, n=3)
         raise OptionError(
-            f"instance type {instance_type!r}: SageMaker has none of this name for {purpose}"
-            f"{'; did you mean ' + ', '.join(near) if near else ''} (if it is new, a newer boto3 knows it)"
+            f"instance type {instance_type!r}: SageMaker has none of this name for {purpose} that this boto3 knows"
+            f"{'; did you mean ' + ', '.join(near) + '?' if near else ''}"
         )
     family = instance_type.split(".")[1]
     if re.match(r"(trn|inf)\d", family):

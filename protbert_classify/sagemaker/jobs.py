@@ -1,8 +1,10 @@
 """The jobs that this package began: which of them run, how one is, and how it is stopped."""
 
-from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from botocore import xform_name
 
 from ..errors import OptionError
 from .calls import found
@@ -12,21 +14,22 @@ from .tags import is_ours
 if TYPE_CHECKING:
     from sagemaker.core.helper.session_helper import Session
 
-KINDS = ("training", "transform")
+# what we call a job -> what SageMaker's API does
+KINDS = {"training": "TrainingJob", "transform": "TransformJob", "tuning": "HyperParameterTuningJob"}
 
 
 class Job(NamedTuple):
     """A job of SageMaker.
 
     Args:
-        kind: `training` or `transform`.
+        kind: `training`, `transform` or `tuning`.
         name: Of it.
         status: `InProgress`, `Completed`, `Failed`, `Stopping` or `Stopped`.
         instance_type: Of its machines.
-        instances: How many of them.
+        instances: How many of them; in a tuning, at once.
         created: When.
         detail: What it does now, or why it failed.
-        output: Where its results are, or, of a transform job, will be, in S3; None if there are none.
+        output: Where its results are, or, of a transform job, will be, in S3; None if there are none, and in a tuning.
     """
 
     kind: str
@@ -44,12 +47,11 @@ def running_jobs(session: "Session") -> list[Job]:
     client = session.boto_session.client("sagemaker")
     jobs = []
     with told("list the jobs"):
-        for kind in KINDS:
-            title = kind.capitalize()
-            pages = client.get_paginator(f"list_{kind}_jobs").paginate(StatusEquals="InProgress")
-            for summary in (summary for page in pages for summary in page[f"{title}JobSummaries"]):
-                if is_ours(session, summary[f"{title}JobArn"]):
-                    jobs.append(describe_job(session, summary[f"{title}JobName"]))
+        for title in KINDS.values():
+            pages = client.get_paginator(f"list_{xform_name(title)}s").paginate(StatusEquals="InProgress")
+            for summary in (summary for page in pages for summary in page[f"{title}Summaries"]):
+                if is_ours(session, summary[f"{title}Arn"]):
+                    jobs.append(describe_job(session, summary[f"{title}Name"]))
     return jobs
 
 
@@ -61,11 +63,11 @@ def describe_job(session: "Session", name: str) -> Job:
     """
     client = session.boto_session.client("sagemaker")
     with told(f"look up the job {name}"):
-        for kind in KINDS:
-            describe: Callable[..., Any] = getattr(client, f"describe_{kind}_job")
-            described = found(lambda: describe(**{f"{kind.capitalize()}JobName": name}))
+        for kind, title in KINDS.items():
+            describe = partial(getattr(client, f"describe_{xform_name(title)}"), **{f"{title}Name": name})
+            described = found(describe)
             if described is not None:
-                return _training(described) if kind == "training" else _transform(described)
+                return READERS[kind](described)
     raise OptionError(f"job {name}: there is none of this name in {session.boto_region_name}")
 
 
@@ -78,8 +80,9 @@ def stop_job(session: "Session", name: str) -> Job:
     job = describe_job(session, name)
     if job.status == "InProgress":
         client = session.boto_session.client("sagemaker")
+        title = KINDS[job.kind]
         with told(f"stop the job {name}"):
-            getattr(client, f"stop_{job.kind}_job")(**{f"{job.kind.capitalize()}JobName": name})
+            getattr(client, f"stop_{xform_name(title)}")(**{f"{title}Name": name})
     return job
 
 
@@ -92,7 +95,7 @@ def _training(described: dict[str, Any]) -> Job:
         machines.get("InstanceType"),
         machines.get("InstanceCount", 1),
         described["CreationTime"],
-        " ".join(str(described.get("FailureReason") or described.get("SecondaryStatus", "")).split()),
+        _detail(described, status),
         (described.get("ModelArtifacts") or {}).get("S3ModelArtifacts") if status == "Completed" else None,
     )
 
@@ -106,6 +109,37 @@ def _transform(described: dict[str, Any]) -> Job:
         machines["InstanceType"],
         machines["InstanceCount"],
         described["CreationTime"],
-        " ".join(str(described.get("FailureReason", "")).split()),
+        _detail(described),
         described["TransformOutput"]["S3OutputPath"],
     )
+
+
+def _tuning(described: dict[str, Any]) -> Job:
+    definition = described.get("TrainingJobDefinition") or {}
+    machines = definition.get("ResourceConfig") or {}
+    counts = described.get("TrainingJobStatusCounters") or {}
+    limits = described["HyperParameterTuningJobConfig"]["ResourceLimits"]
+    best = (described.get("BestTrainingJob") or {}).get("TrainingJobName")
+    detail = _detail(described) or (
+        f"{counts.get('Completed', 0)} of {limits['MaxNumberOfTrainingJobs']} trainings done"
+        f"{f', best so far {best}' if best else ''}"
+    )
+    return Job(
+        "tuning",
+        described["HyperParameterTuningJobName"],
+        described["HyperParameterTuningJobStatus"],
+        machines.get("InstanceType"),
+        machines.get("InstanceCount", 1) * limits["MaxParallelTrainingJobs"],
+        described["CreationTime"],
+        detail,
+        None,
+    )
+
+
+def _detail(described: dict[str, Any], status: str | None = None) -> str:
+    """Why it failed, or what it does, where its status does not say that."""
+    detail = described.get("FailureReason") or described.get("SecondaryStatus") or ""
+    return "" if detail == status else " ".join(str(detail).split())
+
+
+READERS = {"training": _training, "transform": _transform, "tuning": _tuning}

@@ -48,6 +48,8 @@ def cleaned(sequences: Sequence[str]) -> list[str]:
     Raises:
         SequenceError: A character that is no residue, or more residues than an endpoint takes; with its number.
     """
+    if not isinstance(sequences, Sequence):
+        raise SequenceError(f"found {type(sequences).__name__}; expected a protein as text, or a list of them")
     return [_cleaned(sequence, number, len(sequences)) for number, sequence in enumerate(sequences, 1)]
 
 

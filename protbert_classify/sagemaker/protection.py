@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import OptionError
 from .images import encrypts_itself
+from .typed import instance_of, texts
 
 KMS_KEY = re.compile(r"arn:aws[\w-]*:kms:[a-z0-9-]+:\d{12}:key/[\w-]+")  # only an ARN can stand in a policy
 
@@ -31,12 +32,24 @@ class Protection:
     network_isolation: bool = False
 
     def __post_init__(self) -> None:
-        if self.kms_key is not None and not KMS_KEY.fullmatch(self.kms_key):
+        if self.kms_key is not None and not KMS_KEY.fullmatch(str(self.kms_key)):
             raise OptionError(
                 f"KMS key {self.kms_key!r}: expected the ARN of a key, arn:aws:kms:REGION:ACCOUNT:key/ID"
             )
+        texts("subnets", self.subnets)
+        texts("security_group_ids", self.security_group_ids)
+        instance_of("network_isolation", self.network_isolation, bool, "True or False")
         if bool(self.subnets) != bool(self.security_group_ids):
             raise OptionError("a VPC needs subnets and security groups; only one of the two was given")
+
+    def check_region(self, region: str) -> None:
+        """Refuse a key of another region than what it is to encrypt.
+
+        Raises:
+            OptionError: It.
+        """
+        if self.kms_key is not None and self.kms_key.split(":")[3] != region:
+            raise OptionError(f"KMS key {self.kms_key}: expected one of {region}, where it is used")
 
     def volume_key(self, instance_type: str) -> str | None:
         """The key of an instance's disks; SageMaker refuses one for disks that encrypt themselves."""

@@ -19,23 +19,30 @@ def split_uri(uri: str) -> tuple[str, str]:
     Raises:
         OptionError: It is none.
     """
-    match = re.fullmatch(r"s3://([a-z0-9.-]{3,63})(?:/(.*))?", uri)
+    match = re.fullmatch(r"s3://([a-z0-9.-]{3,63})(?:/(.*))?", str(uri))
     if match is None:
         raise OptionError(f"{uri!r}: not an address in S3; expected s3://bucket/key")
     return match[1], match[2] or ""
 
 
-def check_objects(session: "Session", uri: str, what: str) -> None:
-    """Refuse an address in S3 with nothing there.
+def objects_at(session: "Session", uri: str, what: str, most: int = 2) -> list[str]:
+    """The keys that begin as an address does, up to `most`: SageMaker takes all of them for what is there.
+
+    Args:
+        session: With AWS.
+        uri: The address.
+        what: It is, to be named in an error.
 
     Raises:
-        OptionError: No such bucket, or no object whose key begins so.
+        OptionError: No such bucket, or no such key.
     """
     bucket, prefix = split_uri(uri)
     with told(f"look at {what}, {uri}"):
-        found = session.boto_session.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
-    if not found.get("KeyCount", len(found.get("Contents", []))):
+        found = session.boto_session.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=most)
+    keys = [item["Key"] for item in found.get("Contents", [])]
+    if not keys:
         raise OptionError(f"{what}: nothing at {uri}; expected the address of a file or a folder in S3")
+    return keys
 
 
 def upload(session: "Session", path: str, uri: str, kms_key: str | None = None) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import OptionError
 from .aws import PREFIX
+from .typed import text_mapping
 
 if TYPE_CHECKING:
     from sagemaker.core.helper.session_helper import Session
@@ -25,6 +26,7 @@ def check_tags(tags: Mapping[str, str]) -> None:
     Raises:
         OptionError: One, and what was expected.
     """
+    text_mapping("tags", tags)
     for key, value in tags.items():
         named = 0 < len(key) <= 128 and not key.lower().startswith("aws:") and ALLOWED.fullmatch(key)
         if not named or len(value) > 256 or not ALLOWED.fullmatch(value):

@@ -16,12 +16,14 @@ from .archives import provide_archive
 from .aws import PREFIX, default_bucket, role_arn
 from .calls import Request, send
 from .hosting import CPU_INSTANCE, Hosting, new_stamp
+from .images import check_instance
 from .payloads import sized
 from .protection import Protection
 from .s3 import download, upload
 from .transform.requests import transform_requests
 from .transform.spool import Spool, part_name
 from .transform.transformation import MAX_WAIT, POLL, Transformation
+from .typed import whole
 
 if TYPE_CHECKING:
     from sagemaker.core.helper.session_helper import Session
@@ -64,6 +66,8 @@ class Transformer:
         tags: Mapping[str, str] | None = None,
         poll: float = POLL,
     ) -> None:
+        check_instance(instance_type, "transform")
+        whole("instance_count", instance_count)
         self.model, self.session, self.poll = model, session, poll
         self.instance_type, self.instance_count = instance_type, instance_count
         self.hosting = Hosting(

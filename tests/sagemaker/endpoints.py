@@ -14,7 +14,7 @@ from moto.sagemakerruntime.responses import SageMakerRuntimeResponse
 
 from protbert_classify.sagemaker.packaging import pack_model
 
-from .cloud import BUCKET
+from .cloud import ACCOUNT, BUCKET
 from .containers import STARTING, Container, Stub
 
 CHANGING = ("Creating", "Updating")
@@ -159,6 +159,9 @@ class Serving(AbstractContextManager):
         name = response.path.split("/")[2]
         body = response.body if isinstance(response.body, bytes) else response.body.encode()
         self.bodies.append(body)
+        if name not in self.containers:
+            headers = {"status": 400, "x-amzn-ErrorType": "ValidationError", "Content-Type": "application/json"}
+            return 400, headers, json.dumps({"Message": f"Endpoint {name} of account {ACCOUNT} not found."})
         status, kind, answer = self.containers[name].post(
             body, response.headers.get("Content-Type"), response.headers.get("Accept")
         )

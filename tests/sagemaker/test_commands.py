@@ -143,6 +143,12 @@ def test_an_endpoint_is_deployed_told_about_scaled_updated_and_deleted(run, arch
     assert code == 2 and "endpoint mine: it is there already" in told
     code, out, _ = run("deploy", *HERE, "--model", archive, "--endpoint", "mine", "--update", "--image_uri", "stub")
     assert (code, out) == (0, "mine\n")
+    update = ["--bucket", BUCKET, "--endpoint", "mine", "--update", "--instance_count", "2"]
+    code, out, _ = run("deploy", *update, "--dry-run")
+    assert code == 0 and "CreateEndpointConfig\n" in out and "UpdateEndpoint\n" in out and "CreateModel\n" not in out
+    assert run("status", "--endpoint", "mine")[1].startswith("endpoint mine: InService, 1 x ml.m5.xlarge")
+    assert run("deploy", *update)[:2] == (0, "mine\n")
+    assert run("status", "--endpoint", "mine")[1].startswith("endpoint mine: InService, 2 x ml.m5.xlarge")
     code, out, told = run("delete", "--endpoint", "mine", "--dry-run")
     assert code == 0 and "DeleteEndpoint\n" in out and "deleted" not in told
     assert run("status", "--endpoint", "mine")[0] == 0
@@ -161,15 +167,20 @@ def test_an_endpoint_is_deployed_told_about_scaled_updated_and_deleted(run, arch
         (["deploy", "--model", "m", "--role", "nobody", "--bucket", BUCKET], "role 'nobody'"),
         (["deploy", "--model", "m", *HERE, "--instance_type", "ml.m5.huge"], "did you mean ml.m5.large"),
         (["deploy", "--model", "m", *HERE, "--tags", "team"], "--tags 'team': expected NAME=VALUE"),
+        (["deploy", "--model", "m", *HERE, "--instance_type", "m5.large"], "did you mean ml.m5.large?"),
+        (["deploy", *HERE], "no --model"),
+        (["deploy", "--model", "m", *HERE, "--concurrency", "3"], "--concurrency is of --serverless and --asyn"),
         (["deploy", "--model", "m", *HERE, "--update"], "--update needs --endpoint"),
         (["deploy", "--model", "m", *HERE, "--update", "--endpoint", "e", "--kms_key", "k"], "--update with --kms_key"),
-        (["deploy", "--model", "m", *HERE, "--memory", "2048"], "--memory without --serverless"),
+        (["deploy", "--model", "m", *HERE, "--memory", "2048"], "--memory is of --serverless endpoints; add that"),
         (["deploy", "--model", "m", *HERE, "--environment", "HF_TOKEN=hf_x"], "environment HF_TOKEN: a secret"),
         (["deploy", "--model", "m", *HERE, "--kms_key", "abc"], "KMS key 'abc': expected the ARN"),
         (["predict", "--endpoint", "none", "--input", "x", "--output", "y.csv"], "endpoint none: there is none"),
         (["transform", *HERE, "--model", "m", "--input", "x", "--output", "y.txt"], "y.txt"),
         (["transform", "--bucket", "no-such-bucket", "--model", "m", "--input", "x", "--output", "y.csv"], "no-such-b"),
         (["transform", *HERE, "--model", "m", "--input", "x", "--output", "y.csv", "--resume"], "no transform job"),
+        (["status", "--region", "mars"], "region 'mars': expected the name of one"),
+        (["transform", "--bucket", "My_Bucket", "--model", "m", "--input", "x", "--output", "y.csv"], "not a name of"),
         (["status", "--job", "none"], "job none: there is none"),
         (["delete", "--job", "none"], "job none: there is none"),
         (["delete"], "one of the arguments --endpoint --job is required"),
@@ -181,7 +192,7 @@ def test_an_endpoint_is_deployed_told_about_scaled_updated_and_deleted(run, arch
         (["train", "--data", "x"], "no --role"),
         (["train", *HERE, "--data", "/nowhere"], "channel train: /nowhere: no such file"),
         (["train", *HERE, "--data", "s3://proteins/x", "--use_spot_instance"], "did you mean --use_spot_instances?"),
-        (["train", "none.yaml", *HERE], "none.yaml"),
+        (["train", "none.yaml", *HERE], "none.yaml: No such file or directory; expected a YAML or JSON file"),
     ],
 )
 def test_what_cannot_be_done_is_one_line_and_exit_code_2(run, arguments, complaint):
@@ -255,6 +266,21 @@ def test_a_running_job_is_told_about_and_stopped(run, job, session):
     assert describe_job(session, job.name).output is None
     job.end("Completed")
     assert describe_job(session, job.name).output.endswith(f"{job.name}/output/model.tar.gz")
+
+
+def test_a_running_tuning_is_told_about_and_stopped(run, serving, session, proteins):
+    estimator = HuggingFaceEstimator(ROLE, session=session, base_job_name="search")
+    tuner = estimator.tune(proteins, {"seed": (1, 9)}, max_jobs=4, max_parallel_jobs=2, wait=False)
+    name = tuner.latest_tuning_job.hyper_parameter_tuning_job_name
+    assert name.startswith("search-") and len(name) <= 32
+    job = sagemaker_backends[ACCOUNT][REGION].hyper_parameter_tuning_jobs[name]
+    job.hyper_parameter_tuning_job_status = "InProgress"
+    said = "1 of 4 trainings done, best so far FakeTrainingJobName, 2 x ml.g5.2xlarge, since "  # as moto has it
+    line = f"tuning job {name}: InProgress, {said}"
+    assert run("status")[1].startswith(line) and run("status", "--job", name)[1].startswith(line)
+    assert run("delete", "--job", name)[1] == f"tuning job {name}: stopping\n"
+    assert run("delete", "--job", name)[1] == f"tuning job {name}: it has ended already: Stopped\n"
+    assert run("status")[1] == f"{NOTHING}\n"
 
 
 def test_the_log_of_all_machines_is_shown_once_each_line_while_the_job_runs(job, session, monkeypatch):

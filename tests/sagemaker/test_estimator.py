@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -49,7 +50,7 @@ def dry(proteins, verb="fit", arguments=(), **options):
     with pytest.raises(Finished):
         getattr(estimator, verb)(proteins, *arguments)
     ((operation, request),) = watched.requests
-    names = r"(tuning-|protbert-classify-\d{6}-)\d+|protbert-classify-\d{14}|protbert-classify-[0-9a-f]{4}(-\d{14})?"
+    names = r"tuning-\d+|[a-z-]+-\d{6}-\d{6}-[0-9a-f]{4}|protbert-classify-[0-9a-f]{4}(-\d{14})?"
     text = re.sub(names, "TIME", json.dumps(request))
     return {operation: json.loads(text)}
 
@@ -97,11 +98,19 @@ def test_the_request_of_a_tuning(cloud, proteins, tmp_path):
         ({}, {"objective": "accuracy"}, "expected one of train:loss"),
         ({}, {"ranges": {"learning_rat": (0, 1)}}, "did you mean --learning_rate"),
         ({}, {"ranges": {"learning_rate": (1e-5,)}}, "expected .lowest, highest., or a list"),
+        ({}, {"ranges": {"learning_rate": (1e-3, 1e-5)}}, "lowest value first"),
+        ({}, {"ranges": {"pooling": ["mean", "light"]}}, "invalid choice: 'light'"),
+        ({}, {"ranges": {"learning_rate": (1e-5, "x")}}, "expected .lowest, highest., or a list"),
+        ({}, {"ranges": {}}, "an option at least"),
+        ({}, {"max_jobs": 0}, "max_jobs=0: expected 1 or more"),
+        ({}, {"max_jobs": 2, "max_parallel_jobs": 3}, "max_parallel_jobs=3: expected 1 to 2"),
     ],
 )
 def test_a_tuning_that_cannot_work_is_one_line(session, proteins, options, arguments, complaint):
-    with pytest.raises(OptionError, match=complaint):
-        HuggingFaceEstimator(ROLE, session=session, **options).tune(proteins, **{"ranges": {}, **arguments})
+    ranges = {"ranges": {"seed": (1, 9)}}
+    with pytest.raises(OptionError, match=complaint) as refusal:
+        HuggingFaceEstimator(ROLE, session=session, **options).tune(proteins, **{**ranges, **arguments})
+    assert "\n" not in str(refusal.value)
 
 
 def test_the_command_line_prints_the_request_it_would_send(cloud, proteins, capsys):
@@ -145,8 +154,19 @@ def test_the_command_line_prints_the_request_it_would_send(cloud, proteins, caps
         ({"hub_token_secret": "s"}, "without push_to_hub"),
         ({"push_to_hub": "me/x", "hub_token_secret": "hf_x"}, "that is a token"),
         ({"max_wait": 100}, "only spot instances are waited for"),
-        ({"max_run": 86_400_000}, "28 days"),
-        ({"keep_alive_period_in_seconds": 99_999}, "at most 3600 seconds"),
+        ({"max_run": 86_400_000}, "max_run=86400000: expected 1 to 2,419,200"),
+        ({"keep_alive_period_in_seconds": 99_999}, "expected 1 to 3,600"),
+        ({"volume_size": 10_000_000}, "expected 1 to 16,384"),
+        ({"instance_count": "2"}, "instance_count='2': expected a whole number"),
+        ({"use_spot_instances": "no"}, "use_spot_instances='no': expected True or False"),
+        ({"protection": {"kms_key": KEY}}, "expected Protection(...)"),
+        ({"protection": Protection(kms_key=KEY.replace("us-east-1", "eu-west-1"))}, "expected one of us-east-1"),
+        ({"tags": [{"Key": "a", "Value": "b"}]}, "expected names and values"),
+        ({"environment": {"A": 1}}, "expected names and values"),
+        ({"hyperparameters": ["x"]}, "expected options of train"),
+        ({"hyperparameters": {"output_dir": "runs/x"}}, "a job writes to a folder of its own"),
+        ({"checkpoint_s3_uri": "s3://no-such-bucket/x"}, "bucket 'no-such-bucket': it does not exist"),
+        ({"session": "my-bucket"}, "expected what open_session returns"),
         ({"push_to_hub": "m", "hub_token_secret": "s", "protection": ISOLATED, "wheels": "w"}, "neither"),
     ],
 )
@@ -171,12 +191,51 @@ def test_the_arguments_that_the_docs_name_are_there():
         ("s3://no-such-bucket/x", "bucket does not exist"),
         ({"train": "/etc/hostname", "tests": "x"}, "channel 'tests': expected train, validation, test or model"),
         ({"test": "/etc/hostname"}, "no channel train"),
+        ("/etc", "/etc: found a folder; expected one file of proteins"),
+        ({"train": 3}, "channel train=3: expected a file here, or an s3:// address"),
+        (None, "channel train=None: expected a file"),
     ],
 )
 def test_inputs_that_are_not_there_are_one_line(session, inputs, complaint):
     with pytest.raises(OptionError) as refusal:
         HuggingFaceEstimator(ROLE, session=session).fit(inputs)
     assert complaint in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+def test_an_address_of_several_files_is_refused(cloud, session):
+    for name in ("a.fasta", "b.fasta"):
+        cloud.put(f"many/{name}", b">P1 Nucleus-U\nMKV\n")
+    with pytest.raises(OptionError, match=r"more than one object begins with .* \(many/a.fasta, many/b.fasta, ...\)"):
+        HuggingFaceEstimator(ROLE, session=session).channels("s3://proteins/many")
+    one = {"train": "s3://proteins/many/a.fasta"}
+    assert HuggingFaceEstimator(ROLE, session=session).channels(one) == one
+
+
+def test_proteins_may_be_a_path(session, proteins):
+    assert HuggingFaceEstimator(ROLE, session=session).channels(Path(proteins)) == {"train": proteins}
+
+
+@pytest.mark.parametrize("moment, left", [("before", "AWS has no job of it"), ("after", "runs, and costs until it")])
+def test_ctrl_c_while_a_job_starts_says_what_runs(cloud, proteins, moment, left):
+    def interrupt(**_):
+        raise KeyboardInterrupt
+
+    session = open_session(BUCKET)
+    estimator = HuggingFaceEstimator(ROLE, session=session, base_job_name=f"interrupted-{moment}")
+    session.boto_session.events.register(f"{moment}-call.sagemaker.CreateTrainingJob", interrupt)
+    with pytest.raises(KeyboardInterrupt, match=left) as interruption:
+        estimator.fit(proteins, wait=False)
+    assert (f"delete --job interrupted-{moment}-" in str(interruption.value)) == (moment == "after")
+
+
+def test_a_job_that_is_not_there_cannot_be_taken_up(session):
+    with pytest.raises(OptionError, match="job nobody: there is none of this name"):
+        HuggingFaceEstimator(ROLE, session=session).attach("nobody")
+
+
+def test_what_the_estimator_does_not_know_is_named(session):
+    with pytest.raises(TypeError, match=r"HuggingFaceEstimator.__init__\(\) got an unexpected .* 'subnets'"):
+        HuggingFaceEstimator(ROLE, session=session, subnets=["subnet-1"])
 
 
 @pytest.mark.parametrize(
@@ -199,7 +258,7 @@ def test_an_isolated_job_without_a_pretrained_model_is_refused(session, proteins
     estimator = HuggingFaceEstimator(
         ROLE, session=session, protection=ISOLATED, wheels=str(tmp_path)
     )
-    with pytest.raises(OptionError, match="as channel model"):
+    with pytest.raises(OptionError, match="as the channel model"):
         estimator.fit(proteins)
 
 

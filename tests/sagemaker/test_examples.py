@@ -30,7 +30,7 @@ def test_the_training_example_begins_a_job_on_four_gpus_that_survives_spot_insta
     (request,) = cloud.made("CreateTrainingJob")
     assert request["ResourceConfig"]["InstanceType"] == "ml.g5.12xlarge" and request["EnableManagedSpotTraining"]
     assert request["CheckpointConfig"]["S3Uri"].startswith(f"s3://{BUCKET}/protbert-classify/")
-    assert lines[-1].startswith("python examples/sagemaker_deploy.py --role protbert --model s3://")
+    assert lines[-1].startswith("python examples/sagemaker_deploy.py --role protbert --bucket proteins --model s3://")
 
 
 @pytest.mark.slow

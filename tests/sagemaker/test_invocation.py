@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from protbert_classify.errors import InputError, ProteinClassifierError
+from protbert_classify.errors import InputError, OptionError, ProteinClassifierError
+from protbert_classify.sagemaker import delete_endpoint
 from protbert_classify.sagemaker.endpoints import invocation
 
 from .endpoints import one_line
@@ -38,6 +39,15 @@ def test_a_request_that_takes_too_long_is_halved(up, serving):
     serving.stub.answer = lambda body, kind, accept: (0, accept, limit.encode())
     with pytest.raises(ProteinClassifierError, match="no answer within 60 s") as error:
         predictor.predict(["M", "MK"])
+    one_line(error)
+
+
+def test_an_endpoint_that_somebody_deleted_is_told_so(up, session):
+    predictor = up(image_uri="stub", endpoint_name="vanishing")
+    assert predictor.channel  # which it still has
+    delete_endpoint("vanishing", session)
+    with pytest.raises(OptionError, match="endpoint vanishing: it is gone; somebody deleted it") as error:
+        predictor.predict("MKT")
     one_line(error)
 
 

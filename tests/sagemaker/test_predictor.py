@@ -113,6 +113,8 @@ def test_a_character_that_is_no_residue_costs_no_call(endpoint, serving):
     one_line(error)
     with pytest.raises(SequenceError, match="100,001 residues; an endpoint takes at most 100,000"):
         endpoint.predict("M" * 100_001)
+    with pytest.raises(SequenceError, match="found int; expected a protein as text, or a list of them"):
+        endpoint.predict(3)
     with pytest.raises(OptionError, match="top_k 0"):
         endpoint.predict("MKT", top_k=0)
     assert serving.bodies == []

@@ -209,7 +209,7 @@ def test_strict_refuses_the_file_before_anything_is_created(transformer, serving
     "options, expected",
     [
         ({"instance_type": "ml.m5.xlarg"}, "did you mean ml.m5.xlarge"),
-        ({"instance_count": 0}, "instance count 0"),
+        ({"instance_count": 0}, "instance_count=0: expected 1 or more"),
         ({"environment": {"A-B": "1"}}, "environment 'A-B'"),
         ({"tags": {"aws:team": "1"}}, "tag 'aws:team'"),
         ({"model": "s3://proteins/none.tar.gz"}, "there is no such object in S3"),

@@ -119,9 +119,10 @@ def test_an_isolated_endpoint_takes_a_local_folder_with_wheels_only(up, serving,
     "options, expected",
     [
         ({}, "nothing to update"),
-        ({"instance_count": 0}, "instance count 0"),
+        ({"instance_count": 0}, "instance_count=0: expected 1 or more"),
         ({"environment": {"HF_TOKEN": "x"}}, "environment HF_TOKEN: a secret would be recorded"),
         ({"wheels": str(ROOT)}, "no wheels there"),
+        ({"instances": 2}, "update: found instances; expected model, wheels, instance_type, instance_count"),
     ],
 )
 def test_an_update_that_cannot_be_is_refused(up, options, expected):

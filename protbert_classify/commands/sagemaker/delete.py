@@ -10,7 +10,7 @@ Delete an endpoint with its configuration, model and scaling, or stop a job. Not
 it left in S3, which stays.
 
   protbert-classify sagemaker delete --endpoint locations
-  protbert-classify sagemaker delete --job protbert-classify-20261125101500"""
+  protbert-classify sagemaker delete --job protbert-classify-0a1b-20261125101500"""
 
 
 def run(arguments: list[str]) -> int:
@@ -38,6 +38,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = new_parser("delete", DESCRIPTION)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--endpoint", help="by its name")
-    what.add_argument("--job", help="of training or transform")
+    what.add_argument("--job", help="of training, transform or tuning")
     add_account(parser, bucket=False)
     return parser

@@ -31,7 +31,7 @@ def run(arguments: list[str]) -> int:
     dry_run = DryRun() if options.dry_run else None
     session = session_of(options, dry_run)
     if options.update:
-        predictor = _update(options, session)
+        predictor = _update(options, session, wait=not options.no_wait and dry_run is None)
     else:
         wanted = _wanted(options)
         predictor = deploy(options.model, session=session, wait=not options.no_wait and dry_run is None, **wanted)
@@ -43,21 +43,29 @@ def _wanted(options: argparse.Namespace) -> dict[str, Any]:
     from ...sagemaker.endpoints.capacity import Asynchronous, Serverless
     from ...sagemaker.hosting import CPU_INSTANCE
 
-    refused = {
-        "--autoscale with --no_wait": options.autoscale is not None and options.no_wait,
-        "--memory without --serverless": options.memory is not None and not options.serverless,
-        "--output without --asynchronous": options.output is not None and not options.asynchronous,
-        "--instance_type with --serverless": options.instance_type is not None and options.serverless,
-        "--instance_count with --serverless": options.instance_count is not None and options.serverless,
-    }
-    _refuse(refused)
-    memory = {} if options.memory is None else {"memory": options.memory}
+    if options.model is None:
+        raise OptionError("no --model; expected a model.tar.gz in S3, or the folder of a run or a model")
+    _refuse(
+        {
+            "--autoscale with --no_wait": options.autoscale is not None and options.no_wait,
+            "--instance_type with --serverless": options.instance_type is not None and options.serverless,
+            "--instance_count with --serverless": options.instance_count is not None and options.serverless,
+        }
+    )
+    needed = {"memory": "serverless", "output": "asynchronous"}
+    for name, other in needed.items():
+        if getattr(options, name) is not None and not getattr(options, other):
+            raise OptionError(f"--{name} is of --{other} endpoints; add that, or leave it out")
+    if options.concurrency is not None and not (options.serverless or options.asynchronous):
+        raise OptionError("--concurrency is of --serverless and --asynchronous endpoints; add one, or leave it out")
+    given = {name: getattr(options, name) for name in ("memory", "concurrency", "output")}
+    given = {name: value for name, value in given.items() if value is not None}
     return {
         "endpoint_name": options.endpoint,
         "instance_type": options.instance_type or CPU_INSTANCE,
         "instance_count": options.instance_count or 1,
-        "serverless": Serverless(**memory) if options.serverless else None,
-        "asynchronous": Asynchronous(output=options.output) if options.asynchronous else None,
+        "serverless": Serverless(**given) if options.serverless else None,
+        "asynchronous": Asynchronous(**given) if options.asynchronous else None,
         "image_uri": options.image_uri,
         "environment": pairs(options.environment, "--environment"),
         "scaling": None if options.autoscale is None else tuple(options.autoscale),
@@ -71,16 +79,17 @@ def _refuse(refused: dict[str, bool]) -> None:
             raise OptionError(f"{what} cannot be; leave one out")
 
 
-def _update(options: argparse.Namespace, session: Any) -> "Predictor":
+def _update(options: argparse.Namespace, session: Any, wait: bool) -> "Predictor":
     from ...sagemaker.endpoints.predictor import attach
 
     if options.endpoint is None:
         raise OptionError("--update needs --endpoint, the one to change")
-    fixed = ["dry_run", "serverless", "asynchronous", "output", "memory", "autoscale", "no_wait"]
+    fixed = ["serverless", "asynchronous", "output", "memory", "concurrency", "autoscale"]
     fixed += ["kms_key", "subnets", "security_group_ids", "network_isolation", "tags"]
     _refuse({f"--update with --{name}": bool(getattr(options, name)) for name in fixed})
     predictor = attach(options.endpoint, session)
     predictor.update(
+        wait=wait,
         model=options.model,
         wheels=options.wheels,
         instance_type=options.instance_type,
@@ -93,12 +102,13 @@ def _update(options: argparse.Namespace, session: Any) -> "Predictor":
 
 def _parser() -> argparse.ArgumentParser:
     parser = new_parser("deploy", DESCRIPTION)
-    parser.add_argument("--model", required=True, help="model.tar.gz in S3, or the folder of a run or a model")
+    parser.add_argument("--model", help="model.tar.gz in S3, or the folder of a run or a model; or none, to --update")
     parser.add_argument("--endpoint", help="its name (default: one with the time in it)")
     parser.add_argument("--instance_type", help="default ml.m5.xlarge, which has no GPU")
     parser.add_argument("--instance_count", type=positive, help="default 1")
     parser.add_argument("--serverless", action="store_true", help="no instances; billed by the request")
     parser.add_argument("--memory", type=positive, help="MB of a serverless one (default 6144)")
+    parser.add_argument("--concurrency", type=positive, help="requests at once, of one with a queue or serverless")
     parser.add_argument("--asynchronous", action="store_true", help="a queue before the instances; answers in S3")
     parser.add_argument("--output", metavar="S3", help="prefix of asynchronous answers (default: beside the model)")
     parser.add_argument(

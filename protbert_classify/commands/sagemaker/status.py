@@ -10,10 +10,11 @@ if TYPE_CHECKING:
     from ...sagemaker.jobs import Job
 
 DESCRIPTION = """\
-What was begun with this program and runs now, and so costs: training and transform jobs, and endpoints. Or one of them.
+What was begun with this program and runs now, and so costs: training, transform and tuning jobs, and endpoints; or one
+of them.
 
   protbert-classify sagemaker status
-  protbert-classify sagemaker status --job protbert-classify-20261125101500
+  protbert-classify sagemaker status --job protbert-classify-0a1b-20261125101500
   protbert-classify sagemaker status --endpoint locations"""
 
 
@@ -52,7 +53,7 @@ def _endpoint(endpoint: "Endpoint") -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = new_parser("status", DESCRIPTION)
     one = parser.add_mutually_exclusive_group()
-    one.add_argument("--job", help="of training or transform, ended or not")
+    one.add_argument("--job", help="of training, transform or tuning, ended or not")
     one.add_argument("--endpoint", help="by its name")
     add_account(parser, bucket=False, dry_run=False)
     return parser

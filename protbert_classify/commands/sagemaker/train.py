@@ -117,7 +117,8 @@ def _of_file(path: str) -> dict[str, Any]:
         with open(path, encoding="utf-8") as file:
             values = yaml.safe_load(file)  # JSON is YAML
     except (OSError, yaml.YAMLError) as error:
-        raise OptionError(f"{path}: {' '.join(str(error).split())}; expected a YAML or JSON file of options") from None
+        reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
+        raise OptionError(f"{path}: {reason}; expected a YAML or JSON file of options") from None
     if not isinstance(values, dict):
         raise OptionError(f"{path}: found {type(values).__name__}; expected 'option: value' lines")
     return values

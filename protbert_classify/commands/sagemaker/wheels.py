@@ -19,8 +19,8 @@ def run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     from ...sagemaker.vendoring import vendor
 
-    names = vendor(options.output_dir, options.python)
-    print(f"{len(names)} wheels in {options.output_dir}")
+    vendor(options.output_dir, options.python)
+    print(options.output_dir)
     return 0
 
 

@@ -7,6 +7,7 @@ from botocore.exceptions import ClientError
 
 from ...errors import OptionError
 from ..refusals import told
+from ..typed import instance_of, whole
 from .requests import VARIANT
 
 if TYPE_CHECKING:
@@ -68,6 +69,9 @@ def check_scaling(endpoint: str, config: Mapping[str, Any], minimum: int, maximu
     """Refuse a scaling that cannot be, before the endpoint is made; arguments and errors are [`autoscale`]'s."""
     if "ServerlessConfig" in config["ProductionVariants"][0]:
         raise OptionError(f"endpoint {endpoint} is serverless: it scales by itself, up to its concurrency")
+    for name, value in (("minimum", minimum), ("maximum", maximum)):
+        whole(f"autoscaling: {name}", value, 0)
+    instance_of("autoscaling: per_instance", per_instance, (int, float), "a number of requests")
     lowest = 0 if config.get("AsyncInferenceConfig") else 1
     if not lowest <= minimum <= maximum or maximum < 1:
         only = "; none at all is for asynchronous ones" if minimum == 0 and lowest else ""

@@ -1,12 +1,15 @@
 """What an endpoint runs on."""
 
 from dataclasses import dataclass, replace
+from types import NoneType
 
 from ...errors import OptionError
 from ..aws import PREFIX
 from ..hosting import CPU_INSTANCE
 from ..images import check_instance, has_gpu
 from ..protection import Protection
+from ..s3 import split_uri
+from ..typed import instance_of, whole
 
 SERVERLESS_MEMORY = range(1024, 6145, 1024)  # MB, as the service has it
 
@@ -27,11 +30,10 @@ class Serverless:
     concurrency: int = 5
 
     def __post_init__(self) -> None:
+        whole("serverless: concurrency", self.concurrency, 1, 200)
         if self.memory not in SERVERLESS_MEMORY:
             known = ", ".join(map(str, SERVERLESS_MEMORY))
             raise OptionError(f"serverless: {self.memory} MB; expected one of {known}")
-        if not 1 <= self.concurrency <= 200:
-            raise OptionError(f"serverless: {self.concurrency} requests at once; expected 1 to 200")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +52,10 @@ class Asynchronous:
     concurrency: int | None = None
 
     def __post_init__(self) -> None:
-        if self.concurrency is not None and not 1 <= self.concurrency <= 1000:
-            raise OptionError(f"asynchronous: {self.concurrency} requests at once; expected 1 to 1000")
+        if self.concurrency is not None:
+            whole("asynchronous: concurrency", self.concurrency, 1, 1000)
+        if self.output is not None:
+            split_uri(self.output)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,10 +78,11 @@ class Capacity:
     asynchronous: Asynchronous | None = None
 
     def __post_init__(self) -> None:
+        instance_of("serverless", self.serverless, (Serverless, NoneType), "Serverless(...) or None")
+        instance_of("asynchronous", self.asynchronous, (Asynchronous, NoneType), "Asynchronous(...) or None")
+        whole("instance_count", self.instance_count)
         if self.serverless is None:
             check_instance(self.instance_type, "inference")
-            if self.instance_count < 1:
-                raise OptionError(f"instance count {self.instance_count}; expected 1 or more")
             return
         _exclude(
             {

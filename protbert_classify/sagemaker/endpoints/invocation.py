@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from botocore.config import Config
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from ...errors import InputError, ProteinClassifierError
+from ...errors import InputError, OptionError, ProteinClassifierError
 from ..aws import PREFIX
 from ..calls import is_missing
 from ..hosting import LONGEST, REAL_TIME
@@ -98,7 +98,9 @@ class RealTime:
         )
 
     def _explain(self, error: ClientError) -> None:
-        """Raise what the container said, if it did."""
+        """Raise what the container said, if it did, or that there is none."""
+        if error.response["Error"]["Code"].startswith("Validation") and "not found" in str(error):
+            raise OptionError(f"endpoint {self.name}: it is gone; somebody deleted it") from None
         if error.response["Error"]["Code"] != "ModelError":
             return
         status = int(error.response.get("OriginalStatusCode") or 0)

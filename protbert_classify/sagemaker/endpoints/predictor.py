@@ -1,11 +1,13 @@
 """A running endpoint: proteins in, calls out; changed, scaled and deleted."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import fields
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ...data.records import Record, checked
 from ...data.sources import Columns
+from ...errors import OptionError
 from ...inference.tables import Call
 from ...inference.whole_file import Prediction
 from ...serving.queries import JSON, JSON_LINES
@@ -128,9 +130,23 @@ class Predictor:
             overwrite=overwrite,
         )
 
-    def update(self, *, poll: float = POLL, max_wait: float = MAX_WAIT, **changes: Any) -> None:
-        """Give it another model, instances or container: the arguments of [`Change`]; see [`update_endpoint`]."""
-        update_endpoint(self.session, self.endpoint_name, Change(**changes), poll=poll, max_wait=max_wait)
+    def update(
+        self, *, wait: bool = True, poll: float = POLL, max_wait: float = MAX_WAIT, **changes: Any
+    ) -> None:
+        """Give it another model, instances or container; see [`update_endpoint`].
+
+        Args:
+            wait: Until it has changed.
+            poll: Seconds between two looks.
+            max_wait: Seconds.
+            changes: `model`, `wheels`, `instance_type`, `instance_count`, `image_uri`, `environment`; see [`Change`].
+        """
+        known = [field.name for field in fields(Change)]
+        for name in changes:
+            if name not in known:
+                raise OptionError(f"update: found {name}; expected {', '.join(known)}")
+        change = Change(**changes)
+        update_endpoint(self.session, self.endpoint_name, change, wait=wait, poll=poll, max_wait=max_wait)
 
     def autoscale(self, minimum: int, maximum: int, per_instance: float = PER_INSTANCE) -> None:
         """Let AWS choose the number of instances.

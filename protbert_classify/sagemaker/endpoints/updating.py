@@ -16,6 +16,7 @@ from ..images import image_uri as aws_image
 from ..images import is_aws_image
 from ..packaging import check_wheels
 from ..refusals import told
+from ..typed import whole
 from .lifecycle import MAX_WAIT, POLL, endpoint_config, existing_endpoint, log_place, wait_while_changing
 
 if TYPE_CHECKING:
@@ -64,15 +65,21 @@ class Change:
             check_wheels(self.wheels)
         if self.instance_type is not None:
             check_instance(self.instance_type, "inference")
-        if self.instance_count is not None and self.instance_count < 1:
-            raise OptionError(f"instance count {self.instance_count}; expected 1 or more")
+        if self.instance_count is not None:
+            whole("instance_count", self.instance_count)
         check_environment(self.environment or {})
         if self.wheels is not None and self.model is None:
             raise OptionError("wheels without a model; they are for one that is a folder here")
 
 
 def update_endpoint(
-    session: "Session", name: str, change: Change, *, poll: float = POLL, max_wait: float = MAX_WAIT
+    session: "Session",
+    name: str,
+    change: Change,
+    *,
+    wait: bool = True,
+    poll: float = POLL,
+    max_wait: float = MAX_WAIT,
 ) -> None:
     """Change an endpoint, which answers all the while.
 
@@ -80,6 +87,7 @@ def update_endpoint(
         session: With AWS.
         name: Of the endpoint.
         change: What it gets.
+        wait: Until it has changed; else AWS goes on, and what was replaced is deleted with the endpoint.
         poll: Seconds between two looks.
         max_wait: Seconds.
 
@@ -122,6 +130,8 @@ def update_endpoint(
     except BaseException:
         _delete(client, f"{name}-{stamp}", f"{name}-{stamp}" if new_model else None)
         raise
+    if not wait:
+        return
     _await_update(session, name, f"{name}-{stamp}", new_model, poll, max_wait)
     _delete(client, old_config["EndpointConfigName"], old_model["ModelName"] if new_model else None)
 

@@ -16,7 +16,8 @@ from ..environment import SECRETS
 # The SDK's start script writes them between single quotes into a shell file: a quote in a value would run as code.
 FORBIDDEN = re.compile(r"['\"`\x00-\x1f\x7f-\x9f\u2028\u2029]")
 LIMIT = 2500  # characters of a value, as the service has it
-FOLDERS = ("data", "validation_data", "test_data")  # of this machine; a job has channels
+FILES = ("data", "validation_data", "test_data")  # of this machine; a job has channels
+FOLDER = ("output_dir", "resume", "overwrite")  # the job has its own, and goes on from the checkpoints that it finds
 
 
 def check_hyperparameters(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -38,7 +39,12 @@ def check_hyperparameters(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
                 f"hyperparameter {name}: a secret would be recorded with the job; keep it in AWS Secrets Manager, and "
                 "name it with hub_token_secret"
             )
-        if name in FOLDERS:
+        if name in FOLDER:
+            raise OptionError(
+                f"hyperparameter {name}: a job writes to a folder of its own, and goes on from the checkpoints in "
+                "checkpoint_s3_uri; leave it out"
+            )
+        if name in FILES:
             raise OptionError(f"hyperparameter {name}: the data of a job come in as channels; give them to fit")
         for text in _texts(value):
             found = FORBIDDEN.search(text)

@@ -4,7 +4,8 @@ import logging
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from ..tags import tag_list
 from .settings import TrainingSettings
 
 if TYPE_CHECKING:
+    from sagemaker.core.helper.session_helper import Session
     from sagemaker.train import ModelTrainer
 
 logger = logging.getLogger(__name__)
@@ -56,7 +58,8 @@ def model_trainer(settings: TrainingSettings) -> Iterator["ModelTrainer"]:
     name = f"{settings.base_job_name}-{secrets.token_hex(2)}"  # the SDK adds the second, which several jobs may share
     checkpoints = settings.checkpoint_s3_uri
     if checkpoints is None and settings.use_spot_instances:
-        checkpoints = f"s3://{bucket}/{PREFIX}/{name}/checkpoints"
+        now = time.strftime("%Y%m%d%H%M%S", time.gmtime())
+        checkpoints = f"s3://{bucket}/{PREFIX}/{name}-{now}/checkpoints"
     with tempfile.TemporaryDirectory() as source, told("prepare the training job"):
         write_job(source, settings.package, settings.wheels)
         trainer = ModelTrainer(
@@ -103,6 +106,40 @@ def model_trainer(settings: TrainingSettings) -> Iterator["ModelTrainer"]:
         finally:
             if trainer._temp_code_dir is not None:  # the SDK leaves it behind where it fails
                 trainer._temp_code_dir.cleanup()
+
+
+def start(session: "Session", trainer: "ModelTrainer", channels: Mapping[str, str]) -> str:
+    """Start the job of a trainer.
+
+    Returns:
+        Its name.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; the text says whether AWS has the job already.
+    """
+    from sagemaker.core.training.configs import InputData
+
+    data = [InputData(channel_name=name, data_source=source) for name, source in channels.items()]
+    try:
+        # without the decorator that tells AWS of its use: that one swallows a Ctrl-C
+        type(trainer).train.__wrapped__(trainer, input_data_config=data, wait=False, logs=False)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(_what_runs(session, str(trainer.base_job_name))) from None
+    return str(trainer._latest_training_job.training_job_name)
+
+
+def _what_runs(session: "Session", base: str) -> str:
+    """What is left of a job whose start was interrupted."""
+    to_see = f"{PREFIX} sagemaker status"
+    try:
+        client = session.boto_session.client("sagemaker")
+        found = client.list_training_jobs(NameContains=base)["TrainingJobSummaries"]
+    except Exception:  # whatever it is: the user must be told of what costs
+        return f"a job {base}-... may run, and cost; {to_see} shows it"
+    if not found:
+        return f"AWS has no job of it; {to_see} shows if that changes"
+    name = found[0]["TrainingJobName"]
+    return f"the training job {name} runs, and costs until it ends; {PREFIX} sagemaker delete --job {name} stops it"
 
 
 def _environment(settings: TrainingSettings) -> dict[str, str]:

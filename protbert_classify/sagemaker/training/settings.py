@@ -13,16 +13,28 @@ from ..container import CHANNELS, MODEL_CHANNEL
 from ..environment import check_environment
 from ..images import Image, check_instance
 from ..protection import Protection
-from ..s3 import check_objects, split_uri
+from ..refusals import told
+from ..s3 import objects_at, split_uri
 from ..tags import check_tags
+from ..typed import instance_of, whole
 from .hyperparameters import check_hyperparameters, data_arguments
 
 if TYPE_CHECKING:
     from sagemaker.core.helper.session_helper import Session
 
 DAY = 24 * 3600  # seconds
-LONGEST_RUN = 28 * DAY  # of a training job, as the service has it
-LONGEST_KEPT = 3600  # seconds of a warm pool, as the service has it
+BOUNDS = {  # the most of each, as the service has it; at least 1
+    "instance_count": None,
+    "processes_per_instance": None,
+    "volume_size": 16_384,  # GiB
+    "max_run": 28 * DAY,
+    "max_wait": None,
+    "keep_alive_period_in_seconds": 3600,
+}
+
+
+Source = str | os.PathLike[str]
+Inputs = Source | Mapping[str, Source]  # the proteins to train on, or channels by name
 
 
 @dataclass
@@ -88,12 +100,18 @@ class TrainingSettings:
     tags: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        instance_of("hyperparameters", self.hyperparameters, Mapping, "options of train, as a dict")
         self.hyperparameters = check_hyperparameters(self.hyperparameters)
         if self.max_wait is not None and not self.use_spot_instances:
             raise OptionError("max_wait: only spot instances are waited for; give use_spot_instances, too")
-        self.max_wait = 2 * self.max_run if self.max_wait is None else self.max_wait
         self._check()
+        self.max_wait = 2 * self.max_run if self.max_wait is None else self.max_wait
         self.role = aws.role_arn(self.session, self.role)
+        self.protection.check_region(self.session.boto_region_name)
+        for uri in (self.output_path, self.checkpoint_s3_uri):
+            if uri is not None:
+                with told(f"look at {uri}"):
+                    aws.check_bucket(self.session.boto_session, split_uri(uri)[0])
 
     def cost(self) -> str:
         """What will be paid for, in one line."""
@@ -102,13 +120,13 @@ class TrainingSettings:
         after = f"; then kept, and paid for, {kept / 60:.0f} minutes more" if kept else "; it ends by itself"
         return f"{self.instance_count} x {self.instance_type}{spot} for at most {self.max_run / 3600:g} hours{after}"
 
-    def channels(self, inputs: str | Mapping[str, str]) -> dict[str, str]:
+    def channels(self, inputs: Inputs) -> dict[str, str]:
         """The inputs of `fit`, each looked up where it lies.
 
         Raises:
             OptionError: An unknown channel, or one that is not there.
         """
-        channels = {"train": inputs} if isinstance(inputs, str) else dict(inputs)
+        channels = _paths(inputs)
         unknown = [name for name in channels if name not in (*CHANNELS, MODEL_CHANNEL)]
         if unknown:
             raise OptionError(f"channel {unknown[0]!r}: expected {', '.join(CHANNELS)} or {MODEL_CHANNEL}")
@@ -116,18 +134,28 @@ class TrainingSettings:
             raise OptionError("no channel train; expected the proteins to train on")
         pretrained = MODEL_CHANNEL in channels or "backbone_config" in self.hyperparameters
         if self.protection.network_isolation and not pretrained:
-            raise OptionError("network isolation: give the pretrained model as channel model; no Hub is reached")
+            raise OptionError(
+                "network isolation: no Hub is reached; give the pretrained model as --model_name_or_path, a folder or "
+                "an s3:// address, or in Python as the channel model"
+            )
         for name, source in channels.items():
             if source.startswith("s3://"):
-                check_objects(self.session, source, f"channel {name}")
+                keys = objects_at(self.session, source, f"channel {name}")
+                if name in CHANNELS and len(keys) > 1:
+                    raise OptionError(
+                        f"channel {name}: more than one object begins with {source} ({', '.join(keys)}, ...); expected "
+                        "one file of proteins"
+                    )
             elif not os.path.exists(source):
                 raise OptionError(f"channel {name}: {source}: no such file; expected one, or an s3:// address")
-            elif name in CHANNELS and os.path.isfile(source):
+            elif name in CHANNELS:
                 self._check_proteins(source)
         return channels
 
     def _check_proteins(self, source: str) -> None:
         """Read the proteins as the job will: what it cannot use is told before a machine is paid for."""
+        if os.path.isdir(source):
+            raise OptionError(f"{source}: found a folder; expected one file of proteins")
         options = data_arguments(self.hyperparameters)
         columns = Columns(options.id_column, options.sequence_column, options.label_column, options.split_column)
         read_proteins(
@@ -139,20 +167,16 @@ class TrainingSettings:
             check_instance(self.instance_type, "training")
         if not aws.NAME.fullmatch(self.base_job_name) or len(self.base_job_name) > 40:
             raise OptionError(f"job name {self.base_job_name!r}: expected up to 40 letters, digits and hyphens")
-        for name in ("instance_count", "volume_size", "max_run"):
-            if getattr(self, name) < 1:
-                raise OptionError(f"{name}={getattr(self, name)}: expected 1 or more")
-        if self.max_run > LONGEST_RUN:
-            raise OptionError(f"max_run={self.max_run}: expected at most {LONGEST_RUN} seconds, 28 days")
-        if (self.keep_alive_period_in_seconds or 0) > LONGEST_KEPT:
-            raise OptionError(f"machines are kept for at most {LONGEST_KEPT} seconds after a job; expected no more")
-        if self.use_spot_instances and (self.max_wait or 0) < self.max_run:
+        for name, most in BOUNDS.items():
+            if getattr(self, name) is not None:
+                whole(name, getattr(self, name), most=most)
+        for name in ("use_spot_instances", "encrypt_inter_container_traffic"):
+            instance_of(name, getattr(self, name), bool, "True or False")
+        instance_of("protection", self.protection, Protection, "Protection(...)")
+        if self.max_wait is not None and self.max_wait < self.max_run:
             raise OptionError(f"max_wait={self.max_wait}: expected max_run ({self.max_run}) or more; it counts both")
         if self.use_spot_instances and self.keep_alive_period_in_seconds:
             raise OptionError("spot instances cannot be kept alive after a job; choose one of the two")
-        for uri in (self.output_path, self.checkpoint_s3_uri):
-            if uri is not None:
-                split_uri(uri)
         check_environment(self.environment)
         check_tags(self.tags)
         self._check_hub()
@@ -178,3 +202,10 @@ class TrainingSettings:
             raise OptionError("hub_token_secret: that is a token, which nobody may see; expected the name of a secret")
         if self.hub_token_secret is None:
             raise OptionError("push_to_hub: give hub_token_secret, the name of the secret in AWS Secrets Manager")
+
+
+def _paths(inputs: Inputs) -> dict[str, str]:
+    channels = dict(inputs) if isinstance(inputs, Mapping) else {"train": inputs}
+    for name, source in channels.items():
+        instance_of(f"channel {name}", source, (str, os.PathLike), "a file here, or an s3:// address")
+    return {name: os.fspath(source) for name, source in channels.items()}

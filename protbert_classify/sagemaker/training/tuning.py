@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping
-from datetime import datetime, timezone
 from typing import Any
 
 from sagemaker.core.instance_types_gpu_info import retrieve as gpus_of_region
@@ -11,12 +10,16 @@ from sagemaker.train.tuner import HyperparameterTuner
 
 from ...errors import OptionError
 from ..aws import PREFIX
+from ..hosting import new_stamp
 from ..refusals import told
+from ..typed import whole
 from .hyperparameters import check_hyperparameters
 from .model_trainer import METRICS, model_trainer
-from .settings import TrainingSettings
+from .settings import Inputs, TrainingSettings
 
 logger = logging.getLogger(__name__)
+
+LONGEST_NAME = 32  # of a tuning job
 
 
 class _Tuner(HyperparameterTuner):
@@ -38,18 +41,24 @@ def _range(name: str, values: Any) -> ParameterRange:
     if isinstance(values, list) and values:
         return CategoricalParameter([str(value) for value in values])
     if isinstance(values, tuple) and len(values) == 2 and all(isinstance(value, int | float) for value in values):
+        if values[0] >= values[1]:
+            raise OptionError(f"range of {name}: found {values!r}; expected the lowest value first, then the highest")
         kind = IntegerParameter if all(isinstance(value, int) for value in values) else ContinuousParameter
         return kind(*values)
     raise OptionError(f"range of {name}: found {values!r}; expected (lowest, highest), or a list of values")
 
 
-def _example(values: ParameterRange) -> Any:
+def _first(values: ParameterRange) -> Any:
     return values.values[0] if isinstance(values, CategoricalParameter) else values.min_value
+
+
+def _last(values: ParameterRange) -> Any:
+    return values.values[-1] if isinstance(values, CategoricalParameter) else values.max_value
 
 
 def tune(
     settings: TrainingSettings,
-    inputs: str | Mapping[str, str],
+    inputs: Inputs,
     ranges: Mapping[str, Any],
     objective: str,
     max_jobs: int,
@@ -76,8 +85,19 @@ def tune(
         The tuner; `best_training_job()` names the best job, and `HuggingFaceEstimator.attach` takes it up.
 
     Raises:
-        OptionError: An objective, an option or a machine that cannot work.
+        OptionError: An objective, a range, an option or a machine that cannot work.
+        KeyboardInterrupt: Ctrl-C; the text says how to stop what may go on.
     """
+    whole("max_jobs", max_jobs)
+    whole("max_parallel_jobs", max_parallel_jobs, most=max_jobs)
+    if not ranges:
+        raise OptionError("ranges: expected an option at least, with what to choose its values from")
+    chosen = {name: _range(name, values) for name, values in ranges.items()}
+    for example in (_first, _last):
+        check_hyperparameters({name: example(values) for name, values in chosen.items()})
+    for name, values in chosen.items():
+        for value in getattr(values, "values", ()):
+            check_hyperparameters({name: value})
     if objective not in METRICS:
         raise OptionError(f"objective {objective!r}: expected one of {', '.join(METRICS)}")
     if settings.checkpoint_s3_uri is not None or settings.use_spot_instances:
@@ -88,8 +108,6 @@ def tune(
             f"{settings.instance_count} x {settings.instance_type}: the jobs of a tuning run one process each; choose "
             "one machine with one GPU, such as ml.g5.2xlarge"
         )
-    chosen = {name: _range(name, values) for name, values in ranges.items()}
-    check_hyperparameters({name: _example(values) for name, values in chosen.items()})
     channels = settings.channels(inputs)
     logger.info("%d jobs, %d at once, each %s", max_jobs, max_parallel_jobs, settings.cost())
     with model_trainer(settings) as trainer, told("start the tuning job"):
@@ -102,13 +120,20 @@ def tune(
             objective_type="Minimize" if objective.endswith("loss") else "Maximize",
             max_jobs=max_jobs,
             max_parallel_jobs=max_parallel_jobs,
-            base_tuning_job_name=settings.base_job_name[:17],
             **options,
         )
-        now = datetime.now(timezone.utc).strftime("%Y%m%d%H%M%S")
-        prefix = f"{PREFIX}/{settings.base_job_name}-{now}/input"
+        stamp = new_stamp()
+        name = f"{settings.base_job_name[: LONGEST_NAME - len(stamp) - 1].rstrip('-')}-{stamp}"
+        prefix = f"{PREFIX}/{name}/input"
         data = [  # the tuner would take a path of this machine for an address in S3
-            trainer.create_input_data_channel(name, source, key_prefix=prefix) for name, source in channels.items()
+            trainer.create_input_data_channel(channel, source, key_prefix=prefix)
+            for channel, source in channels.items()
         ]
-        tuner.tune(data, wait=wait)
+        logger.info("tuning job %s; protbert-classify sagemaker status --job %s", name, name)
+        try:
+            tuner.tune(data, job_name=name, wait=wait)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"the tuning job {name} may go on, and cost: {PREFIX} sagemaker delete --job {name} stops it"
+            ) from None
     return tuner

@@ -2,12 +2,10 @@
 
 from typing import Any
 
-from ...errors import OptionError
 from ...serving.queries import FASTA, JSON_LINES
 from ..aws import PREFIX
 from ..calls import Request
 from ..hosting import CPU_INSTANCE, LONGEST, Hosting, archive_place
-from ..images import check_instance
 from ..tags import tag_list
 
 RETRIES = 2  # of a part; the service has up to 3
@@ -36,9 +34,6 @@ def transform_requests(
     Raises:
         OptionError: A combination of options that cannot be.
     """
-    check_instance(instance_type, "transform")
-    if instance_count < 1:
-        raise OptionError(f"instance count {instance_count}; expected 1 or more")
     hosting.check_model(model)
     archive = archive_place(model, job, "model", bucket)
     protection, place = hosting.protection, f"s3://{bucket}/{PREFIX}/{job}"
