@@ -14,6 +14,9 @@ from ..sagemaker.container import in_job, report_failure
 from ..version import __version__
 from .terminal import close_bars, log_to_stderr
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+FAILED_WRITES = ("PytorchStreamWriter", "inline_container.cc", "iostream error")  # torch.save, in words of its own
 PROG = "protbert-classify"
 COMMANDS = {
     "train": "fine-tune a classifier on labelled proteins",
@@ -93,15 +96,31 @@ def _fail(name: str, message: str, code: int) -> int:
 def _environment_failure(error: Exception) -> str | None:
     """One line for what the machine, not the program or its input, did wrong; None for anything else."""
     text = " ".join(str(error).split())
+    note = next(iter(getattr(error, "__notes__", ())), None)  # the path, where training knew it
     if isinstance(error, OSError) and error.errno is not None:
-        where = f"{error.filename}: " if error.filename else ""
-        advice = "; free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
-        return f"{where}{error.strerror}{advice}; what was complete before is still there"
+        return _file_failure(error, str(error.filename or note or ""))
     # torch and safetensors report a failed write under their own types
-    if "PytorchStreamWriter" in text or type(error).__name__ == "SafetensorError":
+    if any(sign in text for sign in FAILED_WRITES) or type(error).__name__ == "SafetensorError":
         return (
-            f"could not write or read weights ({text[:200]}); is the disk full? the last complete checkpoint is usable"
+            f"{f'{note}: ' if note else ''}could not write or read weights ({text[:200]}); is the disk full? "
+            "the last complete checkpoint is usable"
         )
     if "out of memory" in text.lower():
         return f"out of memory ({text[:120]}); try smaller batches or a smaller --max_length"
     return None
+
+
+def _file_failure(error: OSError, path: str) -> str:
+    path = path.removesuffix(".part")
+    folder = os.path.dirname(os.path.abspath(path))
+    if error.errno in (errno.ENOENT, errno.ENOTDIR) and path and not os.path.isdir(folder):
+        found = "not a folder; choose" if os.path.exists(folder) else "no such folder; create it, or choose"
+        return f"{folder}: {found} another"
+    where = f"{path}: " if path else ""
+    if error.errno in FORBIDDEN:
+        return f"{where}{str(error.strerror).lower()}; choose another place"
+    if error.errno in FULL:
+        return f"{where}{error.strerror}; free some space; what was complete before is still there"
+    if error.errno in (errno.EFBIG, errno.EIO):
+        return f"{where}{error.strerror}; what was complete before is still there"
+    return f"{where}{error.strerror}"

@@ -43,11 +43,14 @@ def run(arguments: list[str]) -> int:
 
 def summary(metrics: dict[str, Any], output_dir: str) -> str:
     """The numbers of a run in a few lines, and where the rest is."""
+    from ..reporting.facts import count
+
     lines = []
     for split in ("validation", "test"):
         if f"{split}_accuracy" in metrics:
             lines.append(
-                f"{split}: {metrics[f'{split}_proteins']:,} proteins, accuracy {metrics[f'{split}_accuracy']:.3f}, "
+                f"{split}: {count(metrics[f'{split}_proteins'], 'protein')}, "
+                f"accuracy {metrics[f'{split}_accuracy']:.3f}, "
                 f"MCC {metrics[f'{split}_mcc']:.3f}, macro F1 {metrics[f'{split}_macro_f1']:.3f}"
             )
     if "test_accuracy" not in metrics:

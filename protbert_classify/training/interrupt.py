@@ -11,19 +11,26 @@ class SaveOnInterrupt(TrainerCallback):
     """Turns the first Ctrl-C into a checkpoint and a stop; a second one stops at once.
 
     For one process: several would have to agree on the step, and fall back on their last checkpoint.
+
+    Args:
+        after_first_step: Until the first step is done, Ctrl-C stops at once and writes nothing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, after_first_step: bool = False) -> None:
         self.interrupted = False
+        self._waits = after_first_step
         self._before: Any = None
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        if args.world_size == 1:
-            self._before = signal.signal(signal.SIGINT, self._interrupt)
+        if not self._waits:
+            self._listen(args)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if self._waits:
+            self._waits = False
+            self._listen(args)
         if self.interrupted:
             control.should_save = _within_epoch(state)
             control.should_training_stop = True
@@ -40,6 +47,10 @@ class SaveOnInterrupt(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         self.release()
+
+    def _listen(self, args: TrainingArguments) -> None:
+        if args.world_size == 1:
+            self._before = signal.signal(signal.SIGINT, self._interrupt)
 
     def release(self) -> None:
         """Give Ctrl-C its former meaning back."""

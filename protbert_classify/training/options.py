@@ -12,8 +12,10 @@ from transformers import CONFIG_MAPPING, HfArgumentParser
 
 from ..errors import OptionError
 from .arguments import DataArguments, ModelArguments
+from .ranges import check_ranges
 from .training_arguments import ProteinTrainingArguments
 
+ENCODERS = ("model_name_or_path", "backbone_config")  # one of them
 KINDS = (ModelArguments, DataArguments, ProteinTrainingArguments)
 CONFIG_ENDINGS = (".yaml", ".yml", ".json")
 
@@ -35,12 +37,10 @@ def parse_options(
     """
     parser = _Parser(KINDS, prog=prog, allow_abbrev=False)
     arguments = list(arguments)
-    given = list(defaults)
-    if arguments and arguments[0].endswith(CONFIG_ENDINGS):
-        given += _options_of_file(arguments.pop(0))
+    in_file = _options_of_file(arguments.pop(0)) if arguments and arguments[0].endswith(CONFIG_ENDINGS) else []
     try:
         *parsed, unknown = parser.parse_args_into_dataclasses(
-            [*given, *arguments], look_for_args_file=False, return_remaining_strings=True
+            [*defaults, *in_file, *arguments], look_for_args_file=False, return_remaining_strings=True
         )
     except OptionError:
         raise
@@ -48,6 +48,7 @@ def parse_options(
         raise OptionError(" ".join(str(error).split())) from error
     _refuse_unknown(unknown)
     _check_values(*parsed)
+    _drop_other_encoder(parsed[0], _encoder(arguments) or _encoder(in_file) or _encoder(defaults))
     return tuple(parsed)
 
 
@@ -57,8 +58,10 @@ def check_options(arguments: Sequence[str]) -> None:
     Raises:
         OptionError: As `parse_options`.
     """
-    _, unknown = _Parser(KINDS, allow_abbrev=False).parse_known_args(list(arguments))
+    values, unknown = _Parser(KINDS, allow_abbrev=False).parse_known_args(list(arguments))
     _refuse_unknown(unknown)
+    check_ranges(values)
+    _encoder(arguments)
 
 
 def option_names() -> list[str]:
@@ -71,6 +74,24 @@ def _refuse_unknown(unknown: Sequence[str]) -> None:
         raise OptionError(f"unknown option {unknown[0]}{_suggestion(unknown[0], option_names())}")
 
 
+def _encoder(arguments: Sequence[str]) -> str | None:
+    """The option that names an encoder, of those given in one place."""
+    names = {word.split("=")[0].lstrip("-").replace("-", "_") for word in arguments if word.startswith("--")}
+    given = [name for name in ENCODERS if name in names]
+    if len(given) > 1:
+        raise OptionError(
+            "model_name_or_path and backbone_config exclude each other: one is a pretrained encoder, the other a "
+            "network from scratch; leave one out"
+        )
+    return given[0] if given else None
+
+
+def _drop_other_encoder(arguments: ModelArguments, encoder: str | None) -> None:
+    for name in ENCODERS:
+        if encoder is not None and name != encoder:
+            setattr(arguments, name, getattr(ModelArguments, name))
+
+
 METRICS = ("accuracy", "mcc", "macro_f1", "loss")
 
 
@@ -78,20 +99,20 @@ def _check_values(
     model_args: ModelArguments, data_args: DataArguments, training_args: ProteinTrainingArguments
 ) -> None:
     """Refuse now what would fail in the middle of a run."""
-    for options, name in (
-        (training_args, "per_device_train_batch_size"),
-        (training_args, "per_device_eval_batch_size"),
-        (training_args, "gradient_accumulation_steps"),
-        (data_args, "max_train_samples"),
-    ):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            raise OptionError(f"{name}={value}: expected 1 or more")
+    check_ranges(model_args, data_args, training_args)
     if training_args.num_train_epochs <= 0 and training_args.max_steps <= 0:
         raise OptionError(f"num_train_epochs={training_args.num_train_epochs}: expected more than 0")
     metric = training_args.metric_for_best_model
     if metric is not None and metric.removeprefix("eval_") not in METRICS:
         raise OptionError(f"metric_for_best_model={metric!r}: expected one of {', '.join(METRICS)}")
+
+
+# what YAML takes for booleans, of the options that have such words
+NO = {False: "no"}
+WORDS = {
+    **{f"{name}_strategy": NO for name in ("eval", "save", "logging")},
+    "packing": {True: "on", False: "off"},
+}
 
 
 def _options_of_file(path: str) -> list[str]:
@@ -108,7 +129,8 @@ def _options_of_file(path: str) -> list[str]:
     options: list[str] = []
     for name, value in values.items():
         if value is not None:
-            options += [f"--{name}", *_words(value)]
+            word = WORDS.get(name, {}).get(value, value) if isinstance(value, bool) else value
+            options += [f"--{name}", *_words(word)]
     return options
 
 

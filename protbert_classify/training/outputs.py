@@ -5,7 +5,8 @@ import glob
 import json
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -71,11 +72,22 @@ def save_model(
     final = os.path.join(output_dir, "model")
     part = final + ".part"
     shutil.rmtree(part, ignore_errors=True)
-    model.save_pretrained(part, state_dict=weights)
-    tokenizer.save_pretrained(part)
+    with naming(final):
+        model.save_pretrained(part, state_dict=weights)
+        tokenizer.save_pretrained(part)
     shutil.rmtree(final, ignore_errors=True)
     os.replace(part, final)
     return final
+
+
+@contextmanager
+def naming(path: str) -> Iterator[None]:
+    """Note what was being written on an error that passes: torch and safetensors do not say it."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(path)
+        raise
 
 
 def read_json(path: str) -> Any:

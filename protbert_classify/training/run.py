@@ -19,9 +19,13 @@ from ..errors import OptionError, first_line
 from ..evaluation.metrics import classification_metrics
 from ..model import ProteinClassifier, ProteinClassifierConfig
 from ..model_source import cannot_load, model_folder
+from ..reporting.facts import count
 from ..reporting.run_folder import METRICS
 from .arguments import DataArguments, ModelArguments
+from .beginning import Beginning
 from .checkpoints import newest_complete_checkpoint
+from .divergence import StopOnDivergence, check_weights
+from .duration import TrainingTime
 from .early_stopping import EarlyStopping
 from .embeddings import EmbeddingCollator, embed
 from .interrupt import SaveOnInterrupt
@@ -34,6 +38,8 @@ from .trainer import ProteinTrainer
 from .training_arguments import ProteinTrainingArguments
 
 logger = logging.getLogger(__name__)
+
+FEW_TO_CHOOSE_BY = 20  # one protein more or less is 5% of accuracy
 
 
 def train(
@@ -80,13 +86,14 @@ def train(
     learned = embed_splits(model, encoded, training_args) if embedded else encoded
     trainer = build_trainer(model, tokenizer, training_args, learned, EmbeddingCollator() if embedded else None)
     trainer.decide_tokens_per_batch(_found_tokens(folder) if checkpoint is not None else None)
-    if training_args.should_save:
+
+    def begin() -> None:
         if training_args.overwrite:
             clear_output_dir(folder)
         os.makedirs(folder, exist_ok=True)
         write_json(os.path.join(folder, SETTINGS), {**settings, FOUND_TOKENS: trainer.tokens_per_batch})
 
-    metrics = fit(trainer, checkpoint)
+    metrics = fit(trainer, checkpoint, Beginning(begin))
     trainer.data_collator = PaddingCollator(model.config.pad_token_id or 0)  # judged is the whole model, not its head
     for split in ("validation", "test"):
         if split in encoded:
@@ -127,7 +134,7 @@ def load_splits(arguments: DataArguments) -> DatasetDict:
 
 def report_splits(splits: DatasetDict, labels: list[str]) -> None:
     """Say what is trained on, and how much of each class."""
-    sizes = ", ".join(f"{len(part):,} proteins to {name}" for name, part in splits.items())
+    sizes = ", ".join(f"{count(len(part), 'protein')} to {name}" for name, part in splits.items())
     names = splits["train"].features["location"].names
     counts = np.bincount(splits["train"]["location"][:], minlength=len(names))
     classes = ", ".join(f"{label} {counts[names.index(label)]:,}" for label in labels)
@@ -232,6 +239,12 @@ def build_trainer(
         if isinstance(error, RuntimeError) and "to be installed" not in str(error):
             raise
         raise OptionError(first_line(error)) from error
+    if arguments.load_best_model_at_end and validation is not None and len(validation) < FEW_TO_CHOOSE_BY:
+        logger.warning(
+            "%s to choose the best checkpoint by: chance decides among close ones; --validation or --validation_data "
+            "gives more",
+            count(len(validation), "validation protein"),
+        )
     if arguments.load_best_model_at_end and arguments.early_stopping_patience > 0:
         trainer.add_callback(EarlyStopping(arguments.early_stopping_patience))
     return trainer
@@ -247,26 +260,38 @@ def name_for_trackers(arguments: ProteinTrainingArguments) -> None:
         arguments.run_name = f"{folder}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
-def fit(trainer: ProteinTrainer, checkpoint: str | None) -> dict[str, Any]:
-    """Train, from a checkpoint if there is one, and return how it went."""
+def fit(trainer: ProteinTrainer, checkpoint: str | None, beginning: Beginning) -> dict[str, Any]:
+    """Train, from a checkpoint if there is one, and return how it went.
+
+    Raises:
+        OptionError: The loss or the weights are no numbers any more.
+    """
     if checkpoint is not None:
         logger.info("going on from %s", checkpoint)
-    interrupt = SaveOnInterrupt()
-    trainer.add_callback(interrupt)
+    overwriting = bool(getattr(trainer.args, "overwrite", False))
+    interrupt = SaveOnInterrupt(after_first_step=overwriting)  # a checkpoint before that would replace the former run
+    watch = TrainingTime()
+    # in this order: what the first asks to be saved the second looks at, and the third makes room for
+    for callback in (interrupt, StopOnDivergence(), beginning, watch):
+        trainer.add_callback(callback)
     try:
         result = trainer.train(resume_from_checkpoint=checkpoint)
-    except KeyboardInterrupt:  # several processes, or a second Ctrl-C
+    except KeyboardInterrupt:  # several processes, a second Ctrl-C, or a first one before the former run is replaced
+        if overwriting and not beginning.done:
+            raise KeyboardInterrupt(f"before the first step was done: {trainer.args.output_dir} is as it was") from None
         raise _interruption(trainer) from None
     finally:
         interrupt.release()
     if interrupt.interrupted:
         raise _interruption(trainer)
+    check_weights(trainer.model, trainer.args, trainer.state)
     counts = {
         "train_proteins": len(trainer.train_dataset),
         "parameters": sum(p.numel() for p in trainer.model.parameters()),
         "trained_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
     }
-    return {**result.metrics, **counts}
+    runtime = round(result.metrics["train_runtime"] + watch.seconds, 4)
+    return {**result.metrics, "train_runtime": runtime, **counts}
 
 
 def _interruption(trainer: ProteinTrainer) -> KeyboardInterrupt:

@@ -25,6 +25,7 @@ from ..reporting.run_folder import RECORD, Run, read_run
 from .batching import LengthGroupedBatches, TokenBudgetBatches
 from .checkpoints import checkpoints, mark_complete, newest_complete_checkpoint, remove_old_checkpoints
 from .memory import fitting_tokens
+from .outputs import naming
 
 logger = logging.getLogger(__name__)
 
@@ -276,14 +277,15 @@ class ProteinTrainer(Trainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         limit, self.args.save_total_limit = self.args.save_total_limit, None  # old ones go when this one is whole
+        run_dir = self._get_output_dir(trial=trial)
+        newest = os.path.join(run_dir, f"checkpoint-{self.state.global_step}")
         try:
-            super()._save_checkpoint(model, trial)
+            with naming(newest):
+                super()._save_checkpoint(model, trial)
         finally:
             self.args.save_total_limit = limit
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
-            run_dir = self._get_output_dir(trial=trial)
-            newest = os.path.join(run_dir, f"checkpoint-{self.state.global_step}")
             if newest in checkpoints(run_dir):
                 mark_complete(newest, self.state.global_step)
                 remove_old_checkpoints(run_dir, limit, self.state.best_model_checkpoint)

@@ -41,13 +41,16 @@ class ProteinTrainingArguments(TrainingArguments):
     eval_strategy: str = _default("eval_strategy")
     save_strategy: str = _default("save_strategy")
     save_total_limit: int | None = _default("save_total_limit")
-    load_best_model_at_end: bool = _default("load_best_model_at_end")
+    load_best_model_at_end: bool | None = field(  # None until __post_init__
+        default=None, metadata={"help": TRAINING_DEFAULTS["load_best_model_at_end"][1], "nargs": "?", "const": True}
+    )
     metric_for_best_model: str | None = _default("metric_for_best_model")
     train_sampling_strategy: str = _default("train_sampling_strategy")
     bf16: bool | None = field(  # None until __post_init__
         default=None, metadata={"help": TRAINING_DEFAULTS["bf16"][1], "nargs": "?", "const": True}
     )
     logging_steps: float = _default("logging_steps")
+    logging_nan_inf_filter: bool = _default("logging_nan_inf_filter")
     report_to: None | str | list[str] = _default("report_to")
     ddp_find_unused_parameters: bool | None = _default("ddp_find_unused_parameters")
     early_stopping_patience: int = _default("early_stopping_patience")
@@ -67,6 +70,8 @@ class ProteinTrainingArguments(TrainingArguments):
             raise ValueError(f"packing={self.packing!r}: expected one of {', '.join(PACKING)}")
         if self.tokens_per_batch is not None:
             self.tokens_per_batch = _tokens(str(self.tokens_per_batch))
+        if self.load_best_model_at_end is None:
+            self.load_best_model_at_end = "no" not in (self.eval_strategy, self.save_strategy)
         # pinned memory speeds up copies to a GPU; without one torch warns at every loader
         if not torch.cuda.is_available():
             self.dataloader_pin_memory = False

@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -90,6 +91,8 @@ class Failing:
         (OSError(28, "No space left on device", "runs/x"), 1, "runs/x: No space left on device; free some space"),
         (RuntimeError("CUDA out of memory.\nTried to allocate 2 GiB"), 1, "out of memory (CUDA out of memory. Tried"),
         (RuntimeError("PytorchStreamWriter failed writing file"), 1, "is the disk full?"),
+        (RuntimeError("basic_ios::clear: iostream error"), 1, "is the disk full?"),
+        (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 829376 vs 829264"), 1, "disk full?"),
     ],
 )
 def test_what_goes_wrong_is_one_line_and_an_exit_code(monkeypatch, capsys, error, code, words):
@@ -99,6 +102,37 @@ def test_what_goes_wrong_is_one_line_and_an_exit_code(monkeypatch, capsys, error
     assert err.startswith("protbert-classify predict: ")
     assert words in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "path", "line"),
+    [
+        (errno.ENOENT, "{tmp}/no/e.json.part", "{tmp}/no: no such folder; create it, or choose another"),
+        (errno.ENOENT, "{tmp}/e.json", "{tmp}/e.json: No such file or directory"),
+        (errno.ENOTDIR, "{tmp}/file/e.json.part", "{tmp}/file: not a folder; choose another"),
+        (errno.EACCES, "{tmp}/e.json.part", "{tmp}/e.json: permission denied; choose another place"),
+        (errno.EROFS, "{tmp}/e.json", "{tmp}/e.json: read-only file system; choose another place"),
+        (errno.ENOSPC, "{tmp}/e", "{tmp}/e: No space left on device; free some space; what was complete before is "
+         "still there"),
+        (errno.ECONNREFUSED, None, "Connection refused"),
+    ],
+)  # fmt: skip
+def test_a_place_that_cannot_be_written_is_named_and_nothing_is_said_to_be_there(
+    tmp_path, monkeypatch, capsys, number, path, line
+):
+    (tmp_path / "file").write_text("")
+    error = OSError(number, os.strerror(number), path and path.format(tmp=tmp_path))
+    monkeypatch.setattr(commands, "import_module", lambda *names: Failing(error))
+    assert run_command("evaluate", []) == 1
+    assert capsys.readouterr().err == f"protbert-classify evaluate: {line.format(tmp=tmp_path)}\n"
+
+
+def test_a_failed_write_names_what_was_being_written(monkeypatch, capsys):
+    error = RuntimeError("basic_ios::clear: iostream error")
+    error.add_note("runs/x/checkpoint-5")
+    monkeypatch.setattr(commands, "import_module", lambda *names: Failing(error))
+    assert run_command("train", []) == 1
+    assert capsys.readouterr().err.startswith("protbert-classify train: runs/x/checkpoint-5: could not write")
 
 
 def test_a_bug_of_ours_is_not_dressed_up_as_bad_input(monkeypatch):

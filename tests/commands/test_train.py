@@ -5,7 +5,7 @@ import os
 import pytest
 
 from protbert_classify.commands import main
-from protbert_classify.commands.train import help_text
+from protbert_classify.commands.train import help_text, summary
 from protbert_classify.data.deeploc import URL
 from protbert_classify.training.arguments import TRAINING_DEFAULTS, DataArguments, ModelArguments
 from tests.training.runs import SHAPE, TINY, call, complaints, easy_records, fasta
@@ -70,7 +70,15 @@ def test_a_class_that_only_the_test_set_has_is_named(tmp_path, capsys):
     ("arguments", "words"),
     [
         (["--max_length", "500"], "max_length=500: the backbone has 128 positions"),
-        (["--max_length", "2"], "max_length=2: expected more than the 2 special tokens"),
+        (["--max_length", "2"], "max_length=2: expected 10 or more, room for a few residues"),
+        (["--max_length", "3"], "max_length=3: expected 10 or more, room for a few residues"),
+        (["--learning_rate", "-1"], "learning_rate=-1.0: expected 0 or more"),
+        (["--adam_beta1", "2"], "adam_beta1=2.0: expected 0 up to below 1"),
+        (["--split_seed", "-1"], "split_seed=-1: expected 0 to 4294967295"),
+        (["--label_smoothing_factor", "3"], "label_smoothing_factor=3.0: expected 0 to 1"),
+        (["--weight_decay", "-1"], "weight_decay=-1.0: expected 0 or more"),
+        (["--early_stopping_patience", "-1"], "early_stopping_patience=-1: expected 0 or more"),
+        (["--model_name_or_path", "facebook/esm2_t6_8M_UR50D"], "model_name_or_path and backbone_config exclude each"),
         (["--data", "nowhere.fasta"], "nowhere.fasta: no such file"),
         (["--data", "nowhere.csv"], "nowhere.csv: no such file"),
         (["--validation", "1.5"], "validation=1.5"),
@@ -166,3 +174,24 @@ def test_an_unknown_kind_of_encoder_is_one_short_line(tmp_path, easy, capsys):
     assert main(["train", *arguments]) == 2
     (line,) = complaints(capsys.readouterr().err)
     assert line.endswith("backbone_config: unknown model_type 'brt'; expected bert, esm, t5, ...")
+
+
+def test_a_number_out_of_its_range_is_told_before_the_data_is_looked_for(capsys):
+    assert main(["train", "--data", "nowhere.fasta", "--learning_rate", "-1"]) == 2
+    assert complaints(capsys.readouterr().err) == ["protbert-classify train: learning_rate=-1.0: expected 0 or more"]
+
+
+def test_the_summary_counts_one_protein_as_one():
+    numbers = {"accuracy": 1.0, "mcc": 0.0, "macro_f1": 1.0, "proteins": 1}
+    metrics = {"train_runtime": 2.0, **{f"validation_{name}": value for name, value in numbers.items()}}
+    assert summary(metrics, "runs/x").startswith("validation: 1 protein, accuracy 1.000")
+
+
+def test_a_training_that_diverges_ends_with_one_line_and_no_model(tmp_path, easy, capsys):
+    folder = tmp_path / "run"
+    arguments = ["--data", easy, "--output_dir", str(folder), *TINY, "--learning_rate", "1e38", "--warmup_steps", "0"]
+    assert main(["train", *arguments]) == 2
+    (line,) = complaints(capsys.readouterr().err)
+    assert "loss is not a number at step " in line or "weights are not numbers at step " in line
+    assert line.endswith("; lower --learning_rate (now 1e+38)")
+    assert not (folder / "model").exists() and not (folder / "run.json").exists()

@@ -5,7 +5,7 @@ import pytest
 from transformers import TrainingArguments
 
 from protbert_classify.errors import OptionError
-from protbert_classify.training.options import backbone_shape, parse_options
+from protbert_classify.training.options import backbone_shape, check_options, parse_options
 from protbert_classify.training.training_arguments import ProteinTrainingArguments
 
 
@@ -84,7 +84,7 @@ def test_an_unknown_option_in_a_file_is_refused_too(parse, option_file):
         (["--eval_strategy", "daily"], "daily"),
         (["--freeze_backbone", "maybe"], "freeze_backbone"),
         (["proteins.fasta"], "unknown option proteins.fasta; expected --option value"),
-        (["--save_strategy", "no"], "load_best_model_at_end"),
+        (["--save_strategy", "no", "--load_best_model_at_end", "true"], "load_best_model_at_end"),
         (["--per_device_train_batch_size", "0"], "per_device_train_batch_size=0: expected 1 or more"),
         (["--per_device_eval_batch_size", "-3"], "per_device_eval_batch_size=-3: expected 1 or more"),
         (["--gradient_accumulation_steps", "0"], "gradient_accumulation_steps=0: expected 1 or more"),
@@ -162,3 +162,57 @@ def test_a_backbone_config_may_be_a_file(tmp_path):
     path = tmp_path / "shape.json"
     path.write_text('{"model_type": "esm", "hidden_size": 8}')
     assert backbone_shape(str(path)) == {"model_type": "esm", "hidden_size": 8}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "best"),
+    [
+        ([], True),
+        (["--eval_strategy", "no"], False),
+        (["--save_strategy", "no"], False),
+        (["--load_best_model_at_end", "false"], False),
+        (["--eval_strategy", "steps", "--save_strategy", "steps", "--load_best_model_at_end"], True),
+    ],
+)
+def test_without_evaluations_or_checkpoints_the_last_weights_are_the_result(parse, arguments, best):
+    assert parse(*arguments)[-1].load_best_model_at_end is best
+
+
+def test_no_in_a_yaml_file_is_a_strategy_and_no_boolean(parse, option_file):
+    training = parse(option_file("eval_strategy: no\nsave_strategy: no\npacking: off\n"))[-1]
+    assert (training.eval_strategy, training.save_strategy, training.packing) == ("no", "no", "off")
+
+
+SCRATCH = '{"model_type": "bert"}'
+PRETRAINED = "facebook/esm2_t6_8M_UR50D"
+
+
+@pytest.mark.parametrize("name", ["--model_name_or_path", "--model-name-or-path"])
+def test_a_pretrained_encoder_on_the_command_line_wins_over_a_network_in_the_file(parse, option_file, name):
+    model = parse(option_file({"backbone_config": {"model_type": "bert"}}), name, PRETRAINED)[0]
+    assert (model.model_name_or_path, model.backbone_config) == (PRETRAINED, None)
+
+
+def test_a_network_on_the_command_line_wins_over_a_pretrained_encoder_in_the_file_or_of_a_job(parse, option_file):
+    default = "Rostlab/prot_bert_bfd"
+    model = parse(option_file({"model_name_or_path": PRETRAINED}), f"--backbone_config={SCRATCH}")[0]
+    assert (model.model_name_or_path, model.backbone_config) == (default, SCRATCH)
+    model = parse_options(["--backbone_config", SCRATCH], defaults=["--model_name_or_path", PRETRAINED])[0]
+    assert (model.model_name_or_path, model.backbone_config) == (default, SCRATCH)
+
+
+def test_a_pretrained_encoder_and_a_network_in_the_same_place_exclude_each_other(parse, option_file):
+    both = {"model_name_or_path": PRETRAINED, "backbone_config": {"model_type": "bert"}}
+    words = ["--model_name_or_path", PRETRAINED, "--backbone_config", SCRATCH]
+    for call in (lambda: parse(option_file(both)), lambda: parse(*words), lambda: check_options(words)):
+        with pytest.raises(OptionError) as raised:
+            call()
+        assert str(raised.value) == (
+            "model_name_or_path and backbone_config exclude each other: one is a pretrained encoder, the other a "
+            "network from scratch; leave one out"
+        )
+
+
+def test_a_job_is_not_sent_off_with_a_number_out_of_its_range():
+    with pytest.raises(OptionError, match="adam_beta2=1.0: expected 0 up to below 1"):
+        check_options(["--adam_beta2", "1"])

@@ -3,6 +3,8 @@ import errno
 import json
 import os
 import resource
+import signal
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -13,10 +15,12 @@ import torch
 from protbert_classify import ProteinClassifier
 from protbert_classify.commands import main
 from protbert_classify.data.fingerprint import fingerprint
+from protbert_classify.errors import OptionError
 from protbert_classify.reporting.run_folder import read_run
-from protbert_classify.training.checkpoints import newest_complete_checkpoint
+from protbert_classify.training.checkpoints import mark_complete, newest_complete_checkpoint
 from protbert_classify.training.options import parse_options
 from protbert_classify.training.run import load_splits, train
+from protbert_classify.training.trainer import ProteinTrainer
 from tests.training.runs import LABELS, TINY, assert_same_weights, call, complaints, easy_records, fasta, weights
 
 
@@ -304,9 +308,154 @@ def test_a_refused_overwrite_leaves_the_former_run_as_it_was(tmp_path, easy, cap
     run(folder, easy)
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     arguments = ["train", "--data", easy, "--output_dir", str(folder), "--overwrite", *TINY]
-    for mistake in (["--max_length", "500"], ["--data", "nowhere.fasta"], ["--report_to", "nobody"]):
+    mistakes = (["--adam_beta1", "2"], ["--max_length", "500"], ["--data", "nowhere.fasta"], ["--report_to", "nobody"])
+    for mistake in mistakes:
         assert main([*arguments, *mistake]) == 2
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def failing_step(error):
+    def training_step(*args, **kwargs):
+        raise error
+
+    return training_step
+
+
+def ctrl_c(*args, **kwargs):
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(1)  # Python sees the signal here
+
+
+@pytest.mark.parametrize(
+    ("training_step", "code", "words"),
+    [
+        (failing_step(RuntimeError("CUDA out of memory")), 1, "out of memory"),
+        (ctrl_c, 130, "interrupted; before the first step was done: "),
+    ],
+)
+def test_what_fails_before_the_first_step_is_done_leaves_the_former_run_whole(
+    tmp_path, easy, capsys, monkeypatch, training_step, code, words
+):
+    folder = tmp_path / "run"
+    run(folder, easy)
+    before = contents(folder)
+    monkeypatch.setattr(ProteinTrainer, "training_step", training_step)
+    assert main(["train", "--data", easy, "--output_dir", str(folder), *TINY, "--overwrite", "--seed", "8"]) == code
+    (line,) = complaints(capsys.readouterr().err)
+    assert words in line and "--resume" not in line
+    assert contents(folder) == before
+
+
+def test_an_overwriting_run_that_stops_after_its_first_step_is_the_only_one_left(tmp_path, easy, monkeypatch):
+    folder = tmp_path / "run"
+    run(folder, easy, "--num_train_epochs", "2")
+    step = ProteinTrainer.training_step
+    steps = []
+
+    def second_one_interrupted(self, *args, **kwargs):
+        steps.append(self.state.global_step)
+        if len(steps) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(ProteinTrainer, "training_step", second_one_interrupted)
+    with pytest.raises(KeyboardInterrupt, match="goes on from checkpoint-2"):
+        run(folder, easy, "--overwrite", "--seed", "8")
+    assert sorted(os.listdir(folder)) == ["checkpoint-2", "settings.json"]
+    monkeypatch.undo()
+    run(folder, easy, "--resume", "--seed", "8")
+    run(tmp_path / "undisturbed", easy, "--seed", "8")
+    assert_same_weights(folder / "model", tmp_path / "undisturbed" / "model")
+
+
+def test_a_checkpoint_of_the_first_step_replaces_the_former_run_and_is_not_mixed_with_it(tmp_path, easy):
+    folder = tmp_path / "run"
+    every_step = ["--save_strategy", "steps", "--save_steps", "1", "--eval_strategy", "no", "--save_total_limit", "9"]
+    run(folder, easy, *every_step)
+    (folder / "checkpoint-1" / "former").write_text("")
+    run(folder, easy, *every_step, "--overwrite", "--max_steps", "1")
+    assert [path.name for path in folder.glob("checkpoint-*")] == ["checkpoint-1"]
+    assert not (folder / "checkpoint-1" / "former").exists()
+    assert json.loads((folder / "settings.json").read_text())["learning_rate"] == 0.01
+
+
+def test_weights_that_are_no_numbers_are_not_saved_as_a_checkpoint_or_a_model(tmp_path, easy, monkeypatch):
+    folder = tmp_path / "run"
+    step = ProteinTrainer.training_step
+
+    def ruined_in_step_3(self, model, *args, **kwargs):
+        loss = step(self, model, *args, **kwargs)
+        if self.state.global_step == 2:
+            next(model.parameters()).grad.fill_(float("nan"))
+        return torch.zeros_like(loss)  # nothing to be seen of it in the log
+
+    monkeypatch.setattr(ProteinTrainer, "training_step", ruined_in_step_3)
+    options = ["--validation", "0", "--eval_strategy", "no", "--save_strategy", "steps", "--save_steps", "2"]
+    with pytest.raises(OptionError, match="weights are not numbers at step 4, .*; lower --learning"):
+        run(folder, easy, *options)
+    assert [os.path.basename(path) for path in folder.glob("checkpoint-*")] == ["checkpoint-2"]
+    with pytest.raises(OptionError, match="weights are not numbers at step 6"):
+        run(tmp_path / "unsaved", easy, "--validation", "0", "--save_strategy", "no")
+    assert not (folder / "model").exists() and not (tmp_path / "unsaved" / "model").exists()
+
+
+@pytest.mark.parametrize("logging_steps", ["2", "50"])
+def test_training_ends_at_the_first_loss_that_is_logged_and_no_number(tmp_path, easy, monkeypatch, logging_steps):
+    step = ProteinTrainer.training_step
+
+    def lost_in_step_3(self, *args, **kwargs):
+        loss = step(self, *args, **kwargs)
+        return loss * float("nan") if self.state.global_step == 2 else loss
+
+    monkeypatch.setattr(ProteinTrainer, "training_step", lost_in_step_3)
+    seen = {"2": 4, "50": 6}[logging_steps]  # without a line of the log, at the end
+    options = ["--validation", "0", "--logging_steps", logging_steps]
+    with pytest.raises(OptionError, match=rf"the loss is not a number at step {seen}, .* \(now 0.01\)"):
+        run(tmp_path / "run", easy, *options)
+    assert not (tmp_path / "run" / "model").exists()
+
+
+@pytest.mark.parametrize("strategy", ["--eval_strategy", "--save_strategy"])
+def test_a_run_without_evaluations_or_checkpoints_ends_with_its_last_weights(tmp_path, easy, strategy):
+    assert run(tmp_path / "run", easy, strategy, "no")["validation_proteins"] > 0
+    assert (tmp_path / "run" / "model" / "model.safetensors").exists()
+
+
+def test_the_time_of_a_resumed_run_is_that_of_all_its_legs(tmp_path, easy):
+    folder = tmp_path / "run"
+    first = run(folder, easy)
+    checkpoint = newest_complete_checkpoint(str(folder))
+    state = last_state(folder)
+    assert 0 < state["stateful_callbacks"]["TrainingTime"]["attributes"]["seconds"] <= first["train_runtime"] + 0.1
+    state["stateful_callbacks"]["TrainingTime"]["attributes"]["seconds"] = 1000
+    Path(checkpoint, "trainer_state.json").write_text(json.dumps(state))
+    mark_complete(checkpoint, 5)
+    second = run(folder, easy, "--num_train_epochs", "2", "--resume")
+    assert 1000 < second["train_runtime"] < 1100
+    assert json.loads((folder / "metrics.json").read_text())["train_runtime"] == second["train_runtime"]
+    assert 1000 < last_state(folder)["stateful_callbacks"]["TrainingTime"]["attributes"]["seconds"] < 1100
+
+
+def test_a_checkpoint_that_knows_no_time_is_gone_on_from(tmp_path, easy):
+    folder = tmp_path / "run"
+    run(folder, easy)
+    checkpoint, state = newest_complete_checkpoint(str(folder)), last_state(folder)
+    del state["stateful_callbacks"]["TrainingTime"]
+    Path(checkpoint, "trainer_state.json").write_text(json.dumps(state))
+    mark_complete(checkpoint, 5)
+    assert 0 < run(folder, easy, "--num_train_epochs", "2", "--resume")["train_runtime"] < 100
+
+
+def test_few_validation_proteins_that_choose_the_checkpoint_are_counted_in_a_warning(tmp_path, easy, caplog):
+    caplog.set_level("INFO", logger="protbert_classify")
+    (tmp_path / "one.fasta").write_text(fasta([("V1 Nucleus-U", "MKTAYIAKQR")]))
+    options = ["--validation_data", str(tmp_path / "one.fasta")]
+    run(tmp_path / "run", easy, *options)
+    assert "45 proteins to train, 1 protein to validation, " in caplog.text
+    assert caplog.text.count("1 validation protein to choose the best checkpoint by") == 1
+    caplog.clear()
+    run(tmp_path / "last", easy, *options, "--load_best_model_at_end", "false")
+    assert "to choose the best checkpoint by" not in caplog.text
 
 
 def test_a_full_disk_leaves_the_last_checkpoint_usable(tmp_path, easy, capsys, monkeypatch):
@@ -323,7 +472,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_usable(tmp_path, easy, capsys, m
         patch.setattr(torch, "save", full_after_a_while)
         assert main(arguments) == 1
     (line,) = complaints(capsys.readouterr().err)
-    assert "No space left on device; free some space" in line
+    assert f"{tmp_path}/run/checkpoint-10/" in line and "No space left on device; free some space" in line
     assert os.path.basename(newest_complete_checkpoint(str(tmp_path / "run"))) == "checkpoint-5"
     assert main([*arguments, "--resume"]) == 0
     assert record(tmp_path / "run")["training_arguments"]["resume"] is True
