@@ -23,4 +23,7 @@ def main(model: str, fasta: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        print("usage: python examples/predict.py MODEL FASTA", file=sys.stderr)
+        sys.exit(2)
     main(*sys.argv[1:])

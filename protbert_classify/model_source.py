@@ -19,12 +19,25 @@ def model_folder(name_or_path: str | os.PathLike[str]) -> str:
     if os.path.isdir(name) and not os.path.isfile(os.path.join(name, "config.json")):
         raise ModelError(f"{name}: no model there (no config.json); expected the output_dir of a run, or its model/")
     # a Hub id is owner/name; with a folder of the owner's name here, a path is meant
-    is_path = not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or os.path.isdir(os.path.dirname(name) or "/dev/null")
-    if is_path and not os.path.isdir(name):
+    is_id = re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", name)
+    if (not is_id or os.path.isdir(os.path.dirname(name) or "/dev/null")) and not os.path.isdir(name):
         raise ModelError(
-            f"{name}: no such folder; expected the folder of a model or of a run, or a Hub id (owner/name)"
+            f"{name}: no such folder; expected the output_dir of a training, a model folder, or owner/name on the Hub"
         )
     return name
+
+
+def diverged(name: str) -> ModelError:
+    """The error for a model whose scores are NaN or infinite.
+
+    Args:
+        name: Its folder or Hub id; empty if it was never saved.
+    """
+    where = f"the model in {name}" if name else "the model"
+    return ModelError(
+        f"{where} gives scores that are not numbers: its training diverged; train it again with a lower "
+        "--learning_rate"
+    )
 
 
 def cannot_load(name: str, error: Exception) -> ProteinClassifierError:

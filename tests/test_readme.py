@@ -29,7 +29,7 @@ def test_no_page_names_an_option_that_does_not_exist(page):
     from protbert_classify.commands.train import help_text
 
     text = re.sub(r"^.*\b(aws|docker) .*$", "", (ROOT / page).read_text(), flags=re.MULTILINE)  # others' commands
-    known = {"config_file", "project"}  # of accelerate and of trackio
+    known = {"config_file", "project", "data-binary"}  # of accelerate, trackio and curl
     known |= set(re.findall(r"--([a-z0-9_]+)\n", help_text()))
     for command in ["estimate", "evaluate", "predict", "push", "report", "serve", *map("sagemaker.{}".format, ACTIONS)]:
         parser = import_module(f"protbert_classify.commands.{command}")._parser()

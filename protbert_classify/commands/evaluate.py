@@ -1,6 +1,7 @@
 """`protbert-classify evaluate`: how good a saved classifier is on labelled proteins."""
 
 import argparse
+import os
 from typing import Any
 
 from .parsing import OneLineParser, add_compute_options, add_model, compute_options
@@ -9,12 +10,16 @@ from .terminal import hide_moments
 
 def run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
-    from ..data.sources import Columns, read_proteins, whole
-    from ..errors import OptionError
+    from ..data.sources import Columns, check_there, read_proteins, whole
+    from ..errors import DataError, OptionError
     from ..inference.evaluate import evaluate_classifier
+    from ..inference.whole_file import check_paths
     from ..training.outputs import write_json
 
     hide_moments()
+    check_there(options.data)
+    if options.output:
+        check_paths(options.data, options.output)
     columns = Columns(options.id_column, options.sequence_column, options.label_column, options.split_column)
     splits = read_proteins(
         options.data, ambiguous=options.ambiguous, header_pattern=options.header_pattern, columns=columns
@@ -23,10 +28,14 @@ def run(arguments: list[str]) -> int:
     if split != "all" and split not in splits:
         raise OptionError(f"{options.data} has no {split} split; found {', '.join(splits)}")
     proteins = whole(splits) if split == "all" else splits[split]
-    metrics = evaluate_classifier(options.model, proteins, **compute_options(options))
+    try:
+        metrics = evaluate_classifier(options.model, proteins, **compute_options(options))
+    except DataError as error:  # of a protein; it does not know the file
+        raise DataError(f"{options.data}: {error}") from None
+    print(table(metrics, split), flush=True)
     if options.output:
+        os.makedirs(os.path.dirname(options.output) or ".", exist_ok=True)
         write_json(options.output, metrics)
-    print(table(metrics, split))
     return 0
 
 

@@ -300,5 +300,6 @@ def _data_file(source: str) -> str:
     if "://" in source:
         return source
     if not os.path.isfile(source):
-        raise DataError(f"{source}: no such file; expected a FASTA file")
+        found = "is a folder" if os.path.isdir(source) else "no such file"
+        raise DataError(f"{source}: {found}; expected a FASTA file")
     return escape(os.path.abspath(source))

@@ -149,5 +149,15 @@ def _label_table(dataset: Dataset, labels: list[str] | None) -> list[int]:
     table = [labels.index(name) if name in labels else -1 for name in names]
     for index in dataset.unique("location"):
         if table[index] < 0:
-            raise DataError(f"location {names[index]!r} is no class of the model; expected one of {', '.join(labels)}")
+            raise DataError(
+                f"{_first_with(dataset, index)}location {names[index]!r} is no class of the model; expected one of "
+                f"{', '.join(labels)}"
+            )
     return table
+
+
+def _first_with(dataset: Dataset, label: int) -> str:
+    """The accession of the first protein of a location, before a message."""
+    if "id" not in dataset.column_names:
+        return ""
+    return f"{dataset[dataset['location'][:].index(label)]['id']}: "

@@ -104,7 +104,7 @@ def keep_labelled_classes(splits: DatasetDict) -> list[str]:
     for split, labels in present.items():
         unknown = sorted(labels - present["train"])
         if unknown:
-            listed = ", ".join(names[label] for label in unknown)
+            listed = ", ".join(f"{names[label]} (first of {_first(splits[split], label)})" for label in unknown)
             raise OptionError(
                 f"the {split} split has classes that the training split lacks: {listed}; "
                 "expected training proteins of every class: add some, or leave these classes out"
@@ -123,6 +123,11 @@ def keep_labelled_classes(splits: DatasetDict) -> list[str]:
     if len(kept) < len(names):
         logger.info("no protein of %s: left out of the classes", ", ".join(n for n in names if n not in kept))
     return kept
+
+
+def _first(proteins: Dataset, label: int) -> str:
+    """The accession of the first protein of a class."""
+    return str(proteins[proteins["location"][:].index(label)]["id"])
 
 
 def sample(dataset: Dataset, count: int | None, seed: int) -> Dataset:

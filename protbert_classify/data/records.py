@@ -5,6 +5,7 @@ import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from io import TextIOWrapper
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from datasets.packaged_modules.fasta.fasta import Fasta
 from ..errors import DataError, ProteinClassifierError, SequenceError
 from .alphabet import clean
 
+UNDECODED = "\ufffd"  # what stands for a byte that is no UTF-8
 GZIP = b"\x1f\x8b"  # how a gzip file begins
 MEMBRANE = ("M", "S", "U")  # membrane-bound, soluble, unknown
 
@@ -128,13 +130,25 @@ def parse_fasta(
         DataError: No FASTA file, or no record.
     """
     name = name or os.path.basename(path)
+    # old databases have Latin-1 in their headers; among residues, what cannot be decoded is refused as no residue
+    reader = partial(TextIOWrapper, encoding="utf-8-sig", errors="replace", newline="")
+    with fasta_errors(name), opener(path, "rb") as stream, reader(stream) as lines:
+        parsed = Fasta._parse_fasta(None, _from_first_header(lines, name))  # its self is unused
+        for number, (accession, description, sequence) in enumerate(parsed, 1):
+            yield Record(Place(name, number, accession), description, sequence)
+
+
+@contextmanager
+def fasta_errors(name: str) -> Iterator[None]:
+    """What a damaged gzip file raises, in one line."""
     try:
-        with opener(path, "rb") as stream, TextIOWrapper(stream, encoding="utf-8-sig", newline="") as lines:
-            parsed = Fasta._parse_fasta(None, _from_first_header(lines, name))  # its self is unused
-            for number, (accession, description, sequence) in enumerate(parsed, 1):
-                yield Record(Place(name, number, accession), description, sequence)
-    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error):
-        raise DataError(f"{name}: not a text file, or damaged; expected FASTA, plain or compressed with gzip") from None
+        yield
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        raise _no_text(name) from None
+
+
+def _no_text(name: str) -> DataError:
+    return DataError(f"{name}: not a text file, or damaged; expected FASTA, plain or compressed with gzip")
 
 
 def _from_first_header(lines: Iterable[str], name: str) -> Iterator[str]:
@@ -145,6 +159,8 @@ def _from_first_header(lines: Iterable[str], name: str) -> Iterator[str]:
             yield from lines
             return
         if line.strip() and not line.startswith(";"):  # blank lines and comments may stand first
+            if UNDECODED in line or "\0" in line:
+                raise _no_text(name)
             raise DataError(f"{name}: no FASTA file: it begins with {line.strip()[:30]!r}; expected '>ACCESSION ...'")
     raise DataError(f"{name}: no records; expected FASTA, '>ACCESSION ...' and residues")
 

@@ -1,10 +1,11 @@
 """Any labelled proteins, FASTA, table or Hub dataset, to the columns that DeepLoc has."""
 
 import gzip
+import logging
 import os
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from glob import escape
@@ -27,11 +28,15 @@ from .records import (
     read_fasta,
 )
 
+logger = logging.getLogger(__name__)
+
 FASTA_ENDINGS = (".fasta", ".fa", ".faa", ".fas", ".seq")
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 BUILDERS = {".parquet": "parquet", ".jsonl": "json", ".json": "json"}
 TABLE_ENDINGS = (*SEPARATORS, *BUILDERS)
+SPREADSHEETS = (".xlsx", ".xls", ".ods")
 EMPTY = (None, "")  # a cell without a value
+FIELDS = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")  # what pandas says of a row that is too long
 # what a split is called in headers, columns and Hub datasets
 SPLIT_NAMES = {
     "train": "train",
@@ -102,8 +107,9 @@ def read_proteins(
     if source is None:
         return read_deeploc(ambiguous=ambiguous)
     source = os.fspath(source)
+    check_readable(source)
     columns = columns or Columns()
-    ending = os.path.splitext(source.removesuffix(".gz"))[1].lower()
+    ending = ending_of(source)
     if ending in TABLE_ENDINGS:
         return _collect(_table_rows(_load_table(source, ending), source, columns), source)
     if header_pattern is not None:
@@ -118,15 +124,45 @@ def read_proteins(
 
 
 def check_there(source: str | None) -> None:
-    """Refuse the name of a file that is not there, before anything is downloaded or read.
+    """Refuse the name of a file that is not there or that cannot be proteins, before anything is downloaded or read.
 
     Raises:
-        DataError: No such file.
+        DataError: No such file, or [`check_readable`] refuses it.
     """
-    if source is None or "://" in source or os.path.exists(source):
+    if source is None or "://" in source:
         return
-    if os.path.splitext(source.removesuffix(".gz"))[1].lower() in (*FASTA_ENDINGS, *TABLE_ENDINGS):
+    check_readable(source)
+    if not os.path.exists(source) and ending_of(source) in (*FASTA_ENDINGS, *TABLE_ENDINGS):
         raise DataError(f"{source}: no such file; expected FASTA, {', '.join(TABLE_ENDINGS)} or a Hub dataset's id")
+
+
+def ending_of(source: str) -> str:
+    """The ending that tells the format, lower case: `.csv` of `T.CSV.gz`."""
+    return os.path.splitext(source.removesuffix(".gz"))[1].lower()
+
+
+def check_readable(source: str) -> None:
+    """Refuse a folder that is no dataset, and a spreadsheet.
+
+    Raises:
+        DataError: It is one of these.
+    """
+    if os.path.isdir(source) and not is_dataset_folder(source):
+        raise DataError(
+            f"{source}: is a folder; expected a file of proteins, or a dataset with train.csv, test.parquet or the like"
+        )
+    if ending_of(source) in SPREADSHEETS:
+        raise DataError(f"{source}: a spreadsheet; export it as CSV")
+
+
+def is_dataset_folder(folder: str) -> bool:
+    """Whether a folder is laid out as a dataset of the Hub: tables or folders named after splits, in it or `data/`."""
+    for place in filter(os.path.isdir, (folder, os.path.join(folder, "data"))):
+        for entry in list(os.scandir(place)):
+            split = re.split(r"[-.]", entry.name)[0].lower()  # test-00000-of-00001.parquet, and no test_predictions.csv
+            if split in SPLIT_NAMES and (entry.is_dir() or ending_of(entry.name) in TABLE_ENDINGS):
+                return True
+    return False
 
 
 @dataclass
@@ -144,6 +180,7 @@ def _collect(rows: Iterable[_Row], source: str) -> DatasetDict:
     if not kept:
         raise DataError(f"{source}: no proteins")
     names = sorted({row.label for row in kept})
+    _warn_of_lookalikes(names, source)
     splits = {}
     for split in ("train", "validation", "test"):
         members = [row for row in kept if row.split == split]
@@ -160,6 +197,16 @@ def _collect(rows: Iterable[_Row], source: str) -> DatasetDict:
                 features=protein_features(names),
             )
     return DatasetDict(splits)
+
+
+def _warn_of_lookalikes(names: list[str], source: str) -> None:
+    """Tell of classes that differ in upper and lower case or in blanks around them only: they will be a typo."""
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        alike.setdefault(name.strip().casefold(), []).append(name)
+    groups = [", ".join(map(repr, group)) for group in alike.values() if len(group) > 1]
+    if groups:
+        logger.warning("%s: classes that differ in case or blanks only, kept apart: %s", source, "; ".join(groups))
 
 
 def _header_rows(source: str, header_pattern: str) -> Iterator[_Row]:
@@ -190,11 +237,9 @@ def _local(source: str) -> str:
 def _table_rows(splits: DatasetDict, source: str, columns: Columns) -> Iterator[_Row]:
     name = os.path.basename(source.rstrip("/"))
     for split, table in splits.items():
-        for needed in (columns.sequence, columns.label):
+        for needed, option in ((columns.sequence, "--sequence_column"), (columns.label, "--label_column")):
             if needed not in table.column_names:
-                raise DataError(
-                    f"{name}: no column {needed!r}; found {', '.join(table.column_names)}: name the right one"
-                )
+                raise DataError(f"{name}: {no_column(needed, table.column_names, option)}")
         label_feature = table.features[columns.label]
         for number, row in enumerate(table, 1):
             accession = row.get(columns.id)
@@ -207,6 +252,17 @@ def _table_rows(splits: DatasetDict, source: str, columns: Columns) -> Iterator[
             residues = checked_residues(str(row[columns.sequence] or ""), place)
             own_split = row.get(columns.split)
             yield _Row(place, residues, str(label), _split_name(split if own_split in EMPTY else str(own_split), place))
+
+
+def no_column(needed: str, found: Sequence[str], option: str) -> str:
+    """What is wrong with a table that lacks a column, and what to do."""
+    for separator, name in ((";", "';'"), ("\t", "tabs"), (",", "commas")):
+        if len(found) == 1 and separator in found[0]:
+            return (
+                f"no column {needed!r}, but one called {found[0]!r}: is it separated by {name}? expected commas (.csv) "
+                "or tabs (.tsv)"
+            )
+    return f"no column {needed!r}; found {', '.join(found)}: name it with {option}"
 
 
 def _split_name(found: str, place: Place) -> str:
@@ -240,7 +296,12 @@ def table_errors(source: str) -> Iterator[None]:
             yield
     except DataError:
         raise
+    except UnicodeDecodeError:
+        raise DataError(f"{source}: not a text file; expected UTF-8") from None
     except (ValueError, EOFError, StopIteration, gzip.BadGzipFile, zlib.error) as error:
+        if cells := FIELDS.search(str(error)):
+            expected, line, found = cells.groups()
+            raise DataError(f"{source}, line {line}: found {found} fields, expected {expected}") from None
         cause = (str(error).strip() or "it is empty").splitlines()[0]
         raise DataError(f"{source}: cannot be read as a table: {cause}") from error
 

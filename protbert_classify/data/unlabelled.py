@@ -14,8 +14,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from ..errors import DataError
-from .records import GZIP, Place, Record, open_plain_or_gzip, parse_fasta
-from .sources import EMPTY, SEPARATORS, Columns, table_errors
+from .records import GZIP, Place, Record, fasta_errors, open_plain_or_gzip, parse_fasta
+from .sources import EMPTY, SEPARATORS, SPREADSHEETS, Columns, ending_of, no_column, table_errors
 
 STANDARD_INPUT = "-"
 DESCRIPTION = "description"
@@ -37,14 +37,18 @@ def read_unlabelled(source: str, columns: Columns | None = None) -> Iterator[Rec
     columns = columns or Columns()
     if source == STANDARD_INPUT:
         return parse_fasta(source, "standard input", _open_standard_input)
-    ending = _ending(source)
+    ending = ending_of(source)
+    if os.path.isdir(source):
+        raise DataError(f"{source}: is a folder; expected a file of proteins")
+    if ending in SPREADSHEETS:
+        raise DataError(f"{source}: a spreadsheet; export it as CSV")
     if ending == ".json":
         raise DataError(f"{source}: a .json file cannot be read a protein at a time; expected .jsonl, a line a protein")
     if os.path.isfile(source):
         if ending in SEPARATORS or ending in (".jsonl", ".parquet"):
             return _table_records(_table_rows(source, ending), os.path.basename(source), columns)
         return parse_fasta(source)
-    if os.path.isdir(source) or not re.fullmatch(r"[\w.-]+/[\w.-]+", source) or os.path.isdir(os.path.dirname(source)):
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", source) or os.path.isdir(os.path.dirname(source)):
         raise DataError(
             f"{source}: no such file; expected FASTA, .csv, .tsv, .jsonl, .parquet, - or the id of a Hub dataset"
         )
@@ -55,18 +59,15 @@ def count_records(source: str) -> int | None:
     """About how many records a source has, quickly: for a progress bar. None where only reading it would tell."""
     if not os.path.isfile(source):
         return None
-    ending = _ending(source)
+    ending = ending_of(source)
+    if ending not in SEPARATORS and ending not in (".jsonl", ".parquet"):
+        with fasta_errors(source), open_plain_or_gzip(source) as file:
+            return _count(file, b"\n>") + 1
     with table_errors(source):
         if ending == ".parquet":
             return int(pq.ParquetFile(source).metadata.num_rows)
         with open_plain_or_gzip(source) as file:
-            if ending in SEPARATORS or ending == ".jsonl":
-                return max(_count(file, b"\n") - (ending != ".jsonl"), 0)
-            return _count(file, b"\n>") + 1
-
-
-def _ending(source: str) -> str:
-    return os.path.splitext(source.removesuffix(".gz"))[1].lower()
+            return max(_count(file, b"\n") - (ending != ".jsonl"), 0)
 
 
 def _count(file: Any, mark: bytes) -> int:
@@ -129,8 +130,7 @@ def _table_records(rows: Iterable[Mapping[str, Any]], name: str, columns: Column
     for number, row in enumerate(rows, 1):
         if columns.sequence not in row:
             raise DataError(
-                f"{name}, row {number}: no column {columns.sequence!r}; found {', '.join(map(str, row))}: name it with "
-                "--sequence_column"
+                f"{name}, row {number}: {no_column(columns.sequence, [*map(str, row)], '--sequence_column')}"
             )
         accession = row.get(columns.id)
         place = Place(name, number, f"row_{number}" if accession in EMPTY else str(accession))

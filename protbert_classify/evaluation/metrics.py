@@ -20,8 +20,8 @@ def classification_metrics(
     Returns:
         `accuracy` (Q10 in the literature of ten locations), `mcc` (Gorodkin's multi-class Matthews correlation,
         doi:10.1016/j.compbiolchem.2004.09.006), `macro_f1` over the classes that have proteins, `per_class` (name ->
-        `precision`, `recall`, `f1`, `support`; None where a class has no protein) and `confusion_matrix` (C rows of
-        true classes, C columns of called ones).
+        `precision`, `recall`, `f1`, `support`; None where a class has no protein, and for the precision of one that is
+        never called) and `confusion_matrix` (C rows of true classes, C columns of called ones).
 
     Raises:
         ValueError: No proteins, or lengths that differ.
@@ -34,11 +34,12 @@ def classification_metrics(
     precision, recall, f1, support = precision_recall_fscore_support(
         references, predictions, labels=indices, zero_division=0.0
     )
+    called = np.bincount(predictions, minlength=len(labels)) > 0
     per_class = {}
     for index, name in enumerate(labels):
         known = bool(support[index])
         per_class[name] = {
-            "precision": float(precision[index]) if known else None,
+            "precision": float(precision[index]) if known and called[index] else None,
             "recall": float(recall[index]) if known else None,
             "f1": float(f1[index]) if known else None,
             "support": int(support[index]),

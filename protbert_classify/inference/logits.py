@@ -10,6 +10,7 @@ from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from ..data.collators import PackingCollator, PaddingCollator
 from ..model import ProteinClassifier
 from ..model.attention import PADDING_FREE
+from ..model_source import diverged
 
 CPU_TOKENS = 4096  # as benchmarks.cpu has them; more leaves the caches of a processor
 DEVICE_TOKENS = 16_384
@@ -34,6 +35,9 @@ def predict_logits(
 
     Returns:
         (N, C), float32, in the order of `encoded`.
+
+    Raises:
+        ModelError: A logit is no number.
     """
     tokens = tokens_per_batch or default_tokens(model.device)
     packed = model.backbone.config._attn_implementation == PADDING_FREE
@@ -74,12 +78,24 @@ def _logits_or_none(model: ProteinClassifier, batch: dict[str, Any], proteins: i
     """(B, C), or None if several proteins do not fit into memory together."""
     moved = {name: value.to(model.device) if torch.is_tensor(value) else value for name, value in batch.items()}
     try:
-        return model(**moved).logits.float().cpu().numpy()
+        return finite_logits(model, moved).cpu().numpy()
     except RuntimeError as error:
         if proteins < 2 or not should_reduce_batch_size(error):
             raise
     clear_device_cache()
     return None
+
+
+def finite_logits(model: ProteinClassifier, batch: dict[str, Any]) -> torch.Tensor:
+    """The logits of a batch, (B, C), float32, on the model's device: every score of a loaded model comes from here.
+
+    Raises:
+        ModelError: One is NaN or infinite, as a training that diverged leaves them.
+    """
+    logits = model(**batch).logits.float()
+    if not torch.isfinite(logits).all():
+        raise diverged(model.name_or_path)
+    return logits
 
 
 def probabilities(logits: np.ndarray) -> np.ndarray:

@@ -12,9 +12,24 @@ from typing import Any
 from ..errors import OptionError, ProteinClassifierError
 
 SETTINGS = "settings.json"
+MODEL, WEIGHTS = "model", "weights"  # among the settings: where they are from, and their digest
 PART = re.compile(r"part-(\d+)-([0-9a-f]+)")
 WAIT = 0.2  # seconds between two looks for the parts of other processes
 PATIENCE = 1800  # seconds without a new part, after which the others are given up
+
+
+def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """What is not as it was, in words; empty if all is."""
+    changed = [name for name in {**before, **now} if name != MODEL and before.get(name) != now.get(name)]
+    if "format" in changed:
+        return "the version of protbert_classify is another one"
+    # another precision rounds the weights, too
+    named = [f"{name} was {before.get(name)} and is now {now.get(name)}" for name in changed if name != WEIGHTS]
+    if named or not changed:
+        return ", ".join(named)
+    if before.get(MODEL) != now.get(MODEL):
+        return f"the model was {before.get(MODEL)} and is now {now.get(MODEL)}"
+    return f"the weights or the configuration in {now.get(MODEL)} have changed"
 
 
 class Parts:
@@ -48,7 +63,7 @@ class Parts:
         """Make the folder, or go on in it.
 
         Args:
-            settings: What shapes the calls, for JSON.
+            settings: What shapes the calls, for JSON: all must be the same but `model`, where the weights are from.
             resume: Keep the parts that are there; else they are removed.
 
         Raises:
@@ -60,12 +75,10 @@ class Parts:
         if os.path.isfile(path):
             with open(path, encoding="utf-8") as file:
                 before = json.load(file)
-            changed = [name for name in {**before, **settings} if before.get(name) != settings.get(name)]
-            if changed:
-                name = changed[0]
+            if difference := _difference(before, settings):
                 raise OptionError(
-                    f"--resume: {name} was {before.get(name)} when {self.output} was begun and is now "
-                    f"{settings.get(name)}; go on with the same, or start anew with --overwrite"
+                    f"--resume: {difference}, since {self.output} was begun; go on with the same, or start anew with "
+                    "--overwrite"
                 )
             return
         os.makedirs(self.folder, exist_ok=True)

@@ -7,8 +7,10 @@ from transformers import Pipeline
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from ..data.alphabet import clean
+from ..errors import SequenceError
 from ..model import ProteinClassifier
 from .loading import classifier_encoder
+from .logits import finite_logits
 
 
 class ProteinClassificationPipeline(Pipeline):
@@ -25,7 +27,8 @@ class ProteinClassificationPipeline(Pipeline):
         With `truncation_report`, `{"calls", "length", "truncated"}` around it.
 
     Raises:
-        SequenceError: A character that is no residue.
+        SequenceError: A character that is no residue, or something that is no string.
+        ModelError: A score is no number.
     """
 
     _load_tokenizer = True
@@ -42,7 +45,9 @@ class ProteinClassificationPipeline(Pipeline):
         # what is not given in a call stays as it was given when the pipeline was made
         return {}, {}, {name: options[name] for name in ("top_k", "truncation_report") if name in options}
 
-    def preprocess(self, sequence: str, **kwargs: Any) -> dict[str, torch.Tensor]:
+    def preprocess(self, sequence: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
+        if not isinstance(sequence, str):
+            raise SequenceError(f"found {type(sequence).__name__}, expected a sequence: a string such as 'MKT'")
         residues = clean(sequence)
         ids = list(self.encoder(residues))
         return {
@@ -53,12 +58,12 @@ class ProteinClassificationPipeline(Pipeline):
 
     def _forward(self, inputs: dict[str, torch.Tensor], **kwargs: Any) -> dict[str, torch.Tensor]:
         length = inputs.pop("length")
-        return {"logits": self.model(**inputs).logits, "length": length}
+        return {"logits": finite_logits(self.model, inputs), "length": length}
 
     def postprocess(
         self, output: dict[str, torch.Tensor], top_k: int | None = 1, truncation_report: bool = False
     ) -> Any:
-        scores = output["logits"][0].float().softmax(-1)
+        scores = output["logits"][0].softmax(-1)
         best = scores.argsort(descending=True)[:top_k]
         every = [{"label": self.model.config.id2label[int(i)], "score": float(scores[i])} for i in best]
         calls = every[0] if top_k == 1 else every

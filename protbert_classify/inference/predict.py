@@ -150,7 +150,10 @@ def _settings(
     """What shapes the calls; part_size because batches are made within a part."""
     return {
         "format": FORMAT,
-        "model": _fingerprint(classifier),
+        "model": classifier.name_or_path,
+        "weights": _fingerprint(classifier),
+        "max_length": classifier.config.max_sequence_length,
+        "crop": classifier.config.crop,
         "device": classifier.device.type,
         "precision": precision,
         "compile": compiled,

@@ -16,7 +16,7 @@ from ..errors import InputError, OptionError, ProteinClassifierError
 from .parts import Parts
 from .tables import Table
 
-FORMAT = 1  # of the parts: another number, and none of a former version is gone on with
+FORMAT = 2  # of the parts: another number, and none of a former version is gone on with
 
 
 class Prediction(NamedTuple):
@@ -103,6 +103,8 @@ def _digest(records: list[Record]) -> str:
 
 def check_paths(source: str, output: str) -> None:
     """Refuse an output that cannot be written, or that would replace its input."""
+    if os.path.isdir(output):
+        raise OptionError(f"output {output} is a folder; expected the name of a file")
     folder = os.path.dirname(os.path.abspath(output))
     while not os.path.lexists(folder):  # it will be made
         folder = os.path.dirname(folder)

@@ -72,7 +72,7 @@ def draw_class_bars(per_class: Mapping[str, Mapping[str, Any]], intervals: Mappi
     """Precision, recall and F1 of each class, a panel each, with the range of their intervals.
 
     Args:
-        per_class: Label -> `precision`, `recall`, `f1` (None without proteins) and `support`.
+        per_class: Label -> `precision`, `recall`, `f1` (None without proteins or calls) and `support`.
         intervals: `precision`, `recall`, `f1`, each C times (low, high) or None.
     """
     labels = list(per_class)
@@ -82,7 +82,8 @@ def draw_class_bars(per_class: Mapping[str, Mapping[str, Any]], intervals: Mappi
         for row, (label, interval) in enumerate(zip(labels, intervals[name])):
             value = per_class[label][name]
             if value is None or interval is None:
-                axes.text(0.02, row, "no proteins", va="center", fontsize=8.5, color=GREY)
+                reason = "never called" if per_class[label]["support"] else "no proteins"
+                axes.text(0.02, row, reason, va="center", fontsize=8.5, color=GREY)
                 continue
             axes.barh(row, value, color=SKY, height=0.66)
             if interval[0] < interval[1]:

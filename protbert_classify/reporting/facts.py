@@ -120,14 +120,25 @@ def _quality_sentences(found: Judged) -> list[str]:
     ]
     if found.split == "validation":
         sentences.append("There were no test proteins; its weights may have been chosen by those of validation.")
-    scored = {name: values["f1"] for name, values in per_class.items() if values["f1"] is not None}
+    never = never_called(found)
+    scored = {n: values["f1"] for n, values in per_class.items() if values["f1"] is not None and n not in never}
     if len(scored) > 1:
         best, worst = max(scored, key=scored.__getitem__), min(scored, key=scored.__getitem__)
         sentences.append(
             f"Best called is {best} (F1 {scored[best]:.2f}, {count(per_class[best]['support'], 'protein')}), worst "
             f"{worst} (F1 {scored[worst]:.2f}, {count(per_class[worst]['support'], 'protein')})."
         )
+    if never:
+        verb = "is" if len(never) == 1 else "are"
+        sentences.append(f"{len(never)} of {count(len(per_class), 'class')} {verb} never called: {', '.join(never)}.")
     return sentences
+
+
+def never_called(found: Judged) -> list[str]:
+    """The classes that have proteins, but no call."""
+    called = np.asarray(found.metrics["confusion_matrix"]).sum(0)
+    per_class = found.metrics["per_class"]
+    return [name for name, calls in zip(per_class, called) if not calls and per_class[name]["support"]]
 
 
 def _score_sentence(run: Run) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError, OptionError
+from ..errors import DataError, ModelError, OptionError
+from ..model_source import diverged
 
 RECORD = "run.json"  # written last: a folder that has it holds a finished run
 METRICS = "metrics.json"
@@ -75,6 +76,7 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
     Raises:
         OptionError: No such folder, or no finished run in it.
         DataError: A damaged file; the message names it, and in a table the row.
+        ModelError: Its scores are no numbers.
     """
     folder = os.fspath(folder)
     _check_finished(folder)
@@ -181,8 +183,12 @@ def _predictions(path: str, rows: Sequence[list[str]], labels: list[str], known:
             probabilities[index] = [float(value) for value in row[first:]]
             if known == 2:
                 lengths[index] = int(row[1])
+            if not np.isfinite(probabilities[index]).all():
+                raise diverged(os.path.join(os.path.dirname(path), "model"))
             if not np.isclose(probabilities[index].sum(), 1, atol=1e-3):
                 raise ValueError("its probabilities do not add up to 1")
+        except ModelError:
+            raise
         except (KeyError, ValueError) as error:
             number = index + 2  # as a spreadsheet counts, the header is row 1
             raise DataError(f"{path}, row {number} ({row[0] if row else 'empty'}): damaged: {_reason(error)}") from None

@@ -68,7 +68,7 @@ def draw_score_histogram(scores: Sequence[float] | np.ndarray, right: Sequence[b
     axes.set_xlabel("score of the call")
     axes.set_ylabel("proteins")
     axes.yaxis.get_major_locator().set_params(integer=True)
-    axes.legend(loc="upper left")
+    figure.legend(loc="outside upper left", ncols=2)  # no score is known to be rare enough for it to lie on
     return figure
 
 

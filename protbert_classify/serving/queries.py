@@ -169,6 +169,8 @@ def _line_record(number: int, line: str) -> Record:
 
 
 def _read_fasta(body: bytes) -> tuple[Iterable[Record], Form]:
+    if body.startswith(b">") and not set(body.rstrip()) & set(b"\r\n"):  # curl -d takes them out
+        raise DataError(f"{NAME}: the body has no line breaks; send it with curl --data-binary")
     return parse_fasta(NAME, NAME, lambda path, mode: io.BytesIO(body)), ROWS
 
 

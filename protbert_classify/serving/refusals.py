@@ -1,9 +1,10 @@
 """Why a request is not answered with calls, and the HTTP status that says so.
 
-Any other [`InputError`], such as a character that is no residue, is status 400.
+Any other [`InputError`], such as a character that is no residue, is status 400; a model whose scores are no numbers is
+no client's fault.
 """
 
-from ..errors import InputError, ProteinClassifierError
+from ..errors import InputError, ModelError, ProteinClassifierError
 
 
 class Refusal(ProteinClassifierError):
@@ -67,4 +68,4 @@ def status_of(error: ProteinClassifierError) -> int:
     """The HTTP status for an error."""
     if isinstance(error, Refusal):
         return error.status
-    return 400 if isinstance(error, InputError) else 500
+    return 400 if isinstance(error, InputError) and not isinstance(error, ModelError) else 500

@@ -34,6 +34,32 @@ def test_a_split_can_be_chosen(arguments, tmp_path, split, count):
     assert measured(arguments, tmp_path, "--split", split)["proteins"] == count
 
 
+def test_an_output_folder_that_is_not_there_is_made(arguments, tmp_path):
+    path = tmp_path / "new" / "folder" / "metrics.json"
+    assert main([*arguments, "--output", str(path)]) == 0
+    assert json.loads(path.read_text())["proteins"] == 15
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_anything_is_computed(arguments, tmp_path, capsys):
+    assert main([*arguments, "--model", "/nowhere", "--output", str(tmp_path)]) == 2
+    (line,) = complaints(capsys.readouterr().err)
+    assert line == f"protbert-classify evaluate: output {tmp_path} is a folder; expected the name of a file"
+
+
+def test_the_metrics_are_printed_although_writing_fails(arguments, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("protbert_classify.training.outputs.write_json", lambda *args: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main([*arguments, "--output", str(tmp_path / "metrics.json")])
+    assert capsys.readouterr().out.startswith("test: 15 proteins")
+
+
+def test_a_folder_is_called_one(arguments, tmp_path, capsys):
+    (tmp_path / "proteins").mkdir()
+    assert main([*arguments, "--data", str(tmp_path / "proteins")]) == 2
+    (line,) = complaints(capsys.readouterr().err)
+    assert f"{tmp_path}/proteins: is a folder; expected a file of proteins" in line
+
+
 def test_it_agrees_with_predict(arguments, model, easy, tmp_path):  # noqa: F811
     import csv
 
@@ -65,7 +91,8 @@ def test_a_location_that_the_model_does_not_know_is_one_line(arguments, tmp_path
     data.write_text(">P1 Plastid-U test\nMKTAYIAKQR\n")
     assert main([*arguments, "--data", str(data)]) == 2
     (line,) = complaints(capsys.readouterr().err)
-    assert f"location 'Plastid' is no class of the model; expected one of {', '.join(LABELS)}" in line
+    words = f"location 'Plastid' is no class of the model; expected one of {', '.join(LABELS)}"
+    assert line == f"protbert-classify evaluate: {data}: P1: {words}"
 
 
 @pytest.mark.parametrize(

@@ -277,11 +277,11 @@ def test_conflicting_accessions_in_two_files_name_both(write_bytes):
         load_deeploc([one, two])
 
 
-@pytest.mark.parametrize("source", ["nowhere/nothing.fasta", "."], ids=["missing", "folder"])
-def test_a_missing_file_is_named(source):
+@pytest.mark.parametrize(("source", "found"), [("nowhere/nothing.fasta", "no such file"), (".", "is a folder")])
+def test_a_missing_file_is_named(source, found):
     with pytest.raises(DataError) as caught:
         load_deeploc(source)
-    assert str(caught.value) == f"{source}: no such file; expected a FASTA file"
+    assert str(caught.value) == f"{source}: {found}; expected a FASTA file"
 
 
 def test_a_file_of_ambiguous_proteins_alone_says_why_nothing_is_left(write_bytes):

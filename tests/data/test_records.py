@@ -82,7 +82,8 @@ def test_what_is_written_as_fasta_is_read_back(written, width, newline, lower, s
         (b"MKT\n>P1\nMKT\n", "f.fa: no FASTA file: it begins with 'MKT'; expected '>ACCESSION ...'"),
         (b">\nMKT\n", "f.fa, record 1 (no accession): the header is empty; expected '>ACCESSION ...'"),
         (b"\xff\xfe\x00\x9d\x80>P1\nMKT\n", "f.fa: not a text file, or damaged; expected FASTA, plain or compressed"),
-        (b">P1\nMKT\n\xff\x9d\n", "f.fa: not a text file, or damaged"),
+        (b">P1\nMKT\n\xff\x9d\n", "f.fa, record 1 (P1): '\ufffd' at position 4 is no residue"),
+        (b"PK\x03\x04\0\0>P1\nMKT\n", "f.fa: not a text file, or damaged"),
         (b">P1\nMKT\n>P2\n>P3\nMKT\n", "f.fa, record 2 (P2): no residues"),
         (b">P1\nMKT\n>P2\n", "f.fa, record 2 (P2): no residues"),
         (b">P1\n*\n", "f.fa, record 1 (P1): no residues"),
@@ -95,6 +96,11 @@ def test_bad_fasta_says_where_what_and_what_was_expected_in_one_line(content, me
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value) and caught.value.exit_code == 2
     assert isinstance(caught.value, DataError | SequenceError)
+
+
+def test_a_byte_of_another_encoding_in_a_header_does_not_cost_the_file():
+    content = ";caf\xe9\n>P1 caf\xe9\nMKT\n>P2 plain\nMKV\n".encode("latin-1")
+    assert triples(content) == [("P1", "caf\ufffd", "MKT"), ("P2", "plain", "MKV")]
 
 
 def test_records_before_a_bad_one_are_read_and_none_after():

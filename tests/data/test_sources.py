@@ -5,7 +5,7 @@ import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
 from protbert_classify.data.records import protein_features
-from protbert_classify.data.sources import Columns, load_proteins, merge_splits, read_proteins, whole
+from protbert_classify.data.sources import Columns, check_there, load_proteins, merge_splits, read_proteins, whole
 from protbert_classify.errors import DataError, InputError, OptionError, ProteinClassifierError
 
 ROWS = [
@@ -162,8 +162,11 @@ HEAD = "id,sequence,location,split\n"
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("t.csv", "id,seq,location\nP1,MKT,a\n", "t.csv: no column 'sequence'; found id, seq, location: name"),
-        ("t.csv", "id,sequence,label\nP1,MKT,a\n", "t.csv: no column 'location'; found id, sequence, label"),
+        ("t.csv", "id,seq,location\nP1,MKT,a\n", "'sequence'; found id, seq, location: name it with --sequence_column"),
+        ("t.csv", "id,sequence,label\nP1,MKT,a\n", "'location'; found id, sequence, label: name it with --label"),
+        ("t.csv", "id;sequence;location\nP1;MKT;a\n", "is it separated by ';'? expected commas (.csv) or tabs (.tsv)"),
+        ("t.csv", "id\tsequence\nP1\tMKT\n", "is it separated by tabs? expected commas"),
+        ("t.tsv", "id,sequence\nP1,MKT\n", "is it separated by commas? expected commas (.csv)"),
         ("t.csv", HEAD + "P1,MKT,a,train\nP2,MKT,,train\n", "t.csv, record 2 (P2): no label in column 'location'"),
         ("t.jsonl", '{"id":"P1","sequence":"M","location":null}\n', "t.jsonl, record 1 (P1): no label in column"),
         ("t.csv", HEAD + "P1,MKT,a,holdout\n", "t.csv, record 1 (P1): unknown split 'holdout'; expected train, valid"),
@@ -175,9 +178,11 @@ HEAD = "id,sequence,location,split\n"
         ("t.jsonl", "", "/t.jsonl: cannot be read as a table: it is empty"),
         ("t.jsonl", "{no json\n", "/t.jsonl: cannot be read as a table: JSON parse error"),
         ("t.parquet", "no parquet", "/t.parquet: cannot be read as a table: Parquet"),
-        ("t.csv", HEAD + "P1,MKT,a,train\nP2,MKT,a,b,c,d,e\n", "/t.csv: cannot be read as a table: Error tokenizing"),
-        ("t.csv", bytes(range(128, 256)), "/t.csv: cannot be read as a table: 'utf-8' codec"),
-        ("t.csv.gz", gzip.compress(b"P1,MKT,a\n" * 999)[:-20], "/t.csv.gz: cannot be read as a table: Compressed file"),
+        ("t.csv", HEAD + "P1,MKT,a,train\nP2,MKT,a,b,c,d,e\n", "/t.csv, line 3: found 7 fields, expected 4"),
+        ("t.csv", bytes(range(128, 256)), "/t.csv: not a text file; expected UTF-8"),
+        ("t.xlsx", b"PK\x03\x04", "/t.xlsx: a spreadsheet; export it as CSV"),
+        # mtime: the bytes are part of the test's name
+        ("t.csv.gz", gzip.compress(b"P1,MKT,a\n" * 999, mtime=0)[:-20], "/t.csv.gz: cannot be read as a table: Compr"),
         ("t.jsonl.gz", gzip.compress(lines().encode() * 999)[:-20], "/t.jsonl.gz: cannot be read as a table: "),
     ],
 )
@@ -185,7 +190,7 @@ def test_a_bad_table_is_one_line_with_file_record_and_accession(write_bytes, nam
     path = write_bytes(content, name)
     with pytest.raises(InputError) as caught:
         read_proteins(path)
-    assert message in str(caught.value) and str(caught.value).startswith((message, path))
+    assert message in str(caught.value) and str(caught.value).startswith((name, path))
     assert "\n" not in str(caught.value) and caught.value.exit_code == 2
 
 
@@ -222,9 +227,39 @@ def test_a_missing_file_is_named(tmp_path, name, pattern):
     assert str(caught.value).startswith(f"{tmp_path / name}: no such file")
 
 
-def test_an_empty_folder_is_no_dataset(tmp_path):
-    with pytest.raises(DataError, match="doesn't contain any data files"):
-        read_proteins(tmp_path)
+@pytest.mark.parametrize("name", [None, "notes.txt", "proteins.csv", "test_predictions.csv"])
+@pytest.mark.parametrize("ending", ["", ".fasta", ".csv"])
+def test_a_folder_that_is_no_dataset_is_refused_and_not_read_at_random(tmp_path, name, ending):
+    folder = tmp_path / f"proteins{ending}"
+    folder.mkdir()
+    if name:
+        (folder / name).write_text("id,sequence,location\nP1,MKT,a\n")
+    for read in (read_proteins, check_there):
+        with pytest.raises(DataError) as caught:
+            read(str(folder))
+        assert str(caught.value).startswith(f"{folder}: is a folder; expected a file of proteins")
+
+
+@pytest.mark.parametrize("name", ["data/train-00000-of-00001.parquet", "train/0.parquet"])
+def test_a_folder_laid_out_as_the_hubs_is_read(tmp_path, name):
+    (tmp_path / name).parent.mkdir()
+    Dataset.from_list(ROWS).to_parquet(tmp_path / name)
+    assert named(read_proteins(tmp_path)) == EXPECTED
+
+
+def test_classes_that_differ_in_case_or_blanks_are_warned_of_in_one_line(write_bytes, log):
+    rows = "P1,MKT,Nucleus\nP2,MKT,nucleus\nP3,MKT, Golgi\nP4,MKT,Golgi\nP5,MKT,ER\n"
+    path = write_bytes("id,sequence,location\n" + rows, "t.csv")
+    assert read_proteins(path)["train"].features["location"].names == [" Golgi", "ER", "Golgi", "Nucleus", "nucleus"]
+    (line,) = [record.message for record in log.records if "differ in case" in record.message]
+    assert line == (
+        f"{path}: classes that differ in case or blanks only, kept apart: ' Golgi', 'Golgi'; 'Nucleus', 'nucleus'"
+    )
+
+
+def test_classes_that_differ_are_not_warned_of(source, log):
+    read_proteins(source("t.csv"))
+    assert not [record for record in log.records if "differ" in record.message]
 
 
 def test_a_dataset_of_the_hub_without_a_network_is_no_fault_of_the_input():

@@ -105,6 +105,9 @@ def test_reading_begins_at_once_and_holds_some_rows_only(tmp_path, monkeypatch):
     ("name", "content", "words"),
     [
         ("t.csv", "id,location\nP1,Nucleus\n", "t.csv, row 1: no column 'sequence'; found id, location"),
+        ("t.csv", "id;sequence\nP1;MKT\n", "t.csv, row 1: no column 'sequence', but one called 'id;sequence': is it"),
+        ("t.csv", "id,sequence\nP1,MKT\nP2,MKT\nP3,MKT,x\n", "t.csv, line 4: found 3 fields, expected 2"),
+        ("t.xls", "", "t.xls: a spreadsheet; export it as CSV"),
         ("t.csv", "", "t.csv: cannot be read as a table"),
         ("t.csv", "id,sequence\n", "t.csv: no records"),
         ("t.csv", "id,sequence\nP1,MKT,more,and more\n", "t.csv: a row has more cells than the header"),
@@ -124,16 +127,29 @@ def test_what_cannot_be_read_is_one_line(tmp_path, name, content, words):
     assert words in str(raised.value) and "\n" not in str(raised.value)
 
 
-def test_a_damaged_gzip_file_is_one_line(tmp_path):
+def test_a_damaged_gzip_file_is_one_line_whoever_reads_it_first(tmp_path):
     (tmp_path / "p.fasta.gz").write_bytes(gzip.compress(FASTA * 100)[:-20])
-    with pytest.raises(DataError, match="p.fasta.gz: not a text file, or damaged"):
-        list(read_unlabelled(str(tmp_path / "p.fasta.gz")))
+    for read in (read_unlabelled, count_records):
+        with pytest.raises(DataError, match="p.fasta.gz: not a text file, or damaged; expected FASTA"):
+            list(read(str(tmp_path / "p.fasta.gz")))
 
 
-@pytest.mark.parametrize("source", ["nowhere.fasta", "some/where/proteins.fasta", "folder"])
+def test_a_table_of_bytes_is_one_line(tmp_path):
+    (tmp_path / "t.csv").write_bytes(bytes(range(128, 256)))
+    with pytest.raises(DataError, match="t.csv: not a text file; expected UTF-8"):
+        list(read_unlabelled(str(tmp_path / "t.csv")))
+
+
+@pytest.mark.parametrize("name", ["folder", "folder.fasta", "folder.csv"])
+def test_a_folder_is_called_one(tmp_path, name):
+    (tmp_path / name).mkdir()
+    with pytest.raises(DataError, match=f"{name}: is a folder; expected a file of proteins"):
+        read_unlabelled(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("source", ["nowhere.fasta", "some/where/proteins.fasta"])
 def test_what_is_not_there_is_refused(tmp_path, monkeypatch, source):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "folder").mkdir()
     with pytest.raises(DataError, match=f"{source}: no such file"):
         read_unlabelled(source)
 

@@ -39,6 +39,16 @@ def run_folder(tmp_path_factory):
 
 
 @pytest.fixture
+def diverged_folder(tmp_path):
+    """The output_dir of a run whose weights became NaN."""
+    model = build_classifier()
+    torch.nn.init.constant_(model.head[1].weight, float("nan"))
+    model.save_pretrained(tmp_path / "diverged" / "model")
+    protbert_tokenizer().save_pretrained(tmp_path / "diverged" / "model")
+    return tmp_path / "diverged"
+
+
+@pytest.fixture
 def own_folder(run_folder, tmp_path):
     """A copy of the model's folder, to be damaged."""
     import shutil

@@ -2,11 +2,14 @@ import numpy as np
 import pytest
 from datasets import ClassLabel, Dataset
 
+from protbert_classify import ProteinClassificationPipeline
 from protbert_classify.data.alphabet import space
-from protbert_classify.errors import DataError
+from protbert_classify.errors import DataError, ModelError
 from protbert_classify.evaluation.metrics import classification_metrics
 from protbert_classify.inference.evaluate import evaluate_classifier
+from protbert_classify.inference.loading import load_classifier
 from protbert_classify.inference.logits import predict_logits, probabilities
+from protbert_classify.inference.predict import predict_file
 
 from .conftest import LABELS, LONG
 
@@ -50,6 +53,18 @@ def test_a_location_that_the_model_does_not_know_is_refused(run_folder):
     names = ["Cytoplasm", "Golgi.apparatus", "Nucleus"]
     with pytest.raises(DataError, match="'Golgi.apparatus' is no class of the model; expected one of Cytoplasm"):
         evaluate_classifier(str(run_folder), proteins([0, 1, 2, 0, 0], names))
+
+
+def test_a_model_that_diverged_is_refused_by_name_whoever_asks(diverged_folder, write_fasta, tmp_path):
+    words = f"^the model in {diverged_folder}/model gives scores that are not numbers: its training diverged; train it "
+    with pytest.raises(ModelError, match=words):
+        evaluate_classifier(str(diverged_folder), proteins([0] * 5))
+    with pytest.raises(ModelError, match=words):
+        predict_file(str(diverged_folder), write_fasta([("P1", "MKT")]), str(tmp_path / "calls.csv"))
+    assert not (tmp_path / "calls.csv").exists() and not (tmp_path / "calls.csv.parts").exists()
+    model, tokenizer = load_classifier(diverged_folder, "cpu")
+    with pytest.raises(ModelError, match=words):
+        ProteinClassificationPipeline(model=model, tokenizer=tokenizer)("MKT")
 
 
 def test_logits_come_in_the_order_of_the_proteins_and_count_them(classifier, tokenizer):

@@ -46,8 +46,13 @@ def test_a_folder_without_a_model_is_refused_with_what_was_expected(tmp_path):
     assert "no model there (no config.json); expected the output_dir of a run" in refusal(tmp_path)
 
 
-def test_a_model_that_is_not_there_is_refused():
-    assert "no such folder; expected the folder of a model or of a run" in refusal("/no/such/folder")
+@pytest.mark.parametrize("name", ["/no/such/folder", "./typo", "runs/typo", "a/b/c", ".typo", "~/typo"])
+def test_what_looks_like_a_path_is_not_asked_of_the_hub(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    monkeypatch.setattr(ProteinClassifier, "from_pretrained", lambda *args: 1 / 0)
+    expected = "expected the output_dir of a training, a model folder, or owner/name on the Hub"
+    assert refusal(name) == f"{name}: no such folder; {expected}"
 
 
 def test_a_hub_that_cannot_be_reached_is_no_fault_of_the_name():

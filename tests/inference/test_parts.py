@@ -19,7 +19,7 @@ def output(tmp_path):
 
 def begun(output, resume=False, **settings):
     parts = Parts(output)
-    parts.begin({"model": "m", **settings}, resume)
+    parts.begin({"model": "m"} | settings, resume)
     return parts
 
 
@@ -61,8 +61,31 @@ def test_another_input_is_found_out(output):
 
 def test_other_settings_are_named(output):
     begun(output, precision="float32").write(0, "ab", text("x"))
-    with pytest.raises(OptionError, match="--resume: precision was float32 when .* and is now int8"):
+    with pytest.raises(OptionError, match="--resume: precision was float32 and is now int8, since .*calls.csv was"):
         begun(output, resume=True, precision="int8")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"weights": "cd", "precision": "int8"}, "--resume: precision was float32 and is now int8, since"),
+        ({"crop": "head", "max_length": 512}, "crop was ends and is now head, max_length was 62 and is now 512"),
+        ({"weights": "cd", "model": "runs/b"}, "--resume: the model was runs/a and is now runs/b, since"),
+        ({"weights": "cd"}, "--resume: the weights or the configuration in runs/a have changed, since"),
+        ({"format": 2}, "--resume: the version of protbert_classify is another one, since"),
+    ],
+)
+def test_what_differs_is_said_in_words_and_not_as_a_digest(output, changes, words):
+    settings = {"model": "runs/a", "weights": "ab", "crop": "ends", "max_length": 62, "precision": "float32"}
+    begun(output, **settings).write(0, "ab", text("x"))
+    with pytest.raises(OptionError) as caught:
+        begun(output, resume=True, **settings | changes)
+    assert words in str(caught.value) and "ab" not in str(caught.value).replace(output, "")
+
+
+def test_a_model_that_was_moved_is_gone_on_with(output):
+    begun(output, model="runs/a", weights="ab").write(0, "ab", text("x"))
+    assert begun(output, resume=True, model="runs/b", weights="ab").has(0, "ab")
 
 
 def test_beginning_anew_forgets_what_was_there(output):

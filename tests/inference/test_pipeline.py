@@ -1,3 +1,4 @@
+import runpy
 import subprocess
 import sys
 
@@ -8,7 +9,7 @@ from transformers import BertConfig, BertForSequenceClassification
 from protbert_classify import ProteinClassificationPipeline
 from protbert_classify.data.tokenizer import protbert_tokenizer
 from protbert_classify.errors import SequenceError
-from tests.conftest import TINY_SHAPE
+from tests.conftest import ROOT, TINY_SHAPE
 
 from .conftest import LABELS, LONG, build_classifier
 
@@ -97,6 +98,21 @@ def test_what_is_no_protein_is_refused_by_name(pipe, protein, message):
         pipe(protein)
     with pytest.raises(SequenceError, match=message):
         pipe([PROTEINS[0], protein])
+
+
+@pytest.mark.parametrize(("protein", "kind"), [(None, "NoneType"), (3, "int"), ({"sequence": "MKT"}, "dict")])
+def test_what_is_no_string_is_refused_by_its_type(pipe, protein, kind):
+    for given in (protein, [PROTEINS[0], protein]):
+        with pytest.raises(SequenceError, match=f"found {kind}, expected a sequence"):
+            pipe(given)
+
+
+def test_the_example_without_arguments_tells_how_it_is_called(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["predict.py"])
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_path(str(ROOT / "examples" / "predict.py"), run_name="__main__")
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == "usage: python examples/predict.py MODEL FASTA\n"
 
 
 def test_a_bert_classifier_of_transformers_goes_through_the_same_pipeline(tmp_path):

@@ -212,8 +212,10 @@ def test_going_on_with_another_input_or_model_is_refused(run_folder, write_fasta
     torch.nn.init.normal_(other.head[1].weight)
     other.save_pretrained(tmp_path / "other")
     protbert_tokenizer().save_pretrained(tmp_path / "other")
-    with pytest.raises(OptionError, match="--resume: model was"):
+    with pytest.raises(OptionError, match=f"--resume: the model was {run_folder}/model and is now {tmp_path}/other, "):
         predict_file(str(tmp_path / "other"), write_fasta(RECORDS), output, resume=True)
+    with pytest.raises(OptionError, match="--resume: precision was float32 and is now bfloat16, since .*calls.csv was"):
+        predict_file(str(run_folder), write_fasta(RECORDS), output, resume=True, precision="bfloat16")
     assert len(os.listdir(output + ".parts")) == 4  # two parts, settings, rejected
     assert predict_file(str(run_folder), write_fasta(RECORDS), output, resume=True).classified == 7
 

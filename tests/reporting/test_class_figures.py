@@ -60,3 +60,10 @@ def test_the_bars_are_the_metrics_and_the_lines_their_intervals():
         assert [tuple(line.get_xdata()) for line in axes.lines] == [intervals[name][0], intervals[name][1]]
     assert texts(figure).count("no proteins") == 3
     assert {"a (3)", "b (3)", "unseen (0)"} <= set(texts(figure))
+
+
+def test_a_class_that_is_never_called_has_no_precision_rather_than_one_of_nought():
+    metrics = classification_metrics([0, 0, 0], [0, 0, 1], ["a", "b"])
+    figure = draw_class_bars(metrics["per_class"], bootstrap_intervals(metrics["confusion_matrix"]))
+    assert [len(axes.patches) for axes in figure.axes] == [1, 2, 2]
+    assert texts(figure).count("never called") == 1

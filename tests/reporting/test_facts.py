@@ -2,6 +2,7 @@ import dataclasses
 
 import pytest
 
+from protbert_classify.evaluation.metrics import classification_metrics
 from protbert_classify.reporting import facts
 from protbert_classify.reporting.judged import judged
 from protbert_classify.reporting.run_folder import read_run
@@ -36,6 +37,20 @@ def test_the_summary_says_how_good_it_is_and_against_what(run):
         "It calls 75 of 100 test proteins right; calling all of them a would be right for 80.",
         "Best called is a (F1 0.88, 80 proteins), worst b (F1 0.25, 20 proteins).",
     ]
+
+
+def test_classes_that_are_never_called_are_named_rather_than_one_of_them_the_worst(run):
+    labels = ["a", "b", "c", "d"]
+    references, calls = [0] * 8 + [1] * 4 + [2] * 2, [0] * 8 + [0, 1, 1, 1] + [0] * 2  # no protein of d
+    metrics = {f"test_{name}": value for name, value in classification_metrics(calls, references, labels).items()}
+    changed = dataclasses.replace(run, labels=labels, metrics={**run.metrics, **metrics, "test_proteins": 14})
+    found = judged(changed)
+    summary = facts.summary(changed, found)
+    assert "Best called is b (F1 0.86, 4 proteins), worst a (F1 0.84, 8 proteins)." in summary
+    assert "1 of 4 classes is never called: c." in summary
+    table = facts.class_table(found)
+    assert table[2] == ["c", "2", "–", "0.00 (–)", "0.00 (–)"] and table[3] == ["d", "0", "–", "–", "–"]
+    assert not [sentence for sentence in facts.summary(run, judged(run)) if "never called" in sentence]
 
 
 def test_validation_proteins_stand_in_for_test_proteins_and_it_says_so(run):

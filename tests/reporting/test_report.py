@@ -81,6 +81,16 @@ def test_the_page_asks_nothing_of_a_network(usual):
     assert "default-src 'none'" in content
 
 
+def test_a_table_scrolls_in_its_box_on_a_phone_and_stays_in_one_piece_on_paper(usual):
+    run, page = usual
+    for (_, before), (tag, attributes) in zip(page.tags, page.tags[1:]):
+        assert tag != "table" or "table" in (before.get("class"), attributes.get("class", "").replace("pairs", "table"))
+    content = Path(run.folder, "report.html").read_text()
+    assert ".table { overflow-x: auto;" in content
+    (unbroken,) = re.findall(r"\n  (.*) \{ break-inside: avoid; \}", content)
+    assert {".table", "figure"} <= set(unbroken.split(", "))
+
+
 def test_the_numbers_on_top_are_those_of_the_run(usual):
     run, page = usual
     ece = calibration(run.predictions.probabilities, run.predictions.references)["ece"]

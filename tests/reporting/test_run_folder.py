@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from protbert_classify.errors import DataError, OptionError
+from protbert_classify.errors import DataError, ModelError, OptionError
 from protbert_classify.reporting.run_folder import read_run
 from tests.reporting.runs import CAP, LABELS, write_run
 
@@ -132,7 +132,6 @@ def test_a_run_without_metrics_says_so(folder):
         (lambda line: line + ",0.1", "row 3 (P00001): damaged: found 9 columns, expected 8"),
         (lambda line: "", "row 3 (empty): damaged: found 0 columns"),
         (lambda line: line.rsplit(",", 1)[0] + ",x", "row 3 (P00001): damaged: could not convert string to float: 'x'"),
-        (lambda line: line.rsplit(",", 1)[0] + ",nan", "its probabilities do not add up to 1"),
         (lambda line: line.rsplit(",", 1)[0] + ",5", "its probabilities do not add up to 1"),
         (lambda line: line.replace(line.split(",")[2], "Golgi"), "'Golgi' is no class of the run"),
         (lambda line: line.replace(line.split(",")[1], "long", 1), "'long'"),
@@ -143,6 +142,14 @@ def test_a_damaged_row_is_named(folder, change, words):
     with pytest.raises(DataError) as caught:
         read_run(folder)
     assert "test_predictions.csv, row 3" in str(caught.value) and words in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_scores_that_are_no_numbers_are_the_trainings_fault_and_not_the_files(folder, value):
+    rewrite(folder, 3, lambda line: f"{line.rsplit(',', 1)[0]},{value}")
+    words = f"^the model in {folder}/model gives scores that are not numbers: its training diverged; train it again"
+    with pytest.raises(ModelError, match=words):
+        read_run(folder)
 
 
 def test_a_table_that_is_cut_off_says_so(folder):

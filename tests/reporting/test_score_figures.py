@@ -36,6 +36,14 @@ def test_right_and_wrong_calls_are_stacked_and_hatched_apart():
     assert {"right (4)", "wrong (1)"} <= set(texts(figure))
 
 
+def test_the_legend_of_the_scores_lies_on_no_bar():
+    figure = draw_score_histogram([0.01] * 99 + [0.99], [True] * 100)
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    assert not legend.get_window_extent().overlaps(figure.axes[0].get_window_extent())
+    assert {"right (100)", "wrong (0)"} <= set(texts(figure))
+
+
 def test_accuracy_by_length_marks_what_was_cut(tmp_path):
     ranges = accuracy_by_length([True, True, False, True], [50, 60, 70, 3000], 62)
     figure = draw_accuracy_by_length(ranges, 62, 0.75)

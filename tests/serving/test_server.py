@@ -2,12 +2,16 @@
 
 import http.client
 import json
+import shutil
 import signal
 import socket
 import threading
 import time
 
 import pytest
+import torch
+
+from protbert_classify.inference.loading import load_classifier
 
 from .servers import HOST, running
 from .test_answers import close
@@ -203,6 +207,17 @@ def test_requests_are_refused_while_loading_and_while_the_queue_is_full(model, t
         assert "secret of the machine" in server.errors()
         (tmp_path / "failing").unlink()
         assert server.invoke({"inputs": "MKT"}).status == 200
+
+
+def test_a_model_that_diverged_is_the_servers_failure_and_named(model, tmp_path):
+    folder = shutil.copytree(model, tmp_path / "diverged")
+    loaded, _ = load_classifier(folder, "cpu")
+    torch.nn.init.constant_(loaded.head[1].weight, float("nan"))
+    loaded.save_pretrained(folder / "model")
+    with running(str(folder), tmp_path) as server:
+        failed = server.invoke({"inputs": ["MKT", "MKV"]})
+        assert failed.status == 500
+        assert failed.json["error"].startswith(f"the model in {folder}/model gives scores that are not numbers: its tr")
 
 
 def test_sigterm_answers_what_was_accepted_refuses_what_comes_and_ends_with_0(model, tmp_path):
