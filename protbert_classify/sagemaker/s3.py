@@ -25,8 +25,8 @@ def split_uri(uri: str) -> tuple[str, str]:
     return match[1], match[2] or ""
 
 
-def objects_at(session: "Session", uri: str, what: str, most: int = 2) -> list[str]:
-    """The keys that begin as an address does, up to `most`: SageMaker takes all of them for what is there.
+def objects_at(session: "Session", uri: str, what: str) -> list[str]:
+    """The first two or three keys that begin as an address does: SageMaker takes all of them for what is there.
 
     Args:
         session: With AWS.
@@ -38,8 +38,8 @@ def objects_at(session: "Session", uri: str, what: str, most: int = 2) -> list[s
     """
     bucket, prefix = split_uri(uri)
     with told(f"look at {what}, {uri}"):
-        found = session.boto_session.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=most)
-    keys = [item["Key"] for item in found.get("Contents", [])]
+        found = session.boto_session.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=3)
+    keys = [item["Key"] for item in found.get("Contents", []) if not item["Key"].endswith("/")]  # which marks a folder
     if not keys:
         raise OptionError(f"{what}: nothing at {uri}; expected the address of a file or a folder in S3")
     return keys

@@ -9,6 +9,7 @@ from safetensors.numpy import load
 
 from protbert_classify import ProteinClassificationPipeline
 from protbert_classify.commands import main
+from protbert_classify.data.records import parse_fasta
 from protbert_classify.inference.loading import load_classifier
 from protbert_classify.sagemaker.container import SECRET
 from tests.loopback_hub import TOKEN, LoopbackHub
@@ -52,7 +53,19 @@ def same_rows(found, expected):
                 assert one[name] == value
 
 
-def test_from_a_fasta_file_to_an_endpoint_and_back_to_nothing(account, impatient, tmp_path, capsys, monkeypatch):
+@pytest.fixture(params=["made up", "DeepLoc"])
+def records(request):
+    """Labelled proteins as (header, residues): a tenth of a sample of DeepLoc, or, on every machine, made-up ones."""
+    if request.param == "made up":
+        return easy_records()
+    sample = parse_fasta(request.getfixturevalue("deeploc_sample"))
+    chosen = [record for record in sample if not record.description.startswith("Cytoplasm-Nucleus")]
+    return [(f"{record.place.accession} {record.description}", record.residues) for record in chosen[::10]]
+
+
+def test_from_a_fasta_file_to_an_endpoint_and_back_to_nothing(
+    account, records, impatient, tmp_path, capsys, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     told = []
 
@@ -64,8 +77,8 @@ def test_from_a_fasta_file_to_an_endpoint_and_back_to_nothing(account, impatient
         return said.out.strip().splitlines()
 
     proteins, unknown = tmp_path / "proteins.fasta", tmp_path / "unknown.fasta"
-    proteins.write_text(fasta(easy_records()))
-    sequences = [text for _, text in easy_records(90)]
+    proteins.write_text(fasta(records))
+    sequences = [residues for _, residues in records[:90]]
     unknown.write_text(fasta([(f"Q{index} of unknown place", text) for index, text in enumerate(sequences)]))
     account.client("secretsmanager").create_secret(Name="hub-token", SecretString=json.dumps({"HF_TOKEN": TOKEN}))
 

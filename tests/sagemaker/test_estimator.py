@@ -207,7 +207,9 @@ def test_an_address_of_several_files_is_refused(cloud, session):
         cloud.put(f"many/{name}", b">P1 Nucleus-U\nMKV\n")
     with pytest.raises(OptionError, match=r"more than one object begins with .* \(many/a.fasta, many/b.fasta, ...\)"):
         HuggingFaceEstimator(ROLE, session=session).channels("s3://proteins/many")
-    one = {"train": "s3://proteins/many/a.fasta"}
+    cloud.put("one/", b"")  # as AWS' console marks a folder
+    cloud.put("one/a.fasta", b">P1 Nucleus-U\nMKV\n")
+    one = {"train": "s3://proteins/one/"}
     assert HuggingFaceEstimator(ROLE, session=session).channels(one) == one
 
 
