@@ -118,6 +118,8 @@ def checked(record: Record) -> Record:
     place, description, sequence = record
     if not place.accession:
         raise DataError(f"{place}: the header is empty; expected '>ACCESSION ...'")
+    if UNDECODED in place.accession:  # two of them might become one
+        raise DataError(f"{place}: the accession is not UTF-8; expected a file in UTF-8")
     return Record(place, description, checked_residues(sequence, place))
 
 

@@ -19,6 +19,7 @@ from .alphabet import space
 from .deeploc import read_deeploc
 from .homology import add_validation, report_copies
 from .records import (
+    UNDECODED,
     Accessions,
     Place,
     checked_residues,
@@ -156,13 +157,16 @@ def check_readable(source: str) -> None:
 
 
 def is_dataset_folder(folder: str) -> bool:
-    """Whether a folder is laid out as a dataset of the Hub: tables or folders named after splits, in it or `data/`."""
-    for place in filter(os.path.isdir, (folder, os.path.join(folder, "data"))):
-        for entry in list(os.scandir(place)):
-            split = re.split(r"[-.]", entry.name)[0].lower()  # test-00000-of-00001.parquet, and no test_predictions.csv
-            if split in SPLIT_NAMES and (entry.is_dir() or ending_of(entry.name) in TABLE_ENDINGS):
-                return True
-    return False
+    """Whether a folder is laid out as a dataset of the Hub: tables whose path names a split; and it is no run's."""
+    if os.path.isfile(os.path.join(folder, "run.json")) or os.path.isfile(os.path.join(folder, "config.json")):
+        return False
+    tables = (
+        os.path.relpath(os.path.join(place, name), folder).lower()
+        for place, _, names in os.walk(folder)
+        for name in names
+        if ending_of(name) in TABLE_ENDINGS and name != "test_predictions.csv"  # which a training writes
+    )
+    return any(word in SPLIT_NAMES for path in tables for word in re.split("[^a-z]+", path))
 
 
 @dataclass
@@ -220,6 +224,8 @@ def _header_rows(source: str, header_pattern: str) -> Iterator[_Row]:
         match = pattern.search(description)
         if match is None or not match["label"]:
             raise DataError(f"{place}: found {description[:60]!r}; expected a header that {header_pattern!r} matches")
+        if UNDECODED in match["label"]:  # two classes might become one
+            raise DataError(f"{place}: its class {match['label']!r} is not UTF-8; expected a file in UTF-8")
         split = match.groupdict().get("split") or "train"
         yield _Row(place, residues, match["label"], _split_name(split, place))
 

@@ -26,11 +26,15 @@ class StopOnDivergence(TrainerCallback):
         state: TrainerState,
         control: TrainerControl,
         logs: dict[str, Any] | None = None,
+        model: nn.Module | None = None,
         **kwargs: Any,
     ) -> None:
         for name, said in LOSSES.items():
             value = (logs or {}).get(name)
             if isinstance(value, float) and not math.isfinite(value):
+                if args.fp16 and name != "eval_loss" and model is not None:
+                    check_weights(model, args, state)  # a step that overflowed was skipped, and lost nothing else
+                    continue
                 raise _diverged(f"the {said} is not a number", args, state)
 
     def on_step_end(

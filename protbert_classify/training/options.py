@@ -129,7 +129,7 @@ def _options_of_file(path: str) -> list[str]:
     options: list[str] = []
     for name, value in values.items():
         if value is not None:
-            word = WORDS.get(name, {}).get(value, value) if isinstance(value, bool) else value
+            word = WORDS.get(str(name).replace("-", "_"), {}).get(value, value) if isinstance(value, bool) else value
             options += [f"--{name}", *_words(word)]
     return options
 

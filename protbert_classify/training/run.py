@@ -55,8 +55,10 @@ def train(
         The content of `metrics.json`.
 
     Raises:
-        InputError: Data, options or a model that cannot be used; nothing is written.
-        KeyboardInterrupt: Ctrl-C; with one process a checkpoint was written first.
+        InputError: Data, options or a model that cannot be used; nothing is written. Or a training that diverged; the
+            checkpoints before are there.
+        KeyboardInterrupt: Ctrl-C; with one process a checkpoint was written first, unless a run was to be overwritten
+            and the first step was not done.
     """
     for source in (data_args.data, data_args.validation_data, data_args.test_data):
         check_there(source)

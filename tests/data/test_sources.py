@@ -240,11 +240,21 @@ def test_a_folder_that_is_no_dataset_is_refused_and_not_read_at_random(tmp_path,
         assert str(caught.value).startswith(f"{folder}: is a folder; expected a file of proteins")
 
 
-@pytest.mark.parametrize("name", ["data/train-00000-of-00001.parquet", "train/0.parquet"])
+@pytest.mark.parametrize("name", ["data/train-00000-of-00001.parquet", "train/0.parquet", "x/my_train_0.parquet"])
 def test_a_folder_laid_out_as_the_hubs_is_read(tmp_path, name):
     (tmp_path / name).parent.mkdir()
     Dataset.from_list(ROWS).to_parquet(tmp_path / name)
     assert named(read_proteins(tmp_path)) == EXPECTED
+
+
+def test_what_is_not_utf8_is_no_accession_and_no_class(tmp_path):
+    path = tmp_path / "p.fasta"
+    path.write_bytes(b">P1 loc=Noyau\xe9\nMKT\n>P2 loc=Noyau\xe8\nMKV\n")
+    with pytest.raises(DataError, match=r"record 1 \(P1\): its class .* is not UTF-8"):
+        read_proteins(path, header_pattern=r"loc=(?P<label>\S+)")
+    path.write_bytes(b">P\xe9 loc=a\nMKT\n")
+    with pytest.raises(DataError, match="the accession is not UTF-8"):
+        read_proteins(path, header_pattern=r"loc=(?P<label>\S+)")
 
 
 def test_classes_that_differ_in_case_or_blanks_are_warned_of_in_one_line(write_bytes, log):
