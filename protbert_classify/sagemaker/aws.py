@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .dry_run import DryRun
 
 PREFIX = "protbert-classify"  # of keys in S3 and of names
-REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d+")
+REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d+")
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")  # of jobs, models and endpoints, as SageMaker has it
 
@@ -72,8 +72,13 @@ def default_bucket(session: "Session") -> str:
         return str(session.default_bucket())
 
 
-def check_bucket(boto_session: Any, bucket: str) -> None:
+def check_bucket(boto_session: Any, bucket: str, ours: bool = True) -> None:
     """Refuse a bucket that is not there: the SDK would create one of a mistyped name.
+
+    Args:
+        boto_session: With AWS.
+        bucket: Its name.
+        ours: Whether the caller must be let in, or a job's role alone.
 
     Raises:
         OptionError: It does not exist, is someone else's, or is in another region.
@@ -87,6 +92,8 @@ def check_bucket(boto_session: Any, bucket: str) -> None:
     except ClientError as error:
         code = str(error.response["Error"]["Code"])
         reasons = {"404": "it does not exist", "403": "no access to it", "301": "it is in another region"}
+        if code == "403" and not ours:
+            return
         if code not in reasons:
             raise
         raise OptionError(f"bucket {bucket!r}: {reasons[code]}; expected one of yours in this region") from None

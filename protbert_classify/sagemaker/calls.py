@@ -38,7 +38,8 @@ def found(describe: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
 def is_missing(error: ClientError) -> bool:
     """Whether AWS refused because there is nothing of the name; SageMaker has no code of its own for it."""
     code, text = error.response["Error"]["Code"], str(error.response["Error"].get("Message", "")).lower()
-    return code == "ResourceNotFound" or (code.startswith("Validation") and "could not find" in text)
+    missing = "could not find" in text or "not found" in text
+    return code == "ResourceNotFound" or (code.startswith("Validation") and missing)
 
 
 def delete_if_there(client: Any, kind: str, name: str) -> None:

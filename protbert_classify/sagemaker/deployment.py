@@ -107,7 +107,7 @@ def deploy(
     )
     config = requests[1][1]
     if scaling is not None:
-        if not isinstance(scaling, tuple) or len(scaling) != 2:
+        if not isinstance(scaling, tuple | list) or len(scaling) != 2:
             raise OptionError(f"scaling={scaling!r}: expected (fewest, most) instances")
         check_scaling(name, config, *scaling, PER_INSTANCE)
     _refuse_existing(session, name)

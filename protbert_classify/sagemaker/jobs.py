@@ -121,7 +121,7 @@ def _tuning(described: dict[str, Any]) -> Job:
     limits = described["HyperParameterTuningJobConfig"]["ResourceLimits"]
     best = (described.get("BestTrainingJob") or {}).get("TrainingJobName")
     detail = _detail(described) or (
-        f"{counts.get('Completed', 0)} of {limits['MaxNumberOfTrainingJobs']} trainings done"
+        f"{counts.get('Completed', 0)} of {limits.get('MaxNumberOfTrainingJobs', 'any number of')} trainings done"
         f"{f', best so far {best}' if best else ''}"
     )
     return Job(

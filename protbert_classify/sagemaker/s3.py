@@ -38,11 +38,11 @@ def objects_at(session: "Session", uri: str, what: str) -> list[str]:
     """
     bucket, prefix = split_uri(uri)
     with told(f"look at {what}, {uri}"):
-        found = session.boto_session.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=3)
+        found = session.boto_session.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1000)
     keys = [item["Key"] for item in found.get("Contents", []) if not item["Key"].endswith("/")]  # which marks a folder
     if not keys:
         raise OptionError(f"{what}: nothing at {uri}; expected the address of a file or a folder in S3")
-    return keys
+    return keys[:3]
 
 
 def upload(session: "Session", path: str, uri: str, kms_key: str | None = None) -> None:

@@ -169,6 +169,7 @@ def test_an_endpoint_is_deployed_told_about_scaled_updated_and_deleted(run, arch
         (["deploy", "--model", "m", *HERE, "--tags", "team"], "--tags 'team': expected NAME=VALUE"),
         (["deploy", "--model", "m", *HERE, "--instance_type", "m5.large"], "did you mean ml.m5.large?"),
         (["deploy", *HERE], "no --model"),
+        (["deploy", "--model", "m", *HERE, "--serverless", "--asynchronous", "--memory", "2048"], "cannot be"),
         (["deploy", "--model", "m", *HERE, "--concurrency", "3"], "--concurrency is of --serverless and --asyn"),
         (["deploy", "--model", "m", *HERE, "--update"], "--update needs --endpoint"),
         (["deploy", "--model", "m", *HERE, "--update", "--endpoint", "e", "--kms_key", "k"], "--update with --kms_key"),
@@ -331,6 +332,15 @@ def test_ctrl_c_leaves_a_job_running_and_says_how_to_stop_it(job, session, monke
     with pytest.raises(KeyboardInterrupt, match=f"protbert-classify sagemaker delete --job {job.name} stops it"):
         follow(session, job.name)
     assert job.job.training_job_status == "InProgress"
+
+
+@pytest.mark.parametrize("said", ["Requested resource not found.", "Could not find model \"x\"."])
+def test_what_aws_says_of_what_is_not_there_is_known(said):
+    from botocore.exceptions import ClientError
+
+    from protbert_classify.sagemaker.calls import is_missing
+
+    assert is_missing(ClientError({"Error": {"Code": "ValidationException", "Message": said}}, "DescribeTrainingJob"))
 
 
 def test_what_aws_refuses_is_one_line_with_what_to_do(session, monkeypatch):

@@ -155,7 +155,7 @@ def test_the_command_line_prints_the_request_it_would_send(cloud, proteins, caps
         ({"push_to_hub": "me/x", "hub_token_secret": "hf_x"}, "that is a token"),
         ({"max_wait": 100}, "only spot instances are waited for"),
         ({"max_run": 86_400_000}, "max_run=86400000: expected 1 to 2,419,200"),
-        ({"keep_alive_period_in_seconds": 99_999}, "expected 1 to 3,600"),
+        ({"keep_alive_period_in_seconds": 99_999}, "expected 1 to 21,600"),
         ({"volume_size": 10_000_000}, "expected 1 to 16,384"),
         ({"instance_count": "2"}, "instance_count='2': expected a whole number"),
         ({"use_spot_instances": "no"}, "use_spot_instances='no': expected True or False"),

@@ -47,6 +47,7 @@ def _wanted(options: argparse.Namespace) -> dict[str, Any]:
         raise OptionError("no --model; expected a model.tar.gz in S3, or the folder of a run or a model")
     _refuse(
         {
+            "--serverless with --asynchronous": options.serverless and options.asynchronous,
             "--autoscale with --no_wait": options.autoscale is not None and options.no_wait,
             "--instance_type with --serverless": options.instance_type is not None and options.serverless,
             "--instance_count with --serverless": options.instance_count is not None and options.serverless,

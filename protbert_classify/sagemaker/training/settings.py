@@ -29,7 +29,7 @@ BOUNDS = {  # the most of each, as the service has it; at least 1
     "volume_size": 16_384,  # GiB
     "max_run": 28 * DAY,
     "max_wait": None,
-    "keep_alive_period_in_seconds": 3600,
+    "keep_alive_period_in_seconds": 21_600,
 }
 
 
@@ -111,7 +111,7 @@ class TrainingSettings:
         for uri in (self.output_path, self.checkpoint_s3_uri):
             if uri is not None:
                 with told(f"look at {uri}"):
-                    aws.check_bucket(self.session.boto_session, split_uri(uri)[0])
+                    aws.check_bucket(self.session.boto_session, split_uri(uri)[0], ours=False)
 
     def cost(self) -> str:
         """What will be paid for, in one line."""
