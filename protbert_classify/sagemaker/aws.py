@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .dry_run import DryRun
 
 PREFIX = "protbert-classify"  # of keys in S3 and of names
+NOT_INSTALLED = "the SageMaker SDK is not installed; expected: pip install 'protbert_classify[sagemaker]'"
 REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d+")
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")  # of jobs, models and endpoints, as SageMaker has it
@@ -38,7 +39,7 @@ def open_session(
         OptionError: No SDK, region, credentials, profile or bucket.
     """
     if find_spec("sagemaker") is None or find_spec("boto3") is None:
-        raise OptionError("the SageMaker SDK is not installed; expected: pip install 'protbert_classify[sagemaker]'")
+        raise OptionError(NOT_INSTALLED)
     import boto3
 
     with told("open a session"):

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import subprocess
+import sys
 import time
 
 import pytest
@@ -12,7 +14,7 @@ from protbert_classify.errors import OptionError, ProteinClassifierError
 from protbert_classify.sagemaker import HuggingFaceEstimator
 from protbert_classify.sagemaker.jobs import describe_job, running_jobs
 from protbert_classify.sagemaker.training.following import LOG_GROUP, follow
-from tests.training.runs import easy_records, fasta
+from tests.training.runs import easy_records, environment, fasta
 
 from .cloud import ACCOUNT, BUCKET, REGION, ROLE
 from .stubs import asleep
@@ -199,6 +201,19 @@ def test_an_endpoint_is_deployed_told_about_scaled_updated_and_deleted(run, arch
 def test_what_cannot_be_done_is_one_line_and_exit_code_2(run, arguments, complaint):
     code, out, told = run(*arguments)
     assert (code, out) == (2, "") and told.count("\n") == 1 and complaint in told, told
+
+
+@pytest.mark.parametrize("arguments", [["status"], ["delete", "--job", "x"], ["deploy", "--model", "m"]])
+def test_without_the_extra_one_line_says_how_to_install_it(arguments):
+    code = (
+        "import sys\n"
+        "for name in ('boto3', 'botocore', 'sagemaker'): sys.modules[name] = None\n"
+        "from protbert_classify.commands import main\n"
+        f"sys.exit(main(['sagemaker', *{arguments!r}]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(), timeout=60)
+    assert done.returncode == 2 and "pip install 'protbert_classify[sagemaker]'" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
 
 
 def test_policies_are_printed_as_json(run):

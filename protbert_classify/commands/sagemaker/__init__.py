@@ -26,7 +26,14 @@ def run(arguments: list[str]) -> int:
         near = difflib.get_close_matches(action, ACTIONS, n=1)
         meant = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(ACTIONS)}"
         raise OptionError(f"unknown action {action!r}; {meant}")
-    return int(import_module(f".{action}", __name__).run(rest))
+    try:
+        return int(import_module(f".{action}", __name__).run(rest))
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in ("boto3", "botocore", "sagemaker"):
+            raise
+        from ...sagemaker.aws import NOT_INSTALLED
+
+        raise OptionError(NOT_INSTALLED) from None
 
 
 def _usage() -> str:
