@@ -12,6 +12,7 @@ from importlib import import_module
 from ..errors import ProteinClassifierError
 from ..sagemaker.container import in_job, report_failure
 from ..version import __version__
+from .processes import leave_process_group
 from .terminal import close_bars, log_to_stderr
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -51,7 +52,9 @@ def run_command(name: str, arguments: Sequence[str]) -> int:
     """Run one command; what goes wrong becomes one line on stderr and an exit code."""
     log_to_stderr()
     try:
-        return import_module(f".{name}", __name__).run(list(arguments))
+        code: int = import_module(f".{name}", __name__).run(list(arguments))
+        leave_process_group()  # only now: after a failure, others may still wait in an exchange
+        return code
     except KeyboardInterrupt as interruption:
         return _fail(name, f"interrupted{f'; {interruption}' if interruption.args else ''}", 130)
     except ProteinClassifierError as error:

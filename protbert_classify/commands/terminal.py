@@ -3,13 +3,25 @@
 import logging
 import os
 import sys
+from typing import TextIO
+
+
+class _ToStderr(logging.StreamHandler[TextIO]):
+    """Writes to what sys.stderr is at that moment: a notebook or a test has one for each cell or test."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)  # StreamHandler's would set the stream of now
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        return sys.stderr
 
 
 def log_to_stderr() -> None:
     """Show the package's log; of several processes one speaks. Bars that last a moment are left out."""
     logger = logging.getLogger("protbert_classify")
     if not logger.handlers:
-        logger.addHandler(logging.StreamHandler())
+        logger.addHandler(_ToStderr())
     logger.propagate = False
     logger.setLevel(logging.INFO if int(os.environ.get("LOCAL_RANK", 0)) == 0 else logging.ERROR)
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")  # a dozen, of seconds; training keeps its own

@@ -71,9 +71,10 @@ def test_from_a_fasta_file_to_an_endpoint_and_back_to_nothing(
 
     def run(*arguments):
         capsys.readouterr()
-        assert main(["sagemaker", *arguments]) == 0, capsys.readouterr().err
+        code = main(["sagemaker", *arguments])
         said = capsys.readouterr()
         told.append(said.out + said.err)
+        assert code == 0, "".join(account.jobs.log(name)[-4000:] for name in account.jobs.processes) + said.err
         return said.out.strip().splitlines()
 
     proteins, unknown = tmp_path / "proteins.fasta", tmp_path / "unknown.fasta"

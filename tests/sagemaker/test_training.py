@@ -105,8 +105,9 @@ def test_a_spot_job_that_is_killed_goes_on_in_a_second_job_and_ends_with_the_sam
     checkpoints = f"s3://{BUCKET}/runs/one/checkpoints"
     first = estimator(checkpoint_s3_uri=checkpoints, **settings)
     name = first.fit(proteins, wait=False)
-    # of two, the first has been copied whole
-    wait_for(lambda: len([key for key in account.keys("runs/one/") if key.endswith(MARKER)]) > 1, "checkpoints")
+    wait_for(lambda: account.jobs.written(name, f"checkpoints/**/{MARKER}"), "checkpoint")
+    account.jobs.freeze(name)  # however fast it trains and however slowly its files are copied
+    wait_for(lambda: whole_checkpoint(account, "runs/one/checkpoints/"), "checkpoint in S3")
     account.jobs.kill(name)
     wait_for(lambda: status(account, name) == "Stopped", "end")
     assert "Training Container Execution Completed" not in account.jobs.log(name), "it was killed in the middle"
@@ -118,6 +119,17 @@ def test_a_spot_job_that_is_killed_goes_on_in_a_second_job_and_ends_with_the_sam
     undisturbed.fit(proteins, poll=0.2)
     assert "going on from" not in account.jobs.log(undisturbed.job_name)
     assert same(weights(account, second.model_data), weights(account, undisturbed.model_data))
+
+
+def whole_checkpoint(account, prefix):
+    """Whether S3 has all files of a checkpoint; they are copied in any order."""
+    sizes = {key: len(account.get(f"s3://{BUCKET}/{key}")) for key in account.keys(prefix)}
+    markers = [key for key in sizes if key.endswith(MARKER)]
+    declared = {key: json.loads(account.get(f"s3://{BUCKET}/{key}"))["bytes"] for key in markers}
+    return any(
+        all(sizes.get(key.replace(MARKER, name)) == size for name, size in files.items())
+        for key, files in declared.items()
+    )
 
 
 def status(account, name):

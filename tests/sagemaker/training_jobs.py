@@ -9,6 +9,7 @@ import json
 import os
 import random
 import re
+import signal
 import socket
 import subprocess
 import sysconfig
@@ -60,13 +61,27 @@ class TrainingJobs:
 
     def kill(self, name):
         """Take the machines away at once, as an interrupted spot instance is after its two minutes."""
+        self._signal(name, signal.SIGKILL)
+
+    def freeze(self, name):
+        """Let the machines stand still; what they have written is copied on."""
+        self._signal(name, signal.SIGSTOP)
+
+    def _signal(self, name, number):
         for process in self.processes[name]:
-            family = [process, *psutil.Process(process.pid).children(recursive=True)]
+            try:
+                family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+            except psutil.NoSuchProcess:
+                continue  # it has ended
             for member in family:
                 try:
-                    member.kill()
+                    member.send_signal(number)
                 except psutil.NoSuchProcess:
                     pass
+
+    def written(self, name, pattern):
+        """The files below /opt/ml of a job that match."""
+        return list(self.cloud.folder.glob(f"{name}/*/ml/{pattern}"))
 
     def log(self, name):
         """What all machines of a job wrote."""
@@ -281,6 +296,12 @@ def _metrics(request, log):
 
 
 def _free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+    """A port that stays free until it is used, after the installation: none that the kernel gives to a client."""
+    while True:
+        port = random.randrange(15000, 32000)
+        with socket.socket() as free:
+            try:
+                free.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue

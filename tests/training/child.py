@@ -10,6 +10,7 @@ import torch
 from transformers import TrainerCallback, set_seed
 
 from protbert_classify import ProteinClassifier, ProteinClassifierConfig, ProteinTrainer
+from protbert_classify.commands.processes import leave_process_group
 from protbert_classify.data.collators import PaddingCollator
 from protbert_classify.training.early_stopping import EarlyStopping
 from protbert_classify.training.training_arguments import ProteinTrainingArguments
@@ -115,6 +116,7 @@ def main(path):
     folder = spec["folder"]
     result = trained(**spec)
     Path(folder, f"result-{os.environ.get('RANK', 0)}.json").write_text(json.dumps(result))
+    leave_process_group()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,17 @@
+"""The end of one of several processes that a launcher started."""
+
+import gc
+import sys
+
+
+def leave_process_group() -> None:
+    """Leave the group of processes, if there is one, so that this process can end.
+
+    Gloo's threads hold tensors of the last exchange for a moment. If Python ends meanwhile they abort it ("terminate
+    called without an active exception", https://github.com/pytorch/pytorch/issues/190489), and the launcher then stops
+    the processes that are still at work. Here they end first: nothing may hold the group any more, so models go, too.
+    """
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        gc.collect()
+        distributed.destroy_process_group()
