@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError
 from .refusals import CREDENTIALS, told
+from .s3 import check_bucket_name
 from .typed import instance_of
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 PREFIX = "protbert-classify"  # of keys in S3 and of names
 NOT_INSTALLED = "the SageMaker SDK is not installed; expected: pip install 'protbert_classify[sagemaker]'"
 REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d+")
-BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")  # of jobs, models and endpoints, as SageMaker has it
 
 
@@ -86,8 +86,7 @@ def check_bucket(boto_session: Any, bucket: str, ours: bool = True) -> None:
     """
     from botocore.exceptions import ClientError
 
-    if not BUCKET.fullmatch(bucket):
-        raise OptionError(f"bucket {bucket!r}: not a name of a bucket; expected 3 to 63 of a-z, 0-9, . and -")
+    check_bucket_name(bucket)
     try:
         boto_session.client("s3").head_bucket(Bucket=bucket)
     except ClientError as error:

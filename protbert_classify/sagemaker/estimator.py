@@ -109,20 +109,23 @@ class HuggingFaceEstimator(TrainingSettings):
         max_jobs: int = 10,
         max_parallel_jobs: int = 2,
         wait: bool = True,
+        poll: float = POLL,
         **options: Any,
     ) -> "HyperparameterTuner":
         """Search hyperparameters with the SDK's tuner; see `tuning.tune`."""
         from .training.tuning import tune
 
-        return tune(self, inputs, ranges, objective, max_jobs, max_parallel_jobs, wait, **options)
+        return tune(self, inputs, ranges, objective, max_jobs, max_parallel_jobs, wait, poll, **options)
 
     def attach(self, job_name: str) -> "HuggingFaceEstimator":
         """Take up a training job that was begun elsewhere.
 
         Raises:
-            OptionError: There is none of this name.
+            OptionError: There is none of this name, or it is another kind of job.
         """
-        describe_job(self.session, job_name)
+        kind = describe_job(self.session, job_name).kind
+        if kind != "training":
+            raise OptionError(f"job {job_name}: found a {kind} job; expected a training job")
         self.job_name, self.outcome = job_name, None
         return self
 

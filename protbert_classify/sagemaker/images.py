@@ -40,8 +40,7 @@ def has_gpu(instance_type: str) -> bool:
 
 def encrypts_itself(instance_type: str) -> bool:
     """Whether an instance's disks are local and encrypt in hardware: SageMaker then refuses a key for its volume."""
-    family = instance_type.split(".")[1]
-    return re.fullmatch(r"g[4-9]\w*|p[4-9]\w*|p3dn|[a-z]+\d+[a-z]*d[a-z]*", family) is not None
+    return re.match(r"ml\.(g[4-9]\w*|p[4-9]\w*|p3dn|[a-z]+\d+[a-z]*d[a-z]*)\.", instance_type) is not None
 
 
 def check_instance(instance_type: str, purpose: Purpose) -> None:

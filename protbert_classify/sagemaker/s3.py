@@ -13,13 +13,26 @@ if TYPE_CHECKING:
     from sagemaker.core.helper.session_helper import Session
 
 
+BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+
+
+def check_bucket_name(name: str) -> None:
+    """Refuse what cannot be the name of a bucket.
+
+    Raises:
+        OptionError: It.
+    """
+    if not BUCKET.fullmatch(name):
+        raise OptionError(f"bucket {name!r}: not a name of a bucket; expected 3 to 63 of a-z, 0-9, . and -")
+
+
 def split_uri(uri: str) -> tuple[str, str]:
     """Bucket and key of an `s3://bucket/key`.
 
     Raises:
         OptionError: It is none.
     """
-    match = re.fullmatch(r"s3://([a-z0-9.-]{3,63})(?:/(.*))?", str(uri))
+    match = re.fullmatch(rf"s3://({BUCKET.pattern})(?:/(.*))?", str(uri))
     if match is None:
         raise OptionError(f"{uri!r}: not an address in S3; expected s3://bucket/key")
     return match[1], match[2] or ""

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ..errors import OptionError
 from .images import Purpose, image_uri
-from .s3 import split_uri
+from .s3 import check_bucket_name, split_uri
 
 Statement = dict[str, Any]
 
@@ -54,8 +54,7 @@ class Place(NamedTuple):
 
     def bucket(self, name: str) -> str:
         """The ARN of a bucket."""
-        if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", name):
-            raise OptionError(f"bucket {name!r}: not a name of a bucket; expected 3 to 63 of a-z, 0-9, . and -")
+        check_bucket_name(name)
         return f"arn:{self.partition}:s3:::{name}"
 
 

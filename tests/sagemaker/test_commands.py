@@ -2,9 +2,11 @@
 
 import json
 import logging
+import re
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 
 import pytest
 from moto.sagemaker.models import sagemaker_backends
@@ -13,6 +15,7 @@ from protbert_classify.commands import main
 from protbert_classify.errors import OptionError, ProteinClassifierError
 from protbert_classify.sagemaker import HuggingFaceEstimator
 from protbert_classify.sagemaker.jobs import describe_job, running_jobs
+from protbert_classify.sagemaker.training import tuning
 from protbert_classify.sagemaker.training.following import LOG_GROUP, follow
 from tests.training.runs import easy_records, environment, fasta
 
@@ -297,6 +300,33 @@ def test_a_running_tuning_is_told_about_and_stopped(run, serving, session, prote
     assert run("delete", "--job", name)[1] == f"tuning job {name}: stopping\n"
     assert run("delete", "--job", name)[1] == f"tuning job {name}: it has ended already: Stopped\n"
     assert run("status")[1] == f"{NOTHING}\n"
+
+
+@pytest.mark.parametrize("end", ["Completed", "Failed"])
+def test_a_tuning_is_waited_for_and_told_about_in_lines(serving, session, proteins, monkeypatch, end):
+    shown, states = [], iter(["InProgress", "InProgress", end])
+    jobs = sagemaker_backends[ACCOUNT][REGION].hyper_parameter_tuning_jobs
+
+    def meanwhile(*_):
+        name, job = list(jobs.items())[-1]
+        assert name.startswith("waited-")
+        job.hyper_parameter_tuning_job_status = next(states)
+        if job.hyper_parameter_tuning_job_status == "Failed":
+            job.failure_reason = "no\nmachines"
+
+    monkeypatch.setitem(serving.cloud.after, "CreateHyperParameterTuningJob", meanwhile)
+    monkeypatch.setattr("protbert_classify.sagemaker.training.following.time.sleep", meanwhile)
+    monkeypatch.setattr(tuning.logger, "info", lambda text, *values: shown.append(text % values))
+    estimator = HuggingFaceEstimator(ROLE, session=session, base_job_name="waited")
+    with nullcontext() if end == "Completed" else pytest.raises(ProteinClassifierError) as failure:
+        estimator.tune(proteins, {"seed": (1, 9)}, max_jobs=4)
+    ended = "1 of 4 trainings done, best so far FakeTrainingJobName"  # as moto has it
+    assert [line.split(": ", 1)[1] for line in shown[2:]] == [
+        f"InProgress, {ended}",
+        "Failed, no machines" if end == "Failed" else f"Completed, {ended}",
+    ]
+    if end == "Failed":
+        assert re.fullmatch(r"the tuning job waited-\S+ failed: no machines", str(failure.value))
 
 
 def test_the_log_of_all_machines_is_shown_once_each_line_while_the_job_runs(job, session, monkeypatch):

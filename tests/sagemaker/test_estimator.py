@@ -1,5 +1,6 @@
 """What is refused before anything is sent, and what exactly is sent."""
 
+import dataclasses
 import inspect
 import json
 import re
@@ -144,6 +145,7 @@ def test_the_command_line_prints_the_request_it_would_send(cloud, proteins, caps
         ({"hyperparameters": {"run_name": "x" * 2501}}, "at most 2,500"),
         ({"environment": {"HF_TOKEN": "hf_x"}}, "would be recorded"),
         ({"environment": {"A-B": "1"}}, "environment 'A-B'"),
+        ({"environment": {"A": "x" * 513}}, "up to 512 characters"),
         ({"tags": {"aws:team": "1"}}, "tag 'aws:team'"),
         ({"use_spot_instances": True, "max_run": 10, "max_wait": 5}, "max_wait=5"),
         ({"use_spot_instances": True, "keep_alive_period_in_seconds": 60}, "choose one of the two"),
@@ -230,9 +232,21 @@ def test_ctrl_c_while_a_job_starts_says_what_runs(cloud, proteins, moment, left)
     assert (f"delete --job interrupted-{moment}-" in str(interruption.value)) == (moment == "after")
 
 
-def test_a_job_that_is_not_there_cannot_be_taken_up(session):
+def test_a_job_that_is_not_there_or_of_another_kind_cannot_be_taken_up(session, proteins):
+    estimator = HuggingFaceEstimator(ROLE, session=session)
     with pytest.raises(OptionError, match="job nobody: there is none of this name"):
-        HuggingFaceEstimator(ROLE, session=session).attach("nobody")
+        estimator.attach("nobody")
+    tuner = estimator.tune(proteins, {"seed": (1, 9)}, wait=False)
+    with pytest.raises(OptionError, match="found a tuning job; expected a training job"):
+        estimator.attach(tuner.latest_tuning_job.hyper_parameter_tuning_job_name)
+
+
+def test_settings_can_be_replaced(session):
+    first = HuggingFaceEstimator(ROLE, session=session, use_spot_instances=True, hyperparameters={"seed": 3})
+    assert first.longest_wait == 2 * first.max_run
+    second = dataclasses.replace(first, use_spot_instances=False, max_run=60)
+    assert (second.longest_wait, second.role, dict(second.hyperparameters)) == (None, ROLE, dict(first.hyperparameters))
+    assert dataclasses.replace(second, use_spot_instances=True).longest_wait == 120
 
 
 def test_what_the_estimator_does_not_know_is_named(session):

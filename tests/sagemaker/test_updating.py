@@ -104,6 +104,30 @@ def test_an_interrupted_update_goes_on_and_what_it_replaced_is_deleted_with_the_
     assert serving.there() == before
 
 
+def test_an_update_that_is_interrupted_when_aws_has_it_already_loses_nothing(up, serving, session):
+    before = serving.there()
+    predictor = up(image_uri="stub", endpoint_name="sudden")
+
+    def interrupt(**_):
+        raise KeyboardInterrupt
+
+    events, moment = predictor.session.boto_session.events, "after-call.sagemaker.UpdateEndpoint"
+    serving.stays = "Updating"
+    events.register(moment, interrupt)
+    predictor.session.sagemaker_client.meta.events.register(moment, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt, match="AWS goes on with the update of sudden"):
+            predictor.update(environment={"A": "1"})
+    finally:
+        events.unregister(moment, interrupt)
+        predictor.session.sagemaker_client.meta.events.unregister(moment, interrupt)
+    serving.stays = None
+    lifecycle.wait_while_changing(predictor.session, "sudden", 0.05)
+    assert len(serving.there()[1]) == len(before[1]) + 2
+    predictor.delete()
+    assert serving.there() == before
+
+
 def test_an_isolated_endpoint_takes_a_local_folder_with_wheels_only(up, serving, model_folder, monkeypatch):
     predictor = up(image_uri="stub", endpoint_name="isolated", protection=Protection(network_isolation=True))
     monkeypatch.setattr(updating, "is_aws_image", lambda uri: True)

@@ -17,7 +17,15 @@ from ..images import is_aws_image
 from ..packaging import check_wheels
 from ..refusals import told
 from ..typed import whole
-from .lifecycle import MAX_WAIT, POLL, endpoint_config, existing_endpoint, log_place, wait_while_changing
+from .lifecycle import (
+    MAX_WAIT,
+    POLL,
+    describe_endpoint,
+    endpoint_config,
+    existing_endpoint,
+    log_place,
+    wait_while_changing,
+)
 
 if TYPE_CHECKING:
     from sagemaker.core.helper.session_helper import Session
@@ -127,7 +135,10 @@ def update_endpoint(
     new_model = requests[0][0] == "CreateModel"
     try:
         send(session, requests)
-    except BaseException:
+    except BaseException as error:
+        now = describe_endpoint(session, name) if isinstance(error, KeyboardInterrupt) else described
+        if now is not None and now["EndpointStatus"] != "InService":  # AWS had the last request already
+            raise KeyboardInterrupt(_goes_on(name)) from None
         _delete(client, f"{name}-{stamp}", f"{name}-{stamp}" if new_model else None)
         raise
     if not wait:
@@ -206,9 +217,7 @@ def _await_update(session: "Session", name: str, config: str, new_model: bool, p
     try:
         described = wait_while_changing(session, name, poll, max_wait)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"AWS goes on with the update of {name}; what it replaces is deleted with the endpoint"
-        ) from None
+        raise KeyboardInterrupt(_goes_on(name)) from None
     status = described["EndpointStatus"]
     if status == "InService" and described["EndpointConfigName"] == config:
         return
@@ -218,6 +227,10 @@ def _await_update(session: "Session", name: str, config: str, new_model: bool, p
         outcome = "it goes on as it was"
     reason = failure_reason(described)
     raise ProteinClassifierError(f"endpoint {name} was not updated, {outcome}: {reason}; {log_place(name)}")
+
+
+def _goes_on(name: str) -> str:
+    return f"AWS goes on with the update of {name}; what it replaces is deleted with the endpoint"
 
 
 def _delete(client: Any, config: str, model: str | None) -> None:

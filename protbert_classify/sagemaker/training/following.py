@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...errors import ProteinClassifierError
+from ..jobs import Job, describe_job
 from ..refusals import told
 
 if TYPE_CHECKING:
@@ -109,10 +110,47 @@ def follow(
                 return _outcome(name, job)
             time.sleep(poll)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"the training job {name} goes on, and costs until it ends: protbert-classify sagemaker status --job {name}"
-            f" shows it, protbert-classify sagemaker delete --job {name} stops it"
-        ) from None
+        raise KeyboardInterrupt(_goes_on("training", name)) from None
+
+
+def follow_tuning(
+    session: "Session", name: str, *, show: Callable[[str], None] | None = None, poll: float = POLL
+) -> Job:
+    """Wait for the end of a tuning job, and thereby of its trainings.
+
+    Args:
+        session: Of the SDK.
+        name: Of the job.
+        show: Is given each change of the job's state: how many trainings are done, and which is the best.
+        poll: Seconds between two looks.
+
+    Raises:
+        ProteinClassifierError: It failed; the line has SageMaker's reason.
+        KeyboardInterrupt: Ctrl-C; the job goes on, and the text says how to stop it.
+    """
+    state = None
+    try:
+        while True:
+            job = describe_job(session, name)
+            now = f"{name}: {', '.join(filter(None, (job.status, job.detail)))}"
+            if show is not None and now != state:
+                show(now)
+            state = now
+            if job.status in ENDED:
+                break
+            time.sleep(poll)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(_goes_on("tuning", name)) from None
+    if job.status == "Failed":
+        raise ProteinClassifierError(f"the tuning job {name} failed: {job.detail}")
+    return job
+
+
+def _goes_on(kind: str, name: str) -> str:
+    return (
+        f"the {kind} job {name} goes on, and costs until it ends: protbert-classify sagemaker status --job {name} shows"
+        f" it, protbert-classify sagemaker delete --job {name} stops it"
+    )
 
 
 def _outcome(name: str, job: dict[str, Any]) -> Outcome:

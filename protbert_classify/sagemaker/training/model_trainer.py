@@ -89,7 +89,7 @@ def model_trainer(settings: TrainingSettings) -> Iterator["ModelTrainer"]:
             ),
             stopping_condition=StoppingCondition(
                 max_runtime_in_seconds=settings.max_run,
-                max_wait_time_in_seconds=settings.max_wait if settings.use_spot_instances else None,
+                max_wait_time_in_seconds=settings.longest_wait,
             ),
             output_data_config=OutputDataConfig(
                 s3_output_path=settings.output_path or f"s3://{bucket}/{PREFIX}", kms_key_id=protection.kms_key

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sagemaker.core.helper.session_helper import Session
 
 DAY = 24 * 3600  # seconds
+LONGEST_VARIABLE = 512  # characters of a value
 BOUNDS = {  # the most of each, as the service has it; at least 1
     "instance_count": None,
     "processes_per_instance": None,
@@ -102,16 +103,20 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         instance_of("hyperparameters", self.hyperparameters, Mapping, "options of train, as a dict")
         self.hyperparameters = check_hyperparameters(self.hyperparameters)
-        if self.max_wait is not None and not self.use_spot_instances:
-            raise OptionError("max_wait: only spot instances are waited for; give use_spot_instances, too")
         self._check()
-        self.max_wait = 2 * self.max_run if self.max_wait is None else self.max_wait
         self.role = aws.role_arn(self.session, self.role)
         self.protection.check_region(self.session.boto_region_name)
         for uri in (self.output_path, self.checkpoint_s3_uri):
             if uri is not None:
                 with told(f"look at {uri}"):
                     aws.check_bucket(self.session.boto_session, split_uri(uri)[0], ours=False)
+
+    @property
+    def longest_wait(self) -> int | None:
+        """Seconds that a job on spot instances may take, waiting included; None on others."""
+        if not self.use_spot_instances:
+            return None
+        return 2 * self.max_run if self.max_wait is None else self.max_wait
 
     def cost(self) -> str:
         """What will be paid for, in one line."""
@@ -173,11 +178,13 @@ class TrainingSettings:
         for name in ("use_spot_instances", "encrypt_inter_container_traffic"):
             instance_of(name, getattr(self, name), bool, "True or False")
         instance_of("protection", self.protection, Protection, "Protection(...)")
+        if self.max_wait is not None and not self.use_spot_instances:
+            raise OptionError("max_wait: only spot instances are waited for; give use_spot_instances, too")
         if self.max_wait is not None and self.max_wait < self.max_run:
             raise OptionError(f"max_wait={self.max_wait}: expected max_run ({self.max_run}) or more; it counts both")
         if self.use_spot_instances and self.keep_alive_period_in_seconds:
             raise OptionError("spot instances cannot be kept alive after a job; choose one of the two")
-        check_environment(self.environment)
+        check_environment(self.environment, LONGEST_VARIABLE)
         check_tags(self.tags)
         self._check_hub()
         if self.protection.network_isolation and self.wheels is None:

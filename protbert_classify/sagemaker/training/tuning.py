@@ -13,6 +13,7 @@ from ..aws import PREFIX
 from ..hosting import new_stamp
 from ..refusals import told
 from ..typed import whole
+from .following import follow_tuning
 from .hyperparameters import check_hyperparameters
 from .model_trainer import METRICS, model_trainer
 from .settings import Inputs, TrainingSettings
@@ -64,6 +65,7 @@ def tune(
     max_jobs: int,
     max_parallel_jobs: int,
     wait: bool,
+    poll: float,
     **options: Any,
 ) -> HyperparameterTuner:
     """Run training jobs that differ in their hyperparameters, each on one process.
@@ -79,6 +81,7 @@ def tune(
         max_jobs: Trainings in all.
         max_parallel_jobs: Trainings at once.
         wait: Until the last one has ended.
+        poll: Seconds between two looks.
         options: Further ones of `sagemaker.train.tuner.HyperparameterTuner`.
 
     Returns:
@@ -86,6 +89,7 @@ def tune(
 
     Raises:
         OptionError: An objective, a range, an option or a machine that cannot work.
+        ProteinClassifierError: The tuning could not begin, or failed.
         KeyboardInterrupt: Ctrl-C; the text says how to stop what may go on.
     """
     whole("max_jobs", max_jobs)
@@ -131,9 +135,11 @@ def tune(
         ]
         logger.info("tuning job %s; protbert-classify sagemaker status --job %s", name, name)
         try:
-            tuner.tune(data, job_name=name, wait=wait)
+            tuner.tune(data, job_name=name, wait=False)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
                 f"the tuning job {name} may go on, and cost: {PREFIX} sagemaker delete --job {name} stops it"
             ) from None
+    if wait:
+        follow_tuning(settings.session, name, show=logger.info, poll=poll)
     return tuner
