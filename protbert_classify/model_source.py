@@ -27,13 +27,16 @@ def model_folder(name_or_path: str | os.PathLike[str]) -> str:
     return name
 
 
-def diverged(name: str) -> ModelError:
+def diverged(name: str, half: bool = False) -> ModelError:
     """The error for a model whose scores are NaN or infinite.
 
     Args:
         name: Its folder or Hub id; empty if it was never saved.
+        half: It was cast to float16, which ends at 65,504.
     """
     where = f"the model in {name}" if name else "the model"
+    if half:
+        return ModelError(f"{where} gives scores beyond float16's range; compute in bfloat16 or float32")
     return ModelError(
         f"{where} gives scores that are not numbers: its training diverged; train it again with a lower "
         "--learning_rate"

@@ -117,11 +117,17 @@ def _file_failure(error: OSError, path: str) -> str:
     path = path.removesuffix(".part")
     folder = os.path.dirname(os.path.abspath(path))
     if error.errno in (errno.ENOENT, errno.ENOTDIR) and path and not os.path.isdir(folder):
-        found = "not a folder; choose" if os.path.exists(folder) else "no such folder; create it, or choose"
-        return f"{folder}: {found} another"
+        there = folder
+        while not os.path.exists(there):
+            there = os.path.dirname(there)
+        if not os.path.isdir(there):
+            return f"{there}: not a folder; choose another"
+        return f"{folder}: no such folder; create it, or choose another"
     where = f"{path}: " if path else ""
     if error.errno in FORBIDDEN:
-        return f"{where}{str(error.strerror).lower()}; choose another place"
+        unreadable = os.path.isfile(path) and not os.access(path, os.R_OK)
+        advice = "ask its owner to let you read it" if unreadable else "choose another place"
+        return f"{where}{str(error.strerror).lower()}; {advice}"
     if error.errno in FULL:
         return f"{where}{error.strerror}; free some space; what was complete before is still there"
     if error.errno in (errno.EFBIG, errno.EIO):

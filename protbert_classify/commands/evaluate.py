@@ -41,10 +41,12 @@ def run(arguments: list[str]) -> int:
 
 def table(metrics: dict[str, Any], split: str) -> str:
     """The metrics for a terminal: the three over all proteins, then a line a class."""
+    from ..reporting.facts import count
+
     width = max(len(name) for name in [*metrics["per_class"], "class"])
     lines = [
-        f"{split}: {metrics['proteins']:,} proteins, accuracy {metrics['accuracy']:.3f}, MCC {metrics['mcc']:.3f}, "
-        f"macro F1 {metrics['macro_f1']:.3f}",
+        f"{split}: {count(metrics['proteins'], 'protein')}, accuracy {metrics['accuracy']:.3f}, "
+        f"MCC {metrics['mcc']:.3f}, macro F1 {metrics['macro_f1']:.3f}",
         "",
         f"{'class':<{width}}  precision  recall     F1  proteins",
     ]

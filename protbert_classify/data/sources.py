@@ -302,8 +302,9 @@ def table_errors(source: str) -> Iterator[None]:
             yield
     except DataError:
         raise
-    except UnicodeDecodeError:
-        raise DataError(f"{source}: not a text file; expected UTF-8") from None
+    except UnicodeDecodeError as error:
+        found = f"found the byte 0x{error.object[error.start]:02x}"
+        raise DataError(f"{source}: no text in UTF-8 ({found}); save it as UTF-8, in Excel as 'CSV UTF-8'") from None
     except (ValueError, EOFError, StopIteration, gzip.BadGzipFile, zlib.error) as error:
         if cells := FIELDS.search(str(error)):
             expected, line, found = cells.groups()

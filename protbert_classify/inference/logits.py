@@ -90,11 +90,11 @@ def finite_logits(model: ProteinClassifier, batch: dict[str, Any]) -> torch.Tens
     """The logits of a batch, (B, C), float32, on the model's device: every score of a loaded model comes from here.
 
     Raises:
-        ModelError: One is NaN or infinite, as a training that diverged leaves them.
+        ModelError: One is NaN or infinite, as a training that diverged leaves them, or float16's range.
     """
     logits = model(**batch).logits.float()
     if not torch.isfinite(logits).all():
-        raise diverged(model.name_or_path)
+        raise diverged(model.name_or_path, model.dtype == torch.float16)
     return logits
 
 

@@ -84,6 +84,8 @@ def test_a_class_without_proteins_has_a_dash_in_the_table():
         "Nucleus      0.500   0.250  0.333     1,234",
         "ER               -       -      -         0",
     ]
+    one = table({"proteins": 1, "accuracy": 1.0, "mcc": 0.0, "macro_f1": 1.0, "per_class": {"Nucleus": value}}, "test")
+    assert one.startswith("test: 1 protein, accuracy 1.000")
 
 
 def test_a_location_that_the_model_does_not_know_is_one_line(arguments, tmp_path, capsys):

@@ -110,6 +110,8 @@ def test_what_goes_wrong_is_one_line_and_an_exit_code(monkeypatch, capsys, error
         (errno.ENOENT, "{tmp}/no/e.json.part", "{tmp}/no: no such folder; create it, or choose another"),
         (errno.ENOENT, "{tmp}/e.json", "{tmp}/e.json: No such file or directory"),
         (errno.ENOTDIR, "{tmp}/file/e.json.part", "{tmp}/file: not a folder; choose another"),
+        (errno.ENOTDIR, "{tmp}/file/a/b/e.json.part", "{tmp}/file: not a folder; choose another"),
+        (errno.EACCES, "{tmp}/secret", "{tmp}/secret: permission denied; ask its owner to let you read it"),
         (errno.EACCES, "{tmp}/e.json.part", "{tmp}/e.json: permission denied; choose another place"),
         (errno.EROFS, "{tmp}/e.json", "{tmp}/e.json: read-only file system; choose another place"),
         (errno.ENOSPC, "{tmp}/e", "{tmp}/e: No space left on device; free some space; what was complete before is "
@@ -121,6 +123,8 @@ def test_a_place_that_cannot_be_written_is_named_and_nothing_is_said_to_be_there
     tmp_path, monkeypatch, capsys, number, path, line
 ):
     (tmp_path / "file").write_text("")
+    (tmp_path / "secret").write_text("")
+    monkeypatch.setattr(commands.os, "access", lambda path, mode: not path.endswith("secret"))  # root may read all
     error = OSError(number, os.strerror(number), path and path.format(tmp=tmp_path))
     monkeypatch.setattr(commands, "import_module", lambda *names: Failing(error))
     assert run_command("evaluate", []) == 1

@@ -179,7 +179,7 @@ HEAD = "id,sequence,location,split\n"
         ("t.jsonl", "{no json\n", "/t.jsonl: cannot be read as a table: JSON parse error"),
         ("t.parquet", "no parquet", "/t.parquet: cannot be read as a table: Parquet"),
         ("t.csv", HEAD + "P1,MKT,a,train\nP2,MKT,a,b,c,d,e\n", "/t.csv, line 3: found 7 fields, expected 4"),
-        ("t.csv", bytes(range(128, 256)), "/t.csv: not a text file; expected UTF-8"),
+        ("t.csv", bytes(range(128, 256)), "/t.csv: no text in UTF-8 (found the byte 0x80); save it as UTF-8"),
         ("t.xlsx", b"PK\x03\x04", "/t.xlsx: a spreadsheet; export it as CSV"),
         # mtime: the bytes are part of the test's name
         ("t.csv.gz", gzip.compress(b"P1,MKT,a\n" * 999, mtime=0)[:-20], "/t.csv.gz: cannot be read as a table: Compr"),

@@ -136,7 +136,8 @@ def test_a_damaged_gzip_file_is_one_line_whoever_reads_it_first(tmp_path):
 
 def test_a_table_of_bytes_is_one_line(tmp_path):
     (tmp_path / "t.csv").write_bytes(bytes(range(128, 256)))
-    with pytest.raises(DataError, match="t.csv: not a text file; expected UTF-8"):
+    advice = r"t.csv: no text in UTF-8 .found the byte 0x\w\w.; save it as UTF-8, in Excel as 'CSV UTF-8'"
+    with pytest.raises(DataError, match=advice):
         list(read_unlabelled(str(tmp_path / "t.csv")))
 
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from datasets import ClassLabel, Dataset
 
 from protbert_classify import ProteinClassificationPipeline
@@ -65,6 +66,17 @@ def test_a_model_that_diverged_is_refused_by_name_whoever_asks(diverged_folder, 
     model, tokenizer = load_classifier(diverged_folder, "cpu")
     with pytest.raises(ModelError, match=words):
         ProteinClassificationPipeline(model=model, tokenizer=tokenizer)("MKT")
+
+
+def test_scores_beyond_float16_are_not_laid_at_the_trainings_door(classifier, tokenizer):
+    with torch.no_grad():
+        linear = [module for module in classifier.head.modules() if isinstance(module, torch.nn.Linear)][-1]
+        linear.bias.fill_(65_504)
+        linear.weight.fill_(0)
+        linear.weight[0, 0], linear.weight[1, 0] = 65_504, -65_504  # one of the two exceeds it, whatever the feature
+    pipeline = ProteinClassificationPipeline(model=classifier.to(torch.float16), tokenizer=tokenizer, device="cpu")
+    with pytest.raises(ModelError, match="gives scores beyond float16's range; compute in bfloat16 or float32"):
+        pipeline("MKT")
 
 
 def test_logits_come_in_the_order_of_the_proteins_and_count_them(classifier, tokenizer):
