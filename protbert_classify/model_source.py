@@ -46,6 +46,10 @@ def diverged(name: str, half: bool = False) -> ModelError:
 def cannot_load(name: str, error: Exception) -> ProteinClassifierError:
     """The error for a model that transformers could not load: the network's fault, or the name's."""
     reason = first_line(error)
+    if os.path.isdir(name):
+        for file in sorted(os.listdir(name)):
+            if not os.access(os.path.join(name, file), os.R_OK):  # transformers says that it is not there
+                return ModelError(f"{os.path.join(name, file)}: may not be read; ask its owner for: chmod a+r")
     if "couldn't connect" in reason.lower():  # an OSError like any other, whatever the cause
         return ProteinClassifierError(
             f"{name}: no such folder here, and the Hub cannot be reached; check the name, or the network"

@@ -1,10 +1,14 @@
 """`protbert-classify serve`: a classifier behind HTTP, as containers and clouds expect it."""
 
 import argparse
+import ipaddress
+import logging
 from importlib.util import find_spec
 
 from ..errors import OptionError
 from .parsing import OneLineParser, add_compute_options, add_model, compute_options, positive
+
+logger = logging.getLogger(__name__)
 
 NEEDED = ("fastapi", "prometheus_client", "uvicorn")
 EXAMPLE = "MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQ"
@@ -32,6 +36,10 @@ def run(arguments: list[str]) -> int:
     from .terminal import hide_moments
 
     hide_moments()
+    if not _is_loopback(options.host):
+        logger.warning(
+            "listening at %s, port %d: whoever reaches it may ask, there is no authentication", options.host, options.port
+        )
     serve(
         options.model,
         host=options.host,
@@ -47,6 +55,13 @@ def run(arguments: list[str]) -> int:
 def _greeting(model: str, url: str) -> str:
     json = "-H 'Content-Type: application/json'"
     return f"{model} is served at {url}; try\n  curl {url}/invocations {json} -d '{{\"inputs\": \"{EXAMPLE}\"}}'"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _port(text: str) -> int:

@@ -165,8 +165,16 @@ def pack_model(model: str, archive: str, wheels: str | None = None) -> None:
         with tarfile.open(archive, "w:gz", compresslevel=1) as tar:  # weights hardly compress
             for name in sorted(os.listdir(folder)):
                 if os.path.isfile(os.path.join(folder, name)):
-                    tar.add(os.path.join(folder, name), arcname=name)
-            tar.add(os.path.join(temporary, CODE), arcname=CODE)
+                    tar.add(os.path.join(folder, name), arcname=name, filter=_for_all)
+            tar.add(os.path.join(temporary, CODE), arcname=CODE, filter=_for_all)
+
+
+def _for_all(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Of nobody, and readable by everyone: a container need not run as who packed it."""
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    member.mode = 0o755 if member.isdir() else 0o644
+    return member
 
 
 def unpack(archive: str, folder: str) -> None:

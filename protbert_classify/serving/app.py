@@ -41,6 +41,8 @@ def build_app(service: Service) -> FastAPI:
         state = "draining" if service.draining else "ready" if service.is_ready else "loading"
         return JSONResponse({"status": state}, 200 if service.is_ready else 503)
 
+    app.head("/ping", include_in_schema=False)(ping)  # as some load balancers ask
+
     @app.post("/invocations", summary="Classify proteins", openapi_extra=INVOCATIONS)
     async def invocations(request: Request) -> Response:
         service.admit()

@@ -23,10 +23,13 @@ Compute = Callable[[Sequence[np.ndarray]], np.ndarray]
 class _Request:
     """The proteins of one request, answered together when the last of them is computed."""
 
-    def __init__(self, proteins: int) -> None:
+    def __init__(self, encoded: Sequence[np.ndarray], since: float) -> None:
+        self.encoded, self.since = encoded, since
         self.future: Future[np.ndarray] = Future()
-        self.rows: list[np.ndarray | None] = [None] * proteins
-        self.left = proteins
+        self.future.set_running_or_notify_cancel()  # a client that leaves cannot cancel what is being computed
+        self.taken = 0
+        self.rows: list[np.ndarray | None] = [None] * len(encoded)
+        self.left = len(encoded)
 
     def fill(self, row: int, scores: np.ndarray) -> None:
         self.rows[row] = scores
@@ -39,20 +42,20 @@ class _Request:
             self.future.set_exception(error)
 
 
-class _Waiting(NamedTuple):
-    """A protein in the queue."""
+class _Taken(NamedTuple):
+    """A protein of a round."""
 
     ids: np.ndarray  # (T,)
     row: int
     request: _Request
-    since: float
 
 
 class Batcher:
-    """A queue of proteins and the thread that computes them, oldest first.
+    """A queue of requests and the thread that computes their proteins, one of each request in turn.
 
-    A round takes what waits, up to `tokens`, once these are there or the oldest protein has waited for `wait`. Under
-    load, a round is filled while the one before is computed, and nothing waits longer than it must.
+    A round takes what waits, up to `tokens`, once these are there or the oldest request has waited for `wait`. Under
+    load, a round is filled while the one before is computed. A request of one protein need not wait until one of a
+    thousand is done.
 
     Args:
         compute: Token ids of N proteins, (T,) each, to scores, (N, C); called in the thread.
@@ -76,9 +79,9 @@ class Batcher:
         self.wait = wait
         self.longest = longest
         self.waited = waited
-        self._queue: deque[_Waiting] = deque()
-        self._tokens = 0  # of the queue
-        self._rate = math.inf  # proteins a second, of the last round
+        self._queue: deque[_Request] = deque()  # the front one has its turn
+        self._waiting = self._tokens = 0  # proteins of the queue, and their tokens
+        self._rate = math.inf  # tokens a second, of the last round that was half full or more
         self._closed = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="model", daemon=True)
@@ -87,7 +90,7 @@ class Batcher:
     @property
     def waiting(self) -> int:
         """Proteins in the queue."""
-        return len(self._queue)
+        return self._waiting
 
     async def submit(self, encoded: Sequence[np.ndarray]) -> np.ndarray:
         """Scores of the proteins of a request, (N, C); the event loop goes on meanwhile.
@@ -105,45 +108,56 @@ class Batcher:
         self._thread.join()
 
     def _enqueue(self, encoded: Sequence[np.ndarray]) -> Future[np.ndarray]:
-        request, now = _Request(len(encoded)), time.monotonic()
+        request = _Request(encoded, time.monotonic())
         with self._changed:
-            waiting = len(self._queue)
-            if waiting + len(encoded) > self.longest:
-                raise QueueFull(f"{waiting:,} proteins wait already; try again later", self._retry_after(waiting))
-            self._queue.extend(_Waiting(ids, row, request, now) for row, ids in enumerate(encoded))
+            if self._waiting + len(encoded) > self.longest:
+                raise QueueFull(f"{self._waiting:,} proteins wait already; try again later", self._retry_after())
+            self._queue.append(request)
+            self._waiting += len(encoded)
             self._tokens += sum(map(len, encoded))
             self._changed.notify()
         return request.future
 
-    def _retry_after(self, waiting: int) -> int:
-        """Seconds after which the queue should be empty, at the rate of the last round."""
-        return min(max(math.ceil(waiting / self._rate), 1), LONGEST_RETRY)
+    def _retry_after(self) -> int:
+        """Seconds after which the queue should be empty, at the rate of before."""
+        return min(max(math.ceil(self._tokens / self._rate), 1), LONGEST_RETRY)
 
     def _run(self) -> None:
         while proteins := self._next_round():
             start = time.monotonic()
             for protein in proteins:
-                self.waited(start - protein.since)
+                self.waited(start - protein.request.since)
             self._compute_round(proteins)
-            self._rate = len(proteins) / max(time.monotonic() - start, 1e-6)
+            tokens = sum(len(protein.ids) for protein in proteins)
+            if 2 * tokens >= self.tokens or math.isinf(self._rate):  # a small round is mostly overhead
+                self._rate = tokens / max(time.monotonic() - start, 1e-6)
 
-    def _next_round(self) -> list[_Waiting]:
+    def _next_round(self) -> list[_Taken]:
         """The proteins of the next round; none when closed and done."""
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._closed)
             if not self._queue:
                 return []
-            left = self._queue[0].since + self.wait - time.monotonic()
+            left = min(request.since for request in self._queue) + self.wait - time.monotonic()
             self._changed.wait_for(lambda: self._tokens >= self.tokens or self._closed, timeout=max(left, 0))
-            taken = [self._queue.popleft()]
-            tokens = len(taken[0].ids)
-            while self._queue and tokens + len(self._queue[0].ids) <= self.tokens:
-                taken.append(self._queue.popleft())
-                tokens += len(taken[-1].ids)
+            taken: list[_Taken] = []
+            tokens = 0
+            while self._queue:
+                request = self._queue[0]
+                ids = request.encoded[request.taken]
+                if taken and tokens + len(ids) > self.tokens:
+                    break
+                taken.append(_Taken(ids, request.taken, request))
+                tokens += len(ids)
+                request.taken += 1
+                self._queue.popleft()
+                if request.taken < len(request.encoded):
+                    self._queue.append(request)
+            self._waiting -= len(taken)
             self._tokens -= tokens
             return taken
 
-    def _compute_round(self, proteins: list[_Waiting]) -> None:
+    def _compute_round(self, proteins: list[_Taken]) -> None:
         try:
             scores = self.compute([protein.ids for protein in proteins])
         except Exception as error:

@@ -5,6 +5,7 @@ import glob
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -75,9 +76,17 @@ def save_model(
     with naming(final):
         model.save_pretrained(part, state_dict=weights)
         tokenizer.save_pretrained(part)
+    _let_others_read(part)
     shutil.rmtree(final, ignore_errors=True)
     os.replace(part, final)
     return final
+
+
+def _let_others_read(folder: str) -> None:
+    """Give weights the rights of the other files: safetensors 0.8 keeps them from everyone else, a server, say."""
+    usual = stat.S_IMODE(os.stat(os.path.join(folder, "config.json")).st_mode)
+    for name in glob.glob("*.safetensors", root_dir=folder):
+        os.chmod(os.path.join(folder, name), usual)
 
 
 @contextmanager

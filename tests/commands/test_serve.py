@@ -24,6 +24,14 @@ def test_it_says_where_it_listens_with_a_line_to_try_that_works(model, tmp_path)
             assert '"label"' in tried.stdout and '"score"' in tried.stdout
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "0.0.0.0", "::", "10.0.0.1", "proteins.example"])
+def test_who_listens_beyond_this_machine_is_told_that_anyone_may_ask(monkeypatch, capsys, host):
+    monkeypatch.setattr("protbert_classify.serving.server.serve", lambda *_, **__: None)
+    assert main(["serve", "--model", "runs/mine", "--host", host]) == 0
+    warned = f"listening at {host}, port 8080: whoever reaches it may ask, there is no authentication\n"
+    assert capsys.readouterr().err == ("" if host in ("127.0.0.1", "localhost", "::1") else warned)
+
+
 def test_ctrl_c_is_one_line_and_130(model, tmp_path):  # noqa: F811
     with running(model, tmp_path) as server:
         assert server.stop(signal.SIGINT) == 130

@@ -63,14 +63,37 @@ def test_requests_share_a_pass_and_each_gets_its_own_answer(batcher, model):
     requests = [[protein(1)], [protein(2), protein(3)], [protein(4)]]
     answers = together(batcher(wait=1, tokens=20), *requests)  # full, so that it does not wait
     assert [answer[:, 0].tolist() for answer in answers] == [[1], [2, 3], [4]]
-    assert model.rounds == [[1, 2, 3, 4]]
+    assert model.rounds == [[1, 2, 4, 3]]
 
 
-def test_a_round_has_at_most_its_tokens_oldest_first_and_a_long_protein_goes_alone(batcher, model):
+def test_a_round_has_at_most_its_tokens_and_a_long_protein_goes_alone(batcher, model):
     requests = [[protein(1, 60)], [protein(2, 60), protein(3, 40)], [protein(4, 500)], [protein(5, 10)]]
     answers = together(batcher(), *requests)
-    assert model.rounds == [[1], [2, 3], [4], [5]]
+    assert model.rounds == [[1], [2], [4], [5, 3]]
     assert [answer.tolist() for answer in answers] == [[[1, 60]], [[2, 60], [3, 40]], [[4, 500]], [[5, 10]]]
+
+
+def test_requests_take_turns_so_that_a_small_one_does_not_wait_for_a_large_one(batcher, model):
+    large = [protein(1, 20) for _ in range(12)]
+    answers = together(batcher(wait=1), large, [protein(2, 20)], [protein(3, 20), protein(4, 20)])
+    assert model.rounds == [[1, 2, 3, 1, 4], [1] * 5, [1] * 5]
+    assert [answer[:, 0].tolist() for answer in answers] == [[1] * 12, [2], [3, 4]]
+
+
+def test_a_client_that_leaves_harms_nobody(batcher, model):
+    queue = batcher()
+    model.gate.clear()
+
+    async def ask():
+        leaving = asyncio.create_task(queue.submit([protein(1)]))
+        await asyncio.to_thread(model.begun.wait, WAIT)
+        staying = asyncio.create_task(queue.submit([protein(2)]))
+        leaving.cancel()
+        await asyncio.sleep(0.02)
+        model.gate.set()
+        return await staying
+
+    assert asyncio.run(asyncio.wait_for(ask(), WAIT)).tolist() == [[2, 5]]
 
 
 def test_a_lone_protein_waits_no_longer_than_it_was_told(batcher):
@@ -122,7 +145,28 @@ def test_a_full_queue_refuses_the_whole_request_and_says_when_to_come_back(batch
 def test_a_slow_model_asks_for_more_patience_but_not_without_end(batcher):
     queue = batcher()
     queue._rate = 0.5
-    assert (queue._retry_after(10), queue._retry_after(10_000)) == (20, 60)
+    seconds = []
+    for queue._tokens in (10, 10_000):
+        seconds.append(queue._retry_after())
+    queue._tokens = 0
+    assert seconds == [20, 60]
+
+
+def test_the_patience_that_is_asked_for_is_that_of_full_rounds(batcher, model):
+    queue = batcher(tokens=10)
+    slow = model.__call__
+
+    def compute(encoded):
+        time.sleep(0.05)
+        return slow(encoded)
+
+    queue.compute = compute
+    together(queue, [protein(1, 10)])
+    together(queue, [protein(2, 1)])  # which is computed when the round before is over
+    full = queue._rate
+    assert 50 < full < 200  # tokens a second
+    together(queue, [protein(3, 1)])
+    assert queue._rate == full
 
 
 def test_a_protein_that_cannot_be_computed_fails_no_other_request(batcher):

@@ -19,6 +19,11 @@ from .test_answers import close
 LONG = "MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQ"
 
 
+def test_a_load_balancer_may_ask_with_head(server):
+    answer = server.request("HEAD", "/ping")
+    assert (answer.status, answer.body) == (200, b"")
+
+
 def test_it_is_ready_when_ping_says_so(server):
     answer = server.request("GET", "/ping")
     assert (answer.status, answer.json) == (200, {"status": "ready"})
