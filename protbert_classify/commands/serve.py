@@ -37,9 +37,8 @@ def run(arguments: list[str]) -> int:
 
     hide_moments()
     if not _is_loopback(options.host):
-        logger.warning(
-            "listening at %s, port %d: whoever reaches it may ask, there is no authentication", options.host, options.port
-        )
+        place = f"{options.host}, port {options.port}"
+        logger.warning("listening at %s: whoever reaches it may ask, there is no authentication", place)
     serve(
         options.model,
         host=options.host,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import OptionError, ProteinClassifierError
 from .archives import in_s3, provide_archive
-from .aws import PREFIX, default_bucket, role_arn
+from .aws import PREFIX, check_bucket, default_bucket, role_arn
 from .calls import failure_reason, send
 from .endpoints.autoscaling import PER_INSTANCE, autoscale, check_scaling
 from .endpoints.capacity import Asynchronous, Capacity, Serverless
@@ -23,6 +23,8 @@ from .endpoints.predictor import Predictor
 from .endpoints.requests import deployment_requests
 from .hosting import CPU_INSTANCE, Hosting, new_stamp
 from .protection import Protection
+from .refusals import told
+from .s3 import split_uri
 
 if TYPE_CHECKING:
     from sagemaker.core.helper.session_helper import Session
@@ -106,10 +108,15 @@ def deploy(
         bucket=None if in_s3(model) and (asynchronous is None or asynchronous.output) else default_bucket(session),
     )
     config = requests[1][1]
+    if asynchronous is not None and asynchronous.output is not None:
+        with told(f"look at {asynchronous.output}"):
+            check_bucket(session.boto_session, split_uri(asynchronous.output)[0], ours=False)
     if scaling is not None:
         if not isinstance(scaling, tuple | list) or len(scaling) != 2:
             raise OptionError(f"scaling={scaling!r}: expected (fewest, most) instances")
         check_scaling(name, config, *scaling, PER_INSTANCE)
+        if instance_count > scaling[1]:
+            raise OptionError(f"instance_count={instance_count}: expected at most {scaling[1]}, to which it scales")
     _refuse_existing(session, name)
     archive = requests[0][1]["PrimaryContainer"]["ModelDataUrl"]
     provide_archive(session, model, archive, protection.kms_key, wheels)

@@ -11,7 +11,7 @@ from .archives import ARCHIVE, check_model, in_s3
 from .aws import PREFIX
 from .calls import Request
 from .environment import check_environment
-from .images import Purpose, has_gpu
+from .images import Purpose, check_image_uri, has_gpu
 from .images import image_uri as aws_image
 from .packaging import CODE, CONTAINER_MODEL, INFERENCE, check_wheels
 from .protection import Protection
@@ -54,6 +54,7 @@ class Hosting:
     def __post_init__(self) -> None:
         instance_of("protection", self.protection, Protection, "Protection(...)")
         self.protection.check_region(self.region)
+        check_image_uri(self.image_uri)
         check_environment(self.environment)
         check_tags(self.tags)
         if self.wheels is not None:

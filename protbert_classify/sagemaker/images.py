@@ -25,6 +25,9 @@ TRAINING_CPU = Image("pytorch", "2.9.0", None, "py312")
 INFERENCE = Image("huggingface", "5.5.3", "pytorch2.6.0", "py312")
 PYTHON = "3.12"  # of all of them
 
+# Families whose GPUs our images' CUDA (13 to train, 12.4 else) or their torch no longer know
+TOO_OLD = {"training": ("p2", "p3", "p3dn", "g3", "g3s"), "inference": ("p2",), "transform": ("p2",)}
+
 # What the API itself accepts, as botocore's model of it has it
 SHAPES = {
     "training": "TrainingInstanceType",
@@ -67,6 +70,18 @@ def check_instance(instance_type: str, purpose: Purpose) -> None:
         raise OptionError(f"instance type {instance_type!r}: the images are for x86, this is ARM; choose another")
 
 
+def check_image_uri(uri: str | None) -> None:
+    """Refuse what can be no address of a container; None is none of one's own.
+
+    Raises:
+        OptionError: It.
+    """
+    if uri is not None and not re.fullmatch(r"\S{1,255}", uri):
+        raise OptionError(
+            f"image_uri {uri!r}: expected an address in ECR, ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME:TAG"
+        )
+
+
 def is_aws_image(uri: str) -> bool:
     """Whether a container is one of AWS' for Hugging Face models, which installs what a model's `code/` names."""
     return "/huggingface-pytorch-" in uri
@@ -91,6 +106,11 @@ def image_uri(purpose: Purpose, instance_type: str, region: str, image: Image | 
 
     gpu = has_gpu(instance_type)
     if image is None:
+        if instance_type.split(".")[1] in TOO_OLD[purpose]:
+            raise OptionError(
+                f"instance type {instance_type!r}: its GPUs are too old for the newest image; choose g4dn, g5, g6, p4 "
+                "or newer, or give an image"
+            )
         image = INFERENCE if purpose != "training" else TRAINING_GPU if gpu else TRAINING_CPU
     try:
         return image_uris.retrieve(

@@ -45,6 +45,7 @@ def training_policy(
     inputs: Sequence[str] = (),
     kms_key: str | None = None,
     secret: str | None = None,
+    images: Sequence[str] = (),
     vpc: bool = False,
     partition: str | None = None,
 ) -> Document:
@@ -58,6 +59,7 @@ def training_policy(
         inputs: Addresses in S3 (`s3://bucket/key`, which stand for all keys that begin so) that are read besides.
         kms_key: ARN of the key of KMS that encrypts them.
         secret: Name in Secrets Manager of the token of the Hugging Face Hub.
+        images: Addresses in ECR of containers of one's own, besides AWS'.
         vpc: Whether jobs are in a VPC.
         partition: `aws`, `aws-cn`, ...; the region's if None.
 
@@ -69,7 +71,7 @@ def training_policy(
         [
             *storage(place, bucket, prefix, inputs),
             *encryption(place, kms_key),
-            *containers(place, "training", TRAINING_LOGS, TRAINING_METRICS),
+            *containers(place, "training", images, TRAINING_LOGS, TRAINING_METRICS),
             *secrets(place, secret),
             *(network(place) if vpc else []),
         ]
@@ -84,6 +86,7 @@ def serving_policy(
     *,
     inputs: Sequence[str] = (),
     kms_key: str | None = None,
+    images: Sequence[str] = (),
     vpc: bool = False,
     partition: str | None = None,
 ) -> Document:
@@ -96,7 +99,7 @@ def serving_policy(
         [
             *storage(place, bucket, prefix, inputs),
             *encryption(place, kms_key),
-            *containers(place, "inference", SERVING_LOGS, SERVING_METRICS),
+            *containers(place, "inference", images, SERVING_LOGS, SERVING_METRICS),
             *(network(place) if vpc else []),
         ]
     )

@@ -147,7 +147,7 @@ def encryption(place: Place, key: str | None) -> list[Statement]:
         )
     for_disks = {"Bool": {"kms:GrantIsForAWSResource": "true"}}
     return [
-        allow("UseKey", ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"], key),
+        allow("UseKey", ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey"], key),
         allow("GrantKeyToDisks", ["kms:CreateGrant"], key, for_disks),
     ]
 
@@ -165,13 +165,14 @@ def network(place: Place) -> list[Statement]:
 
 
 def containers(
-    place: Place, purpose: Purpose, log_groups: Sequence[str], namespaces: Sequence[str]
+    place: Place, purpose: Purpose, images: Sequence[str], log_groups: Sequence[str], namespaces: Sequence[str]
 ) -> list[Statement]:
-    """What starts a container from our images, and what it tells.
+    """What starts a container, from AWS' images or one's own, and what it tells.
 
     Args:
         place: Of the jobs.
-        purpose: Of the images.
+        purpose: Of AWS' images.
+        images: Addresses of one's own, in ECR.
         log_groups: Names; a star at the end stands for all that begin so.
         namespaces: Of metrics.
     """
@@ -179,7 +180,7 @@ def containers(
     writing = ("CreateLogGroup", "CreateLogStream", "DescribeLogStreams", "PutLogEvents")
     named = {"StringEquals": {"cloudwatch:namespace": [*namespaces]}}
     return [
-        allow("PullImages", pulling, _repositories(place, purpose)),
+        allow("PullImages", pulling, [*_repositories(place, purpose), *(_repository(place, uri) for uri in images)]),
         allow("SignInToRegistries", ["ecr:GetAuthorizationToken"], "*"),  # one token is for all registries
         logs(place, "WriteLogs", writing, log_groups),
         allow("WriteMetrics", ["cloudwatch:PutMetricData"], "*", named),  # metrics are no resources; their names limit
@@ -251,6 +252,18 @@ def roles_of(place: Place, roles: Sequence[str]) -> list[Statement]:
     arns = [place.role(role) for role in roles]
     to_sagemaker = {"StringEquals": {"iam:PassedToService": SERVICE}}
     return [allow("FindRoles", ["iam:GetRole"], arns), allow("PassRoles", ["iam:PassRole"], arns, to_sagemaker)]
+
+
+def _repository(place: Place, uri: str) -> str:
+    """The repository of an image of one's own.
+
+    Raises:
+        OptionError: It is none in ECR.
+    """
+    match = re.fullmatch(r"([0-9]{12})\.dkr\.ecr\.([a-z0-9-]+)\.[a-z.]+/([a-z0-9._/-]+)([:@]\S+)?", uri)
+    if match is None:
+        raise OptionError(f"image_uri {uri!r}: expected ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME:TAG")
+    return f"arn:{place.partition}:ecr:{match[2]}:{match[1]}:repository/{match[3]}"
 
 
 def _repositories(place: Place, purpose: Purpose) -> list[str]:

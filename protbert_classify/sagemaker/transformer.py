@@ -39,7 +39,7 @@ class Transformer:
         role: Name or ARN of the role that the container has.
         session: With AWS.
         instance_type: `ml.m5.xlarge`, `ml.g5.xlarge`, ...
-        instance_count: Of them; they share the parts of the file.
+        instance_count: Of them, at most; they share the parts of the file, and none is started without one.
         image_uri: A container of one's own; AWS' newest of Hugging Face if None.
         environment: More variables for the container.
         protection: Key, VPC and isolation; the key is for what is uploaded, too.
@@ -157,7 +157,9 @@ class Transformer:
                 self.session, self.model, archive, self.hosting.protection.kms_key, self.hosting.wheels
             )
             self._upload(started.spool, len(counts), f"s3://{default_bucket(self.session)}/{PREFIX}/{job}/input")
-            logger.info("transform job %s: %s, ends by itself", job, f"{self.instance_count} x {self.instance_type}")
+            machines = requests[1][1]["TransformResources"]
+            machines["InstanceCount"] = min(self.instance_count, len(counts))  # more would have nothing to do
+            logger.info("transform job %s: %d x %s, ends by itself", job, machines["InstanceCount"], self.instance_type)
             with started.ended_if_it_fails():
                 send(self.session, requests)
         except BaseException:

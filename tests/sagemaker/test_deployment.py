@@ -86,6 +86,9 @@ def test_the_image_suits_the_instances():
         ({"tags": {"aws:team": "1"}}, "tag 'aws:team'"),
         ({"scaling": 3}, "scaling=3: expected (fewest, most) instances"),
         ({"scaling": ("1", "4")}, "autoscaling: minimum='1': expected a whole number"),
+        ({"scaling": (1, 2), "instance_count": 3}, "instance_count=3: expected at most 2, to which it scales"),
+        ({"asynchronous": Asynchronous(output="s3://no-such/x")}, "bucket 'no-such': it does not exist"),
+        ({"image_uri": "bad image"}, "image_uri 'bad image': expected an address in ECR"),
         ({"role": "nobody"}, "role 'nobody': there is none of this name"),
     ],
 )

@@ -64,7 +64,7 @@ def test_the_request_of_a_plain_job(cloud, proteins):
 def test_the_request_of_a_guarded_job_on_spot_instances(cloud, proteins):
     request = dry(
         proteins,
-        instance_type="ml.p3.8xlarge",
+        instance_type="ml.m5.4xlarge",
         instance_count=2,
         use_spot_instances=True,
         max_run=3600,
@@ -82,7 +82,7 @@ def test_the_request_of_a_tuning(cloud, proteins, tmp_path):
     rate = ContinuousParameter(1e-5, 1e-3, scaling_type="Logarithmic")
     ranges = {"learning_rate": rate, "weight_decay": (0.0, 0.1), "seed": (1, 9), "pooling": ["mean", "cls"]}
     (tmp_path / "one-1.0-py3-none-any.whl").write_bytes(b"")
-    guarded = {"instance_type": "ml.p3.2xlarge", "protection": GUARDED}
+    guarded = {"instance_type": "ml.m5.4xlarge", "protection": GUARDED}
     options = {"num_train_epochs": 3, "backbone_config": {"model_type": "bert"}}
     request = dry(proteins, "tune", [ranges], hyperparameters=options, wheels=str(tmp_path), **guarded)
     same_as_snapshot("tuning", request)
@@ -134,6 +134,7 @@ def test_the_command_line_prints_the_request_it_would_send(cloud, proteins, caps
         ({"role": "arn:aws:iam::1:role/x"}, "not the ARN of a role"),
         ({"instance_type": "ml.g5.large"}, "did you mean ml.g5.xlarge"),
         ({"instance_type": "ml.trn1.2xlarge"}, "Neuron"),
+        ({"image_uri": "an image"}, "image_uri 'an image': expected an address in ECR"),
         ({"instance_count": 0}, "instance_count=0"),
         ({"base_job_name": "a job"}, "job name 'a job'"),
         ({"hyperparameters": {"run_name": "it's"}}, "quotes"),
@@ -308,6 +309,13 @@ def test_a_hyperparameter_arrives_as_it_was_written_or_is_refused(text):
         assert "\n" not in str(refusal)
     else:
         assert not unsafe and as_text(kept["run_name"]) == text
+
+
+def test_gpus_that_the_newest_image_does_not_know_are_refused_for_it_alone():
+    with pytest.raises(OptionError, match="'ml.p3.2xlarge': its GPUs are too old for the newest image"):
+        image_uri("training", "ml.p3.2xlarge", REGION)
+    assert "gpu" in image_uri("training", "ml.p3.2xlarge", REGION, TRAINING_GPU)
+    assert "gpu" in image_uri("inference", "ml.p3.2xlarge", REGION)
 
 
 def test_images_are_the_newest_and_fit_the_instance():

@@ -11,6 +11,7 @@ pytest.importorskip("sagemaker.core")
 boto3 = pytest.importorskip("boto3")
 moto = pytest.importorskip("moto")
 
+from protbert_classify.errors import OptionError  # noqa: E402
 from protbert_classify.sagemaker.policy import serving_policy, training_policy, trust_policy, user_policy  # noqa: E402
 
 ACCOUNT, REGION, BUCKET = "123456789012", "us-east-1", "proteins"
@@ -251,3 +252,21 @@ def test_every_action_exists_and_is_for_a_resource_of_its_statement(policies, na
                 for form in known[service]["Resources"][kind.lower()]["ARNFormats"]
             ]
             assert any(re.fullmatch(form, arn) for form in forms for arn in listed(statement["Resource"])), action
+
+
+def test_an_image_of_ones_own_may_be_pulled_and_no_other():
+    uri = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/protbert-classify:1"
+    mine = "arn:aws:ecr:eu-west-1:123456789012:repository/protbert-classify"
+    for policy in (serving_policy, training_policy):
+        assert not allows(policy(*HERE), "ecr:BatchGetImage", mine)
+        document = policy(*HERE, images=[uri])
+        check_form(document)
+        assert allows(document, "ecr:BatchGetImage", mine)
+        assert not allows(document, "ecr:BatchGetImage", mine + "-2")
+    with pytest.raises(OptionError, match="image_uri 'python:3': expected ACCOUNT.dkr.ecr.REGION"):
+        serving_policy(*HERE, images=["python:3"])
+
+
+def test_what_a_key_encrypts_for_sagemaker_needs_encrypt_too(policies):
+    for document in policies.values():
+        assert allows(document, "kms:Encrypt", KEY)

@@ -29,12 +29,13 @@ def run(arguments: list[str]) -> int:
             raise OptionError(f"a policy of kind {options.kind} needs --{name}")
     place = (options.account, options.region, options.bucket, options.prefix)
     shared = {"inputs": options.inputs, "kms_key": options.kms_key}
+    role = {"images": options.image_uri, "vpc": options.vpc}
     if options.kind == "training":
-        document = policy.training_policy(*place, **shared, secret=options.hub_token_secret, vpc=options.vpc)
+        document = policy.training_policy(*place, **shared, **role, secret=options.hub_token_secret)
     elif options.kind == "serving":
-        document = policy.serving_policy(*place, **shared, vpc=options.vpc)
+        document = policy.serving_policy(*place, **shared, **role)
     else:
-        document = policy.user_policy(*place, **shared, roles=options.roles)
+        document = policy.user_policy(*place, **shared, roles=options.roles, names=options.names)
     print(json.dumps(document, indent=2))
     return 0
 
@@ -49,6 +50,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--inputs", nargs="+", default=[], metavar="S3", help="addresses that are read besides")
     parser.add_argument("--kms_key", help="ARN of the KMS key, if one is used")
     parser.add_argument("--hub_token_secret", metavar="NAME", help="of the secret with the Hub's token, if one is used")
+    parser.add_argument(
+        "--image_uri", nargs="+", default=[], metavar="ECR", help="containers of your own that jobs or endpoints run"
+    )
     parser.add_argument("--vpc", action="store_true", help="jobs and endpoints are in a VPC")
     parser.add_argument("--roles", nargs="+", default=[], metavar="ROLE", help="that the user may give to SageMaker")
+    parser.add_argument(
+        "--names", default="*", metavar="BEGINNING*", help="only jobs and endpoints whose names begin so are the user's"
+    )
     return parser

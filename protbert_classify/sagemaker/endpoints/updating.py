@@ -11,7 +11,7 @@ from ..aws import default_bucket
 from ..calls import Request, delete_if_there, failure_reason, send
 from ..environment import check_environment
 from ..hosting import ONE_WORKER, archive_place, new_stamp
-from ..images import check_instance, encrypts_itself, has_gpu
+from ..images import check_image_uri, check_instance, encrypts_itself, has_gpu
 from ..images import image_uri as aws_image
 from ..images import is_aws_image
 from ..packaging import check_wheels
@@ -75,6 +75,7 @@ class Change:
             check_instance(self.instance_type, "inference")
         if self.instance_count is not None:
             whole("instance_count", self.instance_count)
+        check_image_uri(self.image_uri)
         check_environment(self.environment or {})
         if self.wheels is not None and self.model is None:
             raise OptionError("wheels without a model; they are for one that is a folder here")

@@ -11,7 +11,7 @@ from ...errors import OptionError
 from .. import aws
 from ..container import CHANNELS, MODEL_CHANNEL
 from ..environment import check_environment
-from ..images import Image, check_instance
+from ..images import Image, check_image_uri, check_instance
 from ..protection import Protection
 from ..refusals import told
 from ..s3 import objects_at, split_uri
@@ -168,6 +168,7 @@ class TrainingSettings:
         )
 
     def _check(self) -> None:
+        check_image_uri(self.image_uri)
         if self.image_uri is None:
             check_instance(self.instance_type, "training")
         if not aws.NAME.fullmatch(self.base_job_name) or len(self.base_job_name) > 40:
