@@ -6,16 +6,23 @@
 The repository is private; its settings on the Hub, or `private=False` below, change that.
 """
 
+import argparse
 import sys
 
 from protbert_classify import ProteinClassifier
+from protbert_classify.errors import ProteinClassifierError
 from protbert_classify.hub import push_model
 from protbert_classify.reporting.card import Licences
 
 
-def main(run: str, repo_id: str) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", help="output_dir of a training")
+    parser.add_argument("repo_id", help="owner/name on the Hub")
+    options = parser.parse_args()
+
     licences = Licences(model="afl-3.0", backbone="afl-3.0")  # ProtBERT's; say what holds for yours, or nothing
-    commit = push_model(run, repo_id, private=True, licences=licences)
+    commit = push_model(options.run, options.repo_id, private=True, licences=licences)
     print("published:", commit.repo_url)
 
     model = ProteinClassifier.from_pretrained(commit.repo_url.repo_id)
@@ -23,4 +30,7 @@ def main(run: str, repo_id: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main()
+    except ProteinClassifierError as error:
+        sys.exit(str(error))

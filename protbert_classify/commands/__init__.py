@@ -12,13 +12,14 @@ from importlib import import_module
 from ..errors import ProteinClassifierError
 from ..sagemaker.container import in_job, report_failure
 from ..version import __version__
-from .processes import leave_process_group
+from .processes import is_first_process, leave_process_group
 from .terminal import close_bars, log_to_stderr
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 FAILED_WRITES = ("PytorchStreamWriter", "inline_container.cc", "iostream error")  # torch.save, in words of its own
 PROG = "protbert-classify"
+SHARED = ("train", "predict")  # what several processes do together; of anything else the first does all
 COMMANDS = {
     "train": "fine-tune a classifier on labelled proteins",
     "evaluate": "measure a classifier on labelled proteins",
@@ -51,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run_command(name: str, arguments: Sequence[str]) -> int:
     """Run one command; what goes wrong becomes one line on stderr and an exit code."""
     log_to_stderr()
+    if name not in SHARED and not is_first_process():
+        return 0
     try:
         code: int = import_module(f".{name}", __name__).run(list(arguments))
         leave_process_group()  # only now: after a failure, others may still wait in an exchange

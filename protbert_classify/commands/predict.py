@@ -1,6 +1,7 @@
 """`protbert-classify predict`: proteins in, a table of calls out."""
 
 import argparse
+import os
 from typing import TYPE_CHECKING
 
 from .parsing import OneLineParser, add_compute_options, add_model, compute_options
@@ -16,12 +17,12 @@ Classify proteins with a fine-tuned classifier: a whole proteome, in constant me
 
   protbert-classify predict --model runs/mine --input proteome.fasta.gz --output calls.csv
   zcat *.fasta.gz | protbert-classify predict --model runs/mine --input - --output calls.parquet
-  accelerate launch --multi_gpu -m protbert_classify predict --model ... --input ... --output ...
+  accelerate launch --config_file CONFIG -m protbert_classify predict --model ... --input ... --output ...
 
 The table has a line a protein: id, description, length, location, score (the probability of the call), a column a
 class, and truncated (whether the protein is longer than the model reads). What was done before a kill or Ctrl-C is
 kept beside the output; the same command with --resume goes on from there. Records that cannot be classified go to
-OUTPUT.rejected.csv with the reason; the exit code is then 3."""
+OUTPUT.rejected.csv with the reason; the exit code is then 3 (of several processes 0)."""
 
 
 def run(arguments: list[str]) -> int:
@@ -42,7 +43,8 @@ def run(arguments: list[str]) -> int:
     )
     if done.main:
         print(summary(done, options.output))
-    return REJECTED if done.rejected else 0
+    # a launcher makes a failure, with a traceback, of every other exit code
+    return REJECTED if done.rejected and int(os.environ.get("WORLD_SIZE", 1)) == 1 else 0
 
 
 def summary(done: "Prediction", output: str) -> str:
@@ -52,7 +54,8 @@ def summary(done: "Prediction", output: str) -> str:
     line = f"{done.classified:,} {'protein' if done.classified == 1 else 'proteins'} classified; calls in {output}"
     if not done.rejected:
         return line
-    return f"{line}\n{done.rejected:,} records rejected; they and the reasons in {done.rejected_file}"
+    records = "record" if done.rejected == 1 else "records"
+    return f"{line}\n{done.rejected:,} {records} rejected; they and the reasons in {done.rejected_file}"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,7 +1,13 @@
-"""The end of one of several processes that a launcher started."""
+"""One of several processes that a launcher started: whether it is the first, and how it ends."""
 
 import gc
+import os
 import sys
+
+
+def is_first_process() -> bool:
+    """Whether this is the first of the processes of a launcher (torchrun, Accelerate), or the only one."""
+    return int(os.environ.get("WORLD_SIZE", 1)) == 1 or int(os.environ.get("RANK", 0)) == 0
 
 
 def leave_process_group() -> None:

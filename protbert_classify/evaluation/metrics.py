@@ -46,7 +46,8 @@ def classification_metrics(
         }
     return {
         "accuracy": float(accuracy_score(references, predictions)),
-        "mcc": float(matthews_corrcoef(references, predictions)),
+        # of a single class, called without an error, there is none; scikit-learn says 0 and warns
+        "mcc": float(matthews_corrcoef(references, predictions)) if len({*predictions, *references}) > 1 else 0.0,
         "macro_f1": float(np.mean(f1[support > 0])),
         "per_class": per_class,
         "confusion_matrix": confusion_matrix(references, predictions, labels=indices).tolist(),

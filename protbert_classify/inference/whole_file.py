@@ -159,6 +159,8 @@ def progress_bar(source: str, main: bool) -> tqdm:
 
 def skip(bar: tqdm, proteins: int) -> None:
     """Count proteins of a former run without taking them for speed."""
+    if bar.disable:  # of several processes one shows it
+        return
     bar.initial += proteins
     bar.n += proteins
     bar.refresh()

@@ -4,20 +4,25 @@ import signal
 from types import FrameType
 from typing import Any
 
+import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 
 class SaveOnInterrupt(TrainerCallback):
     """Turns the first Ctrl-C into a checkpoint and a stop; a second one stops at once.
 
-    For one process: several would have to agree on the step, and fall back on their last checkpoint.
+    A launcher passes Ctrl-C on to its processes, one after the other: after each step they ask each other, so that all
+    stop after the same one. torchrun gives them 30 seconds for the step and the checkpoint.
 
     Args:
         after_first_step: Until the first step is done, Ctrl-C stops at once and writes nothing.
+
+    Attributes:
+        interrupted: The training stops, or has stopped, for that.
     """
 
     def __init__(self, after_first_step: bool = False) -> None:
-        self.interrupted = False
+        self.interrupted = self._asked = False
         self._waits = after_first_step
         self._before: Any = None
 
@@ -25,12 +30,13 @@ class SaveOnInterrupt(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         if not self._waits:
-            self._listen(args)
+            self._listen()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if self._waits:
             self._waits = False
-            self._listen(args)
+            self._listen()
+        self._agree(args)
         if self.interrupted:
             control.should_save = _within_epoch(state)
             control.should_training_stop = True
@@ -46,11 +52,14 @@ class SaveOnInterrupt(TrainerCallback):
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
+        self._agree(args)  # it may have come after the last step
         self.release()
 
-    def _listen(self, args: TrainingArguments) -> None:
-        if args.world_size == 1:
-            self._before = signal.signal(signal.SIGINT, self._interrupt)
+    def _agree(self, args: TrainingArguments) -> None:
+        self.interrupted = self._asked if args.world_size == 1 else _any_asked(self._asked, args)
+
+    def _listen(self) -> None:
+        self._before = signal.signal(signal.SIGINT, self._interrupt)
 
     def release(self) -> None:
         """Give Ctrl-C its former meaning back."""
@@ -59,8 +68,15 @@ class SaveOnInterrupt(TrainerCallback):
             self._before = None
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        self.interrupted = True
+        self._asked = True
         self.release()
+
+
+def _any_asked(asked: bool, args: TrainingArguments) -> bool:
+    """Whether one of several processes was asked to stop; all of them ask after the same step."""
+    found = torch.tensor(int(asked), device=args.device)
+    torch.distributed.all_reduce(found, torch.distributed.ReduceOp.MAX)
+    return bool(found)
 
 
 def _within_epoch(state: TrainerState) -> bool:

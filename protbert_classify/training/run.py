@@ -57,8 +57,8 @@ def train(
     Raises:
         InputError: Data, options or a model that cannot be used; nothing is written. Or a training that diverged; the
             checkpoints before are there.
-        KeyboardInterrupt: Ctrl-C; with one process a checkpoint was written first, unless a run was to be overwritten
-            and the first step was not done.
+        KeyboardInterrupt: Ctrl-C; a checkpoint was written first, unless a run was to be overwritten and the first step
+            was not done.
     """
     for source in (data_args.data, data_args.validation_data, data_args.test_data):
         check_there(source)
@@ -278,7 +278,7 @@ def fit(trainer: ProteinTrainer, checkpoint: str | None, beginning: Beginning) -
         trainer.add_callback(callback)
     try:
         result = trainer.train(resume_from_checkpoint=checkpoint)
-    except KeyboardInterrupt:  # several processes, a second Ctrl-C, or a first one before the former run is replaced
+    except KeyboardInterrupt:  # a second Ctrl-C, or a first one before the former run is replaced
         if overwriting and not beginning.done:
             raise KeyboardInterrupt(f"before the first step was done: {trainer.args.output_dir} is as it was") from None
         raise _interruption(trainer) from None
@@ -299,7 +299,7 @@ def fit(trainer: ProteinTrainer, checkpoint: str | None, beginning: Beginning) -
 def _interruption(trainer: ProteinTrainer) -> KeyboardInterrupt:
     checkpoint = newest_complete_checkpoint(str(trainer.args.output_dir))
     if checkpoint is None:
-        return KeyboardInterrupt("before the first checkpoint: start again with --overwrite")
+        return KeyboardInterrupt("before the first checkpoint: the same command with --resume begins anew")
     return KeyboardInterrupt(f"the same command with --resume goes on from {os.path.basename(checkpoint)}")
 
 

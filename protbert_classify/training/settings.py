@@ -9,6 +9,7 @@ from datasets import DatasetDict
 
 from ..data.fingerprint import fingerprint
 from ..errors import OptionError
+from ..reporting.facts import count
 from .arguments import DataArguments, ModelArguments
 from .training_arguments import ProteinTrainingArguments
 
@@ -66,10 +67,16 @@ def check_unchanged(output_dir: str, settings: dict[str, Any]) -> None:
         before = json.load(file)
     before.pop(FOUND_TOKENS, None)
     changed = [name for name in {**before, **settings} if before.get(name) != settings.get(name)]
+    if "world_size" in changed:
+        raise OptionError(
+            f"--resume: the run in {output_dir} began on {count(before['world_size'], 'process')}, and this is "
+            f"{count(settings['world_size'], 'process')}; go on with as many (--num_processes), or start anew with "
+            "--overwrite"
+        )
     if changed:
         name = changed[0]
         was, now = (str(values.get(name))[:60] for values in (before, settings))
-        more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
+        more = f" (and {', '.join(changed[1:])})" if len(changed) > 1 else ""
         raise OptionError(
             f"--resume: {name} was {was} when the run in {output_dir} began and is {now}{more}; "
             "go on with the same data and options, or start anew with --overwrite"

@@ -2,6 +2,7 @@ import errno
 import os
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -137,6 +138,19 @@ def test_a_failed_write_names_what_was_being_written(monkeypatch, capsys):
     monkeypatch.setattr(commands, "import_module", lambda *names: Failing(error))
     assert run_command("train", []) == 1
     assert capsys.readouterr().err.startswith("protbert-classify train: runs/x/checkpoint-5: could not write")
+
+
+@pytest.mark.parametrize(("name", "ran"), [("evaluate", False), ("report", False), ("train", True), ("predict", True)])
+def test_what_processes_do_not_share_the_first_does_alone(monkeypatch, name, ran):
+    found = []
+    module = types.SimpleNamespace(run=lambda arguments: found.append(name) or 0)
+    monkeypatch.setattr(commands, "import_module", lambda *names: module)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    assert run_command(name, []) == 0 and bool(found) == ran
+    monkeypatch.setenv("RANK", "0")
+    found.clear()
+    assert run_command(name, []) == 0 and found == [name]
 
 
 def test_a_bug_of_ours_is_not_dressed_up_as_bad_input(monkeypatch):

@@ -122,6 +122,29 @@ def test_two_processes_share_the_proteins_and_join_what_one_would_have_written(m
     assert shared.returncode == 0, shared.stderr[-3000:]
     assert two.read_bytes() == one.read_bytes()
     assert shared.stdout.count("proteins classified") == 1  # one of them speaks
+    # records that are no proteins, and a resumption with another number of processes
+    process = subprocess.Popen(
+        launcher("-m", "protbert_classify", *arguments(model, proteins[FEW], two, "--overwrite")),
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    until = time.monotonic() + 120
+    while len(parts(two)) < 2:
+        assert process.poll() is None and time.monotonic() < until
+        time.sleep(0.005)
+    for member in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
+        member.kill()
+    process.wait()
+    kept = parts(two)
+    resumed = launcher("-m", "protbert_classify", *arguments(model, proteins[FEW], two, "--resume"))
+    shared = subprocess.run(resumed, capture_output=True, text=True, timeout=300, env=environment())
+    assert kept and shared.returncode == 0, shared.stderr[-3000:]
+    assert "10 records rejected" in shared.stdout
+    done = call(*arguments(model, proteins[FEW], one, "--overwrite"), timeout=300)
+    assert done.returncode == 3, done.stderr
+    assert two.read_bytes() == one.read_bytes()
+    assert Path(f"{two}.rejected.csv").read_bytes() == Path(f"{one}.rejected.csv").read_bytes()
     refused = subprocess.run(
         launcher("-m", "protbert_classify", *arguments(model, "-", tmp_path / "three.csv")),
         capture_output=True,

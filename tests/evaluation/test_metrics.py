@@ -25,6 +25,12 @@ def test_values_of_a_case_counted_by_hand():
     assert result["mcc"] == pytest.approx((4 * 6 - 12) / ((36 - 12) * (36 - 14)) ** 0.5)
 
 
+@pytest.mark.filterwarnings("error")
+def test_of_a_single_class_there_is_no_correlation_and_no_warning():
+    result = classification_metrics([1, 1], [1, 1], LABELS)
+    assert (result["accuracy"], result["mcc"], result["macro_f1"]) == (1.0, 0.0, 1.0)
+
+
 def test_binary_mcc_is_matthews_own():
     result = classification_metrics([1, 1, 1, 0, 0, 0], [1, 1, 0, 0, 0, 1], ["no", "yes"])
     assert result["mcc"] == pytest.approx((2 * 2 - 1 * 1) / (3 * 3 * 3 * 3) ** 0.5)

@@ -107,12 +107,29 @@ def test_what_is_no_string_is_refused_by_its_type(pipe, protein, kind):
             pipe(given)
 
 
-def test_the_example_without_arguments_tells_how_it_is_called(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["predict.py"])
-    with pytest.raises(SystemExit) as caught:
-        runpy.run_path(str(ROOT / "examples" / "predict.py"), run_name="__main__")
-    assert caught.value.code == 2
-    assert capsys.readouterr().err == "usage: python examples/predict.py MODEL FASTA\n"
+@pytest.mark.parametrize(
+    ("name", "needed"), [("predict.py", ("model", "fasta")), ("push_to_hub.py", ("run", "repo_id"))]
+)
+def test_an_example_tells_how_it_is_called_and_what_went_wrong(monkeypatch, capsys, name, needed):
+    def example(*arguments):
+        monkeypatch.setattr(sys, "argv", [name, *arguments])
+        with pytest.raises(SystemExit) as caught:
+            runpy.run_path(str(ROOT / "examples" / name), run_name="__main__")
+        return caught.value.code
+
+    assert example() == 2
+    assert f"the following arguments are required: {', '.join(needed)}" in capsys.readouterr().err
+    assert example("--help") == 0
+    assert f"python examples/{name} runs/mine" in capsys.readouterr().out
+    assert "nowhere: no such f" in str(example("./nowhere", "./nowhere"))
+
+
+def test_the_example_takes_the_folder_of_a_run(monkeypatch, capsys, tmp_path, write_fasta):
+    build_classifier().save_pretrained(tmp_path / "run" / "model")
+    protbert_tokenizer().save_pretrained(tmp_path / "run" / "model")
+    monkeypatch.setattr(sys, "argv", ["predict.py", str(tmp_path / "run"), write_fasta([("P1", "MKT"), ("P2", "WWC")])])
+    runpy.run_path(str(ROOT / "examples" / "predict.py"), run_name="__main__")
+    assert [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()] == ["P1", "P2"]
 
 
 def test_a_bert_classifier_of_transformers_goes_through_the_same_pipeline(tmp_path):

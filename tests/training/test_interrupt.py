@@ -9,7 +9,17 @@ from transformers import TrainerCallback
 from protbert_classify.training.checkpoints import checkpoints, newest_complete_checkpoint
 from protbert_classify.training.interrupt import SaveOnInterrupt
 from tests.training.child import build_trainer
-from tests.training.runs import ROOT, TINY, assert_same_weights, call, command, complaints, environment
+from tests.training.runs import (
+    ROOT,
+    TINY,
+    assert_same_weights,
+    call,
+    command,
+    complaints,
+    environment,
+    launch,
+    launcher,
+)
 
 
 class CtrlC(TrainerCallback):
@@ -98,6 +108,36 @@ def test_ctrl_c_means_what_it_meant_before_when_training_is_over(tmp_path):
     trainer.train()
     assert signal.getsignal(signal.SIGINT) is before
     assert not interrupt.interrupted
+
+
+@pytest.mark.slow
+def test_two_processes_stop_after_the_same_step_with_a_checkpoint_and_go_on_to_the_same_weights(tmp_path, easy):
+    arguments = ["-m", "protbert_classify", "train", "--data", easy, "--num_train_epochs", "12", *TINY]
+    arguments += ["--early_stopping_patience", "0", "--save_strategy", "steps", "--save_steps", "1000"]
+    arguments += ["--eval_strategy", "no", "--load_best_model_at_end", "false", "--logging_steps", "1"]
+    undisturbed = launch(*arguments, "--output_dir", tmp_path / "undisturbed")
+    assert undisturbed.returncode == 0, undisturbed.stderr[-3000:]
+
+    folder, log = tmp_path / "interrupted", tmp_path / "log"
+    with open(log, "wb") as file:
+        process = subprocess.Popen(
+            launcher(*arguments, "--output_dir", folder), stdout=file, stderr=file, env=environment(), cwd=ROOT
+        )
+        until = time.monotonic() + 120
+        while b"'loss'" not in log.read_bytes():
+            assert process.poll() is None and time.monotonic() < until, log.read_text()[-3000:]
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)  # of which the launcher tells its processes
+        process.wait(120)
+    (newest,) = map(os.path.basename, checkpoints(str(folder)))
+    line = f"protbert-classify train: interrupted; the same command with --resume goes on from {newest}"
+    assert log.read_text().splitlines().count(line) == 1, log.read_text()[-3000:]
+    assert not (folder / "run.json").exists()
+
+    resumed = launch(*arguments, "--output_dir", folder, "--resume")
+    assert resumed.returncode == 0, resumed.stderr[-3000:]
+    assert f"going on from {folder / newest}" in resumed.stderr
+    assert_same_weights(folder / "model", tmp_path / "undisturbed" / "model")
 
 
 @pytest.mark.slow

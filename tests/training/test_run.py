@@ -2,6 +2,7 @@ import csv
 import errno
 import json
 import os
+import re
 import resource
 import signal
 import time
@@ -20,6 +21,7 @@ from protbert_classify.reporting.run_folder import read_run
 from protbert_classify.training.checkpoints import mark_complete, newest_complete_checkpoint
 from protbert_classify.training.options import parse_options
 from protbert_classify.training.run import load_splits, train
+from protbert_classify.training.settings import check_unchanged
 from protbert_classify.training.trainer import ProteinTrainer
 from tests.training.runs import LABELS, TINY, assert_same_weights, call, complaints, easy_records, fasta, weights
 
@@ -230,6 +232,21 @@ def test_a_class_missing_from_the_test_file_has_null_metrics_and_a_warning(tmp_p
     assert metrics["test_per_class"]["Nucleus"] == {"precision": None, "recall": None, "f1": None, "support": 0}
     assert "the test split has no protein of Nucleus" in caplog.text
     assert '"precision": null' in (tmp_path / "run" / "metrics.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"world_size": 1, "seed": 4}, "began on 2 processes, and this is 1 process; go on with as many (--num_pro"),
+        ({"seed": 4, "max_length": 9}, "seed was 3 when the run in {run} began and is 4 (and max_length); go on with"),
+    ],
+)
+def test_resuming_otherwise_than_it_began_is_refused_in_the_users_words(tmp_path, change, words):
+    before = {"world_size": 2, "seed": 3, "max_length": 8}
+    (tmp_path / "settings.json").write_text(json.dumps(before))
+    check_unchanged(str(tmp_path), dict(before))
+    with pytest.raises(OptionError, match=re.escape(words.format(run=tmp_path))):
+        check_unchanged(str(tmp_path), {**before, **change})
 
 
 def test_resuming_a_finished_run_with_more_epochs_goes_on(tmp_path, easy):

@@ -29,11 +29,13 @@ def run(arguments: list[str]) -> int:
             raise OptionError(f"a policy of kind {options.kind} needs --{name}")
     place = (options.account, options.region, options.bucket, options.prefix)
     shared = {"inputs": options.inputs, "kms_key": options.kms_key}
-    role = {"images": options.image_uri, "vpc": options.vpc}
+    images, vpc = options.image_uri, options.vpc
     if options.kind == "training":
-        document = policy.training_policy(*place, **shared, **role, secret=options.hub_token_secret)
+        document = policy.training_policy(
+            *place, **shared, secret=options.hub_token_secret, images=images, vpc=vpc
+        )
     elif options.kind == "serving":
-        document = policy.serving_policy(*place, **shared, **role)
+        document = policy.serving_policy(*place, **shared, images=images, vpc=vpc)
     else:
         document = policy.user_policy(*place, **shared, roles=options.roles, names=options.names)
     print(json.dumps(document, indent=2))
