@@ -111,6 +111,8 @@ def _environment_failure(error: Exception) -> str | None:
             f"{f'{note}: ' if note else ''}could not write or read weights ({text[:200]}); is the disk full? "
             "the last complete checkpoint is usable"
         )
+    if "by peer" in text and int(os.environ.get("WORLD_SIZE", 1)) > 1:  # of gloo; that one has said why
+        return "another of the processes ended"
     if "out of memory" in text.lower():
         return f"out of memory ({text[:120]}); try smaller batches or a smaller --max_length"
     return None

@@ -1,15 +1,18 @@
 """Ctrl-C that loses nothing: the step is finished, a checkpoint written, then the run stops."""
 
 import signal
+import threading
 from types import FrameType
 from typing import Any
 
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)  # of a user, and of a cluster that wants its machine back
+
 
 class SaveOnInterrupt(TrainerCallback):
-    """Turns the first Ctrl-C into a checkpoint and a stop; a second one stops at once.
+    """Turns the first Ctrl-C, or SIGTERM, into a checkpoint and a stop; a second one stops at once.
 
     A launcher passes Ctrl-C on to its processes, one after the other: after each step they ask each other, so that all
     stop after the same one. torchrun gives them 30 seconds for the step and the checkpoint.
@@ -24,7 +27,7 @@ class SaveOnInterrupt(TrainerCallback):
     def __init__(self, after_first_step: bool = False) -> None:
         self.interrupted = self._asked = False
         self._waits = after_first_step
-        self._before: Any = None
+        self._before: dict[int, Any] = {}
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -59,13 +62,14 @@ class SaveOnInterrupt(TrainerCallback):
         self.interrupted = self._asked if args.world_size == 1 else _any_asked(self._asked, args)
 
     def _listen(self) -> None:
-        self._before = signal.signal(signal.SIGINT, self._interrupt)
+        if threading.current_thread() is threading.main_thread():  # Python lets no other listen
+            self._before = {number: signal.signal(number, self._interrupt) for number in SIGNALS}
 
     def release(self) -> None:
-        """Give Ctrl-C its former meaning back."""
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
-            self._before = None
+        """Give the signals their former meaning back."""
+        for number, before in self._before.items():
+            signal.signal(number, before)
+        self._before = {}
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         self._asked = True

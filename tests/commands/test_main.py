@@ -153,6 +153,14 @@ def test_what_processes_do_not_share_the_first_does_alone(monkeypatch, name, ran
     assert run_command(name, []) == 0 and found == [name]
 
 
+def test_of_processes_the_one_that_another_left_alone_says_so_and_no_more(monkeypatch, capsys):
+    error = RuntimeError("[gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:1234")
+    monkeypatch.setattr(commands, "import_module", lambda *names: Failing(error))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert run_command("train", []) == 1
+    assert capsys.readouterr().err == "protbert-classify train: another of the processes ended\n"
+
+
 def test_a_bug_of_ours_is_not_dressed_up_as_bad_input(monkeypatch):
     monkeypatch.setattr(commands, "import_module", lambda *names: Failing(RuntimeError("shapes do not match")))
     with pytest.raises(RuntimeError, match="shapes do not match"):

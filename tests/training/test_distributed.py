@@ -97,6 +97,17 @@ def test_two_processes_share_the_proteins_and_predict_them_in_order(tmp_path, ba
 
 
 @pytest.mark.slow
+def test_the_loss_of_a_training_is_that_of_all_processes_however_seldom_it_is_logged(tmp_path, easy):
+    found = []
+    for steps in ("1", "1000"):
+        arguments = ["--data", easy, "--num_train_epochs", "1", "--logging_steps", steps, *TINY]
+        done = launch(ROOT / "examples" / "train.py", *arguments, "--output_dir", tmp_path / steps)
+        assert done.returncode == 0, done.stderr[-3000:]
+        found.append(json.loads((tmp_path / steps / "metrics.json").read_text())["train_loss"])
+    assert found[0] == pytest.approx(found[1], abs=1e-6)
+
+
+@pytest.mark.slow
 def test_the_example_trains_on_two_processes_and_on_one(tmp_path, easy):
     script = ROOT / "examples" / "train.py"
     arguments = ["--data", easy, "--num_train_epochs", "1", *TINY]

@@ -1,6 +1,7 @@
 import os
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
@@ -25,12 +26,12 @@ from tests.training.runs import (
 class CtrlC(TrainerCallback):
     """The user's finger, in the middle of a step."""
 
-    def __init__(self, step):
-        self.step = step
+    def __init__(self, step, number=signal.SIGINT):
+        self.step, self.number = step, number
 
     def on_step_begin(self, args, state, control, **kwargs):
         if state.global_step == self.step - 1:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), self.number)
 
 
 def interrupted_trainer(folder, step, **options):
@@ -87,6 +88,24 @@ def test_ctrl_c_saves_even_where_no_checkpoints_were_asked_for(tmp_path):
         assert [os.path.basename(path) for path in checkpoints(str(tmp_path / str(step) / "run"))] == [
             f"checkpoint-{step}"
         ]
+
+
+def test_a_cluster_that_wants_its_machine_back_gets_a_checkpoint_too(tmp_path):
+    trainer, interrupt = interrupted_trainer(tmp_path, None)
+    trainer.add_callback(CtrlC(3, signal.SIGTERM))
+    before = signal.getsignal(signal.SIGTERM)
+    trainer.train()
+    assert interrupt.interrupted and trainer.state.global_step == 3
+    assert [os.path.basename(path) for path in checkpoints(str(tmp_path / "run"))] == ["checkpoint-3"]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_in_another_thread_it_trains_without_listening(tmp_path):
+    trainer, _ = interrupted_trainer(tmp_path, None, num_train_epochs=1)
+    thread = threading.Thread(target=trainer.train)
+    thread.start()
+    thread.join(60)
+    assert trainer.state.global_step == 8
 
 
 def test_a_second_ctrl_c_stops_at_once(tmp_path):
