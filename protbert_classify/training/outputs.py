@@ -84,9 +84,9 @@ def save_model(
 
 def _let_others_read(folder: str) -> None:
     """Give weights the rights of the other files: safetensors 0.8 keeps them from everyone else, a server, say."""
-    usual = stat.S_IMODE(os.stat(os.path.join(folder, "config.json")).st_mode)
     for name in glob.glob("*.safetensors", root_dir=folder):
-        os.chmod(os.path.join(folder, name), usual)
+        usual = os.stat(os.path.join(folder, "config.json")).st_mode
+        os.chmod(os.path.join(folder, name), stat.S_IMODE(usual))
 
 
 @contextmanager

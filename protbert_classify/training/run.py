@@ -29,6 +29,7 @@ from .duration import TrainingTime
 from .early_stopping import EarlyStopping
 from .embeddings import EmbeddingCollator, embed
 from .interrupt import SaveOnInterrupt
+from .lock import FolderLock
 from .options import backbone_shape
 from .outputs import claim_output_dir, clear_output_dir, is_finished, read_json, write_json
 from .record import write_outputs, write_test_calls
@@ -62,6 +63,13 @@ def train(
     """
     for source in (data_args.data, data_args.validation_data, data_args.test_data):
         check_there(source)
+    with FolderLock(str(training_args.output_dir), wanted=training_args.process_index == 0) as lock:
+        return _train(model_args, data_args, training_args, lock)
+
+
+def _train(
+    model_args: ModelArguments, data_args: DataArguments, training_args: ProteinTrainingArguments, lock: FolderLock
+) -> dict[str, Any]:
     folder = str(training_args.output_dir)
     checkpoint = claim_output_dir(folder, training_args.resume, training_args.overwrite)
     set_seed(training_args.seed)
@@ -90,9 +98,10 @@ def train(
     trainer.decide_tokens_per_batch(_found_tokens(folder) if checkpoint is not None else None)
 
     def begin() -> None:
+        os.makedirs(folder, exist_ok=True)
+        lock.take()
         if training_args.overwrite:
             clear_output_dir(folder)
-        os.makedirs(folder, exist_ok=True)
         write_json(os.path.join(folder, SETTINGS), {**settings, FOUND_TOKENS: trainer.tokens_per_batch})
 
     metrics = fit(trainer, checkpoint, Beginning(begin))

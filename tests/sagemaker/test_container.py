@@ -164,3 +164,14 @@ def test_a_secret_that_is_none_is_one_line_without_its_content(tmp_path, monkeyp
         with pytest.raises(ProteinClassifierError, match=complaint) as refusal:
             fetch_hub_token()
         assert "hf_x" not in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+def test_an_archive_may_be_read_by_everyone(model_folder, tmp_path):
+    """A container need not run as who packed it."""
+    weights = os.path.join(model_folder, "model", "model.safetensors")
+    os.chmod(weights, 0o600)
+    pack_model(model_folder, str(tmp_path / "model.tar.gz"))
+    with tarfile.open(tmp_path / "model.tar.gz") as tar:
+        members = [member for member in tar if member.isfile()]
+    assert "model.safetensors" in {member.name for member in members}
+    assert {(member.mode, member.uid, member.uname) for member in members} == {(0o644, 0, "")}

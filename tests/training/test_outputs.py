@@ -124,6 +124,12 @@ def test_a_full_disk_leaves_the_former_file_and_no_half_written_one(tmp_path, mo
     assert json.loads(path.read_text()) == {"accuracy": 0.5}
 
 
+def test_weights_may_be_read_by_whoever_may_read_the_other_files(tmp_path, tiny_classifier, tokenizer):
+    model = tiny_classifier()
+    final = save_model(str(tmp_path), model, tokenizer, model.state_dict())
+    assert len({os.stat(os.path.join(final, name)).st_mode for name in os.listdir(final)}) == 1
+
+
 def test_a_model_that_cannot_be_written_whole_leaves_the_former_one(tmp_path, tiny_classifier, tokenizer, monkeypatch):
     model = tiny_classifier()
     final = save_model(str(tmp_path), model, tokenizer, model.state_dict())

@@ -1,0 +1,57 @@
+"""One training at a time writes to a folder."""
+
+import os
+from types import TracebackType
+
+from ..errors import OptionError
+
+try:
+    import fcntl
+except ImportError:  # Windows has none
+    fcntl = None  # type: ignore[assignment]
+
+
+class FolderLock:
+    """Held by a training from its beginning, or from when its folder is there, until it ends, however it ends.
+
+    Two would delete each other's checkpoints: started twice by mistake, or gone on with while the processes of a killed
+    launcher are still at work. The operating system forgets the lock with its process; no file is left.
+
+    Args:
+        folder: Of the run.
+        wanted: False for the processes of a training that leave it to the first.
+    """
+
+    def __init__(self, folder: str, wanted: bool = True) -> None:
+        self.folder, self.wanted = folder, wanted
+        self._descriptor: int | None = None
+
+    def __enter__(self) -> "FolderLock":
+        self.take()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def take(self) -> None:
+        """Take it, if the folder is there and it was not taken yet.
+
+        Raises:
+            OptionError: Another training has it.
+        """
+        if fcntl is None or not self.wanted or self._descriptor is not None or not os.path.isdir(self.folder):
+            return
+        self._descriptor = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OptionError(
+                f"{self.folder}: another training writes to it; wait for it, or stop it (its processes may have "
+                "outlived their launcher)"
+            ) from None
+        except OSError:  # a file system without locks
+            pass
