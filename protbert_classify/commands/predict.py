@@ -1,10 +1,10 @@
 """`protbert-classify predict`: proteins in, a table of calls out."""
 
 import argparse
-import os
 from typing import TYPE_CHECKING
 
 from .parsing import OneLineParser, add_compute_options, add_model, compute_options
+from .processes import has_company
 from .terminal import hide_moments
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def run(arguments: list[str]) -> int:
     if done.main:
         print(summary(done, options.output))
     # a launcher makes a failure, with a traceback, of every other exit code
-    return REJECTED if done.rejected and int(os.environ.get("WORLD_SIZE", 1)) == 1 else 0
+    return REJECTED if done.rejected and not has_company() else 0
 
 
 def summary(done: "Prediction", output: str) -> str:

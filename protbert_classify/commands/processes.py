@@ -5,9 +5,14 @@ import os
 import sys
 
 
+def has_company() -> bool:
+    """Whether a launcher (torchrun, Accelerate) started more processes than this."""
+    return int(os.environ.get("WORLD_SIZE", 1)) > 1
+
+
 def is_first_process() -> bool:
-    """Whether this is the first of the processes of a launcher (torchrun, Accelerate), or the only one."""
-    return int(os.environ.get("WORLD_SIZE", 1)) == 1 or int(os.environ.get("RANK", 0)) == 0
+    """Whether this is the first of the processes, or the only one."""
+    return not has_company() or int(os.environ.get("RANK", 0)) == 0
 
 
 def leave_process_group() -> None:

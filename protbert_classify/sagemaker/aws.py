@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError
 from .refusals import CREDENTIALS, told
-from .s3 import check_bucket_name
+from .s3 import check_bucket_name, split_uri
 from .typed import instance_of
 
 if TYPE_CHECKING:
@@ -97,6 +97,17 @@ def check_bucket(boto_session: Any, bucket: str, ours: bool = True) -> None:
         if code not in reasons:
             raise
         raise OptionError(f"bucket {bucket!r}: {reasons[code]}; expected one of yours in this region") from None
+
+
+def check_output(session: "Session", uri: str | None) -> None:
+    """Refuse an address for results in a bucket that is not there; None is none of one's own.
+
+    Raises:
+        OptionError: It is not there, or no address in S3.
+    """
+    if uri is not None:
+        with told(f"look at {uri}"):
+            check_bucket(session.boto_session, split_uri(uri)[0], ours=False)
 
 
 def role_arn(session: "Session", role: str | None) -> str:

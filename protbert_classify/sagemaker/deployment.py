@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import OptionError, ProteinClassifierError
 from .archives import in_s3, provide_archive
-from .aws import PREFIX, check_bucket, default_bucket, role_arn
+from .aws import PREFIX, check_output, default_bucket, role_arn
 from .calls import failure_reason, send
 from .endpoints.autoscaling import PER_INSTANCE, autoscale, check_scaling
 from .endpoints.capacity import Asynchronous, Capacity, Serverless
@@ -23,8 +23,6 @@ from .endpoints.predictor import Predictor
 from .endpoints.requests import deployment_requests
 from .hosting import CPU_INSTANCE, Hosting, new_stamp
 from .protection import Protection
-from .refusals import told
-from .s3 import split_uri
 
 if TYPE_CHECKING:
     from sagemaker.core.helper.session_helper import Session
@@ -108,9 +106,8 @@ def deploy(
         bucket=None if in_s3(model) and (asynchronous is None or asynchronous.output) else default_bucket(session),
     )
     config = requests[1][1]
-    if asynchronous is not None and asynchronous.output is not None:
-        with told(f"look at {asynchronous.output}"):
-            check_bucket(session.boto_session, split_uri(asynchronous.output)[0], ours=False)
+    if asynchronous is not None:
+        check_output(session, asynchronous.output)
     if scaling is not None:
         if not isinstance(scaling, tuple | list) or len(scaling) != 2:
             raise OptionError(f"scaling={scaling!r}: expected (fewest, most) instances")

@@ -45,13 +45,15 @@ class FolderLock:
         """
         if fcntl is None or not self.wanted or self._descriptor is not None or not os.path.isdir(self.folder):
             return
-        self._descriptor = os.open(self.folder, os.O_RDONLY)
+        descriptor = os.open(self.folder, os.O_RDONLY)
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            os.close(descriptor)
             raise OptionError(
                 f"{self.folder}: another training writes to it; wait for it, or stop it (its processes may have "
                 "outlived their launcher)"
             ) from None
         except OSError:  # a file system without locks
             pass
+        self._descriptor = descriptor

@@ -296,16 +296,15 @@ def fit(trainer: ProteinTrainer, checkpoint: str | None, beginning: Beginning) -
     if interrupt.interrupted:
         raise _interruption(trainer)
     check_weights(trainer.model, trainer.args, trainer.state)
-    counts: dict[str, float] = {
+    counts = {
         "train_proteins": len(trainer.train_dataset),
         "parameters": sum(p.numel() for p in trainer.model.parameters()),
         "trained_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
     }
     # since the last line of the log, Trainer has counted what this process alone computed
-    loss = torch.tensor(result.metrics["train_loss"], device=trainer.args.device)
-    counts["train_loss"] = float(trainer.accelerator.reduce(loss, "mean"))
+    loss = trainer.accelerator.reduce(torch.tensor(result.metrics["train_loss"], device=trainer.args.device), "mean")
     runtime = round(result.metrics["train_runtime"] + watch.seconds, 4)
-    return {**result.metrics, "train_runtime": runtime, **counts}
+    return {**result.metrics, "train_loss": float(loss), "train_runtime": runtime, **counts}
 
 
 def _interruption(trainer: ProteinTrainer) -> KeyboardInterrupt:

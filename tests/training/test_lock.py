@@ -1,5 +1,6 @@
 """Two trainings must not write to one folder."""
 
+import glob
 import os
 import signal
 import subprocess
@@ -41,6 +42,11 @@ def test_a_folder_is_of_one_training_until_that_ends_however_it_ends(tmp_path, o
         raise AssertionError("two of them")
     with FolderLock(str(tmp_path), wanted=False):
         pass
+    held = glob.glob("/proc/self/fd/*")
+    for _ in range(3):
+        with pytest.raises(OptionError):
+            FolderLock(str(tmp_path)).take()
+    assert len(glob.glob("/proc/self/fd/*")) == len(held), "a refusal leaves no descriptor open"
     other.send_signal(signal.SIGKILL)
     other.wait()
     for _ in range(2):  # one after the other, in one process, too

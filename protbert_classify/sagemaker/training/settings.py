@@ -13,8 +13,7 @@ from ..container import CHANNELS, MODEL_CHANNEL
 from ..environment import check_environment
 from ..images import Image, check_image_uri, check_instance
 from ..protection import Protection
-from ..refusals import told
-from ..s3 import objects_at, split_uri
+from ..s3 import objects_at
 from ..tags import check_tags
 from ..typed import instance_of, whole
 from .hyperparameters import check_hyperparameters, data_arguments
@@ -107,9 +106,7 @@ class TrainingSettings:
         self.role = aws.role_arn(self.session, self.role)
         self.protection.check_region(self.session.boto_region_name)
         for uri in (self.output_path, self.checkpoint_s3_uri):
-            if uri is not None:
-                with told(f"look at {uri}"):
-                    aws.check_bucket(self.session.boto_session, split_uri(uri)[0], ours=False)
+            aws.check_output(self.session, uri)
 
     @property
     def longest_wait(self) -> int | None:
