@@ -1,11 +1,15 @@
 """What a protein classifier is made of."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from transformers import AutoConfig, PretrainedConfig
 
-POOLINGS = ("mean", "cls", "pooler", "light_attention")
-HEADS = ("linear", "article")
+from .heads import HEADS
+from .losses import LOSSES
+from .pooling import POOLINGS
+from .tasks import REGRESSION, SINGLE_LABEL, Task, auxiliary_tasks, check_problem_type
+
 CROPS = ("ends", "head", "tail")
 
 # Rostlab/prot_bert_bfd (Elnaggar et al. 2021, doi:10.1109/TPAMI.2021.3095381), as its config.json has it.
@@ -40,16 +44,26 @@ class ProteinClassifierConfig(PretrainedConfig):
         max_sequence_length: Tokens of the longest input, the special ones included, that the model was trained on;
             longer proteins are cropped to it. None: as long as the backbone can read.
         crop: Which residues of a longer protein are kept: `ends` (the N- and C-terminal halves), `head` or `tail`.
+        task_name: What the main task asks, `location` for DeepLoc; also the name of the column with the answers.
+        loss: A name in `LOSSES`; the usual loss of `problem_type` if None.
+        thresholds: (C,), probabilities from which on a class is predicted in `multi_label_classification`; 0.5 if None.
+        target_mean: (C,), means of the training targets of a `regression`, in the units of the data.
+        target_std: (C,), their standard deviations.
+        auxiliary_tasks: What is learned beside the main task, each a [`Task`] or its fields, with a head of its own.
+        special_tokens: How many special tokens stand before and after the residues; those of the backbone's family if
+            None.
         format_version: Version of this format; a file from a newer version is refused.
-        kwargs: What every configuration of transformers takes: `id2label`, `num_labels`, `problem_type`, ...
+        kwargs: What every configuration of transformers takes. For the main task, `id2label`, `num_labels` and
+            `problem_type` mean what they mean in transformers.
 
     Raises:
-        ValueError: An unknown pooling, head or crop, a number out of its range, or a newer format version.
+        ValueError: An unknown pooling, head, loss, crop or problem type, a number out of its range, or a newer format
+            version.
     """
 
     model_type = "protein_classifier"
     sub_configs = {"backbone_config": AutoConfig}
-    FORMAT_VERSION = 1
+    FORMAT_VERSION = 2  # 1 had a single task, `location`, and no auxiliary ones
 
     # transformers 5.3 builds configurations by __init__, later ones as dataclasses; a written __init__ suits both.
     def __init__(
@@ -64,6 +78,13 @@ class ProteinClassifierConfig(PretrainedConfig):
         freeze_layers: int = 0,
         max_sequence_length: int | None = None,
         crop: str = "ends",
+        task_name: str = "location",
+        loss: str | None = None,
+        thresholds: Sequence[float] | None = None,
+        target_mean: Sequence[float] | None = None,
+        target_std: Sequence[float] | None = None,
+        auxiliary_tasks: Sequence[Task | dict[str, Any]] | None = None,
+        special_tokens: Sequence[int] | None = None,
         format_version: int = FORMAT_VERSION,
         **kwargs: Any,
     ) -> None:
@@ -81,25 +102,37 @@ class ProteinClassifierConfig(PretrainedConfig):
         self.freeze_layers = freeze_layers
         self.max_sequence_length = max_sequence_length
         self.crop = crop
+        self.task_name = task_name
+        self.loss = loss
+        self.thresholds = _listed(thresholds)
+        self.target_mean = _listed(target_mean)
+        self.target_std = _listed(target_std)
+        self.auxiliary_tasks = _plain(auxiliary_tasks, task_name)
+        self.special_tokens = _listed(special_tokens)
         self.format_version = format_version
         self.check()
-        kwargs.setdefault("problem_type", "single_label_classification")
+        self.format_version = self.FORMAT_VERSION  # what is saved from here on
+        labels = len(kwargs.get("id2label") or {}) or kwargs.get("num_labels")
+        if kwargs.get("problem_type") is None:
+            kwargs["problem_type"] = REGRESSION if labels == 1 else SINGLE_LABEL  # as transformers decides
+        check_problem_type(kwargs["problem_type"])
         # the setting of the whole is the setting of its parts: without this, None would overwrite the backbone's
         kwargs.setdefault("attn_implementation", backbone._attn_implementation)
         kwargs.setdefault("pad_token_id", getattr(backbone, "pad_token_id", None))
         pad_token_id = kwargs.pop("pad_token_id")
         super().__init__(**kwargs)
         self.pad_token_id = pad_token_id
+        self.tasks  # raises for thresholds or targets that do not fit the labels
 
     def check(self) -> None:
         """Raise ValueError for a field that cannot be."""
-        for name, value, known in (
-            ("pooling", self.pooling, POOLINGS),
-            ("head", self.head, HEADS),
-            ("crop", self.crop, CROPS),
-        ):
-            if value not in known:
-                raise ValueError(f"{name}={value!r}: expected one of {', '.join(known)}")
+        POOLINGS.check(self.pooling)
+        HEADS.check(self.head)
+        for loss in (self.loss, *(values.get("loss") for values in self.auxiliary_tasks)):
+            if loss is not None:
+                LOSSES.check(loss)
+        if self.crop not in CROPS:
+            raise ValueError(f"crop={self.crop!r}: expected one of {', '.join(CROPS)}")
         if self.light_attention_kernel_size % 2 == 0:
             raise ValueError(f"light_attention_kernel_size={self.light_attention_kernel_size}: expected an odd number")
         layers = self.backbone_config.num_hidden_layers
@@ -120,6 +153,38 @@ class ProteinClassifierConfig(PretrainedConfig):
         """Names of the classes, in the order of the logits."""
         return [self.id2label[index] for index in range(self.num_labels)]
 
+    @property
+    def task(self) -> Task:
+        """The main task."""
+        return Task(
+            name=self.task_name,
+            problem_type=self.problem_type,
+            labels=tuple(self.labels),
+            loss=self.loss,
+            thresholds=self.thresholds,
+            mean=self.target_mean,
+            std=self.target_std,
+        )
+
+    @property
+    def auxiliary(self) -> tuple[Task, ...]:
+        """The tasks beside the main one."""
+        return auxiliary_tasks(self.auxiliary_tasks, self.task_name)
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """All tasks, the main one first."""
+        return (self.task, *self.auxiliary)
+
     def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> PretrainedConfig:
         """The backbone's configuration: where transformers looks for vocabulary and hidden size."""
         return self.backbone_config
+
+
+def _listed(values: Sequence[Any] | None) -> list[Any] | None:
+    return None if values is None else list(values)
+
+
+def _plain(tasks: Sequence[Task | dict[str, Any]] | None, main: str) -> list[dict[str, Any]]:
+    """Auxiliary tasks, checked, as JSON has them."""
+    return [task.to_dict() for task in auxiliary_tasks(tasks, main)]

@@ -7,12 +7,12 @@ import inspect
 import logging
 import os
 import tempfile
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from huggingface_hub import CommitInfo, HfApi
 from torch import nn
-from torch.nn import functional
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
@@ -34,11 +34,28 @@ from .backbone import (
     special_tokens,
 )
 from .configuration import ProteinClassifierConfig
-from .heads import HEAD_FACTORIES
-from .pooling import POOLING_CLASSES, residue_mask
+from .heads import HEADS
+from .losses import model_loss
+from .pooling import POOLINGS, residue_mask
 from .publishing import CARD, commit_files, open_repository, repository_files, short_card
+from .tasks import SINGLE_LABEL, auxiliary_tasks
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass
+class ProteinClassifierOutput(SequenceClassifierOutput):
+    """What [`ProteinClassifier`] returns.
+
+    Args:
+        loss: (), if labels were given.
+        logits: (B, C), float32, of the main task.
+        auxiliary_logits: (B, A), float32, of the auxiliary tasks side by side, if there are any.
+        hidden_states: As asked for.
+        attentions: As asked for.
+    """
+
+    auxiliary_logits: torch.Tensor | None = None
 
 
 class NoClassesError(ValueError):
@@ -76,10 +93,13 @@ class ProteinClassifier(PreTrainedModel):
         super().__init__(config)
         self.num_labels = config.num_labels
         self.backbone = backbone if backbone is not None else random_backbone(config.backbone_config, config.pooling)
-        pooling = POOLING_CLASSES[config.pooling](config)
+        pooling: Any = POOLINGS[config.pooling](config)
         self.pooling = pooling
-        self.head = HEAD_FACTORIES[config.head](config, pooling.output_size)
-        self.special_tokens = special_tokens(config.backbone_config)
+        self.head = HEADS[config.head](config, pooling.output_size, config.num_labels)
+        self.auxiliary_heads = nn.ModuleList(
+            HEADS[config.head](config, pooling.output_size, task.num_logits) for task in config.auxiliary
+        )
+        self.special_tokens = tuple(config.special_tokens or special_tokens(config.backbone_config))
         self.post_init()
         self._freeze()
 
@@ -121,7 +141,8 @@ class ProteinClassifier(PreTrainedModel):
         if os.path.isdir(name) and not any(file.endswith(".safetensors") for file in os.listdir(name)):
             logger.info("%s has no safetensors file: reading it through torch's weights_only loader", name)
         if _is_sequence_classifier(config) and config.model_type == "bert":
-            if _keeps_head(name, config, {"pooling": "pooler", "head": "linear"}, labels, fields):
+            kept = {"pooling": "pooler", "head": "linear", "problem_type": config.problem_type or SINGLE_LABEL}
+            if _keeps_head(name, config, kept, labels, fields):
                 return cls._from_bert_classifier(name, config, fields, **kwargs)
         return cls._from_encoder(name, config, labels, fields, **kwargs)
 
@@ -191,7 +212,7 @@ class ProteinClassifier(PreTrainedModel):
         cls, name: str | os.PathLike[str], config: PretrainedConfig, fields: dict[str, Any], **kwargs: Any
     ) -> "ProteinClassifier":
         """A `BertForSequenceClassification`: pooler, dropout, linear, with its own weights and labels."""
-        fields = {**fields, "pooling": "pooler", "head": "linear"}
+        fields = {**fields, "pooling": "pooler", "head": "linear", "problem_type": config.problem_type}
         dropout = getattr(config, "classifier_dropout", None)
         fields["classifier_dropout"] = config.hidden_dropout_prob if dropout is None else dropout
         source = AutoModelForSequenceClassification.from_pretrained(name, config=config, **kwargs)
@@ -206,18 +227,22 @@ class ProteinClassifier(PreTrainedModel):
         attention_mask: torch.Tensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
+        auxiliary_labels: torch.Tensor | None = None,
         cu_seq_lens_q: torch.Tensor | None = None,
         max_length_q: int | None = None,
         last_hidden_state: torch.Tensor | None = None,
         **kwargs: Any,
-    ) -> SequenceClassifierOutput:
+    ) -> ProteinClassifierOutput:
         """Classify proteins, padded or packed: one after the other in a single row, with `cu_seq_lens_q`.
 
         Args:
             input_ids: (B, T), token ids with the special tokens; (1, T) packed.
             attention_mask: (B, T), 1 for tokens, 0 for padding on either side; all tokens if None; none packed.
             inputs_embeds: (B, T, H), in place of `input_ids`.
-            labels: (B,), the class of each protein, 0..C-1; gives `loss`, the mean cross-entropy.
+            labels: Of the main task: (B,), the class of each protein, 0..C-1 or -100 if unknown; for several labels
+                (B, C), 0 or 1; for a regression (B, C) in the units of the data; NaN if unknown. Gives `loss`.
+            auxiliary_labels: (B, A), of the auxiliary tasks side by side, a column for a class or one for each label or
+                number; NaN if unknown.
             cu_seq_lens_q: (B + 1,), int32, where each packed protein begins and, last, T. Wants `position_ids` (1, T),
                 from 0 in each protein, and an attention that [`enable_packing`] has set.
             max_length_q: Tokens of the longest packed protein.
@@ -244,11 +269,30 @@ class ProteinClassifier(PreTrainedModel):
         else:
             output, mask = self._padded(input_ids, inputs_embeds, attention_mask, **kwargs)
         pooled = self.pooling(output, mask)
-        logits = self.head(pooled.to(self.head.get_submodule("1").weight.dtype))  # (B, C)
-        loss = functional.cross_entropy(logits.float(), labels) if labels is not None else None
-        return SequenceClassifierOutput(
-            loss=loss, logits=logits, hidden_states=output.hidden_states, attentions=output.attentions
+        logits = _float32_head(self.head, pooled)  # (B, C)
+        others = [_float32_head(head, pooled) for head in self.auxiliary_heads]
+        auxiliary_logits = torch.cat(others, dim=-1) if others else None  # (B, A)
+        loss = None
+        if labels is not None or auxiliary_labels is not None:
+            loss = self.loss_function(
+                logits, labels, self.config, auxiliary_logits=auxiliary_logits, auxiliary_labels=auxiliary_labels
+            )
+        return ProteinClassifierOutput(
+            loss=loss,
+            logits=logits,
+            auxiliary_logits=auxiliary_logits,
+            hidden_states=output.hidden_states,
+            attentions=output.attentions,
         )
+
+    @property
+    def loss_function(self) -> Any:
+        """[`model_loss`], the weighted sum of the losses of all tasks, unless another one was set."""
+        return getattr(self, "_loss_function", model_loss)
+
+    @loss_function.setter
+    def loss_function(self, value: Any) -> None:
+        self._loss_function = value
 
     def _padded(
         self,
@@ -412,14 +456,25 @@ class ProteinClassifier(PreTrainedModel):
         return frozen_parts(self.backbone, self.config.freeze_backbone, self.config.freeze_layers)
 
 
-CONFIG_FIELDS = tuple(
-    name for name in inspect.signature(ProteinClassifierConfig.__init__).parameters if name not in ("self", "kwargs")
-)
-HEAD_FIELDS = ("pooling", "head", "light_attention_kernel_size")  # another value needs other weights
+_PARAMETERS = inspect.signature(ProteinClassifierConfig.__init__).parameters
+CONFIG_FIELDS = (*(name for name in _PARAMETERS if name not in ("self", "kwargs")), "problem_type")
+# another value needs other weights
+HEAD_FIELDS = ("pooling", "head", "light_attention_kernel_size", "problem_type", "auxiliary_tasks")
+
+
+def _float32_head(head: nn.Module, pooled: torch.Tensor) -> torch.Tensor:
+    """A head's logits, (B, C), computed in its own precision: autocast would round them to eight bits."""
+    weight = next(head.parameters(), pooled)
+    with torch.autocast(pooled.device.type, enabled=False):
+        return head(pooled.to(weight.dtype))
 
 
 def _take_config_fields(kwargs: dict[str, Any]) -> dict[str, Any]:
-    return {key: kwargs.pop(key) for key in CONFIG_FIELDS if key in kwargs}
+    fields = {key: kwargs.pop(key) for key in CONFIG_FIELDS if key in kwargs}
+    if fields.get("auxiliary_tasks") is not None:
+        main = fields.get("task_name", _PARAMETERS["task_name"].default)
+        fields["auxiliary_tasks"] = [task.to_dict() for task in auxiliary_tasks(fields["auxiliary_tasks"], main)]
+    return fields
 
 
 def _hub_options(kwargs: dict[str, Any]) -> dict[str, Any]:

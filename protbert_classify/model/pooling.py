@@ -1,15 +1,38 @@
 """From the hidden states of a protein's residues to one vector a protein.
 
+A pooling is a module that is built from the configuration. It has `output_size`, D, and `forward(output, mask)`: the
+backbone's output with `last_hidden_state` (B, T, H), and where the residues are (B, T), to (B, D). Its attribute
+`embeds` says what of a frozen backbone's hidden states it needs, so that no more is kept on disk: those of all
+`residues` (the default), their `mean`, or that of the `first` token.
+
 Shapes: B proteins, T tokens of the longest, H hidden size of the backbone.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 from transformers.modeling_outputs import BaseModelOutput
 
-from .configuration import ProteinClassifierConfig
+from .registry import Registry
+
+if TYPE_CHECKING:
+    from .configuration import ProteinClassifierConfig
+
+POOLINGS: Registry[type[nn.Module]] = Registry("pooling")
+EMBEDS = ("residues", "mean", "first")
+
+
+def embeds(pooling: str) -> str:
+    """What of the hidden states a pooling needs: one of `EMBEDS`.
+
+    Raises:
+        ValueError: The pooling says something else.
+    """
+    found = getattr(POOLINGS[pooling], "embeds", "residues")
+    if found not in EMBEDS:
+        raise ValueError(f"pooling {pooling!r}: embeds={found!r}: expected one of {', '.join(EMBEDS)}")
+    return found
 
 
 def residue_mask(attention_mask: torch.Tensor, prefix: int, suffix: int) -> torch.Tensor:
@@ -29,32 +52,13 @@ def residue_mask(attention_mask: torch.Tensor, prefix: int, suffix: int) -> torc
     return attended & (position > prefix) & (position <= count - suffix)
 
 
-class PoolerPooling(nn.Module):
-    """The backbone's own pooler over the first token: dense, tanh in BERT."""
-
-    def __init__(self, config: ProteinClassifierConfig) -> None:
-        super().__init__()
-        self.output_size = config.hidden_size
-
-    def forward(self, output: BaseModelOutput, mask: torch.Tensor) -> torch.Tensor:
-        return output.pooler_output  # (B, H)
-
-
-class ClsPooling(nn.Module):
-    """The hidden state of the first token."""
-
-    def __init__(self, config: ProteinClassifierConfig) -> None:
-        super().__init__()
-        self.output_size = config.hidden_size
-
-    def forward(self, output: BaseModelOutput, mask: torch.Tensor) -> torch.Tensor:
-        return output.last_hidden_state[:, 0]  # (B, H)
-
-
+@POOLINGS.register("mean")
 class MeanPooling(nn.Module):
     """The mean over residues; special tokens and padding are left out."""
 
-    def __init__(self, config: ProteinClassifierConfig) -> None:
+    embeds = "mean"
+
+    def __init__(self, config: "ProteinClassifierConfig") -> None:
         super().__init__()
         self.output_size = config.hidden_size
 
@@ -64,6 +68,35 @@ class MeanPooling(nn.Module):
         return (hidden * weight).sum(1) / weight.sum(1).clamp(min=1)  # (B, H)
 
 
+@POOLINGS.register("cls")
+class ClsPooling(nn.Module):
+    """The hidden state of the first token."""
+
+    embeds = "first"
+
+    def __init__(self, config: "ProteinClassifierConfig") -> None:
+        super().__init__()
+        self.output_size = config.hidden_size
+
+    def forward(self, output: BaseModelOutput, mask: torch.Tensor) -> torch.Tensor:
+        return output.last_hidden_state[:, 0]  # (B, H)
+
+
+@POOLINGS.register("pooler")
+class PoolerPooling(nn.Module):
+    """The backbone's own pooler over the first token: dense, tanh in BERT."""
+
+    embeds = "first"
+
+    def __init__(self, config: "ProteinClassifierConfig") -> None:
+        super().__init__()
+        self.output_size = config.hidden_size
+
+    def forward(self, output: BaseModelOutput, mask: torch.Tensor) -> torch.Tensor:
+        return output.pooler_output  # (B, H)
+
+
+@POOLINGS.register("light_attention")
 class LightAttentionPooling(nn.Module):
     """Light attention (Stärk et al. 2021, doi:10.1093/bioadv/vbab035, figure 1), masked.
 
@@ -72,7 +105,7 @@ class LightAttentionPooling(nn.Module):
     for the convolutions and has no weight, so padding changes nothing.
     """
 
-    def __init__(self, config: ProteinClassifierConfig) -> None:
+    def __init__(self, config: "ProteinClassifierConfig") -> None:
         super().__init__()
         width, kernel = config.hidden_size, config.light_attention_kernel_size
         self.features = nn.Conv1d(width, width, kernel, padding=kernel // 2)
@@ -90,11 +123,3 @@ class LightAttentionPooling(nn.Module):
         attended = (features * weights).sum(-1)
         highest = features.masked_fill(outside, lowest).amax(-1)
         return torch.cat([attended, highest], dim=-1)  # (B, 2H)
-
-
-POOLING_CLASSES: dict[str, Any] = {
-    "pooler": PoolerPooling,
-    "cls": ClsPooling,
-    "mean": MeanPooling,
-    "light_attention": LightAttentionPooling,
-}

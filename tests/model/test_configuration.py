@@ -1,8 +1,11 @@
 import json
+from pathlib import Path
 
 import pytest
+import torch
+from transformers import AutoTokenizer
 
-from protbert_classify import ProteinClassifierConfig
+from protbert_classify import ProteinClassifier, ProteinClassifierConfig
 from protbert_classify.model.configuration import PROTBERT_SHAPE
 
 
@@ -23,12 +26,28 @@ def test_every_field_survives_a_save(tmp_path, tiny_shape):
         "freeze_layers": 1,
         "max_sequence_length": 100,
         "crop": "tail",
+        "task_name": "compartment",
+        "loss": "binary_cross_entropy",
+        "thresholds": [0.25, 0.75],
+        "target_mean": None,
+        "auxiliary_tasks": [
+            {
+                "name": "membrane",
+                "problem_type": "single_label_classification",
+                "labels": ["M", "S"],
+                "weight": 0.5,
+                "unknown": ["U"],
+            }
+        ],
+        "special_tokens": [1, 1],
+        "problem_type": "multi_label_classification",
     }
     ProteinClassifierConfig(tiny_shape, **fields).save_pretrained(tmp_path)
     again = ProteinClassifierConfig.from_pretrained(tmp_path)
     assert {name: getattr(again, name) for name in fields} == fields
     assert again.backbone_config.hidden_size == 32
-    assert again.format_version == ProteinClassifierConfig.FORMAT_VERSION == 1
+    assert again.format_version == ProteinClassifierConfig.FORMAT_VERSION == 2
+    assert [task.name for task in again.tasks] == ["compartment", "membrane"]
 
 
 def test_labels_keep_their_order(tmp_path):
@@ -72,6 +91,18 @@ def test_the_backbones_padding_and_vocabulary_are_those_of_the_whole(tiny_shape)
         ({"light_attention_kernel_size": 4}, "light_attention_kernel_size=4: expected an odd number"),
         ({"freeze_layers": 3}, "freeze_layers=3: expected 0 to 2"),
         ({"freeze_layers": -1}, "freeze_layers=-1: expected 0 to 2"),
+        (
+            {"problem_type": "nonsense"},
+            "problem_type='nonsense': expected one of single_label_classification, multi_label_classification, "
+            "regression",
+        ),
+        ({"loss": "hinge"}, "loss='hinge': expected one of cross_entropy, binary_cross_entropy, mean_squared_error"),
+        ({"thresholds": [0.5], "num_labels": 3}, r"thresholds=\[0.5\]: expected 3 finite numbers"),
+        ({"auxiliary_tasks": [{"name": "a", "labels": ["x"], "kind": 1}]}, "auxiliary task"),
+        (
+            {"auxiliary_tasks": [{"name": "location", "problem_type": "regression", "labels": ["x"]}]},
+            "tasks location, location: expected each name once",
+        ),
     ],
 )
 def test_a_field_that_cannot_be_is_refused_with_what_was_expected(tiny_shape, fields, message):
@@ -79,9 +110,27 @@ def test_a_field_that_cannot_be_is_refused_with_what_was_expected(tiny_shape, fi
         ProteinClassifierConfig(tiny_shape, **fields)
 
 
+@pytest.mark.parametrize("labels, problem_type", [(1, "regression"), (2, "single_label_classification")])
+def test_without_a_problem_type_the_number_of_labels_decides_as_in_transformers(tiny_shape, labels, problem_type):
+    assert ProteinClassifierConfig(tiny_shape, num_labels=labels).problem_type == problem_type
+
+
 def test_a_model_of_a_newer_format_is_refused_instead_of_misread(tmp_path, tiny_shape):
     ProteinClassifierConfig(tiny_shape).save_pretrained(tmp_path)
     path = tmp_path / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": 2}))
-    with pytest.raises(ValueError, match="format version 2, this package reads up to 1: upgrade protbert_classify"):
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": 3}))
+    with pytest.raises(ValueError, match="format version 3, this package reads up to 2: upgrade protbert_classify"):
         ProteinClassifierConfig.from_pretrained(tmp_path)
+
+
+def test_a_checkpoint_of_version_1_loads_unchanged():
+    folder = Path(__file__).parent / "version_1"
+    expected = json.loads((folder / "expected.json").read_text())
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = ProteinClassifier.from_pretrained(folder)
+    with torch.inference_mode():
+        logits = model(**tokenizer(expected["sequence"], return_tensors="pt")).logits[0]
+    assert logits.tolist() == pytest.approx(expected["logits"], abs=1e-6)
+    assert model.config.task.name == "location"
+    assert model.config.task.labels == ("Cytoplasm", "Nucleus", "Plastid")
+    assert model.config.auxiliary == ()

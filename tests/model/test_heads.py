@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from protbert_classify import ProteinClassifierConfig
-from protbert_classify.model.heads import HEAD_FACTORIES
+from protbert_classify.model.heads import HEADS
 
 
 def build(name, classes=10, **fields):
     torch.manual_seed(0)
-    return HEAD_FACTORIES[name](ProteinClassifierConfig(head=name, num_labels=classes, **fields), 4)
+    return HEADS[name](ProteinClassifierConfig(head=name, num_labels=classes, **fields), 4, classes)
 
 
 def test_linear_head_is_an_affine_map():

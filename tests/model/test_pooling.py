@@ -4,12 +4,12 @@ from torch.nn import functional
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from protbert_classify import ProteinClassifierConfig
-from protbert_classify.model.pooling import POOLING_CLASSES, residue_mask
+from protbert_classify.model.pooling import POOLINGS, residue_mask
 
 
 def build(name, shape, **fields):
     torch.manual_seed(0)
-    return POOLING_CLASSES[name](ProteinClassifierConfig(shape, pooling=name, **fields)).eval()
+    return POOLINGS[name](ProteinClassifierConfig(shape, pooling=name, **fields)).eval()
 
 
 def hidden_states(lengths, tokens, width=32):

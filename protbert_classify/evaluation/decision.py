@@ -1,0 +1,118 @@
+"""From logits to answers: the one place that turns logits into probabilities, and these into labels.
+
+Training, evaluation, prediction, the pipeline, the server, reports and cards all call [`decide`].
+
+Shapes: N proteins, C labels of a task.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..model.tasks import DEFAULT_THRESHOLD, MULTI_LABEL, REGRESSION, SINGLE_LABEL, Task
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a model answers to one task for N proteins.
+
+    Args:
+        task: The question.
+        scores: (N, C), probabilities of the labels; of a regression the numbers, in the units of the data.
+        chosen: (N, C), bool: the predicted labels, one a protein for `single_label_classification`, one or more for
+            `multi_label_classification`, none for `regression`.
+        auxiliary: Name of an auxiliary task -> its answers.
+    """
+
+    task: Task
+    scores: np.ndarray
+    chosen: np.ndarray
+    auxiliary: dict[str, "Decision"] = field(default_factory=dict)
+
+    @property
+    def best(self) -> np.ndarray:
+        """(N,), the index of the predicted label; of several, the one with the highest score."""
+        if self.task.problem_type == REGRESSION:
+            return self.scores.argmax(-1)
+        return np.where(self.chosen, self.scores, -1.0).argmax(-1)
+
+    @property
+    def score(self) -> np.ndarray:
+        """(N,), the probability of `best`."""
+        return self.scores[np.arange(len(self.scores)), self.best]
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __getitem__(self, rows: Any) -> "Decision":
+        """The answers of some of the proteins: a slice, or indices (n,)."""
+        others = {name: answers[rows] for name, answers in self.auxiliary.items()}
+        return Decision(self.task, self.scores[rows], self.chosen[rows], others)
+
+    def labels(self, row: int) -> list[str]:
+        """Names of the predicted labels of one protein, the highest score first; empty for a regression."""
+        order = np.argsort(-self.scores[row], kind="stable")
+        return [self.task.labels[index] for index in order if self.chosen[row, index]]
+
+
+def decide(logits: np.ndarray, config: Any) -> Decision:
+    """The answers of a classifier.
+
+    Args:
+        logits: (N, C), of the main task; or (N, C + A), those of the auxiliary tasks behind it.
+        config: A [`ProteinClassifierConfig`].
+
+    Raises:
+        ValueError: Another number of columns.
+    """
+    logits = np.asarray(logits, dtype=np.float32)
+    tasks = config.tasks
+    widths = [task.num_logits for task in tasks]
+    if logits.ndim != 2 or logits.shape[1] not in (widths[0], sum(widths)):
+        raise ValueError(f"logits of shape {logits.shape}: expected {widths[0]} or {sum(widths)} columns")
+    if logits.shape[1] == widths[0]:
+        return decide_task(logits, tasks[0])
+    main, *others = np.split(logits, np.cumsum(widths)[:-1], axis=1)
+    auxiliary = {task.name: decide_task(part, task) for task, part in zip(tasks[1:], others, strict=True)}
+    answers = decide_task(main, tasks[0])
+    return Decision(answers.task, answers.scores, answers.chosen, auxiliary)
+
+
+def decide_task(logits: np.ndarray, task: Task) -> Decision:
+    """The answers to one task, from its logits, (N, C)."""
+    return Decision(task, *DECISIONS[task.problem_type](logits, task))
+
+
+def _single_label(logits: np.ndarray, task: Task) -> tuple[np.ndarray, np.ndarray]:
+    """Softmax, and the label of the highest probability."""
+    raised = np.exp(logits - logits.max(-1, keepdims=True))
+    scores = raised / raised.sum(-1, keepdims=True)
+    chosen = np.zeros(scores.shape, dtype=bool)
+    np.put_along_axis(chosen, scores.argmax(-1, keepdims=True), True, axis=-1)
+    return scores, chosen
+
+
+def _multi_label(logits: np.ndarray, task: Task) -> tuple[np.ndarray, np.ndarray]:
+    """Sigmoid, and each label from its threshold on; where none reaches it, the one that is nearest to it."""
+    scores = 1 / (1 + np.exp(-np.clip(logits, -80, 80)))  # float32 has no larger exponents
+    margin = scores - np.asarray(task.thresholds or [DEFAULT_THRESHOLD] * len(task.labels), dtype=np.float32)
+    chosen = margin >= 0
+    nobody = ~chosen.any(-1)
+    chosen[nobody, margin[nobody].argmax(-1)] = True
+    return scores, chosen
+
+
+def _regression(logits: np.ndarray, task: Task) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers in the units of the data: standardising the targets is undone."""
+    mean = np.asarray(task.mean or [0.0] * len(task.labels), dtype=np.float32)
+    std = np.asarray(task.std or [1.0] * len(task.labels), dtype=np.float32)
+    return logits * std + mean, np.zeros(logits.shape, dtype=bool)
+
+
+DECISIONS: dict[str, Callable[[np.ndarray, Task], tuple[np.ndarray, np.ndarray]]] = {
+    SINGLE_LABEL: _single_label,
+    MULTI_LABEL: _multi_label,
+    REGRESSION: _regression,
+}

@@ -1,0 +1,107 @@
+"""What a classifier is asked about a protein: one main task and, if there are any, auxiliary ones beside it.
+
+Problem types are transformers' own: `single_label_classification`, `multi_label_classification`, `regression`.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+SINGLE_LABEL = "single_label_classification"
+MULTI_LABEL = "multi_label_classification"
+REGRESSION = "regression"
+PROBLEM_TYPES = (SINGLE_LABEL, MULTI_LABEL, REGRESSION)
+DEFAULT_THRESHOLD = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One question about a protein, and how its answer is read from the logits.
+
+    Args:
+        name: What is asked, for example `location`; also the name of the column with the answers.
+        problem_type: One of `PROBLEM_TYPES`.
+        labels: (C,), names of the classes in the order of the logits; of a regression, names of the numbers.
+        loss: A name in `LOSSES`; the usual one of the problem type if None.
+        weight: Factor of its loss in the loss of the model; 1 for the main task.
+        unknown: Labels that say that the answer is not known, such as DeepLoc's membrane `U`: they are not learned.
+        thresholds: (C,), probabilities from which on a class is predicted; of `multi_label_classification` only. 0.5
+            each if None.
+        mean: (C,), means of the training targets, in the units of the data; of `regression` only. 0 if None.
+        std: (C,), their standard deviations. 1 if None.
+
+    Raises:
+        ValueError: An unknown problem type, no labels or repeated ones, or lists whose lengths differ from `labels`.
+    """
+
+    name: str
+    problem_type: str
+    labels: Sequence[str]
+    loss: str | None = None
+    weight: float = 1.0
+    unknown: Sequence[str] = ()
+    thresholds: Sequence[float] | None = None
+    mean: Sequence[float] | None = None
+    std: Sequence[float] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("labels", "unknown", "thresholds", "mean", "std"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, tuple(value))  # lists come from JSON
+        check_problem_type(self.problem_type)
+        if not self.labels or len(set(self.labels)) < len(self.labels):
+            raise ValueError(f"task {self.name!r}: labels={list(self.labels)}: expected each label once, at least one")
+        for name in ("thresholds", "mean", "std"):
+            value = getattr(self, name)
+            if value is not None and (len(value) != len(self.labels) or not all(map(math.isfinite, value))):
+                expected = f"expected {len(self.labels)} finite numbers"
+                raise ValueError(f"task {self.name!r}: {name}={list(value)}: {expected}")
+        if self.weight < 0 or not math.isfinite(self.weight):
+            raise ValueError(f"task {self.name!r}: weight={self.weight}: expected 0 or more")
+
+    @property
+    def num_logits(self) -> int:
+        """C: logits that the task needs."""
+        return len(self.labels)
+
+    @property
+    def num_targets(self) -> int:
+        """Numbers that an answer takes in a batch: the index of a class, or one for each label."""
+        return 1 if self.problem_type == SINGLE_LABEL else len(self.labels)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it; fields with their default values are left out."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+        optional = {field.name: field.default for field in fields(self)}
+        return {name: value for name, value in plain.items() if values[name] != optional[name]}
+
+
+def check_problem_type(problem_type: Any) -> None:
+    """Raise ValueError if it is not one of `PROBLEM_TYPES`."""
+    if problem_type not in PROBLEM_TYPES:
+        raise ValueError(f"problem_type={problem_type!r}: expected one of {', '.join(PROBLEM_TYPES)}")
+
+
+def auxiliary_tasks(values: Sequence["Task | dict[str, Any]"] | None, main: str) -> tuple[Task, ...]:
+    """Tasks as a configuration has them.
+
+    Args:
+        values: Tasks or their dictionaries.
+        main: Name of the main task.
+
+    Raises:
+        ValueError: Two tasks of one name, or a dictionary with unknown fields.
+    """
+    tasks = []
+    for value in values or ():
+        try:
+            tasks.append(value if isinstance(value, Task) else Task(**value))
+        except TypeError as error:
+            raise ValueError(f"auxiliary task {value!r}: {error}") from None
+    names = [main, *(task.name for task in tasks)]
+    if len(set(names)) < len(names):
+        raise ValueError(f"tasks {', '.join(names)}: expected each name once")
+    return tuple(tasks)

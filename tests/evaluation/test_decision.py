@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+import torch
+
+from protbert_classify import ProteinClassifierConfig
+from protbert_classify.evaluation.decision import decide, decide_task
+from protbert_classify.model.tasks import Task
+
+LABELS = ["Cytoplasm", "Nucleus", "Plastid"]
+MEMBRANE = {"name": "membrane", "problem_type": "single_label_classification", "labels": ["M", "S"]}
+
+
+def config(shape, **fields):
+    return ProteinClassifierConfig(shape, id2label=dict(enumerate(LABELS)), **fields)
+
+
+def task(problem_type, **fields):
+    return Task(name="location", problem_type=problem_type, labels=LABELS, **fields)
+
+
+def test_of_single_labels_the_most_probable_is_chosen(tiny_shape):
+    logits = np.random.default_rng(0).normal(0, 5, (20, 3)).astype(np.float32)
+    answers = decide(logits, config(tiny_shape))
+    expected = torch.from_numpy(logits).softmax(-1).numpy()
+    assert np.abs(answers.scores - expected).max() < 1e-6
+    assert answers.best.tolist() == expected.argmax(-1).tolist()
+    assert answers.chosen.sum(-1).tolist() == [1] * 20
+    assert answers.labels(3) == [LABELS[expected[3].argmax()]]
+    assert np.allclose(answers.score, expected.max(-1))
+
+
+def test_logits_beyond_the_range_of_exp_stay_probabilities():
+    scores = decide_task(np.array([[1000.0, 0.0, -1000.0]]), task("single_label_classification")).scores
+    assert scores.tolist() == [[1.0, 0.0, 0.0]]
+    scores = decide_task(np.array([[1000.0, 0.0, -1000.0]]), task("multi_label_classification")).scores
+    assert scores[0] == pytest.approx([1.0, 0.5, 0.0])
+
+
+def test_each_of_several_labels_has_its_own_threshold():
+    logits = np.log(np.array([[0.3, 0.6, 0.9]]) / (1 - np.array([[0.3, 0.6, 0.9]])))
+    answers = decide_task(logits, task("multi_label_classification", thresholds=[0.25, 0.7, 0.8]))
+    assert answers.chosen.tolist() == [[True, False, True]]
+    assert answers.labels(0) == ["Plastid", "Cytoplasm"]  # the highest score first
+    assert decide_task(logits, task("multi_label_classification")).chosen.tolist() == [[False, True, True]]
+    assert answers.best.tolist() == [2]
+
+
+def test_where_no_label_reaches_its_threshold_the_nearest_to_it_is_chosen():
+    logits = np.log(np.array([[0.2, 0.4, 0.1]]) / (1 - np.array([[0.2, 0.4, 0.1]])))
+    answers = decide_task(logits, task("multi_label_classification", thresholds=[0.25, 0.9, 0.8]))
+    assert answers.labels(0) == ["Cytoplasm"]
+    assert answers.best.tolist() == [0]  # not the label of the highest score, which was not chosen
+
+
+def test_numbers_come_back_in_the_units_of_the_data():
+    answers = decide_task(
+        np.array([[0.0, 1.0, -2.0]]), task("regression", mean=[10.0, 20.0, 30.0], std=[1.0, 2.0, 3.0])
+    )
+    assert answers.scores.tolist() == [[10.0, 22.0, 24.0]]
+    assert answers.labels(0) == []
+
+
+def test_auxiliary_tasks_get_their_own_answers(tiny_shape):
+    both = decide(np.array([[0.0, 1, 2, 3, 4], [5, 4, 3, 2, 1]]), config(tiny_shape, auxiliary_tasks=[MEMBRANE]))
+    assert both.scores.shape == (2, 3)
+    assert both.auxiliary["membrane"].labels(0) == ["S"]
+    assert both.auxiliary["membrane"].labels(1) == ["M"]
+    assert both[1:].auxiliary["membrane"].labels(0) == ["M"]
+    assert decide(np.zeros((1, 3)), config(tiny_shape, auxiliary_tasks=[MEMBRANE])).auxiliary == {}
+
+
+def test_logits_of_another_model_are_refused(tiny_shape):
+    with pytest.raises(ValueError, match=r"logits of shape \(2, 4\): expected 3 or 3 columns"):
+        decide(np.zeros((2, 4)), config(tiny_shape))
