@@ -8,14 +8,19 @@ import torch
 
 
 class PaddingCollator:
-    """Pads encoded proteins to the longest of the batch.
+    """Pads encoded proteins on the right to the longest of the batch.
 
     Args:
-        pad_token_id: What fills up.
+        pad_token_id: The id that fills up.
+        pad_to_multiple_of: Lengths are rounded up to a multiple of it. On a CPU every new length makes new kernels,
+            which stay in memory: 32 keeps them few.
+        max_length: Rounding up stops here; the backbone has no position for more tokens.
     """
 
-    def __init__(self, pad_token_id: int) -> None:
+    def __init__(self, pad_token_id: int, pad_to_multiple_of: int | None = None, max_length: int | None = None) -> None:
         self.pad_token_id = pad_token_id
+        self.pad_to_multiple_of = pad_to_multiple_of
+        self.max_length = max_length
 
     def __call__(self, proteins: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         """
@@ -26,7 +31,8 @@ class PaddingCollator:
             `input_ids` (B, T), `attention_mask` (B, T) and, if there, `labels` (B,), all int64.
         """
         lengths = [len(protein["input_ids"]) for protein in proteins]
-        ids = np.full((len(proteins), max(lengths)), self.pad_token_id, dtype=np.int64)
+        width = padded_length(max(lengths), self.pad_to_multiple_of, self.max_length)
+        ids = np.full((len(proteins), width), self.pad_token_id, dtype=np.int64)
         mask = np.zeros(ids.shape, dtype=np.int64)
         for row, (protein, length) in enumerate(zip(proteins, lengths, strict=True)):
             ids[row, :length] = protein["input_ids"]
@@ -62,6 +68,12 @@ class PackingCollator:
         if "labels" in proteins[0]:
             batch["labels"] = torch.tensor([int(protein["labels"]) for protein in proteins])
         return batch
+
+
+def padded_length(longest: int, multiple: int | None = None, most: int | None = None) -> int:
+    """Tokens that the proteins of a batch are padded to: those of the longest, rounded up to a multiple below `most`."""
+    rounded = -(-longest // (multiple or 1)) * (multiple or 1)
+    return rounded if most is None else max(longest, min(rounded, most))
 
 
 def halves(batch: Mapping[str, Any]) -> list[dict[str, Any]]:

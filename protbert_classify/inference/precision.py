@@ -4,6 +4,7 @@ import logging
 from typing import Any
 
 import torch
+from torch import nn
 
 from ..errors import OptionError
 from ..model import ProteinClassifier
@@ -11,6 +12,7 @@ from ..model import ProteinClassifier
 logger = logging.getLogger(__name__)
 
 LARGE = 5_000_000  # parameters; a round number: the 0.2 million of the demo gain nothing (benchmarks.precision)
+BODY = ("backbone", "pooling")  # children of a classifier below its heads
 PRECISIONS = ("auto", "bfloat16", "float32", "int8")
 
 
@@ -38,11 +40,19 @@ def set_precision(model: ProteinClassifier, precision: str = "auto") -> str:
             logger.info("this CPU has bfloat16 instructions: --precision bfloat16 would be faster")
     if precision == "bfloat16":
         _round(model)
-        model.head.float()
+        for head in heads(model):
+            head.float()
         model.enable_packing()  # where it can be: else padded, as before
-    elif precision == "int8":
+    else:
+        model.float()  # a checkpoint may be stored in half precision
+    if precision == "int8":
         _quantize(model)
     return precision
+
+
+def heads(model: ProteinClassifier) -> list[nn.Module]:
+    """What turns the pooled vector of a protein into logits: it stays in float32 whatever the precision."""
+    return [module for name, module in model.named_children() if name not in BODY]
 
 
 def has_gpu_backend() -> bool:

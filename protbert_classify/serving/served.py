@@ -6,8 +6,9 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from ..data.records import Record
+from ..inference.engine import default_tokens
 from ..inference.loading import classifier_encoder
-from ..inference.logits import default_tokens, predict_logits, probabilities
+from ..inference.logits import predict_logits, probabilities
 from ..inference.tables import Call, call_of
 from ..model import ProteinClassifier
 

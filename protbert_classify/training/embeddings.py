@@ -27,7 +27,7 @@ from tqdm.auto import tqdm
 
 from ..data.collators import PaddingCollator
 from ..errors import DataError, OptionError, ProteinClassifierError
-from ..inference.logits import DEVICE_TOKENS, batches_by_length, default_tokens
+from ..inference.engine import DEVICE_TOKENS, default_tokens, run_batches
 from ..model import ProteinClassifier
 from ..model.pooling import residue_mask
 
@@ -251,22 +251,27 @@ def _embed_chunk(
     counts = _counts(model, lengths)
     ends = np.cumsum(counts)
     values = np.empty((ends[-1], model.config.hidden_size), dtype=np.float16)
-    for batch in batches_by_length(lengths.tolist(), default_tokens(model.device)):
-        vectors = _embed_batch(model, [proteins[row] for row in batch], dtype)
-        for row, piece in zip(batch, np.split(vectors, np.cumsum(counts[batch])[:-1]), strict=True):
+    pad = PaddingCollator(model.config.pad_token_id or 0)
+    batches = run_batches(
+        lengths,
+        lambda rows: pad([{"input_ids": proteins[row]} for row in rows]),
+        lambda batch: _embed_batch(model, batch, dtype),
+        model.device,
+        default_tokens(model.device),
+        bar.update,
+    )
+    for rows, vectors in batches:
+        for row, piece in zip(rows, np.split(vectors, np.cumsum(counts[rows])[:-1]), strict=True):
             values[ends[row] - counts[row] : ends[row]] = piece
-        bar.update(len(batch))
     if not np.isfinite(values).all():
         raise DataError("the backbone's hidden states go beyond float16 (65,504); train without embeddings")
     return pa.record_batch([_array(values, ends, schema), pa.array(counts, pa.int32())], schema=schema)
 
 
-def _embed_batch(model: ProteinClassifier, proteins: list[np.ndarray], dtype: torch.dtype) -> np.ndarray:
+def _embed_batch(model: ProteinClassifier, batch: dict[str, torch.Tensor], dtype: torch.dtype) -> np.ndarray:
     """(sum of t, H), float16."""
-    collate = PaddingCollator(model.config.pad_token_id or 0)
-    batch = {name: ids.to(model.device) for name, ids in collate([{"input_ids": ids} for ids in proteins]).items()}
     half = dtype != torch.float32
-    with torch.inference_mode(), torch.autocast(model.device.type, dtype if half else None, enabled=half):
+    with torch.autocast(model.device.type, dtype if half else None, enabled=half):
         hidden = model.backbone(**batch, return_dict=True).last_hidden_state
         return summarize(hidden, batch["attention_mask"], model).half().cpu().numpy()
 

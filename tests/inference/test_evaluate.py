@@ -9,7 +9,6 @@ from protbert_classify.errors import DataError, ModelError
 from protbert_classify.evaluation.metrics import classification_metrics
 from protbert_classify.inference.evaluate import evaluate_classifier
 from protbert_classify.inference.loading import load_classifier
-from protbert_classify.inference.logits import predict_logits, probabilities
 from protbert_classify.inference.predict import predict_file
 
 from .conftest import LABELS, LONG
@@ -77,18 +76,3 @@ def test_scores_beyond_float16_are_not_laid_at_the_trainings_door(classifier, to
     pipeline = ProteinClassificationPipeline(model=classifier.to(torch.float16), tokenizer=tokenizer, device="cpu")
     with pytest.raises(ModelError, match="gives scores beyond float16's range; compute in bfloat16 or float32"):
         pipeline("MKT")
-
-
-def test_logits_come_in_the_order_of_the_proteins_and_count_them(classifier, tokenizer):
-    encoded = [np.array(tokenizer(sequence)["input_ids"]) for sequence in SEQUENCES]
-    counted = []
-    together = predict_logits(classifier, encoded, 40, counted.append)
-    alone = np.concatenate([predict_logits(classifier, [ids]) for ids in encoded])
-    assert (together.dtype, together.shape) == (np.float32, (5, 3))
-    assert np.abs(together - alone).max() < 1e-5
-    assert counted == [1, 2, 2]  # 35 tokens alone, 14 and 12 together, 8 and 8
-
-
-def test_probabilities_are_the_softmax():
-    logits = np.array([[0.0, np.log(3.0)], [1000.0, 0.0]], dtype=np.float32)
-    assert probabilities(logits) == pytest.approx(np.array([[0.25, 0.75], [1.0, 0.0]]))

@@ -3,10 +3,9 @@ import pytest
 import torch
 
 from protbert_classify import ProteinClassifier, ProteinClassifierConfig
-from protbert_classify.commands.parsing import OneLineParser, add_compute_options
 from protbert_classify.errors import OptionError
 from protbert_classify.inference.loading import load_classifier
-from protbert_classify.inference.logits import batches_by_length, default_tokens, predict_logits
+from protbert_classify.inference.logits import predict_logits
 from protbert_classify.inference.precision import has_native_bf16, set_precision
 
 from .conftest import LONG
@@ -52,6 +51,18 @@ def test_float32_changes_nothing(classifier, encoded):
     assert (predict_logits(classifier, encoded) == before).all()
 
 
+@pytest.mark.parametrize("stored", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("precision", ["float32", "auto"])
+def test_a_half_precision_checkpoint_computes_in_float32_when_that_is_asked_for(
+    classifier, tokenizer, encoded, tmp_path, stored, precision
+):
+    classifier.to(stored).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    model, _ = load_classifier(tmp_path, "cpu", precision)
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    assert (predict_logits(model, encoded) == predict_logits(classifier.float(), encoded)).all()
+
+
 @pytest.mark.parametrize("native", [True, False])
 @pytest.mark.parametrize("large", [True, False])
 def test_auto_gives_the_scores_of_the_pipeline_on_a_cpu_and_tells_of_a_faster_way(
@@ -93,50 +104,6 @@ def test_int8_stays_near_float32(classifier, encoded):
     set_precision(classifier, "int8")
     found = predict_logits(classifier, encoded)
     assert 0 < np.abs(found - exact).max() < 0.1 * np.abs(exact).max()
-
-
-def test_a_packed_model_gives_the_logits_of_a_padded_one(classifier, encoded):
-    padded = predict_logits(classifier, encoded)
-    assert classifier.enable_packing() is None
-    assert np.abs(predict_logits(classifier, encoded, 40) - padded).max() < 1e-5
-
-
-def test_a_batch_that_does_not_fit_is_halved_and_every_protein_answered(classifier, encoded):
-    exact = predict_logits(classifier, encoded)
-    sizes = []
-
-    def small_device(module, args, given):
-        sizes.append(len(given["input_ids"]))
-        if sizes[-1] > 1:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
-
-    classifier.register_forward_pre_hook(small_device, with_kwargs=True)
-    told = []
-    assert np.abs(predict_logits(classifier, encoded, progress=told.append) - exact).max() < 1e-5
-    assert sum(told) == 5 and max(told) == 1
-
-
-def test_one_protein_that_does_not_fit_is_an_error(classifier, encoded):
-    def tiny_device(module, args, given):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
-
-    classifier.register_forward_pre_hook(tiny_device, with_kwargs=True)
-    with pytest.raises(torch.OutOfMemoryError):
-        predict_logits(classifier, encoded)
-
-
-def test_batches_hold_their_tokens_and_a_longer_protein_goes_alone():
-    lengths = [10, 300, 20, 90, 100, 20]
-    assert list(batches_by_length(lengths, 200)) == [[1], [4, 3], [2, 5, 0]]
-    assert list(batches_by_length([], 200)) == []
-
-
-def test_the_help_tells_the_size_of_batches_that_a_device_gets():
-    parser = OneLineParser()
-    add_compute_options(parser)
-    assert parser.parse_args([]).tokens_per_batch is None
-    cpu, cuda = (default_tokens(torch.device(name)) for name in ("cpu", "cuda"))
-    assert f"(default {cpu} on a CPU, {cuda} elsewhere)" in " ".join(parser.format_help().split())
 
 
 def test_a_compiled_backbone_gives_the_same_logits(run_folder, encoded, monkeypatch):

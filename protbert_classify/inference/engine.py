@@ -1,0 +1,127 @@
+"""The engine: the one place that runs a model over many proteins.
+
+Batches hold proteins of similar length up to a number of tokens, the longest come first, and a batch that does not fit
+into memory is computed in halves. Predicting, evaluating, serving, embedding and validating during training all run
+through [`run_batches`].
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+
+logger = logging.getLogger(__name__)
+
+CPU_TOKENS = 4096  # as benchmarks.cpu has them; more leaves the caches of a processor
+DEVICE_TOKENS = 16_384
+# how backends say that memory ran out, beside torch.OutOfMemoryError
+OUT_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_NOT_SUPPORTED",
+    "PT_DEVMEM Allocation failed",
+)
+Result = TypeVar("Result")
+
+
+def run_batches(
+    lengths: Sequence[int] | np.ndarray,
+    collate: Callable[[list[int]], Mapping[str, Any]],
+    compute: Callable[[dict[str, Any]], Result],
+    device: torch.device,
+    tokens: int | None = None,
+    progress: Callable[[int], object] | None = None,
+    rounds: int | None = None,
+) -> Iterator[tuple[list[int], Result]]:
+    """Run something over proteins, batched by length, and yield what it gives for each batch.
+
+    Args:
+        lengths: (N,), tokens of each protein.
+        collate: Makes a batch of rows, 0..N-1; its tensors are moved to `device`.
+        compute: Runs the model on a batch, without gradients. Its result must not stay on the device.
+        device: Where it computes.
+        tokens: Tokens of a batch, at most, padding included; a longer protein goes alone. If None, what suits the
+            device.
+        progress: Called after each batch with the number of its proteins.
+        rounds: How often to call `compute`, at least as often as there are batches ([`count_batches`]). Where
+            processes share a sharded model, each of them must compute as often as the others, or they wait for each
+            other forever: surplus rounds repeat a batch and drop the result, and no batch is halved.
+
+    Yields:
+        The rows of a batch, and its result. Each row comes once.
+
+    Raises:
+        ValueError: Fewer rounds than batches, or rounds without proteins.
+        RuntimeError: Out of memory with a single protein, or with `rounds`.
+    """
+    batches = list(batches_by_length(lengths, tokens or default_tokens(device)))
+    if rounds is not None and (rounds < len(batches) or (rounds and not batches)):
+        raise ValueError(f"rounds={rounds}: expected at least {max(len(batches), 1)} and a protein to compute")
+    todo = batches[::-1]
+    while todo:
+        rows = todo.pop()
+        result = _computed(collate(rows), compute, device, may_fail=rounds is None and len(rows) > 1)
+        if result is None:
+            # only now: the error held what the forward pass had computed so far
+            logger.info("out of memory with %d proteins in a batch: computing them in halves", len(rows))
+            empty_cache(device)
+            todo += [rows[len(rows) // 2 :], rows[: len(rows) // 2]]
+            continue
+        yield rows, result[0]
+        if progress is not None:
+            progress(len(rows))
+    for _ in range((rounds or 0) - len(batches)):
+        _computed(collate(batches[-1]), compute, device, may_fail=False)  # the last, of the shortest, is the cheapest
+
+
+def batches_by_length(lengths: Sequence[int] | np.ndarray, tokens_per_batch: int) -> Iterator[list[int]]:
+    """Rows of similar length, longest first, at most so many tokens with their padding; at least one row."""
+    batch: list[int] = []
+    for row in np.argsort(-np.asarray(lengths, dtype=np.int64), kind="stable").tolist():
+        if batch and (len(batch) + 1) * lengths[batch[0]] > tokens_per_batch:
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+def count_batches(lengths: Sequence[int] | np.ndarray, device: torch.device, tokens: int | None = None) -> int:
+    """How many batches [`run_batches`] makes of proteins of these lengths, as long as memory suffices."""
+    return sum(1 for _ in batches_by_length(lengths, tokens or default_tokens(device)))
+
+
+def default_tokens(device: torch.device) -> int:
+    """Tokens of a batch that a device computes fast."""
+    return CPU_TOKENS if device.type == "cpu" else DEVICE_TOKENS
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory ran out, so that a smaller batch may fit."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in OUT_OF_MEMORY)
+
+
+def empty_cache(device: torch.device) -> None:
+    """Give the memory that torch keeps for later back to a device."""
+    backend: Any = getattr(torch, device.type, None)
+    if hasattr(backend, "empty_cache"):
+        backend.empty_cache()
+
+
+def _computed(
+    batch: Mapping[str, Any], compute: Callable[[dict[str, Any]], Result], device: torch.device, may_fail: bool
+) -> tuple[Result] | None:
+    """The result, alone in a tuple; None if the batch `may_fail` for want of memory and does."""
+    try:
+        with torch.inference_mode():
+            moved = {name: value.to(device) if torch.is_tensor(value) else value for name, value in batch.items()}
+            return (compute(moved),)
+    except RuntimeError as error:
+        if not may_fail or not is_out_of_memory(error):
+            raise
+        return None

@@ -1,0 +1,174 @@
+import logging
+from types import SimpleNamespace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protbert_classify.commands.parsing import OneLineParser, add_compute_options
+from protbert_classify.inference.engine import (
+    batches_by_length,
+    count_batches,
+    default_tokens,
+    empty_cache,
+    is_out_of_memory,
+    run_batches,
+)
+
+CPU = torch.device("cpu")
+
+
+def collate(rows):
+    return {"rows": torch.tensor(rows), "count": len(rows)}
+
+
+def compute(batch):
+    assert not torch.is_grad_enabled()
+    assert batch["count"] == len(batch["rows"])
+    return batch["rows"].tolist()
+
+
+@given(st.lists(st.integers(1, 60), max_size=40), st.integers(1, 200))
+def test_every_protein_is_computed_once_the_longest_first_and_within_the_budget(lengths, tokens):
+    found = list(run_batches(lengths, collate, compute, CPU, tokens))
+    assert all(rows == result for rows, result in found)
+    order = [row for rows, _ in found for row in rows]
+    assert sorted(order) == list(range(len(lengths)))
+    assert [lengths[row] for row in order] == sorted(lengths, reverse=True)
+    for rows, _ in found:
+        assert len(rows) == 1 or len(rows) * max(lengths[row] for row in rows) <= tokens
+    assert count_batches(lengths, CPU, tokens) == len(found)
+
+
+def test_batches_hold_their_tokens_and_a_longer_protein_goes_alone():
+    lengths = [10, 300, 20, 90, 100, 20]
+    assert list(batches_by_length(lengths, 200)) == [[1], [4, 3], [2, 5, 0]]
+    assert list(batches_by_length([], 200)) == []
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=40), st.integers(1, 9), st.integers(20, 400))
+def test_a_batch_that_does_not_fit_is_halved_and_every_protein_answered(lengths, room, tokens):
+    def on_a_small_device(batch):
+        if batch["count"] > room:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        return compute(batch)
+
+    told = []
+    found = list(run_batches(lengths, collate, on_a_small_device, CPU, tokens, told.append))
+    assert sorted(row for rows, _ in found for row in rows) == list(range(len(lengths)))
+    assert all(rows == result for rows, result in found)
+    assert told == [len(rows) for rows, _ in found]
+    assert max(told) <= room
+
+
+def test_halving_is_logged(caplog):
+    caplog.set_level(logging.INFO, "protbert_classify")
+
+    def on_a_tiny_device(batch):
+        if batch["count"] > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    list(run_batches([7, 7], collate, on_a_tiny_device, CPU, 100))
+    assert [record.getMessage() for record in caplog.records] == [
+        "out of memory with 2 proteins in a batch: computing them in halves"
+    ]
+
+
+def failing(error):
+    def fail(batch):
+        raise error
+
+    return fail
+
+
+def test_one_protein_that_does_not_fit_is_an_error():
+    with pytest.raises(torch.OutOfMemoryError):
+        list(run_batches([7], collate, failing(torch.OutOfMemoryError("CUDA out of memory.")), CPU))
+
+
+def test_another_failure_is_not_taken_for_a_lack_of_memory():
+    sizes = []
+
+    def fail(batch):
+        sizes.append(batch["count"])
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        list(run_batches([7, 7], collate, fail, CPU))
+    assert sizes == [2]
+
+
+@pytest.mark.parametrize(
+    "error, expected",
+    [
+        (torch.OutOfMemoryError("HIP out of memory. Tried to allocate 2 GiB"), True),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 8 GB)"), True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: 9 bytes"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_NOT_SUPPORTED. This error may appear if"), True),
+        (RuntimeError("expected scalar type Float but found Half"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_what_backends_say_when_memory_runs_out_is_known(error, expected):
+    assert is_out_of_memory(error) is expected
+
+
+def test_the_cache_of_the_device_itself_is_emptied(monkeypatch):
+    emptied = []
+    monkeypatch.setattr(torch, "mps", SimpleNamespace(empty_cache=lambda: emptied.append("mps")))
+    empty_cache(torch.device("mps"))
+    empty_cache(CPU)  # has none
+    assert emptied == ["mps"]
+
+
+def counting(calls):
+    def count(batch):
+        calls.append(batch["rows"].tolist())
+        return compute(batch)
+
+    return count
+
+
+@pytest.mark.parametrize("rounds", [3, 5])
+def test_a_process_computes_as_often_as_the_others_and_answers_each_protein_once(rounds):
+    calls = []
+    lengths = [10, 300, 20, 90, 100, 20]
+    found = list(run_batches(lengths, collate, counting(calls), CPU, 200, rounds=rounds))
+    assert [rows for rows, _ in found] == [[1], [4, 3], [2, 5, 0]]
+    assert calls == [[1], [4, 3], [2, 5, 0]] + (rounds - 3) * [[2, 5, 0]]
+
+
+@pytest.mark.parametrize("lengths, rounds", [([10, 300, 20], 1), ([], 1)])
+def test_rounds_that_cannot_do_are_refused_before_other_processes_wait(lengths, rounds):
+    calls = []
+    with pytest.raises(ValueError, match=f"rounds={rounds}: expected at least"):
+        list(run_batches(lengths, collate, counting(calls), CPU, 200, rounds=rounds))
+    assert not calls
+
+
+def test_no_batch_is_halved_where_processes_compute_together():
+    sizes = []
+
+    def fail(batch):
+        sizes.append(batch["count"])
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        list(run_batches([7, 7], collate, fail, CPU, 200, rounds=1))
+    assert sizes == [2]
+
+
+def test_gradients_are_left_alone_between_batches():
+    with torch.enable_grad():
+        for _ in run_batches([5, 6], collate, compute, CPU, 6):
+            assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+
+
+def test_the_help_tells_the_size_of_batches_that_a_device_gets():
+    parser = OneLineParser()
+    add_compute_options(parser)
+    assert parser.parse_args([]).tokens_per_batch is None
+    cpu, cuda = (default_tokens(torch.device(name)) for name in ("cpu", "cuda"))
+    assert f"(default {cpu} on a CPU, {cuda} elsewhere)" in " ".join(parser.format_help().split())
