@@ -1,10 +1,18 @@
-"""Encoded proteins to a batch: padded, or packed into a single row; and a batch to its halves."""
+"""Encoded proteins to a batch, padded or packed into a single row, and a batch to smaller ones.
 
+Shapes: B proteins, T tokens of the longest, or of all together in a packed batch, C classes or numbers of the main
+task, A auxiliary labels.
+"""
+
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+
+# what has a column for each token; everything else has a row for each protein
+PER_TOKEN = ("input_ids", "attention_mask", "token_type_ids", "position_ids", "inputs_embeds", "last_hidden_state")
 
 
 class PaddingCollator:
@@ -25,10 +33,10 @@ class PaddingCollator:
     def __call__(self, proteins: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         """
         Args:
-            proteins: Each with `input_ids` and, for training, `labels`.
+            proteins: Each with `input_ids` and, for training, what [`collate_labels`] reads.
 
         Returns:
-            `input_ids` (B, T), `attention_mask` (B, T) and, if there, `labels` (B,), all int64.
+            `input_ids` (B, T) and `attention_mask` (B, T), int64, and the labels.
         """
         lengths = [len(protein["input_ids"]) for protein in proteins]
         width = padded_length(max(lengths), self.pad_to_multiple_of, self.max_length)
@@ -38,9 +46,7 @@ class PaddingCollator:
             ids[row, :length] = protein["input_ids"]
             mask[row, :length] = 1
         batch = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
-        if "labels" in proteins[0]:
-            batch["labels"] = torch.tensor([int(protein["labels"]) for protein in proteins])
-        return batch
+        return {**batch, **collate_labels(proteins)}
 
 
 class PackingCollator:
@@ -49,57 +55,141 @@ class PackingCollator:
     def __call__(self, proteins: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """
         Args:
-            proteins: N, each with `input_ids` and, for training, `labels`; T tokens together.
+            proteins: Each with `input_ids` and, for training, what [`collate_labels`] reads.
 
         Returns:
-            `input_ids` (1, T) and `position_ids` (1, T), from 0 in each protein, int64; `cu_seq_lens_q` (N + 1,),
-            int32; `max_length_q`; and, if there, `labels` (N,).
+            `input_ids` (1, T) and `position_ids` (1, T), from 0 in each protein, int64; `cu_seq_lens_q` (B + 1,),
+            int32; `max_length_q`; and the labels.
         """
         lengths = np.array([len(protein["input_ids"]) for protein in proteins])
         ends = np.cumsum(lengths)
         ids = np.concatenate([np.asarray(protein["input_ids"]) for protein in proteins]).astype(np.int64)
         positions = np.arange(ends[-1]) - np.repeat(ends - lengths, lengths)
-        batch: dict[str, Any] = {
+        batch = {
             "input_ids": torch.from_numpy(ids)[None],
             "position_ids": torch.from_numpy(positions)[None],
             "cu_seq_lens_q": torch.from_numpy(np.concatenate([[0], ends]).astype(np.int32)),
             "max_length_q": int(lengths.max()),
         }
-        if "labels" in proteins[0]:
-            batch["labels"] = torch.tensor([int(protein["labels"]) for protein in proteins])
-        return batch
+        return {**batch, **collate_labels(proteins)}
+
+
+def collate_labels(proteins: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+    """The labels of proteins as tensors.
+
+    Args:
+        proteins: Each with, if there are any, `labels`: an integer, the class, or a vector (C,), one number for each
+            class or target; and `auxiliary_labels`: a vector (A,), NaN where unknown.
+
+    Returns:
+        `labels`, (B,) int64 for classes or (B, C) float32 for vectors, and `auxiliary_labels`, (B, A) float32; only
+        those that the proteins have.
+    """
+    labels = {}
+    if "labels" in proteins[0]:
+        values = np.array([protein["labels"] for protein in proteins])
+        is_class = values.ndim == 1 and values.dtype.kind in "iub"
+        labels["labels"] = torch.from_numpy(values.astype(np.int64 if is_class else np.float32))
+    if "auxiliary_labels" in proteins[0]:
+        values = np.array([protein["auxiliary_labels"] for protein in proteins], dtype=np.float32)  # None becomes NaN
+        labels["auxiliary_labels"] = torch.from_numpy(values)
+    return labels
 
 
 def padded_length(longest: int, multiple: int | None = None, most: int | None = None) -> int:
-    """Tokens that the proteins of a batch are padded to: those of the longest, rounded up to a multiple below `most`."""
+    """Tokens of a padded batch: those of its longest protein, rounded up to a multiple, but not beyond `most`."""
     rounded = -(-longest // (multiple or 1)) * (multiple or 1)
     return rounded if most is None else max(longest, min(rounded, most))
 
 
-def halves(batch: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A batch, padded or packed, as two of half its proteins; the one it is if it has a single protein."""
-    if "cu_seq_lens_q" in batch:
-        return _packed_halves(batch)
-    count = next(len(value) for value in batch.values() if isinstance(value, torch.Tensor))
-    if count < 2:
-        return [dict(batch)]
-    return [
-        {name: value[part] for name, value in batch.items()} for part in (slice(count // 2), slice(count // 2, None))
-    ]
+def split_by_tokens(
+    batch: Mapping[str, Any], tokens: int, pad_to_multiple_of: int | None = None
+) -> list[dict[str, Any]]:
+    """Split a batch into as few parts as hold at most so many tokens each, with about the same number in each.
+
+    Args:
+        batch: Padded, packed, or of embeddings, as the collators make them.
+        tokens: Tokens of a part, at most, padding included. A protein with more is a part of its own.
+        pad_to_multiple_of: As that of the collator.
+
+    Returns:
+        Batches of the same kind, with consecutive proteins in the same order. The padding of each is cut to its longest
+        protein.
+    """
+    lengths = _protein_tokens(batch, pad_to_multiple_of)
+    return _split(batch, lengths, len(_fill(lengths, tokens, _is_packed(batch))))
 
 
-def _packed_halves(batch: Mapping[str, Any]) -> list[dict[str, Any]]:
-    borders = batch["cu_seq_lens_q"]
-    count = len(borders) - 1
-    if count < 2:
-        return [dict(batch)]
-    parts = []
-    for first, last in ((0, count // 2), (count // 2, count)):
-        tokens = slice(int(borders[first]), int(borders[last]))
-        own = borders[first : last + 1] - borders[first]
-        part = {name: batch[name][:, tokens] for name in ("input_ids", "position_ids")}
-        part.update(cu_seq_lens_q=own, max_length_q=int(own.diff().max()))
-        if "labels" in batch:
-            part["labels"] = batch["labels"][first:last]
-        parts.append(part)
-    return parts
+def split_batch(batch: Mapping[str, Any], count: int, pad_to_multiple_of: int | None = None) -> list[dict[str, Any]]:
+    """Split a batch into so many parts with about the same number of tokens: the fullest has as few as possible.
+
+    Args:
+        batch: Padded, packed, or of embeddings, as the collators make them.
+        count: Number of parts; fewer if there are fewer proteins.
+        pad_to_multiple_of: As that of the collator.
+
+    Returns:
+        Batches as [`split_by_tokens`] gives them. With at least as many parts as it makes for some number of tokens,
+        none has more tokens than that, except a single longer protein.
+    """
+    lengths = _protein_tokens(batch, pad_to_multiple_of)
+    return _split(batch, lengths, min(count, len(lengths)))
+
+
+def _split(batch: Mapping[str, Any], lengths: list[int], count: int) -> list[dict[str, Any]]:
+    packed = _is_packed(batch)
+
+    def fits(tokens: int) -> bool:
+        return len(_fill(lengths, tokens, packed, count)) <= count
+
+    fewest = 1 + bisect_left(range(1, len(lengths) * max(lengths)), True, key=fits)
+    part = _packed_part if packed else _padded_part
+    return [part(batch, proteins, lengths) for proteins in _fill(lengths, fewest, packed, count)]
+
+
+def _is_packed(batch: Mapping[str, Any]) -> bool:
+    return "cu_seq_lens_q" in batch
+
+
+def _protein_tokens(batch: Mapping[str, Any], multiple: int | None) -> list[int]:
+    """Tokens that each protein takes, with the padding it would have in a batch of its own."""
+    if _is_packed(batch):
+        return batch["cu_seq_lens_q"].diff().tolist()
+    rows, width = next(batch[name].shape[:2] for name in PER_TOKEN if name in batch)
+    if "attention_mask" not in batch:
+        return [width] * rows
+    mask = batch["attention_mask"]
+    ends = (mask.ne(0) * torch.arange(1, width + 1, device=mask.device)).amax(1)  # padded on the left: all columns
+    return [padded_length(max(end, 1), multiple, width) for end in ends.tolist()]
+
+
+def _fill(lengths: list[int], tokens: int, packed: bool, at_least: int = 1) -> list[slice]:
+    """Consecutive proteins in at least so many parts, each with as many proteins as the tokens allow."""
+    parts: list[slice] = []
+    start = longest = total = 0
+    for place, length in enumerate(lengths):
+        longest, total = max(longest, length), total + length
+        filled = total if packed else (place + 1 - start) * longest
+        owed, left = at_least - len(parts) - 1, len(lengths) - place - 1  # parts and proteins after this one
+        if place > start and (filled > tokens or left < owed):
+            parts.append(slice(start, place))
+            start, longest, total = place, length, length
+    return [*parts, slice(start, len(lengths))]
+
+
+def _padded_part(batch: Mapping[str, Any], proteins: slice, lengths: list[int]) -> dict[str, Any]:
+    columns = slice(max(lengths[proteins]))
+    return {
+        name: (value[proteins, columns] if name in PER_TOKEN else value[proteins]) if torch.is_tensor(value) else value
+        for name, value in batch.items()
+    }
+
+
+def _packed_part(batch: Mapping[str, Any], proteins: slice, lengths: list[int]) -> dict[str, Any]:
+    first, last = sum(lengths[: proteins.start]), sum(lengths[: proteins.stop])
+    part = {
+        name: (value[:, first:last] if name in PER_TOKEN else value[proteins]) if torch.is_tensor(value) else value
+        for name, value in batch.items()
+    }
+    borders = batch["cu_seq_lens_q"][proteins.start : proteins.stop + 1] - first
+    return {**part, "cu_seq_lens_q": borders, "max_length_q": max(lengths[proteins])}

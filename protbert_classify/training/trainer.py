@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, SequentialSampler
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import EvalPrediction, PredictionOutput
 
-from ..data.collators import PackingCollator, PaddingCollator, halves
+from ..data.collators import PackingCollator, PaddingCollator, split_batch
 from ..errors import OptionError
 from ..evaluation.metrics import classification_metrics
 from ..hub import hub_errors, push_saved
@@ -149,7 +149,7 @@ class ProteinTrainer(Trainer):
             logger.warning("out of memory with %d proteins in a batch: computing them in halves", proteins)
             # backward may have come half the way: the gradients that wait for the optimizer are computed anew
             own += len(waiting) + (place < own)
-            batches = [*waiting, *batches[:place], *halves(batches[place]), *batches[place + 1 :]]
+            batches = [*waiting, *batches[:place], *split_batch(batches[place], 2), *batches[place + 1 :]]
             waiting, losses = [], []
             model.zero_grad()
         self._accumulated = [] if self.accelerator.sync_gradients else [*waiting, *batches]
@@ -160,7 +160,7 @@ class ProteinTrainer(Trainer):
             return super().training_step(model, dict(inputs), num_items_in_batch)
         except RuntimeError as error:
             # the other processes would wait for this one in the middle of their backward
-            if self.args.world_size > 1 or not should_reduce_batch_size(error) or len(halves(inputs)) < 2:
+            if self.args.world_size > 1 or not should_reduce_batch_size(error) or len(split_batch(inputs, 2)) < 2:
                 raise
         clear_device_cache()
         return None
