@@ -1,6 +1,6 @@
 """One process with two threads against two processes with one: `python -m benchmarks.scaling`.
 
-The same proteins, an epoch in batches of at most 4,096 tokens together, DistributedDataParallel over gloo; both in
+The same proteins, an epoch in steps of about 4,096 tokens, DistributedDataParallel over gloo; both in
 turns, 7 epochs each time. The gradients of the same proteins are compared first.
 """
 
@@ -20,7 +20,7 @@ from benchmarks.cpu import SHAPE
 from benchmarks.reporting import markdown_table, publish
 from benchmarks.schemes import deeploc_lengths, network, quartiles, random_proteins, train_epoch
 from protbert_classify.data.collators import PaddingCollator
-from protbert_classify.training.batching import TokenBudgetBatches
+from protbert_classify.training.samplers import LengthGroupedBatches
 
 EPOCHS, TURNS, PROTEINS, TOKENS, CAP = 7, 3, 400, 4096, 512
 WAYS = {"1 process, 2 threads": 1, "2 processes, 1 thread each": 2}
@@ -67,7 +67,7 @@ def worker() -> None:
     proteins = random_proteins(lengths)
     model = DistributedDataParallel(network(CAP, **SHAPE))
     norm = _gradient_norm(model, proteins[rank:32:world], 32 // world)
-    order = list(TokenBudgetBatches(lengths, TOKENS // world, world))
+    order = list(LengthGroupedBatches(lengths, int(TOKENS // lengths.mean()) // world, world))
     batches = [PaddingCollator(0)([proteins[row] for row in rows]) for rows in order[rank::world]]
     seconds = []
     for epoch in range(EPOCHS + 1):

@@ -14,9 +14,9 @@ import torch
 from torch.nn import functional
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
-from protbert_classify.data.collators import PackingCollator, PaddingCollator
+from protbert_classify.data.collators import PackingCollator, PaddingCollator, split_by_tokens
 from protbert_classify.model import ProteinClassifier, ProteinClassifierConfig
-from protbert_classify.training.batching import TokenBudgetBatches
+from protbert_classify.training.samplers import LengthGroupedBatches
 
 CLASSES = 10
 ROWS = 8  # the recipe's batch
@@ -119,13 +119,16 @@ def stock_grouped(proteins: list[Batch], cap: int, seed: int) -> Iterator[tuple[
 
 
 def budget(tokens: int, packed: bool) -> Callable[[list[Batch], int, int], Iterator[tuple[list[int], Batch]]]:
-    """Ours: at most so many tokens a batch, padded or packed."""
+    """Ours: about so many tokens a step, in batches of at most so many, padded or packed."""
 
     def batches(proteins: list[Batch], cap: int, seed: int) -> Iterator[tuple[list[int], Batch]]:
-        lengths = [len(protein["input_ids"]) for protein in proteins]
+        lengths = np.array([len(protein["input_ids"]) for protein in proteins])
         collate = PackingCollator() if packed else PaddingCollator(0)
-        for rows in TokenBudgetBatches(lengths, tokens, seed=seed, packed=packed):
-            yield rows, collate([proteins[row] for row in rows])
+        for rows in LengthGroupedBatches(lengths, max(1, int(tokens // lengths.mean())), seed=seed):
+            for part in split_by_tokens(collate([proteins[row] for row in rows]), tokens):
+                count = len(part["labels"])
+                yield rows[:count], part
+                rows = rows[count:]
 
     return batches
 

@@ -22,10 +22,10 @@ from ..evaluation.metrics import classification_metrics
 from ..hub import hub_errors, push_saved
 from ..model.attention import varlen_attention
 from ..reporting.run_folder import RECORD, Run, read_run
-from .batching import LengthGroupedBatches, TokenBudgetBatches
 from .checkpoints import checkpoints, mark_complete, newest_complete_checkpoint, remove_old_checkpoints
 from .memory import fitting_tokens
 from .outputs import naming
+from .samplers import LengthGroupedBatches
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +36,8 @@ class ProteinTrainer(Trainer):
     What differs from `Trainer`:
 
     - The loss of a step is the mean over its proteins, whatever the accumulation and the number of processes.
-    - `train_sampling_strategy="group_by_length"` means [`LengthGroupedBatches`], or with `tokens_per_batch`
-      [`TokenBudgetBatches`]; `packing` lays the proteins of a batch into a single row.
+    - `train_sampling_strategy="group_by_length"` means [`LengthGroupedBatches`]; `packing` lays the proteins of a
+      batch into a single row.
     - A batch that does not fit into memory is computed in halves, with the same result.
     - Evaluation runs by length, predictions come back in the order of the dataset.
     - A checkpoint counts once it is whole, and `resume_from_checkpoint=True` takes the newest that is.
@@ -98,22 +98,12 @@ class ProteinTrainer(Trainer):
         )
         return self.accelerator.prepare(loader)
 
-    def _train_batches(self, lengths: np.ndarray) -> LengthGroupedBatches | TokenBudgetBatches:
+    def _train_batches(self, lengths: np.ndarray) -> LengthGroupedBatches:
         seed = self.args.data_seed if self.args.data_seed is not None else self.args.seed
         layout = "packed into one row" if self.packed else "of similar length, padded"
         self.decide_tokens_per_batch(self.tokens_per_batch)
-        if self.tokens_per_batch is None:
-            logger.info("batches: %d proteins a device, %s", self._train_batch_size, layout)
-            return LengthGroupedBatches(lengths, self._train_batch_size, self.args.world_size, seed)
-        batches = TokenBudgetBatches(lengths, self.tokens_per_batch, self.args.world_size, seed, self.packed)
-        mean = len(lengths) / len(batches)
-        logger.info(
-            "batches: up to %s tokens a device, %s; %.0f proteins on average",
-            f"{self.tokens_per_batch:,}",
-            layout,
-            mean,
-        )
-        return batches
+        logger.info("batches: %d proteins a device, %s", self._train_batch_size, layout)
+        return LengthGroupedBatches(lengths, self._train_batch_size, self.args.world_size, seed)
 
     def decide_tokens_per_batch(self, found: int | None = None) -> None:
         """Turn the option into a number, the same on all processes.
@@ -333,7 +323,7 @@ class ScalarMetrics:
 class _SetEpoch(TrainerCallback):
     """Tells the batches which epoch begins: neither Accelerate nor Trainer reaches them after a resume."""
 
-    def __init__(self, batches: LengthGroupedBatches | TokenBudgetBatches) -> None:
+    def __init__(self, batches: LengthGroupedBatches) -> None:
         self.batches = batches
 
     def on_epoch_begin(
