@@ -68,7 +68,7 @@ def measure(run: str, test: Any) -> dict[str, Any]:
         except OptionError as error:
             print(error)
     config = models["float32"].config
-    encoded = encode(test, tokenizer, max_length=config.max_sequence_length, crop=config.crop, labels=config.labels)
+    encoded = encode(test, tokenizer, max_length=config.max_sequence_length, crop=config.crop, tasks=config.tasks)
     proteins = [np.asarray(ids) for ids in encoded["input_ids"]]
     seconds: dict[str, list[float]] = {name: [] for name in models}
     logits = {}

@@ -14,6 +14,7 @@ PACKAGE = Path(protbert_classify.__file__).parent
 # from the ground up; those on one floor may use each other
 FLOORS = [
     {"version", "errors", "model", "model_source"},
+    {"tasks"},
     {"data"},
     {"evaluation"},
     {"reporting"},

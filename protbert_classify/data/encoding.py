@@ -1,13 +1,22 @@
 """Proteins to token ids in bulk: a byte table instead of a tokenizer, a hundred times as fast, with the same ids."""
 
+from collections.abc import Sequence
+
+import numpy as np
 import pyarrow as pa
 from datasets import Dataset, Features, List, Value
+from datasets.fingerprint import Hasher
 from transformers import PreTrainedTokenizerBase
 
-from ..errors import DataError, ModelError, OptionError, SequenceError
+from ..errors import ModelError, OptionError, SequenceError
 from ..model.configuration import CROPS
+from ..model.tasks import Task
+from ..tasks.targets import auxiliary_targets, has_targets, targets
+from ..version import __version__
 from .alphabet import LETTERS, clean
+from .records import PARSER_VERSION
 
+ENCODING_VERSION = 2  # raise it when `encode` would give other numbers than before: caches are then made anew
 ILLEGAL = 0xFF  # what a byte that is no residue becomes; no protein vocabulary has so many tokens
 IGNORED = b" \t\r\n"
 
@@ -78,30 +87,29 @@ def encode(
     *,
     max_length: int | None = 512,
     crop: str = "ends",
-    labels: list[str] | None = None,
+    tasks: Sequence[Task] = (),
 ) -> Dataset:
-    """Encode the `sequence` column.
+    """Encode the `sequence` column and the answers to tasks.
 
     Args:
-        dataset: With `sequence` and, for labels, `location`.
+        dataset: N proteins, with `sequence` and, for labels, the columns of the tasks.
         tokenizer: Where the ids come from.
         max_length: Tokens of the longest output, special ones included; None for no limit.
         crop: `ends`, `head` or `tail`; see [`ProteinEncoder`].
-        labels: Names of the model's classes, in the order of its logits; the column's own names if None.
+        tasks: Those of a model, the main one first. One whose columns are missing has no labels.
 
     Returns:
-        `input_ids` (a byte each), `length` (tokens) and, if there is a `location`, `labels`; rows in the same order.
+        `input_ids` (a byte each), `length` (tokens) and, if their columns are there, `labels` of the main task (a
+        class, or C numbers) and `auxiliary_labels` (A' numbers, NaN where unknown); rows in the same order.
 
     Raises:
         SequenceError: A character that is no residue, with the row and accession.
-        DataError: A location that is not among `labels`.
+        DataError: An answer that a task cannot use, such as a class that is not among its labels.
     """
     encoder = ProteinEncoder(tokenizer, max_length, crop)
-    labelled = "location" in dataset.column_names
+    answers = _answers(dataset, tasks)
     features = {"input_ids": List(Value("uint8")), "length": Value("int32")}
-    if labelled:
-        features["labels"] = Value("int64")
-    to_label = _label_table(dataset, labels) if labelled else []
+    features |= {name: _feature(values) for name, values in answers.items()}
 
     def encode_batch(table: pa.Table, rows: list[int]) -> pa.Table:
         sequences = table["sequence"].cast(pa.large_binary()).to_pylist()
@@ -113,19 +121,56 @@ def encode(
             "input_ids": pa.ListArray.from_arrays(offsets, values),
             "length": pa.array(lengths, pa.int32()),
         }
-        if labelled:
-            columns["labels"] = pa.array([to_label[index] for index in table["location"].to_pylist()], pa.int64())
+        columns |= {name: _arrow(numbers[rows]) for name, numbers in answers.items()}
         return pa.table(columns)
 
+    if not len(dataset):  # map would leave the new columns out
+        return Dataset.from_dict({name: [] for name in features}, Features(features)).with_format("numpy")
     encoded = dataset.with_format("arrow").map(
         encode_batch,
         with_indices=True,
         batched=True,
         remove_columns=dataset.column_names,
         features=Features(features),
+        new_fingerprint=_fingerprint(dataset, encoder, tasks),
         desc="encoding",
     )
     return encoded.with_format("numpy")
+
+
+def _answers(dataset: Dataset, tasks: Sequence[Task]) -> dict[str, np.ndarray]:
+    """`labels`, (N,) int64 or (N, C) float32, and `auxiliary_labels`, (N, A') float32, as far as there are any."""
+    if not tasks:
+        return {}
+    answers = {}
+    if has_targets(dataset, tasks[0]):
+        answers["labels"] = targets(dataset, tasks[0])
+    auxiliary = auxiliary_targets(dataset, tasks[1:])
+    if auxiliary is not None:
+        answers["auxiliary_labels"] = auxiliary
+    return answers
+
+
+def _feature(values: np.ndarray) -> Value | List:
+    return Value("int64") if values.ndim == 1 else List(Value("float32"), length=values.shape[1])
+
+
+def _arrow(values: np.ndarray) -> pa.Array:
+    if values.ndim == 1:
+        return pa.array(values)
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])
+
+
+def _fingerprint(dataset: Dataset, encoder: ProteinEncoder, tasks: Sequence[Task]) -> str:
+    """What the cached result of [`encode`] is found by.
+
+    `datasets` would hash the function, but not the code that it calls: a cache would outlive a correction.
+    """
+    hasher = Hasher()
+    hasher.update([__version__, ENCODING_VERSION, PARSER_VERSION, dataset._fingerprint])
+    hasher.update([encoder.table, encoder.prefix, encoder.suffix, encoder.room, encoder.crop])
+    hasher.update([task.to_dict() for task in tasks])
+    return hasher.hexdigest()
 
 
 def _encode_rows(encoder: ProteinEncoder, sequences: list[bytes], rows: list[int], table: pa.Table) -> list[bytes]:
@@ -139,25 +184,3 @@ def _encode_rows(encoder: ProteinEncoder, sequences: list[bytes], rows: list[int
                 accession = table["id"][index].as_py() if "id" in table.column_names else "no accession"
                 raise SequenceError(f"row {rows[index] + 1} ({accession}): {error}") from None
         raise
-
-
-def _label_table(dataset: Dataset, labels: list[str] | None) -> list[int]:
-    """For each index of the `location` column, the model's label."""
-    names = dataset.features["location"].names
-    if labels is None:
-        return list(range(len(names)))
-    table = [labels.index(name) if name in labels else -1 for name in names]
-    for index in dataset.unique("location"):
-        if table[index] < 0:
-            raise DataError(
-                f"{_first_with(dataset, index)}location {names[index]!r} is no class of the model; expected one of "
-                f"{', '.join(labels)}"
-            )
-    return table
-
-
-def _first_with(dataset: Dataset, label: int) -> str:
-    """The accession of the first protein of a location, before a message."""
-    if "id" not in dataset.column_names:
-        return ""
-    return f"{dataset[dataset['location'][:].index(label)]['id']}: "

@@ -18,6 +18,7 @@ from datasets.packaged_modules.fasta.fasta import Fasta
 from ..errors import DataError, ProteinClassifierError, SequenceError
 from .alphabet import clean
 
+PARSER_VERSION = 1  # raise it when records would be read otherwise than before: caches are then made anew
 UNDECODED = "\ufffd"  # what stands for a byte that is no UTF-8
 GZIP = b"\x1f\x8b"  # how a gzip file begins
 MEMBRANE = ("M", "S", "U")  # membrane-bound, soluble, unknown

@@ -44,7 +44,7 @@ def evaluate_classifier(
         tokenizer,
         max_length=config.max_sequence_length or classifier.max_positions,
         crop=config.crop,
-        labels=config.labels,
+        tasks=config.tasks,
     )
     with tqdm(total=len(encoded), unit="protein") as bar:
         logits = predict_logits(classifier, encoded["input_ids"], tokens_per_batch, bar.update)

@@ -1,5 +1,6 @@
 """The story of a run: load, encode, train, evaluate, save."""
 
+import dataclasses
 import logging
 import os
 from datetime import datetime
@@ -21,6 +22,7 @@ from ..model import ProteinClassifier, ProteinClassifierConfig
 from ..model_source import cannot_load, model_folder
 from ..reporting.facts import count
 from ..reporting.run_folder import METRICS
+from ..tasks.columns import infer_task
 from .arguments import DataArguments, ModelArguments
 from .beginning import Beginning
 from .checkpoints import newest_complete_checkpoint
@@ -77,6 +79,8 @@ def _train(
         tokenizer = build_tokenizer(model_args, data_args.max_length)  # checks the model's name before the data is read
         splits = load_splits(data_args)
         labels = keep_labelled_classes(splits)
+        task = infer_task(splits, "location")
+        task = dataclasses.replace(task, labels=labels)
         splits["train"] = sample(splits["train"], data_args.max_train_samples, data_args.split_seed)
         report_splits(splits, labels)
         settings = run_settings(model_args, data_args, training_args, splits)
@@ -88,7 +92,7 @@ def _train(
         elif training_args.resume:
             logger.info("no complete checkpoint in %s: starting from the beginning", folder)
         encoded = {
-            name: encode(part, tokenizer, max_length=data_args.max_length, crop=data_args.crop, labels=labels)
+            name: encode(part, tokenizer, max_length=data_args.max_length, crop=data_args.crop, tasks=[task])
             for name, part in splits.items()
         }
     model = build_model(model_args, data_args, labels)

@@ -93,7 +93,7 @@ def test_a_location_that_the_model_does_not_know_is_one_line(arguments, tmp_path
     data.write_text(">P1 Plastid-U test\nMKTAYIAKQR\n")
     assert main([*arguments, "--data", str(data)]) == 2
     (line,) = complaints(capsys.readouterr().err)
-    words = f"location 'Plastid' is no class of the model; expected one of {', '.join(LABELS)}"
+    words = f"location 'Plastid' is not a class of the model; expected one of {', '.join(LABELS)}"
     assert line == f"protbert-classify evaluate: {data}: P1: {words}"
 
 

@@ -5,12 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import BertTokenizer, EsmTokenizer
 
+from protbert_classify import load_deeploc
+from protbert_classify.data import encoding
 from protbert_classify.data.alphabet import LETTERS, space, unspace
 from protbert_classify.data.encoding import ProteinEncoder, encode
 from protbert_classify.data.records import protein_features
 from protbert_classify.data.tokenizer import PROTBERT_VOCABULARY, protein_tokenizer
 from protbert_classify.errors import DataError, InputError, ModelError, OptionError, SequenceError
+from protbert_classify.model.tasks import Task
+from protbert_classify.tasks.columns import infer_task
 
+LOCATION = infer_task(Dataset.from_dict({"location": ["A", "B", "C"]}), "location")
 residues = st.text(LETTERS, min_size=1, max_size=120)
 
 
@@ -26,6 +31,10 @@ def proteins(sequences, labels=None, names=("A", "B", "C")):
         },
         features=protein_features(names),
     )
+
+
+def location(*labels):
+    return Task(name="location", problem_type="single_label_classification", labels=labels)
 
 
 def ids(encoded):
@@ -161,7 +170,7 @@ def test_a_vocabulary_of_words_is_no_protein_models():
 
 
 def test_a_dataset_becomes_ids_lengths_and_labels_in_its_own_order(tokenizer):
-    encoded = encode(proteins(["M K T", "M", "A C D E F"], [2, 0, 1]), tokenizer, max_length=6)
+    encoded = encode(proteins(["M K T", "M", "A C D E F"], [2, 0, 1]), tokenizer, max_length=6, tasks=[LOCATION])
     assert encoded.features == Features(
         {"input_ids": List(Value("uint8")), "length": Value("int32"), "labels": Value("int64")}
     )
@@ -173,7 +182,7 @@ def test_a_dataset_becomes_ids_lengths_and_labels_in_its_own_order(tokenizer):
 
 def test_every_real_protein_is_encoded_with_its_label(real_proteins, tokenizer):
     part = real_proteins["test"]
-    encoded = encode(part, tokenizer, max_length=None)
+    encoded = encode(part, tokenizer, max_length=None, tasks=[infer_task(part, "location")])
     expected = map(ProteinEncoder(tokenizer, max_length=None), part["sequence"][:])
     assert [row.astype("uint8").tobytes() for row in encoded["input_ids"][:]] == list(expected)
     assert encoded["labels"][:].tolist() == part["location"][:]
@@ -182,23 +191,93 @@ def test_every_real_protein_is_encoded_with_its_label(real_proteins, tokenizer):
 
 def test_a_shuffled_selection_is_encoded_as_it_stands(tokenizer):
     dataset = proteins(["M", "M K", "M K T", "M K T A"], [0, 1, 2, 0]).select([3, 0, 2])
-    encoded = encode(dataset, tokenizer)
+    encoded = encode(dataset, tokenizer, tasks=[LOCATION])
     assert list(encoded["length"]) == [6, 3, 5] and list(encoded["labels"]) == [0, 0, 2]
 
 
 def test_unlabelled_proteins_are_encoded_without_labels(tokenizer):
-    encoded = encode(Dataset.from_dict({"sequence": ["M K T"]}), tokenizer)
+    encoded = encode(Dataset.from_dict({"sequence": ["M K T"]}), tokenizer, tasks=[LOCATION])
     assert encoded.column_names == ["input_ids", "length"] and ids(encoded) == [[2, 21, 12, 15, 3]]
 
 
 def test_labels_are_the_models_classes_in_the_models_order(tokenizer):
     dataset = proteins(["M", "M", "M"], [0, 2, 0])
-    assert list(encode(dataset, tokenizer, labels=["C", "Z", "A"])["labels"]) == [2, 0, 2]
+    assert list(encode(dataset, tokenizer, tasks=[location("C", "Z", "A")])["labels"]) == [2, 0, 2]
+    assert encode(dataset, tokenizer).column_names == ["input_ids", "length"]
 
 
 def test_a_location_that_the_model_does_not_know_is_refused(tokenizer):
-    with pytest.raises(DataError, match="location 'B' is no class of the model; expected one of C, A"):
-        encode(proteins(["M", "M"], [0, 1]), tokenizer, labels=["C", "A"])
+    with pytest.raises(DataError, match="P1: location 'B' is not a class of the model; expected one of C, A"):
+        encode(proteins(["M", "M"], [0, 1]), tokenizer, tasks=[location("C", "A")])
+
+
+def test_all_tasks_of_a_model_are_encoded_side_by_side(tokenizer):
+    table = Dataset.from_dict(
+        {
+            "sequence": ["M K", "M", "A"],
+            "where": [["b", "a"], ["a"], ["b"]],
+            "membrane": ["M", "U", "S"],
+            "tm": [1.5, None, 2.5],
+        }
+    ).select([2, 0, 1])
+    tasks = [infer_task(table, name) for name in ("where", "membrane", "tm")]
+    encoded = encode(table, tokenizer, tasks=tasks)
+    assert encoded.features["labels"] == List(Value("float32"), length=2)
+    assert encoded.features["auxiliary_labels"] == List(Value("float32"), length=2)
+    assert np.asarray(encoded["labels"]).tolist() == [[0, 1], [1, 1], [1, 0]]
+    np.testing.assert_array_equal(encoded["auxiliary_labels"], [[1, 2.5], [0, 1.5], [np.nan, np.nan]])
+    alone = encode(table.remove_columns("where"), tokenizer, tasks=tasks)
+    assert alone.column_names == ["input_ids", "length", "auxiliary_labels"]
+    assert encode(table, tokenizer, tasks=tasks[:1]).column_names == ["input_ids", "length", "labels"]
+
+
+# --- the cache
+
+
+@pytest.fixture
+def kept(deeploc_like, tokenizer):
+    """Encode proteins that lie in a cache, and tell the file that the result is read from."""
+
+    def file(tokenizer=tokenizer, **options):
+        (cached,) = encode(deeploc_like, tokenizer, **options).cache_files
+        return cached["filename"]
+
+    return file
+
+
+@pytest.fixture
+def deeploc_like(write_bytes):
+    return load_deeploc(write_bytes(">P1 Nucleus-U\nMKT\n>P2 Plastid-U\nMKTU\n"), validation=0)["train"]
+
+
+def test_the_same_question_is_answered_from_the_cache(kept):
+    assert kept() == kept()
+
+
+@pytest.mark.parametrize("version", ["ENCODING_VERSION", "PARSER_VERSION", "__version__"])
+def test_an_upgrade_does_not_serve_ids_of_the_version_before(deeploc_like, tokenizer, monkeypatch, version):
+    assert [row.tolist() for row in encode(deeploc_like, tokenizer)["input_ids"]] == [
+        [2, 21, 12, 15, 3],
+        [2, 21, 12, 15, 25, 3],
+    ]
+    monkeypatch.setattr(encoding.ProteinEncoder, "__call__", lambda self, sequence: b"\x02\x05\x03")
+    monkeypatch.setattr(encoding, version, "of tomorrow")
+    assert [row.tolist() for row in encode(deeploc_like, tokenizer)["input_ids"]] == [[2, 5, 3], [2, 5, 3]]
+
+
+def test_other_options_are_not_answered_from_the_cache(kept, tokenizer):
+    esm_like = protein_tokenizer(tokenizer, map_rare="")
+    tasks = [Task(name="location", problem_type="single_label_classification", labels=["Nucleus", "Plastid"])]
+    turned = [Task(name="location", problem_type="single_label_classification", labels=["Plastid", "Nucleus"])]
+    answers = [
+        kept(),
+        kept(max_length=4),
+        kept(max_length=4, crop="tail"),
+        kept(tokenizer=esm_like),
+        kept(tasks=tasks),
+        kept(tasks=turned),
+    ]
+    assert len(set(answers)) == len(answers)
 
 
 def test_what_is_no_residue_is_refused_with_row_and_accession(tokenizer):
@@ -211,4 +290,5 @@ def test_what_is_no_residue_is_refused_with_row_and_accession(tokenizer):
 
 
 def test_nothing_is_encoded_as_nothing(tokenizer):
-    assert len(encode(proteins(["M"]).select([]), tokenizer)) == 0
+    encoded = encode(proteins(["M"]).select([]), tokenizer, tasks=[LOCATION])
+    assert len(encoded) == 0 and encoded.column_names == ["input_ids", "length", "labels"]

@@ -51,7 +51,7 @@ def test_a_class_without_proteins_has_null_metrics(run_folder):
 
 def test_a_location_that_the_model_does_not_know_is_refused(run_folder):
     names = ["Cytoplasm", "Golgi.apparatus", "Nucleus"]
-    with pytest.raises(DataError, match="'Golgi.apparatus' is no class of the model; expected one of Cytoplasm"):
+    with pytest.raises(DataError, match="'Golgi.apparatus' is not a class of the model; expected one of Cytoplasm"):
         evaluate_classifier(str(run_folder), proteins([0, 1, 2, 0, 0], names))
 
 

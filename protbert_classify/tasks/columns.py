@@ -1,0 +1,148 @@
+"""From a dataset to a task: which columns hold the answers, of which problem type they are, and their labels."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+from datasets import Dataset
+
+from ..errors import DataError, OptionError
+from ..model.tasks import MULTI_LABEL, PROBLEM_TYPES, REGRESSION, Task
+from .kinds import KINDS, Column, Kind, unknown_labels
+
+# what a task of several columns is called, if nobody says
+NAMES_OF_SEVERAL = {MULTI_LABEL: "labels", REGRESSION: "values"}
+
+
+def infer_task(
+    dataset: Dataset | Mapping[str, Dataset],
+    column: str | Sequence[str],
+    *,
+    problem_type: str | None = None,
+    name: str | None = None,
+    unknown: Sequence[str] = (),
+) -> Task:
+    """The task that a column, or several, ask.
+
+    A `ClassLabel`, texts, integers and bools are one class a protein; lists of classes are several; floats are a
+    regression. Of several columns, each is a label: 0 and 1 are classes, other numbers a regression.
+
+    Args:
+        dataset: A split or several; the labels of texts are those of all of them, in alphabetical order.
+        column: The column, or columns, with the answers.
+        problem_type: One of `PROBLEM_TYPES`, in place of what the columns look like.
+        name: What a task of several columns is called; `labels` or `values` if None. A single column names its task.
+        unknown: Labels that say that the answer is not known. DeepLoc's membrane `U` is one without being named.
+
+    Raises:
+        OptionError: An unknown problem type, a name that does not fit, or columns that do not suit the problem type.
+        DataError: No such column, or no label in it.
+    """
+    splits = dict(dataset) if isinstance(dataset, Mapping) else {"": dataset}
+    names = [column] if isinstance(column, str) else list(column)
+    columns = {split: read_columns(part, names) for split, part in splits.items()}
+    merged = [_joined([found[index] for found in columns.values()]) for index in range(len(names))]
+    if problem_type is None:
+        problem_type = _problem_type(merged)
+    kind = _checked_kind(problem_type, merged)
+    try:
+        labels = kind.labels(merged)
+    except ValueError as error:
+        raise OptionError(f"column {', '.join(names)}: {error} (problem_type={problem_type!r})") from None
+    found_unknown = [label for label in (*unknown, *unknown_labels(labels)) if label in labels]
+    labels = [label for label in labels if label not in found_unknown]
+    if not labels:
+        raise DataError(f"column {', '.join(names)}: no label; expected {kind.wants}")
+    return Task(
+        name=_task_name(name, names, problem_type, splits),
+        problem_type=problem_type,
+        labels=labels,
+        unknown=tuple(dict.fromkeys(found_unknown)),
+    )
+
+
+def answer_columns(column_names: Iterable[str], task: Task) -> list[str] | None:
+    """The columns with the answers to a task: the one of its name or, without that, one for each label.
+
+    Returns:
+        None if there are none.
+
+    Raises:
+        DataError: Columns for some of the labels only.
+    """
+    there = set(column_names)
+    if task.name in there:
+        return [task.name]
+    if not KINDS[task.problem_type].several:
+        return None
+    found = [label for label in task.labels if label in there]
+    if found and len(found) < len(task.labels):
+        missing = ", ".join(label for label in task.labels if label not in there)
+        raise DataError(f"no column for {missing} of {task.name!r}; expected one for each of {', '.join(task.labels)}")
+    return found or None
+
+
+def read_columns(dataset: Dataset, names: Sequence[str]) -> list[Column]:
+    """Columns of a dataset, whatever its format.
+
+    Raises:
+        DataError: One is missing.
+    """
+    for name in names:
+        if name not in dataset.column_names:
+            raise DataError(f"no column {name!r}; found {', '.join(dataset.column_names)}")
+    table = dataset.select_columns(list(names)).with_format("arrow")[:]
+    return [Column(name, table[name], dataset.features[name]) for name in names]
+
+
+def _joined(columns: Sequence[Column]) -> Column:
+    """One column of all splits."""
+    first = columns[0]
+    if any(column.feature != first.feature for column in columns):
+        raise DataError(f"column {first.name!r} differs between the splits; expected the same classes or type in all")
+    return Column(first.name, pa.chunked_array([column.cells for column in columns]), first.feature)
+
+
+def _problem_type(columns: Sequence[Column]) -> str:
+    if len(columns) > 1:
+        return MULTI_LABEL if all(map(_is_flag, columns)) else REGRESSION
+    for problem_type, kind in KINDS.items():
+        if kind().suits(columns[0].feature):
+            return problem_type
+    wanted = "; ".join(f"{kind.wants} ({name})" for name, kind in KINDS.items())
+    raise DataError(f"column {columns[0].name!r} holds {columns[0].feature}; expected one of: {wanted}")
+
+
+def _is_flag(column: Column) -> bool:
+    """Whether a column has nothing but 0 and 1."""
+    return all(str(cell) in ("0", "1", "0.0", "1.0", "False", "True", "", "None") for cell in column.distinct()[0])
+
+
+def _checked_kind(problem_type: str, columns: Sequence[Column]) -> Kind:
+    """The kind of a problem type, if the columns suit it.
+
+    Raises:
+        OptionError: They do not.
+    """
+    if problem_type not in KINDS:
+        raise OptionError(f"problem_type={problem_type!r}: expected one of {', '.join(PROBLEM_TYPES)}")
+    kind = KINDS[problem_type]()
+    names = ", ".join(column.name for column in columns)
+    if len(columns) > 1 and not kind.several:
+        raise OptionError(f"columns {names}: problem_type={problem_type!r} reads a single column; expected one")
+    try:
+        kind.check(columns)
+    except ValueError as error:
+        raise OptionError(f"problem_type={problem_type!r}: {error}; expected {kind.wants}") from None
+    return kind
+
+
+def _task_name(name: str | None, columns: Sequence[str], problem_type: str, splits: Mapping[str, Any]) -> str:
+    if len(columns) == 1:
+        if name not in (None, columns[0]):
+            raise OptionError(f"name={name!r}: a task of the single column {columns[0]!r} has its name")
+        return columns[0]
+    name = name or NAMES_OF_SEVERAL.get(problem_type, problem_type)
+    if any(name in part.column_names for part in splits.values()):
+        raise OptionError(f"name={name!r}: there is a column of this name; expected another name for the task")
+    return name
