@@ -4,11 +4,34 @@ import pytest
 from sklearn import metrics as sklearn_metrics
 
 from protbert_classify.evaluation import protein_classification
-from protbert_classify.evaluation.metrics import classification_metrics
+from protbert_classify.evaluation.decision import Decision
+from protbert_classify.evaluation.metrics import (
+    BEST_METRIC,
+    WATCHED,
+    classification_metrics,
+    evaluation_metrics,
+    higher_is_better,
+    multi_label_metrics,
+    regression_metrics,
+    task_metrics,
+    watched_metrics,
+)
+from protbert_classify.model.tasks import MULTI_LABEL, PROBLEM_TYPES, REGRESSION, SINGLE_LABEL, Task
 
 LABELS = ["Cytoplasm", "Mitochondrion", "Nucleus"]
 REFERENCES = [0, 0, 0, 1, 1, 2]
 PREDICTIONS = [0, 0, 1, 1, 2, 2]
+NAN = float("nan")
+
+
+def decision(scores, problem_type=SINGLE_LABEL, labels=LABELS, name="location", auxiliary=(), **fields):
+    scores = np.asarray(scores, dtype=np.float32)
+    if problem_type == SINGLE_LABEL:
+        chosen = np.eye(scores.shape[1], dtype=bool)[scores.argmax(1)]
+    else:
+        chosen = scores >= np.asarray(fields.get("thresholds", [0.5] * scores.shape[1]))
+    task = Task(name=name, problem_type=problem_type, labels=labels, **fields)
+    return Decision(task, scores, chosen, {answers.task.name: answers for answers in auxiliary})
 
 
 def test_values_of_a_case_counted_by_hand():
@@ -104,3 +127,173 @@ def test_evaluate_without_labels_numbers_the_classes(metric):
 def test_evaluate_refuses_no_proteins_too(metric):
     with pytest.raises(ValueError, match="0 predictions for 0 references"):
         metric.compute(predictions=[], references=[])
+
+
+def test_proteins_of_unknown_class_are_left_out():
+    scores = np.eye(3)[PREDICTIONS + [0, 1]]
+    result = task_metrics(decision(scores), np.array(REFERENCES + [-100, -100]))
+    assert result == classification_metrics(PREDICTIONS, REFERENCES, LABELS)
+    unknown = task_metrics(decision(scores), np.array(REFERENCES + [NAN, NAN]))  # as an auxiliary task has them
+    assert unknown == result
+
+
+SETS = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1]], dtype=float)
+CALLED = np.array([[0.9, 0.1, 0.1], [0.8, 0.2, 0.3], [0.1, 0.7, 0.9], [0.6, 0.1, 0.8]])
+
+
+def test_values_of_several_labels_counted_by_hand():
+    result = task_metrics(decision(CALLED, MULTI_LABEL), SETS)
+    # true: C | C M | M N | N, predicted: C | C | M N | C N
+    assert result["micro_f1"] == pytest.approx(2 * 5 / (2 * 5 + 1 + 1))
+    assert result["macro_f1"] == pytest.approx((4 / 5 + 2 / 3 + 1) / 3)
+    assert result["jaccard"] == pytest.approx((1 + 1 / 2 + 1 + 1 / 2) / 4)
+    assert result["subset_accuracy"] == 0.5
+    cytoplasm = result["per_class"]["Cytoplasm"]
+    assert cytoplasm == {
+        **{"precision": pytest.approx(2 / 3), "recall": 1.0, "f1": pytest.approx(0.8)},
+        "mcc": pytest.approx((2 * 1 - 1 * 0) / (3 * 2 * 2 * 1) ** 0.5),
+        **{"average_precision": 1.0, "threshold": 0.5, "support": 2},
+    }
+    assert result["per_class"]["Mitochondrion"]["average_precision"] == 1.0
+    assert result["mcc"] == pytest.approx(np.mean([v["mcc"] for v in result["per_class"].values()]))
+
+
+def test_several_labels_agree_with_scikit_learn():
+    generator = np.random.default_rng(1)
+    true = generator.integers(0, 2, (200, 5))
+    scores = np.clip(true * 0.3 + generator.random((200, 5)) * 0.7, 0, 1)
+    labels = list("abcde")
+    result = multi_label_metrics(scores >= 0.6, scores, true.astype(float), labels, [0.6] * 5)
+    called = (scores >= 0.6).astype(int)
+    assert result["micro_f1"] == pytest.approx(sklearn_metrics.f1_score(true, called, average="micro"))
+    assert result["macro_f1"] == pytest.approx(sklearn_metrics.f1_score(true, called, average="macro"))
+    jaccard = sklearn_metrics.jaccard_score(true, called, average="samples", zero_division=1.0)
+    assert result["jaccard"] == pytest.approx(jaccard)
+    assert result["subset_accuracy"] == pytest.approx(sklearn_metrics.accuracy_score(true, called))
+    assert result["average_precision"] == pytest.approx(sklearn_metrics.average_precision_score(true, scores))
+    mcc = [sklearn_metrics.matthews_corrcoef(true[:, i], called[:, i]) for i in range(5)]
+    assert result["mcc"] == pytest.approx(np.mean(mcc))
+    assert result["per_class"]["a"]["threshold"] == 0.6
+
+
+def test_an_unknown_label_counts_neither_as_right_nor_as_wrong():
+    true = np.vstack([SETS, [NAN, NAN, NAN]])
+    true[3, 0] = NAN  # the only wrong label of the last protein
+    result = task_metrics(decision(np.vstack([CALLED, [0.9, 0.9, 0.9]]), MULTI_LABEL), true)
+    assert result["subset_accuracy"] == 0.75
+    assert result["jaccard"] == pytest.approx((1 + 1 / 2 + 1 + 1) / 4)
+    assert result["micro_f1"] == pytest.approx(2 * 5 / (2 * 5 + 0 + 1))
+    assert result["per_class"]["Cytoplasm"]["mcc"] == 1.0
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_label_that_none_or_all_of_the_proteins_have_has_no_mcc_and_lowers_no_mean():
+    true = np.array([[1, 0, 1], [0, 0, 1]], dtype=float)
+    result = task_metrics(decision([[0.9, 0.9, 0.9], [0.2, 0.1, 0.9]], MULTI_LABEL), true)
+    absent, constant = result["per_class"]["Mitochondrion"], result["per_class"]["Nucleus"]
+    assert (absent["f1"], absent["precision"], absent["mcc"], absent["average_precision"]) == (None,) * 4
+    assert absent["support"] == 0
+    assert (constant["f1"], constant["mcc"], constant["average_precision"]) == (1.0, None, 1.0)
+    assert (result["mcc"], result["macro_f1"], result["average_precision"]) == (1.0, 1.0, 1.0)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_label_that_is_never_predicted_has_no_precision():
+    result = task_metrics(decision([[0.9, 0.1, 0.1], [0.9, 0.1, 0.2]], MULTI_LABEL), np.array([[1.0, 0, 1], [1, 0, 0]]))
+    found = result["per_class"]["Nucleus"]
+    assert (found["precision"], found["recall"], found["f1"], found["mcc"]) == (None, 0.0, 0.0, 0.0)
+
+
+def test_numbers_agree_with_numpy_and_scikit_learn():
+    generator = np.random.default_rng(2)
+    true = generator.normal(5, 2, (100, 2))
+    found = true + generator.normal(0, 1, (100, 2)) * [1, 3]
+    result = regression_metrics(found, true, ["length", "charge"])
+    ranks = [np.argsort(np.argsort(values[:, 0])) for values in (true, found)]
+    per_target = result["per_target"]
+    assert per_target["length"]["spearman"] == pytest.approx(np.corrcoef(*ranks)[0, 1])
+    for index, name in enumerate(["length", "charge"]):
+        pair = true[:, index], found[:, index]
+        assert per_target[name]["pearson"] == pytest.approx(np.corrcoef(*pair)[0, 1])
+        assert per_target[name]["r2"] == pytest.approx(sklearn_metrics.r2_score(*pair))
+        assert per_target[name]["mae"] == pytest.approx(np.abs(pair[0] - pair[1]).mean())
+        assert per_target[name]["n"] == 100
+    for metric in ("spearman", "pearson", "r2", "mae"):
+        assert result[metric] == pytest.approx(np.mean([values[metric] for values in per_target.values()]))
+
+
+def test_unknown_numbers_are_left_out():
+    true = np.array([[1.0, NAN], [2.0, 1.0], [NAN, NAN]])
+    result = task_metrics(decision([[2, 0], [2, 1], [9, 9]], REGRESSION, ["a", "b"]), true)
+    assert (result["per_target"]["a"]["mae"], result["per_target"]["a"]["n"]) == (0.5, 2)
+    assert result["per_target"]["b"] == {"spearman": None, "pearson": None, "r2": None, "mae": 0.0, "n": 1}
+
+
+@pytest.mark.filterwarnings("error")
+def test_equal_numbers_have_no_correlation_and_no_warning():
+    same = regression_metrics(np.array([[1.0], [2.0]]), np.array([[3.0], [3.0]]), ["a"])
+    assert same["per_target"]["a"] == {"spearman": None, "pearson": None, "r2": None, "mae": 1.5, "n": 2}
+    assert same["spearman"] == 0.0
+    collapsed = regression_metrics(np.array([[3.0], [3.0]]), np.array([[1.0], [2.0]]), ["a"])
+    assert (collapsed["spearman"], collapsed["pearson"], collapsed["mae"]) == (0.0, 0.0, 1.5)
+
+
+MEMBRANE = decision([[0.9, 0.1], [0.2, 0.8]], labels=["M", "S"], name="membrane")
+CHARGE = decision([[1.0, 2.0], [3.0, 4.0]], REGRESSION, ["acid", "base"], "charge")
+
+
+def test_auxiliary_tasks_have_their_metrics_beside_those_of_the_main_one():
+    found = decision(np.eye(3)[[0, 1]], auxiliary=[MEMBRANE, CHARGE])
+    beside = np.array([[0.0, 1.0, 2.0], [0.0, 3.0, 5.0]], dtype=np.float32)
+    result = evaluation_metrics(found, np.array([0, 1]), beside)
+    main = classification_metrics([0, 1], [0, 1], LABELS)
+    assert {name: result[name] for name in main} == main
+    assert result["membrane_accuracy"] == 0.5
+    assert result["membrane_confusion_matrix"] == [[1, 1], [0, 0]]
+    assert result["charge_mae"] == 0.25
+    assert result["charge_per_target"]["base"]["mae"] == 0.5
+    assert evaluation_metrics(found, np.array([0, 1])) == main
+
+
+def test_an_auxiliary_task_without_a_known_answer_is_left_out():
+    found = decision(np.eye(3)[[0, 1]], auxiliary=[MEMBRANE])
+    result = evaluation_metrics(found, np.array([0, 1]), np.full((2, 1), NAN))
+    assert "membrane_accuracy" not in result
+    known = evaluation_metrics(found, np.array([0, 1]), np.array([[NAN], [1.0]]))
+    assert known["membrane_accuracy"] == 1.0
+
+
+def test_shapes_that_do_not_fit_are_refused():
+    found = decision(np.eye(3)[[0, 1]], auxiliary=[MEMBRANE, CHARGE])
+    with pytest.raises(ValueError, match=r"auxiliary references of shape \(2, 2\): expected 3 columns"):
+        evaluation_metrics(found, np.array([0, 1]), np.zeros((2, 2)))
+    with pytest.raises(ValueError, match=r"references of shape \(3,\) for task 'location': expected \(2,\)"):
+        task_metrics(found, np.array([0, 1, 2]))
+    with pytest.raises(ValueError, match=r"references of shape \(2,\) for task 'charge': expected \(2, 2\)"):
+        task_metrics(CHARGE, np.array([0, 1]))
+
+
+@pytest.mark.parametrize("problem_type", PROBLEM_TYPES)
+def test_no_known_answer_is_refused(problem_type):
+    unknown = np.full(2 if problem_type == SINGLE_LABEL else (2, 2), NAN)
+    with pytest.raises(ValueError, match="expected.* at least 1"):
+        task_metrics(decision(np.eye(2), problem_type, ["a", "b"]), unknown)
+
+
+@pytest.mark.parametrize("problem_type", PROBLEM_TYPES)
+def test_what_is_watched_is_measured_and_is_a_number(problem_type):
+    true = np.array([0, 1]) if problem_type == SINGLE_LABEL else np.eye(2)
+    found = task_metrics(decision(np.eye(2), problem_type, ["a", "b"]), true)
+    assert all(isinstance(found[name], float) for name in WATCHED[problem_type])
+    assert BEST_METRIC[problem_type] in WATCHED[problem_type]
+
+
+def test_the_watched_names_of_all_tasks():
+    assert watched_metrics([CHARGE.task, MEMBRANE.task]) == [
+        "spearman", "pearson", "r2", "mae", "membrane_accuracy", "membrane_mcc", "membrane_macro_f1",
+    ]  # fmt: skip
+
+
+def test_a_lower_loss_or_error_is_better_and_a_higher_anything_else():
+    assert [higher_is_better(name) for name in ("eval_loss", "loss", "charge_mae")] == [False] * 3
+    assert [higher_is_better(name) for name in ("mcc", "eval_spearman", "eval_membrane_accuracy")] == [True] * 3
