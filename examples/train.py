@@ -3,12 +3,42 @@
     python examples/train.py --data proteins.fasta --output_dir runs/mine
     accelerate launch --config_file examples/accelerate/multi_gpu.yaml examples/train.py run.yaml
 
-The same as `protbert-classify train`; `--help` lists the options.
+The options are those of `protbert-classify train`, and so are the results.
 """
 
 import sys
 
-from protbert_classify.commands import run_command
+from protbert_classify import ProteinClassifier, ProteinClassifierConfig, ProteinTrainer
+from protbert_classify.commands import run_guarded
+from protbert_classify.reporting.summary import training_summary
+from protbert_classify.training.options import parse_options
+from protbert_classify.training.run import backbone_fields, load_data, model_fields, save_run
+
+
+def main() -> None:
+    model_args, data_args, training_args = parse_options(sys.argv[1:])
+
+    # 1. The proteins, and what is learned about them: DeepLoc's locations, or the columns of your own file
+    splits, tasks = load_data(data_args)
+
+    # 2. A pretrained encoder with a fresh head for each task; or a small network from scratch (--backbone_config)
+    fields = model_fields(model_args, data_args, tasks)
+    if model_args.backbone_config is None:
+        model = ProteinClassifier.from_pretrained(model_args.model_name_or_path, **fields)
+    else:
+        model = ProteinClassifier(ProteinClassifierConfig(backbone_fields(model_args), **fields))
+
+    # 3. Train: raw proteins go in, the trainer encodes and batches them
+    trainer = ProteinTrainer(
+        model, training_args, train_dataset=splits["train"], eval_dataset=splits.get("validation")
+    )
+    trained = trainer.train()
+
+    # 4. Evaluate on the test proteins, save model, metrics and predictions, and push to the Hub if asked to
+    metrics = save_run(trainer, splits, (model_args, data_args, training_args), trained.metrics)
+    if trainer.is_world_process_zero():
+        print(training_summary(metrics, training_args.output_dir))
+
 
 if __name__ == "__main__":
-    sys.exit(run_command("train", sys.argv[1:]))
+    sys.exit(run_guarded("train.py", main))

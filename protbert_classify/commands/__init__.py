@@ -6,10 +6,10 @@ A command module has `HELP`, one line, and `run(arguments)`.
 import errno
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 
-from ..errors import ProteinClassifierError
+from ..errors import OptionError, ProteinClassifierError
 from ..sagemaker.container import in_job, report_failure
 from ..version import __version__
 from .processes import has_company, is_first_process, leave_process_group
@@ -19,6 +19,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 FAILED_WRITES = ("PytorchStreamWriter", "inline_container.cc", "iostream error")  # torch.save, in words of its own
 PROG = "protbert-classify"
+PLUGINS = "--plugins"
 SHARED = ("train", "predict")  # what several processes do together; of anything else the first does all
 COMMANDS = {
     "train": "fine-tune a classifier on labelled proteins",
@@ -49,13 +50,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run_command(name, rest)
 
 
+def load_plugins(arguments: Sequence[str]) -> list[str]:
+    """Import the modules that `--plugins` names: the poolings, heads and losses that they register can then be used.
+
+    Returns:
+        The other arguments.
+
+    Raises:
+        OptionError: No module, or one that cannot be imported.
+    """
+    rest = list(arguments)
+    while PLUGINS in rest:
+        place = rest.index(PLUGINS)
+        names = rest[place + 1 : place + 2]
+        if not names or names[0].startswith("-"):
+            raise OptionError(f"{PLUGINS}: expected a module, such as my_poolings for my_poolings.py in this folder")
+        del rest[place : place + 2]
+        if "" not in sys.path and os.getcwd() not in sys.path:
+            sys.path.insert(0, os.getcwd())  # the console script does not look there
+        try:
+            import_module(names[0])
+        except ImportError as error:
+            raise OptionError(f"{PLUGINS} {names[0]}: {error}; expected a module in this folder or installed") from error
+    return rest
+
+
 def run_command(name: str, arguments: Sequence[str]) -> int:
     """Run one command; what goes wrong becomes one line on stderr and an exit code."""
-    log_to_stderr()
     if name not in SHARED and not is_first_process():
         return 0
+    return run_guarded(name, lambda: import_module(f".{name}", __name__).run(load_plugins(arguments)))
+
+
+def run_guarded(name: str, run: Callable[[], int | None]) -> int:
+    """Run something as a command, from a script of the user's, say; what goes wrong becomes one line and an exit code.
+
+    Args:
+        name: For messages.
+        run: Returns the exit code, or None for 0.
+    """
+    log_to_stderr()
     try:
-        code: int = import_module(f".{name}", __name__).run(list(arguments))
+        code = run() or 0
         leave_process_group()  # only now: after a failure, others may still wait in an exchange
         return code
     except KeyboardInterrupt as interruption:
@@ -85,7 +121,8 @@ def _usage() -> str:
             "",
             *lines,
             "",
-            f"{PROG} COMMAND --help tells about one of them.",
+            f"{PROG} COMMAND --help shows the options of a command. Each also takes {PLUGINS} MODULE, a Python module of",
+            "yours that registers poolings, heads or losses.",
         ]
     )
 

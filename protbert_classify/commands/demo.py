@@ -23,9 +23,9 @@ NAMED = {
 def run(arguments: list[str]) -> int:
     options, more = _parser().parse_known_args(arguments)
     from ..data.scl2205 import write_scl2205
+    from ..reporting.summary import training_summary
     from ..training.options import parse_options
     from ..training.run import train
-    from .train import summary
 
     hide_moments()
     start = time.monotonic()
@@ -34,7 +34,7 @@ def run(arguments: list[str]) -> int:
     with as_file(files(__package__) / "demo.yaml") as recipe:
         own = ["--data", str(proteins), "--validation_data", str(validation), "--output_dir", folder]
         metrics = train(*parse_options([str(recipe), *own, *more], "protbert-classify demo"))
-    print(f"\n{summary(metrics, folder)}\n\nProteins the model has not seen, test set:\n")
+    print(f"\n{training_summary(metrics, folder)}\n\nProteins the model has not seen, test set:\n")
     print(named_calls(os.path.join(folder, "test_predictions.csv")))
     print(NEXT.format(folder=folder, seconds=time.monotonic() - start))
     return 0

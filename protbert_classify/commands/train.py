@@ -25,6 +25,7 @@ def run(arguments: list[str]) -> int:
     if {"-h", "--help"} & set(arguments):
         print(help_text())
         return 0
+    from ..reporting.summary import training_summary
     from ..training.options import parse_options
     from ..training.run import train
 
@@ -37,35 +38,19 @@ def run(arguments: list[str]) -> int:
     if training_args.should_save:
         if in_job():
             hand_over(str(training_args.output_dir))
-        print(summary(metrics, str(training_args.output_dir)))
+        print(training_summary(metrics, str(training_args.output_dir)))
     return 0
 
 
-def summary(metrics: dict[str, Any], output_dir: str) -> str:
-    """The numbers of a run in a few lines, and where the rest is."""
-    from ..reporting.facts import count
-
-    lines = []
-    for split in ("validation", "test"):
-        if f"{split}_accuracy" in metrics:
-            lines.append(
-                f"{split}: {count(metrics[f'{split}_proteins'], 'protein')}, "
-                f"accuracy {metrics[f'{split}_accuracy']:.3f}, "
-                f"MCC {metrics[f'{split}_mcc']:.3f}, macro F1 {metrics[f'{split}_macro_f1']:.3f}"
-            )
-    if "test_accuracy" not in metrics:
-        lines.append("no test proteins: no test metrics, predictions or confusion matrix")
-    lines.append(f"trained in {metrics['train_runtime']:,.0f} s; model in {output_dir}/model, the rest in {output_dir}")
-    return "\n".join(lines)
-
-
 def help_text() -> str:
-    """The help, without importing transformers (seconds): its options are listed where ours change or often meet."""
+    """The help, without importing transformers' Trainer: its options are listed where ours change or often meet."""
+    registered = _registered()
     lines = [INTRODUCTION]
     for title, kind in (("model", ModelArguments), ("data", DataArguments)):
         lines += ["", f"{title}:"]
         for field in dataclasses.fields(kind):
-            lines += _option(field.name, field.default, str(field.metadata["help"]), _choices(field.type))
+            choices = registered.get(field.name) or _choices(field.type)
+            lines += _option(field.name, _default(field), str(field.metadata["help"]), choices)
     lines += ["", "training:"]
     for name, (default, text) in TRAINING_DEFAULTS.items():
         lines += _option(name, default, text, ())
@@ -84,5 +69,21 @@ def _option(name: str, default: Any, text: str, choices: tuple[str, ...]) -> lis
     return [f"  --{name}", *textwrap.wrap(line, 112, initial_indent=" " * 6, subsequent_indent=" " * 6)]
 
 
+def _registered() -> dict[str, tuple[str, ...]]:
+    """Names of the poolings, heads and losses that there are, a user's own among them."""
+    from ..model.heads import HEADS
+    from ..model.losses import LOSSES
+    from ..model.pooling import POOLINGS
+
+    return {registry.kind: tuple(registry) for registry in (POOLINGS, HEADS, LOSSES)}
+
+
+def _default(field: dataclasses.Field) -> Any:
+    if field.default is not dataclasses.MISSING:
+        return field.default
+    return " ".join(field.default_factory()) or None  # type: ignore[misc]  # of lists
+
+
 def _choices(kind: Any) -> tuple[str, ...]:
-    return get_args(kind) if get_origin(kind) is Literal else ()
+    literal = next((part for part in (kind, *get_args(kind)) if get_origin(part) is Literal), None)
+    return get_args(literal) if literal is not None else ()

@@ -52,6 +52,7 @@ class ProteinClassifierConfig(PretrainedConfig):
         auxiliary_tasks: What is learned beside the main task, each a [`Task`] or its fields, with a head of its own.
         special_tokens: How many special tokens stand before and after the residues; those of the backbone's family if
             None.
+        labels: Names of the labels in the order of the logits, in place of `id2label` and `label2id`.
         format_version: Version of this format; a file from a newer version is refused.
         kwargs: What every configuration of transformers takes. For the main task, `id2label`, `num_labels` and
             `problem_type` mean what they mean in transformers.
@@ -85,6 +86,7 @@ class ProteinClassifierConfig(PretrainedConfig):
         target_std: Sequence[float] | None = None,
         auxiliary_tasks: Sequence[Task | dict[str, Any]] | None = None,
         special_tokens: Sequence[int] | None = None,
+        labels: Sequence[str] | None = None,
         format_version: int = FORMAT_VERSION,
         **kwargs: Any,
     ) -> None:
@@ -112,9 +114,12 @@ class ProteinClassifierConfig(PretrainedConfig):
         self.format_version = format_version
         self.check()
         self.format_version = self.FORMAT_VERSION  # what is saved from here on
-        labels = len(kwargs.get("id2label") or {}) or kwargs.get("num_labels")
+        if labels is not None:
+            kwargs["id2label"] = dict(enumerate(labels))
+            kwargs["label2id"] = {label: index for index, label in enumerate(labels)}
+        number = len(kwargs.get("id2label") or {}) or kwargs.get("num_labels")
         if kwargs.get("problem_type") is None:
-            kwargs["problem_type"] = REGRESSION if labels == 1 else SINGLE_LABEL  # as transformers decides
+            kwargs["problem_type"] = REGRESSION if number == 1 else SINGLE_LABEL  # as transformers decides
         check_problem_type(kwargs["problem_type"])
         # the setting of the whole is the setting of its parts: without this, None would overwrite the backbone's
         kwargs.setdefault("attn_implementation", backbone._attn_implementation)

@@ -197,9 +197,7 @@ class ProteinClassifier(PreTrainedModel):
         if len(set(labels)) < len(labels):
             raise ValueError(f"labels={labels}: expected each class once")
         fields = {**fields, "backbone_config": backbone.config}
-        config = ProteinClassifierConfig(
-            **fields, id2label=dict(enumerate(labels)), label2id={label: i for i, label in enumerate(labels)}
-        )
+        config = ProteinClassifierConfig(**fields, labels=labels)
         if config.pooling == "pooler" and backbone.pooler is None:
             raise ValueError("pooling='pooler': the classifier was saved without its backbone's pooler")
         if config.pooling != "pooler" and hasattr(backbone, "pooler"):
@@ -457,7 +455,7 @@ class ProteinClassifier(PreTrainedModel):
 
 
 _PARAMETERS = inspect.signature(ProteinClassifierConfig.__init__).parameters
-CONFIG_FIELDS = (*(name for name in _PARAMETERS if name not in ("self", "kwargs")), "problem_type")
+CONFIG_FIELDS = (*(name for name in _PARAMETERS if name not in ("self", "kwargs", "labels")), "problem_type")
 # another value needs other weights
 HEAD_FIELDS = ("pooling", "head", "light_attention_kernel_size", "problem_type", "auxiliary_tasks")
 

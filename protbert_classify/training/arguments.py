@@ -20,24 +20,20 @@ class ModelArguments:
             "...), random weights and ProtBERT's vocabulary, in place of --model_name_or_path."
         },
     )
-    pooling: Literal["mean", "cls", "pooler", "light_attention"] = field(
+    pooling: str = field(
         default="mean",
         metadata={"help": "Residues to one vector; light_attention is the stronger one on small or frozen backbones."},
     )
-    head: Literal["linear", "article"] = field(
+    head: str = field(
         default="linear", metadata={"help": "article: dropout 0.2, linear, tanh, for fidelity to the article."}
+    )
+    loss: str | None = field(
+        default=None, metadata={"help": "Loss of the main task; the usual one of its problem type if not given."}
     )
     classifier_dropout: float = field(default=0.1, metadata={"help": "Dropout before the linear head."})
     light_attention_kernel_size: int = field(default=9, metadata={"help": "Residues that its convolutions see; odd."})
     light_attention_dropout: float = field(default=0.25, metadata={"help": "Dropout on light attention's features."})
     freeze_backbone: bool = field(default=False, metadata={"help": "Train the pooling and the head only."})
-    cache_embeddings: bool = field(
-        default=True,
-        metadata={
-            "help": "With --freeze_backbone, embed each protein once and train on what is kept on disk; "
-            "--cache_embeddings false runs the backbone in every epoch."
-        },
-    )
     freeze_layers: int = field(default=0, metadata={"help": "Leave the embeddings and the first N layers as they are."})
     attn_implementation: str | None = field(
         default=None, metadata={"help": "sdpa, eager, flash_attention_2, ...; transformers chooses if not given."}
@@ -79,7 +75,33 @@ class DataArguments:
     )
     id_column: str = field(default="id", metadata={"help": "Column of a table with the accession."})
     sequence_column: str = field(default="sequence", metadata={"help": "Column of a table with the sequence."})
-    label_column: str = field(default="location", metadata={"help": "Column of a table with the class."})
+    label_column: list[str] = field(
+        default_factory=lambda: ["location"],
+        metadata={
+            "help": "Column of a table with what to predict: a class, several classes (A;B or a list) or a number. "
+            "Several names: a column for each class, with 0 and 1, or for each number."
+        },
+    )
+    problem_type: Literal["single_label_classification", "multi_label_classification", "regression"] | None = field(
+        default=None,
+        metadata={
+            "help": "What is predicted; found from the data if not given. multi_label_classification also makes two "
+            "classes of A;B in a header or a cell, and of DeepLoc's Cytoplasm-Nucleus."
+        },
+    )
+    task_name: str | None = field(
+        default=None, metadata={"help": "What the predicted column is called; the label column's name if not given."}
+    )
+    auxiliary_tasks: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "Columns to learn beside the main task, each with a head of its own: membrane, for DeepLoc's "
+            "membrane-bound and soluble proteins. Empty cells, and DeepLoc's U, are left out of the loss."
+        },
+    )
+    auxiliary_weight: float = field(
+        default=0.5, metadata={"help": "Weight of the loss of each auxiliary task; that of the main task is 1."}
+    )
     split_column: str = field(
         default="split", metadata={"help": "Column of a table with train, validation or test; it may be missing."}
     )
@@ -100,12 +122,11 @@ TRAINING_DEFAULTS: dict[str, tuple[Any, str]] = {
     "num_train_epochs": (5.0, "Passes over the training proteins."),
     "per_device_train_batch_size": (8, "Proteins a step on each device."),
     "tokens_per_batch": (
-        None,
-        "Tokens a step on each device, in place of --per_device_train_batch_size: a number (16384), or auto for what "
-        "fits the device.",
+        "auto",
+        "Tokens of a forward pass on each device, at most: a number (16384), or auto for what fits the device. A step "
+        "with more tokens is computed in parts, with the same result.",
     ),
     "packing": ("auto", "Proteins in one row without padding: on, off, or auto (on a GPU in half precision)."),
-    "per_device_eval_batch_size": (32, "Proteins a step in evaluation."),
     "gradient_accumulation_steps": (1, "Steps whose gradients are summed before the weights move."),
     "learning_rate": (3e-5, "Peak learning rate."),
     "warmup_steps": (0.1, "Steps of warm-up; below 1, their share of all steps."),
@@ -117,16 +138,26 @@ TRAINING_DEFAULTS: dict[str, tuple[Any, str]] = {
         None,
         "End with the checkpoint that is best in validation; on unless --eval_strategy or --save_strategy is no.",
     ),
-    "metric_for_best_model": ("mcc", "accuracy, mcc, macro_f1 or loss."),
+    "metric_for_best_model": (
+        "auto",
+        "What the best checkpoint is chosen by: loss, or a metric of the problem type (accuracy, mcc, macro_f1; "
+        "micro_f1, macro_f1, jaccard, subset_accuracy, mcc, average_precision; spearman, pearson, r2, mae). auto: mcc "
+        "for classes, spearman for numbers.",
+    ),
     "early_stopping_patience": (3, "Stop after so many evaluations without a better one; 0 for never."),
     "train_sampling_strategy": ("group_by_length", "group_by_length (little padding), random or sequential."),
     "gradient_checkpointing": (False, "Less memory for more time."),
     "bf16": (None, "bfloat16 arithmetic; on where the device has it."),
     "logging_steps": (50, "Steps between two lines of the log."),
-    "logging_nan_inf_filter": (False, "Leave losses that are no numbers out of the log; training then notices late."),
+    "logging_nan_inf_filter": (False, "Leave NaN losses out of the log; training then notices them late."),
     "report_to": ("none", "tensorboard, trackio, wandb, ..."),
+    "cache_embeddings": (
+        True,
+        "With --freeze_backbone, embed each protein once and train on what is kept on disk; --cache_embeddings false "
+        "runs the backbone in every epoch.",
+    ),
     "ddp_find_unused_parameters": (False, "Look for parameters without a gradient, on several processes."),
     "seed": (42, "Seed of the fresh head, the order of the proteins and dropout."),
-    "resume": (False, "Go on from the newest complete checkpoint in output_dir."),
+    "resume": (False, "Resume from the newest complete checkpoint in output_dir."),
     "overwrite": (False, "Start anew in an output_dir that holds a run."),
 }

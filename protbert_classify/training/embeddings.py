@@ -25,16 +25,15 @@ from accelerate.utils import broadcast_object_list
 from datasets import Array2D, Dataset, Features, Value, concatenate_datasets
 from tqdm.auto import tqdm
 
-from ..data.collators import PaddingCollator
+from ..data.collators import PaddingCollator, collate_labels
 from ..errors import DataError, OptionError, ProteinClassifierError
 from ..inference.engine import DEVICE_TOKENS, default_tokens, run_batches
 from ..model import ProteinClassifier
-from ..model.pooling import residue_mask
+from ..model.pooling import embeds, residue_mask
 
 logger = logging.getLogger(__name__)
 
 FORMAT = 1  # of the files, and of how they are computed: another number, and none of the old ones is read
-STORED = {"mean": "mean", "cls": "first", "pooler": "first", "light_attention": "residues"}  # what each pooling needs
 # trained with the head, or without a part in the hidden states
 NOT_EMBEDDING = ("pooler.", "contact_head.")
 CHUNK_TOKENS = 8 * DEVICE_TOKENS  # embedded, in order of length, before they are written in that of the rows
@@ -101,7 +100,7 @@ def summarize(hidden: torch.Tensor, attention_mask: torch.Tensor, model: Protein
     Returns:
         (sum of t, H).
     """
-    stored = STORED[model.config.pooling]
+    stored = embeds(model.config.pooling)
     if stored == "first":
         return hidden[:, 0]
     residues = residue_mask(attention_mask, *model.special_tokens)  # (B, T)
@@ -130,9 +129,7 @@ class EmbeddingCollator:
             hidden[place, : len(row)] = row
             mask[place, : len(row)] = 1
         batch = {"last_hidden_state": torch.from_numpy(hidden), "attention_mask": torch.from_numpy(mask)}
-        if "labels" in proteins[0]:
-            batch["labels"] = torch.tensor([int(protein["labels"]) for protein in proteins])
-        return batch
+        return {**batch, **collate_labels(proteins)}
 
 
 def cache_key(model: ProteinClassifier, encoded: Dataset, dtype: torch.dtype = torch.float32) -> str:
@@ -142,7 +139,7 @@ def cache_key(model: ProteinClassifier, encoded: Dataset, dtype: torch.dtype = t
     """
     # the name is where it came from, not what it is
     config = {name: value for name, value in model.backbone.config.to_dict().items() if name != "_name_or_path"}
-    about = [FORMAT, STORED[model.config.pooling], str(dtype), config]
+    about = [FORMAT, embeds(model.config.pooling), str(dtype), config]
     digest = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode())
     for name, tensor in model.backbone.state_dict().items():
         if not name.startswith(NOT_EMBEDDING):
@@ -201,7 +198,7 @@ def _check_room(root: Path, needed: int) -> None:
 
 def _counts(model: ProteinClassifier, lengths: np.ndarray) -> np.ndarray:
     """Vectors of each protein, t."""
-    residues = STORED[model.config.pooling] == "residues"
+    residues = embeds(model.config.pooling) == "residues"
     return lengths - sum(model.special_tokens) if residues else np.ones_like(lengths)
 
 
@@ -312,7 +309,8 @@ def _read(folder: Path, encoded: Dataset) -> Dataset:
             "machines keep the cache of datasets, HF_DATASETS_CACHE, on a disk that all of them see"
         )
     embeddings = concatenate_datasets([part for part in parts if len(part)])
-    if "labels" in encoded.column_names:  # of today, whatever they were when the proteins were embedded
-        labels = np.asarray(encoded["labels"])
-        embeddings = embeddings.add_column("labels", labels, feature=encoded.features["labels"])
+    for name in ("labels", "auxiliary_labels"):  # of today, whatever they were when the proteins were embedded
+        if name in encoded.column_names:
+            column = encoded.with_format("arrow")[:][name]
+            embeddings = embeddings.add_column(name, column, feature=encoded.features[name])
     return embeddings.with_format("numpy")

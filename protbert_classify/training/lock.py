@@ -2,6 +2,7 @@
 
 import os
 from types import TracebackType
+from typing import ClassVar
 
 from ..errors import OptionError
 
@@ -15,7 +16,8 @@ class FolderLock:
     """Held by a training from its beginning, or from when its folder is there, until it ends, however it ends.
 
     Two would delete each other's checkpoints: started twice by mistake, or gone on with while the processes of a killed
-    launcher are still at work. The operating system forgets the lock with its process; no file is left.
+    launcher are still at work. The operating system forgets the lock with its process; no file is left. Within one
+    process the lock can be taken again, by a trainer inside a command, say.
 
     Args:
         folder: Of the run.
@@ -25,6 +27,8 @@ class FolderLock:
     def __init__(self, folder: str, wanted: bool = True) -> None:
         self.folder, self.wanted = folder, wanted
         self._descriptor: int | None = None
+
+    _held: ClassVar[set[str]] = set()  # folders that this process has locked
 
     def __enter__(self) -> "FolderLock":
         self.take()
@@ -36,6 +40,7 @@ class FolderLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+            self._held.discard(os.path.realpath(self.folder))
 
     def take(self) -> None:
         """Take it, if the folder is there and it was not taken yet.
@@ -44,6 +49,8 @@ class FolderLock:
             OptionError: Another training has it.
         """
         if fcntl is None or not self.wanted or self._descriptor is not None or not os.path.isdir(self.folder):
+            return
+        if os.path.realpath(self.folder) in self._held:
             return
         descriptor = os.open(self.folder, os.O_RDONLY)
         try:
@@ -57,3 +64,4 @@ class FolderLock:
         except OSError:  # a file system without locks
             pass
         self._descriptor = descriptor
+        self._held.add(os.path.realpath(self.folder))

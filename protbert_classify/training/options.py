@@ -11,6 +11,10 @@ import yaml
 from transformers import CONFIG_MAPPING, HfArgumentParser
 
 from ..errors import OptionError
+from ..evaluation.metrics import WATCHED
+from ..model.heads import HEADS
+from ..model.losses import LOSSES
+from ..model.pooling import POOLINGS
 from .arguments import DataArguments, ModelArguments
 from .ranges import check_ranges
 from .training_arguments import ProteinTrainingArguments
@@ -92,9 +96,6 @@ def _drop_other_encoder(arguments: ModelArguments, encoder: str | None) -> None:
             setattr(arguments, name, getattr(ModelArguments, name))
 
 
-METRICS = ("accuracy", "mcc", "macro_f1", "loss")
-
-
 def _check_values(
     model_args: ModelArguments, data_args: DataArguments, training_args: ProteinTrainingArguments
 ) -> None:
@@ -102,9 +103,14 @@ def _check_values(
     check_ranges(model_args, data_args, training_args)
     if training_args.num_train_epochs <= 0 and training_args.max_steps <= 0:
         raise OptionError(f"num_train_epochs={training_args.num_train_epochs}: expected more than 0")
-    metric = training_args.metric_for_best_model
-    if metric is not None and metric.removeprefix("eval_") not in METRICS:
-        raise OptionError(f"metric_for_best_model={metric!r}: expected one of {', '.join(METRICS)}")
+    for registry, name in ((POOLINGS, model_args.pooling), (HEADS, model_args.head), (LOSSES, model_args.loss)):
+        if name is not None and name not in registry:
+            raise OptionError(f"{registry.kind}={name!r}: expected one of {', '.join(registry)}")
+    metric = str(training_args.metric_for_best_model or "loss").removeprefix("eval_")
+    known = {"auto", "loss", *(name for names in WATCHED.values() for name in names)}
+    # the metrics of an auxiliary task begin with its name
+    if metric not in known and not metric.startswith(tuple(f"{task}_" for task in data_args.auxiliary_tasks)):
+        raise OptionError(f"metric_for_best_model={metric!r}: expected one of {', '.join(sorted(known))}")
 
 
 # what YAML takes for booleans, of the options that have such words

@@ -18,7 +18,7 @@ from ..errors import OptionError
 from ..reporting.run_folder import CALL_COLUMNS, DATA, FIGURES, METRICS, PREDICTIONS, RECORD, REPORT, STATE
 from ..reporting.whole_file import write_whole
 from .checkpoints import checkpoints, newest_complete_checkpoint
-from .settings import FILE as SETTINGS
+from .resume import FILE as SETTINGS
 
 OUTPUTS = ("model", METRICS, SETTINGS, PREDICTIONS, DATA, STATE, FIGURES, REPORT, RECORD)
 

@@ -10,69 +10,71 @@ import numpy as np
 import torch
 from datasets import Dataset, DatasetDict
 from huggingface_hub import try_to_load_from_cache
-from transformers import PreTrainedTokenizerBase
 
 from ..data.fingerprint import fingerprint
+from ..evaluation.decision import Decision
+from ..model.tasks import Task
+from ..model_source import backbone_shape
 from ..reporting.class_figures import draw_confusion_matrix
 from ..reporting.data_figures import draw_length_histogram
 from ..reporting.figures import save_figure
-from ..reporting.run_folder import DATA, FIGURES, METRICS, PREDICTIONS, RECORD, STATE
+from ..reporting.run_folder import DATA, FIGURES, METRICS, PREDICTIONS, RECORD, STATE, write_predictions
 from ..reporting.whole_file import write_whole
+from ..tasks.targets import label_counts
 from ..version import __version__
 from .arguments import DataArguments, ModelArguments
-from .options import backbone_shape
-from .outputs import save_model, write_json, write_predictions
+from .outputs import save_model, write_json
 from .trainer import ProteinTrainer
 from .training_arguments import ProteinTrainingArguments
 
 PACKAGES = ("accelerate", "datasets", "numpy", "tokenizers", "torch", "transformers")
 
 
-def write_test_calls(
+Arguments = tuple[ModelArguments, DataArguments, ProteinTrainingArguments]
+
+
+def write_test_predictions(
     folder: str,
     proteins: Dataset,
-    references: np.ndarray,
-    logits: np.ndarray,
-    matrix: list[list[int]],
-    labels: list[str],
+    decision: Decision,
+    references: tuple[np.ndarray, np.ndarray | None],
+    metrics: dict[str, Any],
 ) -> None:
-    """The calls of the test proteins, and their confusion matrix as a picture.
+    """The predictions for the test proteins and, of single labels, their confusion matrix as a picture.
 
     Args:
         folder: Of the run.
-        proteins: N of them, with `id` and `sequence_length`.
-        references: (N,), true classes.
-        logits: (N, C).
-        matrix: (C, C), rows are true classes, columns called ones.
-        labels: (C,), names of the classes.
+        proteins: N of them, raw.
+        decision: The answers of the model.
+        references: The true answers of the main task, (N,) or (N, C), and of the auxiliary ones, (N, A') or None.
+        metrics: Of the test proteins, `test_` before each name.
     """
-    probabilities = torch.from_numpy(logits).float().softmax(-1).numpy()
     write_predictions(
         os.path.join(folder, PREDICTIONS),
         proteins["id"][:],
         proteins["sequence_length"][:],
-        references,
-        probabilities,
-        labels,
+        decision,
+        *references,
     )
-    save_figure(draw_confusion_matrix(matrix, labels), os.path.join(folder, FIGURES, "confusion_matrix.png"))
+    if "test_confusion_matrix" in metrics:
+        figure = draw_confusion_matrix(metrics["test_confusion_matrix"], list(decision.task.labels))
+        save_figure(figure, os.path.join(folder, FIGURES, "confusion_matrix.png"))
 
 
 def write_outputs(
     trainer: ProteinTrainer,
-    tokenizer: PreTrainedTokenizerBase,
     weights: dict[str, torch.Tensor],
     splits: DatasetDict,
-    labels: list[str],
     metrics: dict[str, Any],
-    arguments: tuple[ModelArguments, DataArguments, ProteinTrainingArguments],
+    arguments: Arguments,
 ) -> None:
     """Everything but the test predictions; `run.json` last."""
     model_args, data_args, training_args = arguments
     folder = str(training_args.output_dir)
     model = trainer.accelerator.unwrap_model(trainer.model)
-    save_model(folder, model, tokenizer, weights)
-    data = describe_data(splits, labels, data_args.max_length - sum(model.special_tokens))
+    tasks = model.config.tasks
+    save_model(folder, model, trainer.processing_class, weights)
+    data = describe_data(splits, tasks[0], model.config.max_sequence_length - sum(model.special_tokens))
     write_json(os.path.join(folder, DATA), data, indent=None)  # a line each of thousands of lengths helps nobody
     lengths = {name: part["lengths"] for name, part in data["splits"].items()}
     save_figure(draw_length_histogram(lengths, data["max_residues"]), os.path.join(folder, FIGURES, "lengths.png"))
@@ -82,6 +84,7 @@ def write_outputs(
         "model_arguments": _described(model_args),
         "data_arguments": dataclasses.asdict(data_args),
         "training_arguments": training_args.to_dict(),  # masks tokens
+        "tasks": [task.to_dict() for task in tasks],
         "data_fingerprint": {name: fingerprint(part) for name, part in splits.items()},
         "backbone_revision": _backbone_revision(model_args),
         "world_size": training_args.world_size,
@@ -95,20 +98,19 @@ def write_outputs(
     write_json(os.path.join(folder, RECORD), record)
 
 
-def describe_data(splits: DatasetDict, labels: list[str], max_residues: int) -> dict[str, Any]:
+def describe_data(splits: DatasetDict, task: Task, max_residues: int) -> dict[str, Any]:
     """The proteins of each split in numbers: `classes`, label -> how many, and `lengths`, residues, sorted.
 
     Args:
-        splits: Proteins with `location` and `sequence_length`.
-        labels: (C,), names of the classes.
+        splits: Proteins with the columns of the task and `sequence_length`.
+        task: The main one; of a regression, `classes` counts the known numbers.
         max_residues: Of the longest protein that the model reads whole.
     """
     described = {}
     for name, part in splits.items():
-        names = part.features["location"].names
-        counts = np.bincount(part["location"][:], minlength=len(names))
+        counts = label_counts(part, task)
         described[name] = {
-            "classes": {label: int(counts[names.index(label)]) for label in labels},
+            "classes": {label: int(number) for label, number in zip(task.labels, counts, strict=True)},
             "lengths": sorted(part["sequence_length"][:]),
         }
     return {"max_residues": max_residues, "splits": described}

@@ -1,96 +1,258 @@
-"""HF's Trainer with what classifying proteins needs."""
+"""HF's Trainer for protein classifiers: raw proteins in, and the same optimisation on every device."""
 
 import logging
 import os
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from accelerate.utils import broadcast_object_list
-from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from datasets import Dataset
-from huggingface_hub import HfApi
-from torch.nn import functional
-from torch.utils.data import DataLoader, SequentialSampler
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.trainer_utils import EvalPrediction, PredictionOutput
+from torch.utils.data import DataLoader
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from ..data.collators import PackingCollator, PaddingCollator, split_batch
-from ..errors import OptionError
-from ..evaluation.metrics import classification_metrics
-from ..hub import hub_errors, push_saved
+from ..cost.devices import free_memory
+from ..cost.micro_batch import fitting_tokens
+from ..data.collators import PackingCollator, PaddingCollator
+from ..data.tokenizer import tokenizer_for
+from ..errors import DataError, OptionError
+from ..evaluation.metrics import BEST_METRIC, higher_is_better, watched_metrics
 from ..model.attention import varlen_attention
-from ..reporting.run_folder import RECORD, Run, read_run
+from ..model.losses import model_loss
+from .beginning import Beginning
 from .checkpoints import checkpoints, mark_complete, newest_complete_checkpoint, remove_old_checkpoints
-from .memory import fitting_tokens
+from .divergence import StopOnDivergence, check_weights
+from .early_stopping import EarlyStopping
+from .embeddings import EmbeddingCollator, embed
+from .evaluation import EvaluationMixin
+from .interrupt import SaveOnInterrupt
+from .lock import FolderLock
+from .output_dir import OutputDir
 from .outputs import naming
+from .preparation import encode_proteins, fit_model, has_ids, is_embedded, is_raw
+from .publishing_mixin import PublishingMixin
+from .resume import choose_best_again, run_settings
 from .samplers import LengthGroupedBatches
+from .steps import StepsMixin
+from .totals import TrainingTotals
+from .training_arguments import ProteinTrainingArguments
 
 logger = logging.getLogger(__name__)
 
+CPU_MICRO_BATCH = 4096  # tokens; a larger forward pass leaves the caches of a processor
+PAD_TO_ON_CPU = 32  # tokens; every new length makes new kernels, which stay in memory
 
-class ProteinTrainer(Trainer):
-    """Trains a [`ProteinClassifier`] on encoded proteins (`input_ids`, `length`, `labels`).
+
+class ProteinTrainer(StepsMixin, EvaluationMixin, PublishingMixin):
+    """Trains a [`ProteinClassifier`] on proteins as `load_deeploc`, `load_proteins` or `load_dataset` give them.
 
     What differs from `Trainer`:
 
-    - The loss of a step is the mean over its proteins, whatever the accumulation and the number of processes.
-    - `train_sampling_strategy="group_by_length"` means [`LengthGroupedBatches`]; `packing` lays the proteins of a
-      batch into a single row.
-    - A batch that does not fit into memory is computed in halves, with the same result.
-    - Evaluation runs by length, predictions come back in the order of the dataset.
-    - A checkpoint counts once it is whole, and `resume_from_checkpoint=True` takes the newest that is.
+    - Raw proteins (columns `sequence` and the task's) are encoded; the tokenizer is the backbone's own.
+    - The loss of a step is the mean over its known labels, whatever the accumulation and the number of processes.
+    - `train_sampling_strategy="group_by_length"` means [`LengthGroupedBatches`]. A step's batch is computed in parts of
+      at most `tokens_per_batch` tokens, packed into one row where `packing` allows; the result is the same.
+    - Validation and prediction run on the engine of `predict`: batches by length, in the order of the dataset.
+    - A frozen backbone embeds each protein once (`cache_embeddings`).
+    - Training stops if the loss becomes NaN, on Ctrl-C it writes a checkpoint first, and it stops early
+      (`early_stopping_patience`). A checkpoint counts once it is whole; `resume` and `overwrite` say what happens to a
+      former run in `output_dir`.
 
     Args:
-        As for `Trainer`; the collator, the metrics and the loss have defaults.
+        model: A [`ProteinClassifier`]; or `model_init`, a function that returns one.
+        args: [`ProteinTrainingArguments`]; `TrainingArguments` work, too.
+        kwargs: As for `Trainer`: `train_dataset`, `eval_dataset`, `processing_class` (the tokenizer), `callbacks`, ...
+            The collator, the loss and the metrics have defaults.
+
+    Attributes:
+        settings: What must be the same when a run is resumed, beside what the trainer itself compares.
+        tokens_per_batch: Tokens of a forward pass, at most, once that is known; None for no limit.
     """
 
     def __init__(self, model: Any = None, args: TrainingArguments | None = None, **kwargs: Any) -> None:
-        own_collator = kwargs.get("data_collator") is not None
-        if not own_collator:
-            kwargs["data_collator"] = PaddingCollator(model.config.pad_token_id or 0)
-        if kwargs.get("compute_loss_func") is None:
-            smoothing = args.label_smoothing_factor if args is not None else 0.0
-            kwargs["compute_loss_func"] = ProteinLoss(smoothing)
-        if kwargs.get("compute_metrics") is None:
-            kwargs["compute_metrics"] = ScalarMetrics(model.config.labels)
-        super().__init__(model=model, args=args, **kwargs)
-        self.tokens_per_batch: int | None = None  # known once decided, at the latest when training begins
-        self.packed = not own_collator and self._packs()
+        args = args if args is not None else ProteinTrainingArguments()
+        self._own_collator = kwargs.get("data_collator") is not None
+        self._own_loss = kwargs.get("compute_loss_func") is not None
+        self._own_metrics = kwargs.get("compute_metrics") is not None
+        self._raw_train = kwargs.get("train_dataset")
+        self.settings: dict[str, Any] = {}
+        self.tokens_per_batch: int | None = None
+        self.packed = False
         self._accumulated: list[dict[str, Any]] = []  # batches whose gradients wait for the next optimizer step
+        self._embeddings: dict[str, Dataset] = {}  # fingerprint of encoded proteins -> what the frozen backbone makes
+        self._validated: dict[int, np.ndarray] = {}  # step -> logits of the validation proteins
+        self._began = False
+        self._found_tokens: int | None = None
+        self.totals = TrainingTotals()
+        if model is not None:
+            fit_model(model, self._raw_train)
+        if not self._own_collator:
+            kwargs["data_collator"] = PaddingCollator(0)  # replaced once the model is known
+        if kwargs.get("eval_dataset") is None:
+            _without_validation(args)
+        super().__init__(model=model, args=args, **kwargs)
+        self._complete()
 
-    def _packs(self) -> bool:
-        """Whether training packs: where it is asked for, or pays, and can be done."""
-        choice = getattr(self.args, "packing", "off")
-        if self.args.device.type == "cpu" and self.args.bf16:
-            self.model.enable_packing()  # for its attention, the faster one there for padded batches, too
-        half_precision_gpu = self.args.device.type == "cuda" and (self.args.bf16 or self.args.fp16)
-        if choice == "off" or (choice == "auto" and not (half_precision_gpu and varlen_attention())):
-            return False
-        if self.args.train_sampling_strategy != "group_by_length":
-            reason = f"train_sampling_strategy is {self.args.train_sampling_strategy}"
-        elif self.args.n_gpu > 1:
-            reason = "DataParallel cannot deal packed batches; use accelerate launch"
+    def _complete(self) -> None:
+        """What needs the model: tokenizer, collator, encoded proteins, the metric to choose by."""
+        if self.processing_class is None and any(map(_needs_tokenizer, self._datasets())):
+            self.processing_class = self.callback_handler.processing_class = tokenizer_for(self.model)
+        if not self._own_collator:
+            self.data_collator = self._padding()
+        if not self._own_loss:
+            self.compute_loss_func = model_loss  # tells Trainer that the loss is scaled; see compute_loss
+        self.train_dataset = self.encoded(self.train_dataset)
+        if isinstance(self.eval_dataset, dict):
+            self.eval_dataset = {name: self.encoded(part) for name, part in self.eval_dataset.items()}
         else:
-            reason = self.model.enable_packing()
-        if reason is not None:
-            logger.info("batches are padded: %s", reason)
-        return reason is None
+            self.eval_dataset = self.encoded(self.eval_dataset)
+        if isinstance(self.args, ProteinTrainingArguments):
+            _settle_metric(self.args, self.model.config, self._own_metrics)
+        if _lacks_labels(self.train_dataset):
+            raise DataError(
+                f"the training proteins have no column {self.model.config.task_name!r}, which the model's task reads: "
+                "rename it, or give the model another task_name"
+            )
+
+    def _datasets(self) -> list[Any]:
+        evaluated = self.eval_dataset
+        return [self.train_dataset, *(evaluated.values() if isinstance(evaluated, dict) else [evaluated])]
+
+    def encoded(self, proteins: Any) -> Any:
+        """Proteins as the model reads them: raw ones encoded, others as they are."""
+        if not _needs_tokenizer(proteins):
+            return proteins
+        if self.processing_class is None:
+            self.processing_class = tokenizer_for(self.model)
+        with self.args.main_process_first(desc="encoding"):
+            return encode_proteins(proteins, self.processing_class, self._plain_model())
+
+    def _plain_model(self) -> Any:
+        return self.accelerator.unwrap_model(self.model)
+
+    def _padding(self) -> PaddingCollator:
+        config = self._plain_model().config
+        longest = config.max_sequence_length
+        return PaddingCollator(config.pad_token_id or 0, self._multiple(), longest)
+
+    def _multiple(self) -> int | None:
+        return PAD_TO_ON_CPU if self.args.device.type == "cpu" else None
+
+    def call_model_init(self, trial: Any = None) -> Any:
+        model = super().call_model_init(trial)
+        fit_model(model, self._raw_train)
+        return model
+
+    # ---- training ----
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> Any:
+        """Train, from a checkpoint if there is one to resume from.
+
+        Args:
+            resume_from_checkpoint: A checkpoint; or True for the newest complete one, as `resume` in the arguments.
+            kwargs: As for `Trainer.train`.
+
+        Returns:
+            `TrainOutput`; its loss and times are those of the whole training, resumed or not.
+
+        Raises:
+            OptionError: `output_dir` holds another run and neither `resume` nor `overwrite` says what to do with it;
+                other data or options than the resumed run began with; the loss or the weights are NaN.
+            KeyboardInterrupt: After Ctrl-C; a checkpoint was written first.
+        """
+        searching = kwargs.get("trial") is not None  # each trial of a hyperparameter search has a folder of its own
+        with FolderLock(str(self.args.output_dir), self.is_world_process_zero() and not searching) as lock:
+            folder = OutputDir(self.args, self.compared_settings(), lock, self._began)
+            checkpoint = None if searching else folder.checkpoint(resume_from_checkpoint)
+            self._found_tokens = folder.found_tokens() if checkpoint is not None else None
+            callbacks = self._own_callbacks(None if searching else folder)
+            try:
+                output = super().train(resume_from_checkpoint=checkpoint, **kwargs)
+            except KeyboardInterrupt:  # a second Ctrl-C, or a first one before the former run is replaced
+                raise self._interruption(callbacks) from None
+            finally:
+                callbacks[0].release()
+                for callback in callbacks:
+                    self.callback_handler.callbacks.remove(callback)
+        if callbacks[0].interrupted:
+            raise self._interruption(callbacks)
+        check_weights(self.model, self.args, self.state)
+        self._settle_thresholds()
+        return output
+
+    def _own_callbacks(self, folder: OutputDir | None) -> list[Any]:
+        """The callbacks of one training, in this order: what the first asks to be saved the second looks at."""
+        overwriting = bool(getattr(self.args, "overwrite", False)) and not self._began
+        interrupt = SaveOnInterrupt(after_first_step=overwriting)  # an earlier checkpoint would replace the former run
+        self.totals = TrainingTotals(self.args.metric_for_best_model)
+        callbacks: list[Any] = [interrupt, StopOnDivergence(), self.totals]
+        if folder is not None:
+            callbacks.insert(2, Beginning(partial(self._begin, folder)))
+        patience = getattr(self.args, "early_stopping_patience", 0)
+        if patience and self.args.load_best_model_at_end:
+            callbacks.append(EarlyStopping(patience))
+        for callback in callbacks:
+            self.add_callback(callback)
+        return callbacks
+
+    def _begin(self, folder: OutputDir) -> None:
+        folder.begin(self.tokens_per_batch)
+        self._began = True
+
+    def _interruption(self, callbacks: Sequence[Any]) -> KeyboardInterrupt:
+        folder = str(self.args.output_dir)
+        replacing = any(isinstance(callback, Beginning) and not callback.done for callback in callbacks)
+        if replacing and getattr(self.args, "overwrite", False):
+            return KeyboardInterrupt(f"before the first step was done: {folder} is as it was")
+        checkpoint = newest_complete_checkpoint(folder)
+        if checkpoint is None:
+            return KeyboardInterrupt("before the first checkpoint: the same command with --resume begins anew")
+        return KeyboardInterrupt(f"the same command with --resume goes on from {os.path.basename(checkpoint)}")
+
+    def compared_settings(self) -> dict[str, Any]:
+        """What must be the same when a run is resumed: what shapes the weights."""
+        proteins = {"encoded train": self.train_dataset, "encoded validation": self.eval_dataset}
+        return {**self.settings, **run_settings(self._plain_model().config, self.args, proteins)}
+
+    def _init_training_state(self, *args: Any, **kwargs: Any) -> Any:
+        epochs = super()._init_training_state(*args, **kwargs)
+        if self.state.global_step:  # resumed
+            chosen_by = self.totals.restore(self.state).get("metric")
+            metric = self.args.metric_for_best_model
+            if metric is not None and chosen_by != metric:
+                folder = str(self.args.output_dir)
+                choose_best_again(self.state, metric, bool(self.args.greater_is_better), folder)
+        return epochs
+
+    def _finalize_training(self, trial: Any, num_train_samples: int, start_time: float) -> Any:
+        """As in `Trainer`, but loss and times are those of the whole training, and the loss that of all processes."""
+        self._tr_loss = self.accelerator.reduce(self._tr_loss, "mean")
+        self._total_loss_scalar += self.totals.loss
+        self._initial_global_step = 0
+        return super()._finalize_training(trial, num_train_samples, start_time - self.totals.seconds)
 
     def get_train_dataloader(self) -> DataLoader:
-        if self.args.train_sampling_strategy != "group_by_length":
-            if getattr(self.args, "tokens_per_batch", None):
-                raise OptionError("tokens_per_batch wants train_sampling_strategy=group_by_length")
-            return super().get_train_dataloader()
         if self.train_dataset is None:
             raise ValueError("training needs a train_dataset")
-        batches = self._train_batches(np.asarray(self.train_dataset["length"]))
+        embedded = self._embedded(self.train_dataset)
+        if embedded is None and is_embedded(self.train_dataset):
+            embedded = self.train_dataset
+        self.packed = embedded is None and not self._own_collator and self._packs()
+        self._decide_tokens_per_batch()
+        self._log_batches(embedded is not None)
+        if self.args.train_sampling_strategy != "group_by_length":
+            return self._stock_dataloader(embedded)
+        proteins = self.train_dataset if embedded is None else embedded
+        seed = self.args.data_seed if self.args.data_seed is not None else self.args.seed
+        batches = LengthGroupedBatches(
+            np.asarray(proteins["length"]), self._train_batch_size, self.args.world_size, seed
+        )
         self.add_callback(_SetEpoch(batches))
         loader = DataLoader(
-            self._remove_unused_columns(self.train_dataset, description="training"),
+            self._remove_unused_columns(proteins, description="training"),
             batch_sampler=batches,
-            collate_fn=PackingCollator() if self.packed else self.data_collator,
+            collate_fn=self._train_collator(embedded is not None),
             num_workers=self.args.dataloader_num_workers,
             pin_memory=self.args.dataloader_pin_memory,
             persistent_workers=self.args.dataloader_persistent_workers,
@@ -98,174 +260,88 @@ class ProteinTrainer(Trainer):
         )
         return self.accelerator.prepare(loader)
 
-    def _train_batches(self, lengths: np.ndarray) -> LengthGroupedBatches:
-        seed = self.args.data_seed if self.args.data_seed is not None else self.args.seed
-        layout = "packed into one row" if self.packed else "of similar length, padded"
-        self.decide_tokens_per_batch(self.tokens_per_batch)
-        logger.info("batches: %d proteins a device, %s", self._train_batch_size, layout)
-        return LengthGroupedBatches(lengths, self._train_batch_size, self.args.world_size, seed)
-
-    def decide_tokens_per_batch(self, found: int | None = None) -> None:
-        """Turn the option into a number, the same on all processes.
-
-        Args:
-            found: What `auto` came to when a run began that is resumed now; other batches would be another training.
-        """
-        given = getattr(self.args, "tokens_per_batch", None)
-        if given != "auto":
-            self.tokens_per_batch = int(given) if given else None
-            return
-        if found is None:
-            longest = int(np.max(self.train_dataset["length"]))
-            fitting = fitting_tokens(self.model, longest, self.compute_loss_context_manager())
-            found = int(self.accelerator.gather(torch.tensor([fitting], device=self.args.device)).min())
-            logger.info("tokens_per_batch: %s fit into the memory of a device", f"{found:,}")
-        self.tokens_per_batch = found
-
-    def training_step(
-        self, model: Any, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
-    ) -> torch.Tensor:
-        """As in `Trainer`; what does not fit into memory is computed in halves, whose losses add up to the whole's."""
-        waiting = self._accumulated
-        batches, own = [inputs], 0  # from `own` on they are this step's
-        losses: list[torch.Tensor] = []
-        while len(losses) < len(batches):
-            place = len(losses)
-            loss = self._step_or_none(model, batches[place], num_items_in_batch)
-            if loss is not None:
-                losses.append(loss)
-                continue
-            proteins = len(batches[place]["labels"])
-            logger.warning("out of memory with %d proteins in a batch: computing them in halves", proteins)
-            # backward may have come half the way: the gradients that wait for the optimizer are computed anew
-            own += len(waiting) + (place < own)
-            batches = [*waiting, *batches[:place], *split_batch(batches[place], 2), *batches[place + 1 :]]
-            waiting, losses = [], []
-            model.zero_grad()
-        self._accumulated = [] if self.accelerator.sync_gradients else [*waiting, *batches]
-        return torch.stack(losses[own:]).sum()
-
-    def _step_or_none(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any) -> torch.Tensor | None:
-        try:
-            return super().training_step(model, dict(inputs), num_items_in_batch)
-        except RuntimeError as error:
-            # the other processes would wait for this one in the middle of their backward
-            if self.args.world_size > 1 or not should_reduce_batch_size(error) or len(split_batch(inputs, 2)) < 2:
-                raise
-        clear_device_cache()
-        return None
-
-    def _get_eval_sampler(self, eval_dataset: Dataset) -> SequentialSampler | None:
-        # stock Trainer shuffles here under group_by_length, and predictions would lose their order
-        return SequentialSampler(eval_dataset) if self.args.world_size <= 1 else None
-
-    def evaluate(self, eval_dataset: Any = None, *args: Any, **kwargs: Any) -> dict[str, float]:
-        dataset = self.eval_dataset if eval_dataset is None else eval_dataset
-        if isinstance(dataset, Dataset):
-            dataset = dataset.select(_by_length(dataset))
-        return super().evaluate(dataset, *args, **kwargs)
-
-    def predict(self, test_dataset: Dataset, *args: Any, **kwargs: Any) -> PredictionOutput:
-        """As in `Trainer`: `predictions` (N, C) are logits, in the order of the dataset."""
-        order = _by_length(test_dataset)
-        output = super().predict(test_dataset.select(order), *args, **kwargs)
-        back = np.argsort(order)
-        label_ids = output.label_ids[back] if output.label_ids is not None else None
-        return output._replace(predictions=output.predictions[back], label_ids=label_ids)
-
-    def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> Any:
-        if resume_from_checkpoint is True:
-            resume_from_checkpoint = newest_complete_checkpoint(self.args.output_dir)
-            if resume_from_checkpoint is None:
-                raise ValueError(f"{self.args.output_dir} has no complete checkpoint to resume from")
-        return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
-
-    def push_to_hub(
-        self,
-        commit_message: str | None = "End of training",
-        blocking: bool = True,
-        token: str | None = None,
-        revision: str | None = None,
-        private: bool | None = None,
-        **kwargs: Any,
-    ) -> Any:
-        """Publish the model as [`push_model`] does, in place of Trainer's folder of everything and its stock card.
-
-        Of a run that was written to its end the card has everything; else what the trainer knows: the arguments, and
-        the last evaluation.
-
-        Args:
-            commit_message: Of the commit.
-            blocking: Wait until it is sent.
-            token: In place of `hub_token`, HF_TOKEN or the one that `hf auth login` saved.
-            revision: The branch; `hub_revision` if None.
-            private: Whether a new repository is; `hub_private_repo` if None, and private if that is None, too.
-            kwargs: `licences`, `create_pr`, `commit_description`.
-
-        Returns:
-            The commit, or a `Future` of it if not `blocking`; None on other processes than the first.
-        """
-        self.callback_handler.on_push_begin(self.args, self.state, self.control)
-        token = token if token is not None else self.args.hub_token
-        if self.hub_model_id is None:
-            self.init_hf_repo(token=token, private=private)
-        run, model = self._recorded_run(), os.path.join(str(self.args.output_dir), "model")
-        if not broadcast_object_list([run is not None])[0]:
-            self.save_model(model, _internal_call=True)  # on all processes: FSDP gathers the weights here
-        if not self.is_world_process_zero():
+    def _embedded(self, proteins: Any) -> Dataset | None:
+        """What the frozen backbone makes of proteins that training reads again and again; None if that is not kept."""
+        model = self._plain_model()
+        wanted = model.config.freeze_backbone and getattr(self.args, "cache_embeddings", False)
+        again = any(proteins is kept for kept in (self.train_dataset, self.eval_dataset))
+        if not (wanted and again) or self._own_collator or not has_ids(proteins):
             return None
-        self._finish_current_push()
-        options = {
-            "private": self._is_private(private),
-            "token": token,
-            "revision": revision if revision is not None else self.args.hub_revision,
-            "commit_message": commit_message,
-            **kwargs,
-        }
-        send = partial(push_saved, model, run or self._unrecorded_run(), self.hub_model_id, **options)
-        return send() if blocking else HfApi().run_as_future(send)
+        key = proteins._fingerprint
+        if key not in self._embeddings:
+            precision = self._autocast() or torch.float32
+            self._embeddings[key] = embed(model, proteins, dtype=precision, device=self.args.device)
+        return self._embeddings[key]
 
-    def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
-        """As in `Trainer`, but private unless `hub_private_repo` says otherwise."""
-        name = self.args.hub_model_id or os.path.basename(os.path.abspath(self.args.output_dir))
-        with hub_errors(name, token or self.args.hub_token):
-            super().init_hf_repo(token=token, private=self._is_private(private))
-
-    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
-        """Nothing: a model is published when it is finished. Trainer would send all that lies in `output_dir`."""
-
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        token, self.args.hub_token = self.args.hub_token, None  # the arguments are pickled beside the weights
+    def _stock_dataloader(self, embedded: Dataset | None) -> DataLoader:
+        """`Trainer`'s own, for random and sequential order."""
+        before = self.train_dataset, self.data_collator
+        if embedded is not None:
+            self.train_dataset = embedded
+        self.data_collator = self._train_collator(embedded is not None)
         try:
-            super()._save(output_dir, state_dict=state_dict)
+            return super().get_train_dataloader()
         finally:
-            self.args.hub_token = token
+            self.train_dataset, self.data_collator = before
 
-    def _is_private(self, private: bool | None) -> bool:
-        return next((given for given in (private, self.args.hub_private_repo) if given is not None), True)
+    def _train_collator(self, embedded: bool) -> Any:
+        if self._own_collator:
+            return self.data_collator
+        return EmbeddingCollator() if embedded else PackingCollator() if self.packed else self.data_collator
 
-    def _recorded_run(self) -> Run | None:
-        """The run in `output_dir`, if it is the one that this trainer went through, and finished."""
-        folder = str(self.args.output_dir)
-        if not os.path.isfile(os.path.join(folder, RECORD)):
-            return None
-        run = read_run(folder)
-        return run if run.log and self.state.log_history[: len(run.log)] == run.log else None
+    def _log_batches(self, embedded: bool) -> None:
+        layout = "embedded" if embedded else "packed into one row" if self.packed else "padded"
+        grouped = "of similar length, " if self.args.train_sampling_strategy == "group_by_length" else ""
+        tokens = self.tokens_per_batch
+        parts = "" if tokens is None else f", computed in parts of up to {tokens:,} tokens"
+        logger.info("batches: %d proteins a device, %s%s%s", self._train_batch_size, grouped, layout, parts)
 
-    def _unrecorded_run(self) -> Run:
-        """What is known of a training that wrote no run: its arguments and its log."""
-        ends = [entry for entry in self.state.log_history if "train_runtime" in entry]
-        return Run(
-            folder=str(self.args.output_dir),
-            labels=self.model.config.labels,
-            metrics={**ends[-1], "parameters": self.model.num_parameters()} if ends else {},
-            record={"training_arguments": self.args.to_dict(), "world_size": self.args.world_size},
-            log=self.state.log_history,
-            data=None,
-            predictions=None,
+    def _packs(self) -> bool:
+        """Whether training packs: where it is asked for, or pays, and can be done."""
+        choice = getattr(self.args, "packing", "off")
+        model = self._plain_model()
+        if self.args.device.type == "cpu" and self.args.bf16:
+            model.enable_packing()  # for its attention, the faster one there for padded batches, too
+        half_precision_gpu = self.args.device.type == "cuda" and (self.args.bf16 or self.args.fp16)
+        if choice == "off" or (choice == "auto" and not (half_precision_gpu and varlen_attention())):
+            return False
+        if self.args.n_gpu > 1:
+            reason = "DataParallel cannot deal packed batches; use accelerate launch"
+        else:
+            reason = model.enable_packing()
+        if reason is not None:
+            logger.info("batches are padded: %s", reason)
+        return reason is None
+
+    def _decide_tokens_per_batch(self) -> None:
+        """Turn the option into a number, the same on all processes; a resumed run keeps what it began with."""
+        given = getattr(self.args, "tokens_per_batch", None)
+        if given != "auto" or self._own_collator:
+            self.tokens_per_batch = int(given) if given and given != "auto" else None
+        elif self._found_tokens is not None:
+            self.tokens_per_batch = self._found_tokens
+        elif self.args.device.type == "cpu":
+            self.tokens_per_batch = CPU_MICRO_BATCH
+        else:
+            found = torch.tensor([self._fitting_tokens()], device=self.args.device)
+            self.tokens_per_batch = int(self.accelerator.gather(found).min())
+
+    def _fitting_tokens(self) -> int:
+        return fitting_tokens(
+            self._plain_model(),
+            int(np.max(self.train_dataset["length"])),
+            half_precision=bool(self.args.bf16 or self.args.fp16),
+            gradient_checkpointing=bool(self.args.gradient_checkpointing),
+            fused_attention=True,
+            free_bytes=free_memory(self.args.device),
+            packed=self.packed,
+            shards=self.args.world_size if self.is_fsdp_enabled else 1,
+            data_parallel=self.args.world_size > 1 and not self.is_fsdp_enabled,
         )
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        steps_loss = torch.as_tensor(self.totals.steps_loss, device=self.args.device)
+        self.totals.steps_loss = float(self.accelerator.reduce(steps_loss, "mean"))
         limit, self.args.save_total_limit = self.args.save_total_limit, None  # old ones go when this one is whole
         run_dir = self._get_output_dir(trial=trial)
         newest = os.path.join(run_dir, f"checkpoint-{self.state.global_step}")
@@ -280,44 +356,36 @@ class ProteinTrainer(Trainer):
                 mark_complete(newest, self.state.global_step)
                 remove_old_checkpoints(run_dir, limit, self.state.best_model_checkpoint)
 
+def _needs_tokenizer(proteins: Any) -> bool:
+    return isinstance(proteins, Dataset) and is_raw(proteins)
 
-class ProteinLoss:
-    """Cross-entropy summed over the proteins and divided by the number of them in the whole step.
 
-    Trainer calls it with the count over all micro-batches and processes. A mean per micro-batch would weight proteins
-    of smaller batches more, and summed over an accumulation it would grow with it.
+def _without_validation(args: TrainingArguments) -> None:
+    """Without validation proteins nothing can be best or stop early: the last weights are the result."""
+    if isinstance(args, ProteinTrainingArguments):
+        args.eval_strategy = type(args.eval_strategy)("no")
+        args.load_best_model_at_end = False
 
-    Args:
-        label_smoothing: Share of the target spread over all classes, 0..1.
+
+def _settle_metric(args: ProteinTrainingArguments, config: Any, own_metrics: bool) -> None:
+    """What the best checkpoint is chosen by: `auto` is the usual metric of the problem type.
+
+    Raises:
+        OptionError: There is no such metric.
     """
-
-    def __init__(self, label_smoothing: float = 0.0) -> None:
-        self.label_smoothing = label_smoothing
-
-    def __call__(
-        self, outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None
-    ) -> torch.Tensor:
-        logits = outputs["logits"] if isinstance(outputs, dict) else outputs[0]
-        total = functional.cross_entropy(logits.float(), labels, reduction="sum", label_smoothing=self.label_smoothing)
-        if num_items_in_batch is None:
-            return total / labels.numel()
-        # one number, or under DataParallel one for each GPU: then Trainer multiplies the loss by their count
-        return total / torch.as_tensor(num_items_in_batch).sum()
+    if args.metric_for_best_model in (None, "auto"):
+        args.metric_for_best_model = BEST_METRIC[config.problem_type]
+    name = str(args.metric_for_best_model).removeprefix("eval_")
+    known = ["loss", *watched_metrics(config.tasks)]
+    if name not in known and not own_metrics:
+        raise OptionError(f"metric_for_best_model={name!r}: expected one of {', '.join(known)}")
+    if name in known:
+        args.greater_is_better = higher_is_better(name)
 
 
-class ScalarMetrics:
-    """Trainer's `compute_metrics`: the numbers of [`classification_metrics`] that can be plotted.
-
-    Args:
-        labels: Names of the classes, in the order of the logits.
-    """
-
-    def __init__(self, labels: list[str]) -> None:
-        self.labels = labels
-
-    def __call__(self, prediction: EvalPrediction) -> dict[str, float]:
-        metrics = classification_metrics(prediction.predictions.argmax(-1), prediction.label_ids, self.labels)
-        return {name: metrics[name] for name in ("accuracy", "mcc", "macro_f1")}
+def _lacks_labels(proteins: Any) -> bool:
+    columns = proteins.column_names if isinstance(proteins, Dataset) else ("labels",)
+    return "input_ids" in columns and "labels" not in columns
 
 
 class _SetEpoch(TrainerCallback):
@@ -330,8 +398,3 @@ class _SetEpoch(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         self.batches.set_epoch(int(state.epoch or 0))
-
-
-def _by_length(dataset: Dataset) -> np.ndarray:
-    """Longest first: little padding, and memory runs out at once or never."""
-    return np.argsort(-np.asarray(dataset["length"]), kind="stable")

@@ -21,12 +21,17 @@ class ProteinTrainingArguments(TrainingArguments):
     """Every option of `transformers.TrainingArguments`, and a few of ours.
 
     Args:
-        tokens_per_batch: Tokens of a batch on each device, padding included, in place of `per_device_train_batch_size`;
-            `auto` for what fits the device.
+        tokens_per_batch: Tokens of a forward pass on each device, padding included, at most; `auto` for what fits the
+            device, None for no limit. A step of `per_device_train_batch_size` proteins that has more is computed in
+            parts, with the same result.
         packing: Proteins in one row without padding: `on`, `off` or `auto` (on a GPU in half precision).
         early_stopping_patience: Stop after so many evaluations without a better one; 0 for never.
-        resume: Go on from the newest complete checkpoint in `output_dir`, if there is one.
+        cache_embeddings: Embed each protein once if the backbone is frozen, and keep that on disk.
+        resume: Resume from the newest complete checkpoint in `output_dir`, if there is one.
         overwrite: Start anew in an `output_dir` that holds a run.
+
+    `metric_for_best_model="auto"` is `mcc` for classes and `spearman` for numbers. Validation is batched by tokens:
+    `per_device_eval_batch_size` has no effect.
     """
 
     output_dir: str | None = _default("output_dir")
@@ -34,7 +39,6 @@ class ProteinTrainingArguments(TrainingArguments):
     per_device_train_batch_size: int = _default("per_device_train_batch_size")
     tokens_per_batch: str | None = _default("tokens_per_batch")
     packing: str = _default("packing")
-    per_device_eval_batch_size: int = _default("per_device_eval_batch_size")
     learning_rate: float = _default("learning_rate")
     warmup_steps: float = _default("warmup_steps")
     weight_decay: float = _default("weight_decay")
@@ -54,6 +58,7 @@ class ProteinTrainingArguments(TrainingArguments):
     report_to: None | str | list[str] = _default("report_to")
     ddp_find_unused_parameters: bool | None = _default("ddp_find_unused_parameters")
     early_stopping_patience: int = _default("early_stopping_patience")
+    cache_embeddings: bool = _default("cache_embeddings")
     resume: bool = _default("resume")
     overwrite: bool = _default("overwrite")
 

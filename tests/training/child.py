@@ -12,7 +12,6 @@ from transformers import TrainerCallback, set_seed
 from protbert_classify import ProteinClassifier, ProteinClassifierConfig, ProteinTrainer
 from protbert_classify.commands.processes import leave_process_group
 from protbert_classify.data.collators import PaddingCollator
-from protbert_classify.training.early_stopping import EarlyStopping
 from protbert_classify.training.training_arguments import ProteinTrainingArguments
 from tests.training.runs import LABELS, SHAPE, encoded_proteins
 
@@ -66,15 +65,14 @@ def build_trainer(folder, proteins=32, validation=0, dropout=0.1, patience=0, **
         id2label=dict(enumerate(LABELS)),
         label2id={label: index for index, label in enumerate(LABELS)},
     )
+    options = {**DEFAULTS, "early_stopping_patience": patience, **arguments}
     trainer = ProteinTrainer(
         ProteinClassifier(config),
-        ProteinTrainingArguments(output_dir=os.path.join(folder, "run"), **{**DEFAULTS, **arguments}),
+        ProteinTrainingArguments(output_dir=os.path.join(folder, "run"), **options),
         train_dataset=encoded_proteins(proteins),
         eval_dataset=encoded_proteins(validation, seed=1) if validation else None,
         data_collator=Recording(),
     )
-    if patience:
-        trainer.add_callback(EarlyStopping(patience))
     return trainer
 
 

@@ -149,7 +149,10 @@ def test_a_head_trained_on_embeddings_is_the_one_that_the_whole_model_would_have
     # one batch an epoch: a mean has no length to be grouped by, so smaller batches would not be the same
     one_batch = {"per_device_train_batch_size": 40, "num_train_epochs": 10}
     short = fitted(classifier(**options), dataset, tmp_path / "short", **one_batch)
-    long = ProteinTrainer(classifier(**options), short.args, train_dataset=PROTEINS)
+    args = ProteinTrainingArguments(
+        output_dir=str(tmp_path / "long"), cache_embeddings=False, **{**DEFAULTS, **one_batch}
+    )
+    long = ProteinTrainer(classifier(**options), args, train_dataset=PROTEINS)
     long.train()
     assert long.model.passes == 10
     np.testing.assert_allclose(
@@ -445,3 +448,26 @@ def test_two_processes_share_the_work_and_have_the_rows_of_one(child, tmp_path):
     assert sorted(os.listdir(folder)) == [f"part-0000{rank}-of-00002.arrow" for rank in range(2)]
     # and one process takes them as they are
     assert embed(model, PROTEINS, cache_root=tmp_path / "cache")["last_hidden_state"][0].tolist() == first["rows"][0]
+
+
+def test_the_trainer_embeds_each_protein_of_a_frozen_backbone_once_for_all_epochs_and_evaluations(
+    classifier, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    model = classifier(pooling="mean", classifier_dropout=0.0)
+    proteins = encoded_proteins(40)
+    validation = encoded_proteins(12, seed=5)
+    args = ProteinTrainingArguments(
+        output_dir=str(tmp_path / "run"),
+        **{**DEFAULTS, "num_train_epochs": 5, "eval_strategy": "epoch", "save_strategy": "epoch"},
+    )
+    trainer = ProteinTrainer(model, args, train_dataset=proteins, eval_dataset=validation)
+    seen = []
+    model.backbone.register_forward_pre_hook(
+        lambda module, args, given: seen.append(len(given["input_ids"])), with_kwargs=True
+    )
+    trainer.train()
+    logits = trainer.validation_logits()
+    assert sum(seen) == 40 + 12
+    assert np.abs(logits - trainer.predict(encoded_proteins(12, seed=5)).predictions).max() < 1e-2
+    assert sum(seen) == 40 + 12 + 12  # other proteins than those that training reads again and again are not kept

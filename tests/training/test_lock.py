@@ -57,11 +57,21 @@ def test_a_folder_is_of_one_training_until_that_ends_however_it_ends(tmp_path, o
 
 def test_a_folder_that_is_not_there_yet_is_taken_when_it_is(tmp_path):
     folder = str(tmp_path / "run")
-    with FolderLock(folder) as first, FolderLock(folder) as second:
+    with FolderLock(folder) as lock:
         os.mkdir(folder)
-        first.take()
-        with pytest.raises(OptionError, match="another training"):
-            second.take()
+        lock.take()
+        done = subprocess.run([sys.executable, "-c", HOLD, folder], env=environment(), capture_output=True, text=True)
+        assert "another training writes to it" in done.stderr
+
+
+def test_a_trainer_inside_a_command_shares_its_lock_and_does_not_give_it_back(tmp_path):
+    with FolderLock(str(tmp_path)):
+        with FolderLock(str(tmp_path)):
+            pass
+        done = subprocess.run(
+            [sys.executable, "-c", HOLD, str(tmp_path)], env=environment(), capture_output=True, text=True
+        )
+        assert "another training writes to it" in done.stderr
 
 
 @pytest.mark.slow

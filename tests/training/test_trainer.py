@@ -9,7 +9,6 @@ from transformers import TrainingArguments
 from protbert_classify import ProteinTrainer
 from protbert_classify.data.collators import PaddingCollator
 from protbert_classify.evaluation.metrics import classification_metrics
-from protbert_classify.training.trainer import ProteinLoss
 from tests.training.child import build_trainer, trained
 from tests.training.runs import LABELS, assert_same_weights, encoded_proteins
 
@@ -69,16 +68,6 @@ def test_label_smoothing_reaches_the_loss_with_accumulation_too(tmp_path):
     assert smooth[0][0] == pytest.approx(expected, abs=1e-5)
     assert smooth[1] == pytest.approx(smooth[0], abs=1e-5)
     assert plain[1] != pytest.approx(smooth[0][1], abs=1e-3)
-
-
-@pytest.mark.parametrize("count", [None, 6, torch.tensor(6), torch.tensor([[6], [6]])])
-def test_the_loss_divides_by_the_proteins_of_the_whole_step(count):
-    logits, labels = torch.randn(6, 3), torch.tensor([0, 1, 2, 0, 1, 2])
-    loss = ProteinLoss()({"logits": logits}, labels, num_items_in_batch=count)
-    # DataParallel hands the count over once for each GPU, and Trainer multiplies by their number
-    gpus = count.numel() if isinstance(count, torch.Tensor) else 1
-    assert loss.shape == ()
-    assert (gpus * loss).item() == pytest.approx(functional.cross_entropy(logits, labels).item(), abs=1e-6)
 
 
 @pytest.mark.parametrize("strategy", ["group_by_length", "random", "sequential"])

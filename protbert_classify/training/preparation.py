@@ -1,0 +1,90 @@
+"""A model and its proteins, made ready for each other before training."""
+
+import logging
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase
+
+from ..data.encoding import encode
+from ..model import ProteinClassifier
+from ..model.tasks import REGRESSION
+from ..tasks.targets import fit_targets
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_MAX_LENGTH = 512  # tokens; where neither the model nor the user says how long an input may be
+
+
+def is_raw(proteins: Any) -> bool:
+    """Whether proteins are sequences and answers as they were loaded, not token ids."""
+    return _has_column(proteins, "sequence") and not has_ids(proteins)
+
+
+def has_ids(proteins: Any) -> bool:
+    """Whether proteins are encoded: they have token ids."""
+    return _has_column(proteins, "input_ids")
+
+
+def is_embedded(proteins: Any) -> bool:
+    """Whether proteins are what a frozen backbone made of them; see [`embed`]."""
+    return _has_column(proteins, "last_hidden_state")
+
+
+def _has_column(proteins: Any, name: str) -> bool:
+    return isinstance(proteins, Dataset) and name in proteins.column_names
+
+
+def encode_proteins(proteins: Dataset, tokenizer: PreTrainedTokenizerBase, model: ProteinClassifier) -> Dataset:
+    """Token ids, lengths and labels of proteins, as the model reads them.
+
+    Args:
+        proteins: Raw, see [`is_raw`]; the columns of tasks that are missing are left out. Encoded ones stay as they
+            are.
+        tokenizer: The backbone's, see [`tokenizer_for`].
+        model: Says which tasks it has, how long an input may be and what is cropped.
+    """
+    if not is_raw(proteins):
+        if has_ids(proteins) and "length" not in proteins.column_names:
+            return proteins.add_column("length", [len(ids) for ids in proteins["input_ids"]])
+        return proteins
+    config = model.config
+    tasks = [task for task in config.tasks if {task.name, task.labels[0]} & set(proteins.column_names)]
+    main = tasks if tasks and tasks[0].name == config.task_name else []
+    return encode(proteins, tokenizer, max_length=config.max_sequence_length, crop=config.crop, tasks=main)
+
+
+def fit_model(model: ProteinClassifier, proteins: Dataset | None) -> None:
+    """Settle what a model must know of its training: the longest input, its position table, the units of its targets.
+
+    Args:
+        model: Changed in place. `max_sequence_length` is 512 if it was not set, or as much as the backbone can read; an
+            absolute position table keeps the rows that such an input can reach.
+        proteins: To train on, raw; their targets give a regression its mean and standard deviation, if it has none.
+    """
+    config = model.config
+    if config.max_sequence_length is None:
+        config.max_sequence_length = min(DEFAULT_MAX_LENGTH, model.max_positions or DEFAULT_MAX_LENGTH)
+        logger.info(
+            "proteins are cropped to %d tokens; set max_sequence_length for another limit", config.max_sequence_length
+        )
+    if model.max_positions is not None and model.max_positions > config.max_sequence_length:
+        model.resize_position_embeddings(config.max_sequence_length)
+    if proteins is not None and is_raw(proteins):
+        _fit_units(model, proteins)
+
+
+def _fit_units(model: ProteinClassifier, proteins: Dataset) -> None:
+    config = model.config
+    if config.problem_type == REGRESSION and config.target_mean is None:
+        task = fit_targets(proteins, config.task)
+        config.target_mean, config.target_std = list(task.mean or ()), list(task.std or ())
+    for index, task in enumerate(config.auxiliary):
+        if task.problem_type == REGRESSION and task.mean is None:
+            config.auxiliary_tasks[index] = fit_targets(proteins, task).to_dict()
+
+
+def by_length(lengths: np.ndarray) -> np.ndarray:
+    """Rows, longest first: little padding, and memory runs out at once or never."""
+    return np.argsort(-np.asarray(lengths), kind="stable")
