@@ -7,33 +7,21 @@ Shapes: N proteins, T tokens of all of them together, h heads, d size of a head.
 
 import functools
 import inspect
+import logging
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional
-from transformers import AttentionInterface, AttentionMaskInterface, PretrainedConfig
+from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 PADDING_FREE = "padding_free"
-# their attention depends on nothing but position ids and boundaries, which a packed batch brings
-PACKABLE = ("bert", "esm")
+HALF = (torch.bfloat16, torch.float16)
 
-
-def why_not_packed(config: PretrainedConfig) -> str | None:
-    """Why proteins cannot be packed for a backbone, or None if they can.
-
-    Relative position biases (T5) and sliding windows (ModernBERT) are laid out for padded rows.
-    """
-    if config.model_type not in PACKABLE:
-        return f"a {config.model_type} cannot be packed, only {' and '.join(PACKABLE)}"
-    if config.model_type == "esm" and config.position_embedding_type != "rotary":
-        return "this ESM's absolute positions do not begin at 0"
-    if getattr(config, "is_decoder", False):
-        return "a decoder attends to one side only"
-    return None
+logger = logging.getLogger(__name__)
 
 
 def varlen_attention() -> Callable[..., Any] | None:
@@ -55,6 +43,25 @@ def varlen_attention() -> Callable[..., Any] | None:
 _varlen_attention = functools.cache(varlen_attention)
 
 
+def why_no_kernel(device: torch.device, dtype: torch.dtype, dropout: float) -> str | None:
+    """Why no single kernel computes the attention of packed proteins, which then takes a call a protein; else None.
+
+    Args:
+        device: Where queries, keys and values are.
+        dtype: Of theirs.
+        dropout: Of the attention weights, 0..1.
+    """
+    if device.type != "cuda":
+        return f"no kernel for packed attention on {device.type}"
+    if dtype not in HALF:
+        return f"no kernel for packed attention in {str(dtype).removeprefix('torch.')}, only in half precision"
+    if dropout:
+        return f"no kernel for packed attention with an attention dropout of {dropout:g}"
+    if _varlen_attention() is None:
+        return f"no kernel for packed attention in torch {torch.__version__}: expected 2.10 or newer"
+    return None
+
+
 def padding_free_attention(
     module: nn.Module,
     query: torch.Tensor,
@@ -69,7 +76,7 @@ def padding_free_attention(
 ) -> tuple[torch.Tensor, None]:
     """Attention within each protein of a packed batch; of a padded one, as `sdpa`.
 
-    CUDA in half precision takes torch's `varlen_attn`, anything else a protein at a time:
+    CUDA in half precision takes torch's `varlen_attn`, anything else ([`why_no_kernel`]) a protein at a time:
     `scaled_dot_product_attention`, or plain matrix products where [`_pays_unfused`].
 
     Args:
@@ -88,6 +95,7 @@ def padding_free_attention(
     Raises:
         ValueError: A packed batch with a mask, a position bias or a sliding window: proteins would see each other.
     """
+    query, key, value = _in_autocast_dtype(query, key, value)
     if cu_seq_lens_q is None:
         if _pays_unfused(query):
             masks = query.shape[0] * [None] if attention_mask is None else attention_mask.split(1)
@@ -98,10 +106,13 @@ def padding_free_attention(
         if found is not None:
             raise ValueError(f"a packed batch with {name}: this backbone cannot be packed")
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-    varlen = _varlen_attention() if query.is_cuda and query.dtype in HALF and not dropout else None
-    if varlen is not None:
+    reason = why_no_kernel(query.device, query.dtype, dropout)
+    varlen = _varlen_attention()
+    if reason is None and varlen is not None:
         heads = [tensor[0].transpose(0, 1).contiguous() for tensor in (query, key, value)]  # (T, h, d)
         return varlen(*heads, cu_seq_lens_q, max_length_q, scaling)[None], None
+    if query.device.type != "cpu":
+        _warn_of_loop(reason)
     lengths = cu_seq_lens_q.diff().tolist()
     q, k, v = (tensor.split(lengths, dim=2) for tensor in (query, key, value))
     parts = zip(q, k, v, strict=True)
@@ -109,8 +120,20 @@ def padding_free_attention(
 
 
 UNPACKABLE = ("position_bias", "sliding_window")
-HALF = (torch.bfloat16, torch.float16)
 UNFUSED = 1024  # tokens; a longer protein trains as fast by the fused kernel, which keeps no weights for backward
+
+
+@functools.cache
+def _warn_of_loop(reason: str | None) -> None:
+    logger.warning("packed proteins attend one at a time, which is slow: %s", reason)
+
+
+def _in_autocast_dtype(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """As autocast casts them for torch's own attention: ESM C's normalized queries and keys come in float32."""
+    device = tensors[0].device.type
+    if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
+        return tensors
+    return tuple(tensor.to(torch.get_autocast_dtype(device)) for tensor in tensors)
 
 
 def _one_protein(

@@ -23,7 +23,7 @@ from transformers import (
 from transformers.modeling_outputs import BaseModelOutputWithPooling, SequenceClassifierOutput
 from transformers.utils import ModelOutput, can_return_tuple
 
-from .attention import PADDING_FREE, unpack, why_not_packed
+from .attention import PADDING_FREE, unpack
 from .backbone import (
     encoder_class,
     frozen_parts,
@@ -36,9 +36,11 @@ from .backbone import (
 from .configuration import ProteinClassifierConfig
 from .heads import HEADS
 from .losses import model_loss
+from .packing import packed_output, why_not_packed, why_padded
 from .pooling import POOLINGS, residue_mask
 from .publishing import CARD, commit_files, open_repository, repository_files, short_card
 from .tasks import SINGLE_LABEL, auxiliary_tasks
+from .token_dropout import backbone_inputs
 
 logger = logging.getLogger(__name__)
 
@@ -306,7 +308,9 @@ class ProteinClassifier(PreTrainedModel):
         if attention_mask is None:
             attention_mask = torch.ones(tokens.shape[:2], dtype=torch.long, device=tokens.device)
         tokens, attention_mask = _padding_last(tokens, attention_mask)
-        given = {"input_ids" if input_ids is not None else "inputs_embeds": tokens}
+        ids_or_embeds = (None, tokens) if input_ids is None else (tokens, None)
+        around = {"attention_mask": attention_mask, "position_ids": kwargs.get("position_ids")}
+        given = backbone_inputs(self.backbone, *ids_or_embeds, **around)
         output = self.backbone(**given, attention_mask=attention_mask, return_dict=True, **kwargs)
         return output, residue_mask(attention_mask, *self.special_tokens)
 
@@ -325,55 +329,34 @@ class ProteinClassifier(PreTrainedModel):
             raise ValueError(f"a packed batch, and attention {attention!r}: proteins would see each other")
         if longest is None or position_ids is None:
             raise ValueError("a packed batch without max_length_q or position_ids")
-        given = {"input_ids": input_ids} if input_ids is not None else {"inputs_embeds": inputs_embeds}
-        boundaries = {"cu_seq_lens_q": cu_seq_lens, "cu_seq_lens_k": cu_seq_lens}
-        lengths = {"max_length_q": longest, "max_length_k": longest}
-        output = self.backbone(**given, position_ids=position_ids, return_dict=True, **boundaries, **lengths, **kwargs)
+        given = (input_ids, inputs_embeds, position_ids, cu_seq_lens, longest)
+        output = packed_output(self.backbone, *given, **kwargs)
         hidden, attention_mask = unpack(output.last_hidden_state, cu_seq_lens, longest)
         output.last_hidden_state = hidden
         if self.config.pooling == "pooler":
             output.pooler_output = self.backbone.pooler(hidden)  # of each protein's first token, not of the batch's
         return output, residue_mask(attention_mask, *self.special_tokens)
 
-    def enable_packing(self) -> str | None:
+    def enable_packing(
+        self, device: torch.device | None = None, autocast: torch.dtype | None = None, training: bool = False
+    ) -> str | None:
         """Make the backbone ready for packed batches; padded ones go on to give the same numbers.
 
-        Returns:
-            None, or why this backbone cannot be packed.
-        """
-        reason = why_not_packed(self.backbone.config)
-        attention = self.backbone.config._attn_implementation
-        if reason is None and attention not in ("sdpa", PADDING_FREE):
-            reason = f"attn_implementation={attention!r} was asked for"
-        if reason is None and attention != PADDING_FREE:
-            self.set_attn_implementation(PADDING_FREE)
-            reason = self._packing_fault()
-            if reason is not None:
-                self.set_attn_implementation(attention)
-        return reason
+        Packed and padded proteins are compared on `device` first, see [`packing_fault`].
 
-    @torch.inference_mode()
-    def _packing_fault(self) -> str | None:
-        """Compare two short proteins, packed and padded: kernels differ between devices and versions of torch."""
-        lengths = torch.tensor([12, 7], device=self.device)
-        ids = 5 + torch.arange(24, device=self.device).reshape(2, 12) * 7 % 19
-        mask = torch.arange(12, device=self.device) < lengths[:, None]
-        borders = torch.tensor([0, 12, 19], dtype=torch.int32, device=self.device)
-        positions = torch.arange(12, device=self.device).expand(2, 12)[mask]
-        packed = {"input_ids": ids[mask][None], "position_ids": positions[None], "cu_seq_lens_q": borders}
-        training, half = self.training, self.device.type == "cuda" and self.dtype == torch.float32
-        self.eval()
-        try:
-            with torch.autocast(self.device.type, torch.bfloat16 if half else None, enabled=half):
-                expected = self(input_ids=ids.where(mask, self.config.pad_token_id or 0), attention_mask=mask).logits
-                found = self(**packed, max_length_q=12).logits
-        except (RuntimeError, TypeError) as error:  # no kernel for this device, or another signature
-            return f"packed attention does not work here ({type(error).__name__}: {str(error).splitlines()[0]})"
-        finally:
-            self.train(training)
-        tolerance = 1e-3 if found.dtype == torch.float32 and not half and self.dtype == torch.float32 else 0.1
-        furthest = float((found - expected).abs().max() / expected.abs().max().clamp(min=1e-3))
-        return None if furthest < tolerance else f"packed and padded proteins differ by {furthest:.1%} here"
+        Args:
+            device: Where the model will compute; where it is if None. Under FSDP it is still on the CPU when asked.
+            autocast: The type in which autocast will compute; None without autocast.
+            training: Whether it is to be trained: with dropout of attention weights and gradients.
+
+        Returns:
+            None, or why batches are to be padded: this backbone cannot be packed, or not here, or it would be slow.
+        """
+        backbone, training = self.backbone, training and not self.config.freeze_backbone
+        reason = why_padded(backbone.config, device or self.device, backbone.dtype, autocast, training)
+        if reason is None or backbone.config._attn_implementation == PADDING_FREE:
+            self.set_attn_implementation(PADDING_FREE if reason is None else "sdpa")
+        return reason
 
     @property
     def max_positions(self) -> int | None:

@@ -299,16 +299,17 @@ class ProteinTrainer(StepsMixin, EvaluationMixin, PublishingMixin):
     def _packs(self) -> bool:
         """Whether training packs: where it is asked for, or pays, and can be done."""
         choice = getattr(self.args, "packing", "off")
-        model = self._plain_model()
+        # the model may still be elsewhere: FSDP moves it later
+        enable = partial(self._plain_model().enable_packing, self.args.device, self._autocast(), training=True)
         if self.args.device.type == "cpu" and self.args.bf16:
-            model.enable_packing()  # for its attention, the faster one there for padded batches, too
+            enable()  # for its attention, the faster one there for padded batches, too
         half_precision_gpu = self.args.device.type == "cuda" and (self.args.bf16 or self.args.fp16)
         if choice == "off" or (choice == "auto" and not (half_precision_gpu and varlen_attention())):
             return False
         if self.args.n_gpu > 1:
             reason = "DataParallel cannot deal packed batches; use accelerate launch"
         else:
-            reason = model.enable_packing()
+            reason = enable()
         if reason is not None:
             logger.info("batches are padded: %s", reason)
         return reason is None

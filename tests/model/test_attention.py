@@ -2,116 +2,56 @@
 
 import sys
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from protbert_classify import ProteinClassifier
-from protbert_classify.data.collators import PackingCollator, PaddingCollator
+from protbert_classify.model import attention
 from protbert_classify.model.attention import PADDING_FREE, padding_free_attention, unpack, varlen_attention
 from protbert_classify.model.pooling import residue_mask
-from tests.conftest import TINY_SHAPE
 
 from .conftest import LABELS
+from .packs import (
+    ENDS,
+    PACKABLE,
+    RESIDUES,
+    SHAPES,
+    assert_same_gradients,
+    classifier,
+    encoded,
+    gradients,
+    logits,
+    packed,
+    padded,
+)
 
-RESIDUES = [40, 700, 13, 255, 1, 90]
-ENDS = np.cumsum(np.array(RESIDUES) + 2)
-SIZE = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
-# initializer_range: large enough for different proteins to have different logits
-SIZE.update(max_position_embeddings=720, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
-SIZE.update(initializer_range=0.2)
-SHAPES = {
-    "bert": {"model_type": "bert", "vocab_size": 30, "pad_token_id": 0, **SIZE},
-    "esm": {
-        **{"model_type": "esm", "vocab_size": 33, "pad_token_id": 1, "mask_token_id": 32},
-        **{"position_embedding_type": "rotary", "token_dropout": True, **SIZE},
-    },
-    "t5": {"model_type": "t5", "vocab_size": 30, "d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2},
-}
 POOLINGS = ["pooler", "cls", "mean", "light_attention"]
-every_packable = pytest.mark.parametrize("kind", ["bert", "esm"])
+every_packable = pytest.mark.parametrize("kind", PACKABLE)
 every_pooling = pytest.mark.parametrize("pooling", POOLINGS)
-
-
-@pytest.fixture
-def build(tiny_classifier):
-    """A classifier without dropout, ready for packed batches if it can be."""
-
-    def build(kind="bert", pooling="light_attention", packing=True, **shape):
-        fields = {"pooling": pooling, "classifier_dropout": 0.0, "light_attention_dropout": 0.0}
-        model = tiny_classifier(shape={**SHAPES[kind], **shape}, **fields).eval()
-        nn.init.normal_(model.head[1].weight)
-        if packing:
-            assert model.enable_packing() is None
-        return model
-
-    return build
-
-
-def encoded(seed=0):
-    generator = np.random.default_rng(seed)
-    return [
-        {"input_ids": np.array([2, *generator.integers(5, 25, count), 3]), "labels": index % 3}
-        for index, count in enumerate(RESIDUES)
-    ]
-
-
-def packed(proteins=None, **changes):
-    batch = {**PackingCollator()(encoded() if proteins is None else proteins), **changes}
-    return {name: value for name, value in batch.items() if value is not None}
-
-
-def padded(kind="bert", proteins=None):
-    return PaddingCollator(SHAPES[kind]["pad_token_id"])(encoded() if proteins is None else proteins)
-
-
-def logits(model, batch):
-    with torch.no_grad():
-        return model(**batch).logits
-
-
-def gradients(model, batch):
-    model.zero_grad()
-    model(**batch).loss.backward()
-    return {name: tensor.grad.clone() for name, tensor in model.named_parameters() if tensor.grad is not None}
-
-
-def assert_same_gradients(found, expected):
-    assert found.keys() == expected.keys()
-    largest = max(tensor.abs().max() for tensor in expected.values())
-    assert largest > 1e-3
-    for name, tensor in expected.items():
-        # some, such as the bias of the keys, are zero but for rounding
-        assert (found[name] - tensor).abs().max() <= 1e-4 * tensor.abs().max() + 1e-6 * largest, name
+every_packable_and_pooling = pytest.mark.parametrize(
+    ("kind", "pooling"),
+    [(kind, pooling) for kind in PACKABLE for pooling in POOLINGS if (kind, pooling) != ("esmc", "pooler")],
+)
 
 
 # the same numbers
 
 
-@every_pooling
-@every_packable
-def test_packed_proteins_have_the_logits_and_gradients_of_padded_ones(build, kind, pooling):
-    model = build(kind, pooling)
+@every_packable_and_pooling
+def test_packed_proteins_have_the_logits_and_gradients_of_padded_ones(kind, pooling):
+    model = classifier(kind, pooling)
     expected = logits(model, padded(kind))
     assert torch.pdist(expected).min() > 1e-3  # proteins differ, or the next line says nothing
-    assert (logits(model, packed()) - expected).abs().max() <= 1e-5
+    torch.testing.assert_close(logits(model, packed()), expected)
     assert_same_gradients(gradients(model, packed()), gradients(model, padded(kind)))
 
 
-def test_packed_proteins_have_their_logits_where_positions_are_absolute_and_not_from_zero(build):
-    """ESM-1b: its table of positions begins behind the padding index."""
-    model = build("esm", packing=False, position_embedding_type="absolute", max_position_embeddings=730)
-    expected = logits(model, padded("esm"))
-    if model.enable_packing() is None:
-        assert (logits(model, packed()) - expected).abs().max() <= 1e-5
-
-
 @every_packable
-def test_gradient_checkpointing_changes_no_gradient_of_packed_proteins(build, kind):
-    model = build(kind).train()
+def test_gradient_checkpointing_changes_no_gradient_of_packed_proteins(kind):
+    model = classifier(kind).train()
     expected = gradients(model, padded(kind))
     model.gradient_checkpointing_enable()
     assert_same_gradients(gradients(model, packed()), expected)
@@ -119,8 +59,8 @@ def test_gradient_checkpointing_changes_no_gradient_of_packed_proteins(build, ki
 
 @pytest.mark.parametrize("side", ["right", "left"])
 @every_packable
-def test_padded_proteins_keep_their_logits_once_packing_is_enabled(build, pad, proteins, kind, side):
-    model = build(kind, packing=False)
+def test_padded_proteins_keep_their_logits_once_packing_is_enabled(pad, proteins, kind, side):
+    model = classifier(kind, packing=False)
     batch = pad(proteins, SHAPES[kind]["pad_token_id"], side)
     before = logits(model, batch)
     assert model.enable_packing() is None
@@ -129,8 +69,8 @@ def test_padded_proteins_keep_their_logits_once_packing_is_enabled(build, pad, p
     assert torch.equal(logits(model, batch), before)
 
 
-def test_a_single_protein_can_be_packed(build):
-    model = build()
+def test_a_single_protein_can_be_packed():
+    model = classifier()
     one = encoded()[1:2]
     assert (logits(model, packed(one)) - logits(model, padded(proteins=one))).abs().max() <= 1e-5
 
@@ -193,10 +133,9 @@ def test_packed_proteins_in_half_precision_on_a_cpu_are_those_of_the_padded_batc
 # none sees another
 
 
-@every_pooling
-@every_packable
-def test_another_protein_in_the_pack_changes_no_logit_of_the_others(build, kind, pooling):
-    model = build(kind, pooling)
+@every_packable_and_pooling
+def test_another_protein_in_the_pack_changes_no_logit_of_the_others(kind, pooling):
+    model = classifier(kind, pooling)
     before = logits(model, packed())
     for changed in range(len(RESIDUES)):
         proteins = encoded()
@@ -207,13 +146,13 @@ def test_another_protein_in_the_pack_changes_no_logit_of_the_others(build, kind,
         assert not torch.allclose(after[changed], before[changed], atol=1e-3)
 
 
-@every_pooling
-@every_packable
-def test_no_gradient_reaches_another_protein(build, kind, pooling):
-    model = build(kind, pooling)
+@every_packable_and_pooling
+def test_no_gradient_reaches_another_protein(kind, pooling):
+    model = classifier(kind, pooling)
     batch = packed(labels=None)
-    embedded = model.get_input_embeddings()(batch.pop("input_ids")).detach().requires_grad_()
-    found = model(inputs_embeds=embedded, **batch).logits
+    embedded = model.get_input_embeddings()(batch["input_ids"]).detach().requires_grad_()
+    model.get_input_embeddings().register_forward_hook(lambda *_: embedded)
+    found = model(**batch).logits
     for index, row in enumerate(found):
         (reached,) = torch.autograd.grad(row.square().sum(), embedded, retain_graph=True)
         own = slice(ENDS[index] - RESIDUES[index] - 2, ENDS[index])
@@ -225,20 +164,20 @@ def test_no_gradient_reaches_another_protein(build, kind, pooling):
 # what cannot be packed is refused
 
 
-def test_a_t5_says_why_it_cannot_be_packed_and_refuses_a_packed_batch(build):
-    model = build("t5", packing=False)
+def test_a_t5_says_why_it_cannot_be_packed_and_refuses_a_packed_batch():
+    model = classifier("t5", packing=False)
     assert "t5 cannot be packed" in model.enable_packing()
     assert model.backbone.config._attn_implementation != PADDING_FREE
     with pytest.raises(ValueError, match="packed batch"):
         model(**packed())
 
 
-def test_a_decoder_cannot_be_packed(build):
-    assert "decoder" in build(packing=False, is_decoder=True).enable_packing()
+def test_a_decoder_cannot_be_packed():
+    assert "decoder" in classifier(packing=False, is_decoder=True).enable_packing()
 
 
-def test_a_packed_batch_is_refused_by_an_attention_that_would_mix_the_proteins(build):
-    model = build(packing=False)
+def test_a_packed_batch_is_refused_by_an_attention_that_would_mix_the_proteins():
+    model = classifier(packing=False)
     assert model.backbone.config._attn_implementation == "sdpa"
     with pytest.raises(ValueError, match="sdpa.*see each other"):
         model(**packed())
@@ -253,9 +192,9 @@ def test_an_attention_that_the_user_asked_for_is_kept_and_not_packed(checkpoint)
 
 
 @pytest.mark.parametrize("lacking", ["position_ids", "max_length_q"])
-def test_a_packed_batch_without_positions_or_longest_length_is_refused(build, lacking):
+def test_a_packed_batch_without_positions_or_longest_length_is_refused(lacking):
     with pytest.raises(ValueError, match="without max_length_q or position_ids"):
-        build()(**packed(**{lacking: None}))
+        classifier()(**packed(**{lacking: None}))
 
 
 @pytest.mark.parametrize("name", ["attention_mask", "position_bias", "sliding_window"])
@@ -295,25 +234,113 @@ def test_installed_torch_has_attention_over_several_lengths():
     assert callable(varlen_attention())
 
 
-def old_varlen_attn(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, is_causal=False):
-    assert (max_q, max_k) == (6, 6) and not is_causal and torch.equal(cu_seq_q, cu_seq_k)
-    return attention_of_each(query, key, value, cu_seq_q.tolist(), None)
+class ReferenceKernel(TorchDispatchMode):
+    """Computes what torch's operators for attention over several lengths are given, and counts the calls.
+
+    The operators, their schemas and their autograd are torch's own; its kernel, for CUDA alone, is not run. What that
+    kernel demands of its arguments (pytorch, aten/src/ATen/native/transformers/cuda/flash_attn/flash_api.cpp) is
+    asserted.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.calls = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        operators = torch.ops.torch_attn
+        if func not in (operators._varlen_attn.default, operators._varlen_attn_backward.default):
+            return func(*args, **(kwargs or {}))
+        names = [argument.name for argument in func._schema.arguments]
+        given = {**dict(zip(names, args, strict=False)), **(kwargs or {})}
+        self.calls.append(func)
+        q, k, v = rows = [given[name] for name in ("query", "key", "value")]
+        starts, longest = given["cu_seq_q"], given["max_q"]
+        assert q.shape == k.shape == v.shape and q.dtype == k.dtype == v.dtype and q.dim() == 3
+        assert all(row.stride(-1) == 1 for row in rows)
+        assert starts.dtype == torch.int32 and starts.is_contiguous() and torch.equal(starts, given["cu_seq_k"])
+        assert (starts[0], starts[-1]) == (0, len(q))
+        assert longest == given["max_k"] == starts.diff().max() and isinstance(longest, int)
+        assert not given["is_causal"] and list(given["window_size"]) == [-1, -1]
+        if func is operators._varlen_attn_backward.default:
+            return gradients_of_each(*rows, given["grad_out"], starts.tolist(), given["scale"])
+        attended = attention_of_each(*rows, starts.tolist(), given["scale"])
+        return attended, q.new_empty(q.shape[1], len(q)), torch.zeros(2, dtype=torch.uint64)
 
 
-def new_varlen_attn(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, *, scale=None):
-    assert (max_q, max_k) == (6, 6) and torch.equal(cu_seq_q, cu_seq_k)
-    return attention_of_each(query, key, value, cu_seq_q.tolist(), scale)
+def gradients_of_each(query, key, value, slope, ends, scale):
+    """Gradients of `attention_of_each`, where autograd is not at hand: (T, h, d) each."""
+    heads = [row.transpose(0, 1).tensor_split(ends[1:-1], dim=1) for row in (query, key, value, slope)]
+    gradients = []
+    for q, k, v, out in zip(*heads, strict=True):
+        weights = (scale * q @ k.mT).softmax(-1)
+        seen = out @ v.mT
+        scores = scale * weights * (seen - (weights * seen).sum(-1, keepdim=True))
+        gradients.append((scores @ k, scores.mT @ q, weights.mT @ out))
+    return tuple(torch.cat(parts, dim=1).transpose(0, 1).contiguous() for parts in zip(*gradients, strict=True))
 
 
-@pytest.mark.parametrize("varlen_attn", [old_varlen_attn, new_varlen_attn])
+@pytest.fixture
+def kernel(monkeypatch):
+    """torch's operator is chosen on a CPU, too, and computed by the reference."""
+    pytest.importorskip("torch.nn.attention.varlen", reason="came with torch 2.10")
+    monkeypatch.setattr(attention, "why_no_kernel", lambda *_: None)
+    with ReferenceKernel() as kernel:
+        yield kernel
+
+
+@every_packable
+def test_packed_proteins_have_the_logits_and_gradients_of_padded_ones_by_the_operator_of_torch(kind, kernel):
+    model = classifier(kind)
+    expected, slopes = logits(model, padded(kind)), gradients(model, padded(kind))
+    kernel.calls.clear()
+    torch.testing.assert_close(logits(model, packed()), expected)
+    layers = SHAPES[kind]["num_hidden_layers"]
+    assert len(kernel.calls) == layers
+    assert_same_gradients(gradients(model, packed()), slopes)
+    assert len(kernel.calls) == 3 * layers  # forward twice and backward
+
+
 @pytest.mark.parametrize("scale", [0.5, 1.0, 0.3])
-def test_every_version_of_torch_scales_as_the_layer_asks(monkeypatch, varlen_attn, scale):
-    module = pytest.importorskip("torch.nn.attention.varlen")
-    monkeypatch.setattr(module, "varlen_attn", varlen_attn)
+def test_the_operator_of_torch_scales_as_the_layer_asks(kernel, scale):
     torch.manual_seed(0)
-    rows = torch.randn(3, 9, 2, 4)
-    found = varlen_attention()(*rows, torch.tensor([0, 2, 8, 9], dtype=torch.int32), 6, scale)
-    torch.testing.assert_close(found, attention_of_each(*rows, [0, 2, 8, 9], scale))
+    rows, starts = torch.randn(3, 9, 2, 4), torch.tensor([0, 2, 8, 9], dtype=torch.int32)
+    found = varlen_attention()(*rows, starts, 6, scale)
+    torch.testing.assert_close(found, attention_of_each(*rows, starts.tolist(), scale))
+    assert len(kernel.calls) == 1
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 0.3])
+def test_torch_2_10_whose_function_takes_no_scale_scales_as_the_layer_asks(kernel, monkeypatch, scale):
+    module = sys.modules["torch.nn.attention.varlen"]
+    newest = module.varlen_attn
+    monkeypatch.setattr(module, "varlen_attn", lambda q, k, v, cu_q, cu_k, m, n: newest(q, k, v, cu_q, cu_k, m, n))
+    torch.manual_seed(0)
+    rows, starts = torch.randn(3, 9, 2, 4), torch.tensor([0, 2, 8, 9], dtype=torch.int32)
+    found = varlen_attention()(*rows, starts, 6, scale)
+    torch.testing.assert_close(found, attention_of_each(*rows, starts.tolist(), scale))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_the_operator_of_torch_takes_packed_queries_keys_and_values_and_gives_their_gradients(monkeypatch, dtype):
+    pytest.importorskip("torch.nn.attention.varlen", reason="came with torch 2.10")
+    monkeypatch.setattr(attention, "why_no_kernel", lambda *_: None)
+    rows = [torch.empty(1, 4, 19, 16, dtype=dtype, device="meta", requires_grad=True) for _ in range(3)]
+    starts = torch.empty(3, dtype=torch.int32, device="meta")
+    found, _ = padding_free_attention(nn.Module(), *rows, None, 0.0, 1.0, cu_seq_lens_q=starts, max_length_q=12)
+    assert (found.shape, found.dtype, found.device.type) == ((1, 19, 4, 16), dtype, "meta")
+    slopes = torch.autograd.grad(found, rows, torch.empty_like(found))
+    assert [(slope.shape, slope.dtype) for slope in slopes] == 3 * [((1, 4, 19, 16), dtype)]
+
+
+@every_packable
+def test_under_autocast_the_operator_of_torch_gets_half_precision(kind, kernel):
+    """ESM C normalizes queries and keys, which leaves them in float32; the operator wants one type."""
+    with torch.autocast("cpu", torch.bfloat16):
+        model = classifier(kind)
+        kernel.calls.clear()
+        found, expected = logits(model, packed()), logits(model, padded(kind))
+    assert len(kernel.calls) == SHAPES[kind]["num_hidden_layers"]
+    assert (found - expected).abs().max() < 0.05 * expected.abs().max()
 
 
 def test_a_torch_without_attention_over_several_lengths_is_told(monkeypatch):
@@ -321,9 +348,9 @@ def test_a_torch_without_attention_over_several_lengths_is_told(monkeypatch):
     assert varlen_attention() is None
 
 
-def test_attention_dropout_is_that_of_the_configuration_in_training_and_none_elsewhere(build):
+def test_attention_dropout_is_that_of_the_configuration_in_training_and_none_elsewhere():
     batch = packed(labels=None)
-    plain, dropping = build(), build(attention_probs_dropout_prob=0.9)
+    plain, dropping = classifier(), classifier(attention_probs_dropout_prob=0.9)
     expected = logits(plain, batch)
     assert torch.equal(logits(plain.train(), batch), expected)
     assert torch.equal(logits(dropping, batch), expected)
@@ -350,8 +377,8 @@ def test_unpacked_proteins_stand_in_a_row_each_with_zeros_behind_them():
 
 
 @every_pooling
-def test_hidden_states_of_the_backbone_can_be_given_in_its_place(build, monkeypatch, pooling):
-    model, batch = build(pooling=pooling), padded()
+def test_hidden_states_of_the_backbone_can_be_given_in_its_place(monkeypatch, pooling):
+    model, batch = classifier(pooling=pooling), padded()
     expected = model(**batch)
     hidden = model.backbone(batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state
     residues = residue_mask(batch["attention_mask"], 1, 1)
@@ -361,38 +388,11 @@ def test_hidden_states_of_the_backbone_can_be_given_in_its_place(build, monkeypa
     torch.testing.assert_close(found.loss, expected.loss)
 
 
-def test_a_saved_classifier_does_not_remember_how_it_was_packed(build, tmp_path):
-    model = build()
+def test_a_saved_classifier_does_not_remember_how_it_was_packed(tmp_path):
+    model = classifier()
     expected = logits(model, padded())
     model.save_pretrained(tmp_path)
     assert PADDING_FREE not in (tmp_path / "config.json").read_text()
     loaded = ProteinClassifier.from_pretrained(tmp_path)
     assert {loaded.config._attn_implementation, loaded.backbone.config._attn_implementation} == {"sdpa"}
     assert torch.equal(logits(loaded, padded()), expected)
-
-
-def test_a_device_whose_packed_attention_lets_proteins_see_each_other_is_found_out(tiny_classifier, monkeypatch):
-    from transformers import AttentionInterface
-
-    def leaking(module, query, key, value, attention_mask, cu_seq_lens_q=None, **kwargs):
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
-
-    model = tiny_classifier(shape={**TINY_SHAPE, "initializer_range": 0.3})
-    monkeypatch.setitem(AttentionInterface._global_mapping, PADDING_FREE, leaking)
-    assert "packed and padded proteins differ by" in model.enable_packing()
-    assert model.backbone.config._attn_implementation == "sdpa"
-
-
-def test_a_device_without_a_kernel_is_padded(tiny_classifier, monkeypatch):
-    from transformers import AttentionInterface
-
-    def missing(module, query, key, value, attention_mask, cu_seq_lens_q=None, **kwargs):
-        if cu_seq_lens_q is not None:
-            raise RuntimeError("no kernel image is available\nfor this device")
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
-
-    model = tiny_classifier().train()
-    monkeypatch.setitem(AttentionInterface._global_mapping, PADDING_FREE, missing)
-    assert "does not work here (RuntimeError: no kernel image is available)" in model.enable_packing()
-    assert model.backbone.config._attn_implementation == "sdpa"
-    assert model.training

@@ -135,6 +135,22 @@ def test_a_backbone_that_cannot_be_packed_is_padded_with_one_line(tmp_path, log)
     assert "4 proteins a device, of similar length, padded" in log.text
 
 
+@pytest.mark.parametrize(("options", "autocast"), [({"bf16": True}, torch.bfloat16), ({}, None)])
+def test_packing_is_decided_for_the_device_and_the_precision_of_the_training(tmp_path, monkeypatch, options, autocast):
+    """Under FSDP the model is elsewhere yet, and its weights are in float32 under autocast."""
+    asked = []
+
+    def watched(model, *given, **named):
+        asked.append((given, named))
+        return enable_packing(model, *given, **named)
+
+    enable_packing = ProteinClassifier.enable_packing
+    monkeypatch.setattr(ProteinClassifier, "enable_packing", watched)
+    trainer = build(tmp_path, packing="on", **options)
+    assert trainer.packed
+    assert asked[-1] == ((trainer.args.device, autocast), {"training": True})
+
+
 @pytest.mark.parametrize("tokens", ["0", "many", "-3", "1.5"])
 def test_a_budget_that_is_no_number_is_refused(tmp_path, tokens):
     with pytest.raises(ValueError, match=f"tokens_per_batch='{tokens}': expected a number of tokens"):
