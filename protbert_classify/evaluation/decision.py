@@ -7,11 +7,13 @@ Shapes: N proteins, C labels of a task.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from ..model.tasks import DEFAULT_THRESHOLD, MULTI_LABEL, REGRESSION, SINGLE_LABEL, Task
+
+SEPARATOR = ";"  # between several labels of a protein, as in the tables that are trained on
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,37 @@ class Decision:
         """Names of the predicted labels of one protein, the highest score first; empty for a regression."""
         order = np.argsort(-self.scores[row], kind="stable")
         return [self.task.labels[index] for index in order if self.chosen[row, index]]
+
+    def joined_labels(self) -> list[str]:
+        """(N,), the predicted labels of each protein with `;` between them, the highest score first."""
+        if self.task.problem_type == SINGLE_LABEL:
+            return [self.task.labels[index] for index in self.best]
+        return [SEPARATOR.join(self.labels(row)) for row in range(len(self))]
+
+    def answer(self, row: int, top_k: int | None | Literal["predicted"] = "predicted") -> Any:
+        """The answer for one protein as pipelines of transformers give it.
+
+        Args:
+            row: Of the protein.
+            top_k: How many classes to return, the highest score first; None for all. By default, what is predicted.
+                A regression returns its numbers whatever is asked for.
+
+        Returns:
+            `{"label", "score"}`: the predicted class or, of a regression, the number. A list of them for `top_k` other
+            than 1, for `multi_label_classification` by default, and for several numbers.
+        """
+        task = self.task
+        if task.problem_type == REGRESSION:
+            chosen, single = list(range(len(task.labels))), len(task.labels) == 1
+        else:
+            order = np.argsort(-self.scores[row], kind="stable").tolist()
+            if top_k == "predicted":
+                chosen = [index for index in order if self.chosen[row, index]]
+            else:
+                chosen = order[:top_k]
+            single = top_k == 1 or (top_k == "predicted" and task.problem_type == SINGLE_LABEL)
+        every = [{"label": task.labels[index], "score": float(self.scores[row, index])} for index in chosen]
+        return every[0] if single else every
 
 
 def decide(logits: np.ndarray, config: Any) -> Decision:

@@ -15,12 +15,13 @@ from ..data.encoding import ProteinEncoder
 from ..data.records import Record, checked
 from ..data.sources import Columns
 from ..data.unlabelled import STANDARD_INPUT, read_unlabelled
+from ..evaluation.decision import decide
 from ..model import ProteinClassifier
 from .loading import classifier_encoder, load_classifier
-from .logits import predict_logits, probabilities
+from .logits import predict_logits
 from .parts import Parts
 from .precision import has_gpu_backend
-from .tables import Call, call_of, table_for
+from .tables import Call, calls_of, columns_for, table_for
 from .whole_file import (
     FORMAT,
     Prediction,
@@ -66,7 +67,7 @@ def predict_file(
     Args:
         model: The folder of a run or of a model, or a Hub id.
         source: See [`read_unlabelled`].
-        output: A .csv, .tsv, .jsonl or .parquet file: `id, description, length, location, score`, a column a class,
+        output: A .csv, .tsv, .jsonl or .parquet file: `id, description, length`, the answers (see [`columns_for`]),
             `truncated`. It appears when it is whole.
         columns: Names of a table's columns.
         strict: Stop at the first record that cannot be classified; else it goes to `<output>.rejected.csv`.
@@ -97,7 +98,7 @@ def predict_file(
     if processes is not None and device is None and processes.device.type != "cpu":
         device = str(processes.device)
     classifier, tokenizer = load_classifier(model, device, precision, compiled)
-    table = table_for(output, classifier.config.labels)
+    table = table_for(output, columns_for(classifier.config.tasks))
     settings = _settings(classifier, output, tokens_per_batch, precision, compiled)
     if main:
         os.makedirs(os.path.dirname(output) or ".", exist_ok=True)
@@ -137,11 +138,10 @@ class _Worker:
         rows: dict[bytes, int] = {}
         row_of = [rows.setdefault(self.encoder(record.residues), len(rows)) for record in records]
         encoded = [np.frombuffer(ids, dtype=np.uint8) for ids in rows]
-        scores = probabilities(predict_logits(self.classifier, encoded, self.tokens_per_batch, bar.update))
+        logits = predict_logits(self.classifier, encoded, self.tokens_per_batch, bar.update)
         bar.update(len(records) - len(rows))
-        labels, cropped = self.classifier.config.labels, self.encoder.is_cropped
-        pairs = zip(records, row_of, strict=True)
-        return [call_of(record, scores[row], labels, cropped(len(record.residues))) for record, row in pairs]
+        truncated = (self.encoder.is_cropped(len(record.residues)) for record in records)
+        return calls_of(records, decide(logits, self.classifier.config)[row_of], truncated)
 
 
 def _settings(

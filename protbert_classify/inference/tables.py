@@ -1,48 +1,70 @@
-"""Tables of calls: CSV, TSV, JSON Lines and Parquet, each written in parts that are joined in the end."""
+"""Tables of calls: CSV, TSV, JSON Lines and Parquet, each written in parts that are joined in the end.
+
+A row has the protein, the answer to the main task, those to the auxiliary ones, and whether the protein was cropped.
+"""
 
 import csv
 import json
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..data.records import Record
 from ..errors import OptionError
+from ..evaluation.decision import Decision
+from ..model.tasks import REGRESSION, Task
 
-BEFORE = ("id", "description", "length", "location", "score")
-AFTER = ("truncated",)
 ROW_GROUP = 1 << 16  # rows of a Parquet file that are written, and later read, at once
+TEXT, INTEGER, PROBABILITY, NUMBER, BOOLEAN = "text", "integer", "probability", "number", "boolean"
+ARROW_TYPES = {
+    TEXT: pa.string(),
+    INTEGER: pa.int32(),
+    PROBABILITY: pa.float32(),
+    NUMBER: pa.float32(),
+    BOOLEAN: pa.bool_(),
+}
+
+
+class Column(NamedTuple):
+    """A column of a table.
+
+    Args:
+        name: Its header.
+        kind: `TEXT`, `INTEGER`, `PROBABILITY`, `NUMBER` or `BOOLEAN`.
+    """
+
+    name: str
+    kind: str
+
+
+BEFORE = (Column("id", TEXT), Column("description", TEXT), Column("length", INTEGER))
+AFTER = (Column("truncated", BOOLEAN),)
 
 
 class Call(NamedTuple):
-    """What a model makes of one protein.
+    """What a model makes of one protein: a row of a table.
 
     Args:
         id: Accession.
         description: The rest of its header.
         length: Residues.
-        location: The called class.
-        score: Its probability.
-        scores: (C,), the probabilities of all classes.
+        answers: The cells between the length and the last column.
         truncated: Whether the protein is longer than the model reads.
     """
 
     id: str
     description: str
     length: int
-    location: str
-    score: float
-    scores: Sequence[float]
+    answers: Sequence[str | float]
     truncated: bool
 
 
 class Table(Protocol):
-    """A format of tables; its class names are the model's."""
+    """A format of tables."""
 
     def write_part(self, path: str, calls: Iterable[Call]) -> None:
         """Write some calls to a file of their own, down to the disk."""
@@ -51,12 +73,12 @@ class Table(Protocol):
         """Write one table of all parts, in their order."""
 
 
-def table_for(output: str, labels: Sequence[str]) -> Table:
+def table_for(output: str, columns: Sequence[Column]) -> Table:
     """The format that a name's ending asks for.
 
     Args:
         output: Of the table.
-        labels: (C,), names of the classes.
+        columns: Of the table; see [`columns_for`].
 
     Raises:
         OptionError: Another ending.
@@ -64,31 +86,72 @@ def table_for(output: str, labels: Sequence[str]) -> Table:
     ending = os.path.splitext(output)[1].lower()
     if ending not in FORMATS:
         raise OptionError(f"output {output}: expected a name that ends in {', '.join(FORMATS)}")
-    return FORMATS[ending](columns_for(labels))
+    return FORMATS[ending](columns)
 
 
-def columns_for(labels: Sequence[str]) -> list[str]:
-    """The columns of a table; a class of the name of another column is told apart."""
-    taken = (*BEFORE, *AFTER)
-    return [*BEFORE, *(f"{label} (class)" if label in taken else label for label in labels), *AFTER]
+def columns_for(tasks: Sequence[Task]) -> list[Column]:
+    """The columns of a table.
+
+    A classification has the predicted labels under the name of the task, their score and a column for each class; a
+    regression has a column for each number. Behind them, an auxiliary task has the predicted labels and their score, or
+    its numbers. A class of the name of another column is told apart.
+
+    Args:
+        tasks: The main task, and behind it the auxiliary ones.
+    """
+    main, *others = tasks
+    answers, classes = _answer_columns(main, "", main.labels), []
+    if main.problem_type != REGRESSION:
+        classes = [Column(label, PROBABILITY) for label in main.labels]
+    beside = [column for task in others for column in _answer_columns(task, f"{task.name} ", _numbers(task))]
+    ranked = [(*BEFORE, *AFTER), (*answers, *beside), classes]
+    names = _unique([[column.name for column in columns] for columns in ranked], ("", " (predicted)", " (class)"))
+    own, given, of_classes = ([c._replace(name=n) for c, n in zip(*pair)] for pair in zip(ranked, names, strict=True))
+    start, middle = len(BEFORE), len(answers)
+    return [*own[:start], *given[:middle], *of_classes, *given[middle:], *own[start:]]
+
+
+def _answer_columns(task: Task, prefix: str, numbers: Sequence[str]) -> list[Column]:
+    if task.problem_type == REGRESSION:
+        return [Column(name, NUMBER) for name in numbers]
+    return [Column(task.name, TEXT), Column(f"{prefix}score", PROBABILITY)]
+
+
+def _numbers(task: Task) -> list[str]:
+    """What the numbers of an auxiliary task are called beside others."""
+    return [task.name] if len(task.labels) == 1 else [f"{task.name} {label}" for label in task.labels]
+
+
+def _unique(ranked: Sequence[Sequence[str]], suffixes: Sequence[str]) -> list[list[str]]:
+    """The same names, each once: of two that are the same, the later one gets a suffix."""
+    taken: set[str] = set()
+    unique: list[list[str]] = []
+    for names, suffix in zip(ranked, suffixes, strict=True):
+        unique.append([])
+        for name in names:
+            while name in taken:
+                name += suffix
+            taken.add(name)
+            unique[-1].append(name)
+    return unique
 
 
 class DelimitedTable:
-    """A line a protein, cells between `delimiter`; probabilities with six digits, truncated yes or no."""
+    """A line a protein, cells between `delimiter`; probabilities with six decimals, truncated yes or no."""
 
     delimiter = ","
 
-    def __init__(self, columns: Sequence[str]) -> None:
+    def __init__(self, columns: Sequence[Column]) -> None:
         self.columns = columns
 
     def write_part(self, path: str, calls: Iterable[Call]) -> None:
         with open(path, "w", newline="", encoding="utf-8") as file:
-            self._writer(file).writerows(map(row_cells, calls))
+            self._writer(file).writerows(row_cells(call, self.columns) for call in calls)
             _to_disk(file)
 
     def join(self, parts: Sequence[str], path: str) -> None:
         with open(path, "w", newline="", encoding="utf-8") as file:
-            self._writer(file).writerow(self.columns)
+            self._writer(file).writerow([column.name for column in self.columns])
         _append(parts, path)
 
     def _writer(self, file: Any) -> Any:
@@ -102,16 +165,15 @@ class TabTable(DelimitedTable):
 
 
 class JsonLinesTable:
-    """A JSON object a line and protein; probabilities with six digits."""
+    """A JSON object a line and protein; probabilities with six decimals."""
 
-    def __init__(self, columns: Sequence[str]) -> None:
+    def __init__(self, columns: Sequence[Column]) -> None:
         self.columns = columns
 
     def write_part(self, path: str, calls: Iterable[Call]) -> None:
         with open(path, "w", newline="", encoding="utf-8") as file:
             for call in calls:
-                row = dict(zip(self.columns, row_values(call, digits=6), strict=True))
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+                file.write(json.dumps(row_object(call, self.columns), ensure_ascii=False) + "\n")
             _to_disk(file)
 
     def join(self, parts: Sequence[str], path: str) -> None:
@@ -121,12 +183,10 @@ class JsonLinesTable:
 
 
 class ParquetTable:
-    """Typed columns: length int32, probabilities float32, truncated bool."""
+    """Typed columns: length int32, probabilities and numbers float32, truncated bool."""
 
-    def __init__(self, columns: Sequence[str]) -> None:
-        kinds = {"length": pa.int32(), "truncated": pa.bool_(), "id": pa.string()}
-        kinds |= {"description": pa.string(), "location": pa.string()}
-        self.schema = pa.schema([(name, kinds.get(name, pa.float32())) for name in columns])
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self.schema = pa.schema([(column.name, ARROW_TYPES[column.kind]) for column in columns])
 
     def write_part(self, path: str, calls: Iterable[Call]) -> None:
         columns = zip(*map(row_values, calls), strict=True)
@@ -155,30 +215,63 @@ FORMATS: dict[str, Any] = {
 }
 
 
-def call_of(record: Record, scores: np.ndarray, labels: Sequence[str], truncated: bool) -> Call:
-    """What a model makes of a record, from the probabilities of its classes, (C,)."""
-    best = int(scores.argmax())
-    return Call(
-        id=record.place.accession,
-        description=record.description,
-        length=len(record.residues),
-        location=labels[best],
-        score=float(scores[best]),
-        scores=scores.tolist(),
-        truncated=truncated,
-    )
+def calls_of(records: Sequence[Record], decision: Decision, truncated: Iterable[bool]) -> list[Call]:
+    """The rows of proteins.
+
+    Args:
+        records: N of them.
+        decision: For them, in the same order.
+        truncated: N times whether the protein is longer than the model reads.
+    """
+    parts = [_cells(decision, classes=True), *(_cells(part, classes=False) for part in decision.auxiliary.values())]
+    answers = zip(*(cells for part in parts for cells in part), strict=True)
+    return [
+        Call(record.place.accession, record.description, len(record.residues), row, cut)
+        for record, row, cut in zip(records, answers, truncated, strict=True)
+    ]
 
 
-def row_values(call: Call, digits: int | None = None) -> list[Any]:
-    """The cells of a row with their types; probabilities rounded to `digits`."""
-    scores = [float(score) if digits is None else round(float(score), digits) for score in (call.score, *call.scores)]
-    return [call.id, call.description, call.length, call.location, *scores, call.truncated]
+def _cells(decision: Decision, classes: bool) -> list[Sequence[str | float]]:
+    """The columns of the answers to one task, N cells each; for a classification with or without its classes."""
+    scores = decision.scores.T.tolist()
+    if decision.task.problem_type == REGRESSION:
+        return scores
+    return [decision.joined_labels(), decision.score.tolist(), *(scores if classes else ())]
 
 
-def row_cells(call: Call) -> list[str]:
+def row_values(call: Call) -> list[Any]:
+    """The cells of a row with their types."""
+    return [call.id, call.description, call.length, *call.answers, call.truncated]
+
+
+def row_object(call: Call, columns: Sequence[Column]) -> dict[str, Any]:
+    """A row as JSON has it: name of the column -> value, rounded."""
+    return {
+        column.name: ROUNDED[column.kind](value) for column, value in zip(columns, row_values(call), strict=True)
+    }
+
+
+def row_cells(call: Call, columns: Sequence[Column]) -> list[str]:
     """The cells of a row as text."""
-    scores = [f"{score:.6f}" for score in (call.score, *call.scores)]
-    return [call.id, call.description, str(call.length), call.location, *scores, "yes" if call.truncated else "no"]
+    return [WRITTEN[column.kind](value) for column, value in zip(columns, row_values(call), strict=True)]
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+# kind of a column -> its values in JSON and in CSV; any number has as many digits as float32 holds
+ROUNDED: dict[str, Callable[[Any], Any]] = {
+    **dict.fromkeys((TEXT, INTEGER, BOOLEAN), _same),
+    PROBABILITY: lambda value: round(float(value), 6),
+    NUMBER: lambda value: float(f"{value:.7g}"),
+}
+WRITTEN: dict[str, Callable[[Any], str]] = {
+    **dict.fromkeys((TEXT, INTEGER), str),
+    BOOLEAN: lambda value: "yes" if value else "no",
+    PROBABILITY: "{:.6f}".format,
+    NUMBER: "{:.7g}".format,
+}
 
 
 def _append(parts: Sequence[str], path: str) -> None:

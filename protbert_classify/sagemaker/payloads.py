@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from ..data.alphabet import clean
 from ..data.records import Record
 from ..errors import OptionError, ProteinClassifierError, SequenceError
-from ..inference.tables import AFTER, BEFORE, Call
+from ..inference.tables import AFTER, BEFORE, BOOLEAN, INTEGER, NUMBER, PROBABILITY, TEXT, Call, Column
 from ..serving.queries import Limits
 
 PROTEINS = 64  # of a request: SageMaker waits 60 s for the answer of a real-time endpoint
@@ -82,8 +82,10 @@ def sized(records: Iterable[Record]) -> Iterator[Record]:
         yield record
 
 
-def json_inputs(sequences: Sequence[str], top_k: int | None) -> bytes:
+def json_inputs(sequences: Sequence[str], top_k: int | None | Literal["predicted"] = "predicted") -> bytes:
     """A request for what the pipeline returns."""
+    if top_k == "predicted":
+        return json.dumps({"inputs": list(sequences)}).encode()
     if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1):
         raise OptionError(f"top_k {top_k!r}; expected a whole number from 1, or None for all classes")
     return json.dumps({"inputs": list(sequences), "parameters": {"top_k": top_k}}).encode()
@@ -95,7 +97,7 @@ def json_line(record: Record) -> bytes:
     return json.dumps(row).encode() + b"\n"
 
 
-def rows_of(answer: bytes, count: int) -> tuple[list[Call], list[str]]:
+def rows_of(answer: bytes, count: int) -> tuple[list[Call], list[Column]]:
     """An answer in JSON Lines.
 
     Args:
@@ -103,25 +105,38 @@ def rows_of(answer: bytes, count: int) -> tuple[list[Call], list[str]]:
         count: Proteins that were asked.
 
     Returns:
-        The calls, and the columns of their classes.
+        The calls, and the columns of their table.
 
     Raises:
         ProteinClassifierError: It is no such answer.
     """
     try:
         rows = [json.loads(line) for line in answer.decode().split("\n") if line]
-        labels = list(rows[0])[len(BEFORE) : -len(AFTER)]
-        calls = [_call(row, labels) for row in rows]
+        columns = _columns(rows[0])
+        calls = [_call(row, columns) for row in rows]
     except (ValueError, LookupError, TypeError) as error:
         raise ProteinClassifierError(f"no answer of this package: {answer[:80]!r} ({error})") from None
     if len(calls) != count:
         raise ProteinClassifierError(f"{count} proteins were asked, and {len(calls)} answered")
-    return calls, labels
+    return calls, columns
 
 
-def _call(row: dict[str, Any], labels: Sequence[str]) -> Call:
-    named = {name: row[name] for name in (*BEFORE, *AFTER)}
-    return Call(scores=[row[label] for label in labels], **named)
+def _columns(row: dict[str, Any]) -> list[Column]:
+    """The columns of a table, from a row of it: numbers behind the name of a class are its scores."""
+    kinds: dict[type, str] = {str: TEXT, bool: BOOLEAN, int: INTEGER, float: NUMBER}
+    names = list(row)
+    columns = [Column(name, kinds[type(row[name])]) for name in names]
+    if columns[: len(BEFORE)] != list(BEFORE) or columns[-len(AFTER) :] != list(AFTER):
+        raise ValueError(f"found {', '.join(names)[:80]}")
+    if columns[len(BEFORE)].kind == TEXT:
+        columns = [column._replace(kind=PROBABILITY) if column.kind == NUMBER else column for column in columns]
+    return columns
+
+
+def _call(row: dict[str, Any], columns: Sequence[Column]) -> Call:
+    """A row of a table; it must have the columns of the others."""
+    accession, description, length, *answers, truncated = (row[column.name] for column in columns)
+    return Call(accession, description, length, answers, truncated)
 
 
 def json_answer(answer: bytes, count: int) -> list:

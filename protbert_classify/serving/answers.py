@@ -1,14 +1,13 @@
-"""Calls to the body of an answer: JSON, JSON Lines or CSV, by what the client accepts."""
+"""Predictions to the body of an answer: JSON, JSON Lines or CSV, by what the client accepts."""
 
 import csv
 import io
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
-
-from ..inference.tables import Call, columns_for, row_cells, row_values
+from ..evaluation.decision import Decision
+from ..inference.tables import calls_of, columns_for, row_cells, row_object
 from .queries import CSV, JSON, JSON_LINES, Query
 from .refusals import NotAcceptable, Unprocessable
 
@@ -35,28 +34,30 @@ def accepted_type(accept: str | None) -> str:
     return answer
 
 
-def answer(query: Query, calls: Sequence[Call], labels: Sequence[str], kind: str) -> str:
+def answer(query: Query, decision: Decision, truncated: Sequence[bool], kind: str) -> str:
     """The body of an answer.
 
     Args:
-        query: What was asked.
-        calls: Of its proteins, in their order.
-        labels: (C,), names of the classes.
+        query: What was asked, of N proteins.
+        decision: The answers of all tasks for them, in their order.
+        truncated: (N,), whether the protein is longer than the model reads.
         kind: What [`accepted_type`] returned.
 
     Raises:
         Unprocessable: Parameters, which are for JSON, with a table.
     """
-    columns = columns_for(labels)
     if kind == JSON and not query.form.named:
-        every = [_as_pipeline(call, labels, **query.form.parameters) for call in calls]
+        every = [_as_pipeline(query, decision, truncated, row, **query.form.parameters) for row in range(len(decision))]
         return json.dumps(every[0] if query.form.single else every, ensure_ascii=False)
     check_parameters(query, kind)
+    columns = columns_for([decision.task, *(part.task for part in decision.auxiliary.values())])
+    calls = calls_of(query.records, decision, truncated)
     if kind == CSV:
         text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([columns, *map(row_cells, calls)])
+        header = [column.name for column in columns]
+        csv.writer(text, lineterminator="\n").writerows([header, *(row_cells(call, columns) for call in calls)])
         return text.getvalue()
-    rows = [dict(zip(columns, row_values(call, digits=6), strict=True)) for call in calls]
+    rows = [row_object(call, columns) for call in calls]
     if kind == JSON:
         return json.dumps(rows, ensure_ascii=False)
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
@@ -72,14 +73,19 @@ def check_parameters(query: Query, kind: str) -> None:
         raise Unprocessable(f"parameters are for answers in {JSON}; {kind} has every class and the length")
 
 
-def _as_pipeline(call: Call, labels: Sequence[str], top_k: int | None = 1, truncation_report: bool = False) -> Any:
+def _as_pipeline(
+    query: Query,
+    decision: Decision,
+    truncated: Sequence[bool],
+    row: int,
+    top_k: int | None | Literal["predicted"] = "predicted",
+    truncation_report: bool = False,
+) -> Any:
     """What the pipeline returns for a protein, with its keywords."""
-    best = np.argsort(call.scores)[::-1][:top_k]
-    every = [{"label": labels[i], "score": call.scores[i]} for i in best]
-    calls = every[0] if top_k == 1 else every
+    calls = decision.answer(row, top_k)
     if not truncation_report:
         return calls
-    return {"calls": calls, "length": call.length, "truncated": call.truncated}
+    return {"calls": calls, "length": len(query.records[row].residues), "truncated": truncated[row]}
 
 
 def _weighed(item: str) -> tuple[str, float]:

@@ -31,8 +31,8 @@ class _Request:
         self.rows: list[np.ndarray | None] = [None] * len(encoded)
         self.left = len(encoded)
 
-    def fill(self, row: int, scores: np.ndarray) -> None:
-        self.rows[row] = scores
+    def fill(self, row: int, logits: np.ndarray) -> None:
+        self.rows[row] = logits
         self.left -= 1
         if not self.left and not self.future.done():
             self.future.set_result(np.stack(self.rows))  # type: ignore[arg-type]  # none is left
@@ -58,7 +58,7 @@ class Batcher:
     thousand is done.
 
     Args:
-        compute: Token ids of N proteins, (T,) each, to scores, (N, C); called in the thread.
+        compute: Token ids of N proteins, (T,) each, to logits, (N, C); called in the thread.
         tokens: Of a round, at most, padding not counted; a longer protein goes alone.
         wait: Seconds that a lone protein waits for company.
         longest: Proteins that may wait.
@@ -93,7 +93,7 @@ class Batcher:
         return self._waiting
 
     async def submit(self, encoded: Sequence[np.ndarray]) -> np.ndarray:
-        """Scores of the proteins of a request, (N, C); the event loop goes on meanwhile.
+        """Logits of the proteins of a request, (N, C); the event loop goes on meanwhile.
 
         Raises:
             QueueFull: More proteins would wait than may.
@@ -159,7 +159,7 @@ class Batcher:
 
     def _compute_round(self, proteins: list[_Taken]) -> None:
         try:
-            scores = self.compute([protein.ids for protein in proteins])
+            logits = self.compute([protein.ids for protein in proteins])
         except Exception as error:
             if len(proteins) == 1:
                 logger.exception("a protein of %d tokens could not be computed", len(proteins[0].ids))
@@ -168,5 +168,5 @@ class Batcher:
             for protein in proteins:  # each alone: one that cannot be computed must not fail the others
                 self._compute_round([protein])
             return
-        for protein, row in zip(proteins, scores, strict=True):
+        for protein, row in zip(proteins, logits, strict=True):
             protein.request.fill(protein.row, row)

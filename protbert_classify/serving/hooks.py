@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ..evaluation.decision import Decision
 from ..inference.loading import load_classifier
-from ..inference.tables import Call
 from .answers import accepted_type, answer
 from .queries import Query, read_query
 from .served import ServedModel
@@ -22,8 +22,8 @@ class Prediction(NamedTuple):
     """What `predict_fn` hands to `output_fn`."""
 
     query: Query
-    calls: list[Call]
-    labels: list[str]
+    decision: Decision
+    truncated: list[bool]
 
 
 def model_fn(model_dir: str, context: Any = None) -> ServedModel:
@@ -52,8 +52,8 @@ def input_fn(input_data: str | bytes, content_type: str, context: Any = None) ->
 
 def predict_fn(data: Query, model: ServedModel, context: Any = None) -> Prediction:
     """Classify the proteins of a request."""
-    scores = model.scores([model.encode(record) for record in data.records])
-    return Prediction(data, model.calls(data.records, scores), model.labels)
+    logits = model.logits([model.encode(record) for record in data.records])
+    return Prediction(data, model.decide(logits), model.truncated(data.records))
 
 
 def output_fn(prediction: Prediction, accept: str, context: Any = None) -> str:
@@ -62,4 +62,4 @@ def output_fn(prediction: Prediction, accept: str, context: Any = None) -> str:
     Raises:
         InputError: There is no such format, or it cannot do what was asked.
     """
-    return answer(prediction.query, prediction.calls, prediction.labels, accepted_type(accept))
+    return answer(prediction.query, prediction.decision, prediction.truncated, accepted_type(accept))

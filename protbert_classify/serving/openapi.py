@@ -17,8 +17,9 @@ PARAMETERS = {
         "top_k": {
             "type": ["integer", "null"],
             "minimum": 1,
-            "default": 1,
-            "description": "Classes to return, best first; null for all. Other than 1, each protein gets a list.",
+            "description": "Classes to return, best first; null for all. Other than 1, each protein gets a list. By "
+            "default, the predicted class, or a list of the predicted classes if a protein can have several. Without "
+            "effect on a regression.",
         },
         "truncation_report": {
             "type": "boolean",
@@ -40,7 +41,10 @@ REQUEST = {
 CALL = {
     "type": "object",
     "required": ["label", "score"],
-    "properties": {"label": {"type": "string"}, "score": {"type": "number", "minimum": 0, "maximum": 1}},
+    "properties": {
+        "label": {"type": "string", "description": "A class; of a regression, what the number is."},
+        "score": {"type": "number", "description": "A probability; of a regression, the number."},
+    },
 }
 CALLS = {"anyOf": [CALL, {"type": "array", "items": CALL}]}
 REPORTED = {
@@ -50,16 +54,18 @@ REPORTED = {
 }
 ROW = {
     "type": "object",
-    "description": "A row of `protbert-classify predict`: these, and the probability of each class under its name.",
-    "required": ["id", "description", "length", "location", "score", "truncated"],
+    "description": "A row of `protbert-classify predict`: these, and between length and truncated the answers. A "
+    "classification has the predicted class under the name of the task, several joined by ';', its probability as "
+    "`score`, and the probability of each class under its name; a regression has each number under its name. Behind "
+    "them, an auxiliary task has its answer under its name, and the probability of it as `NAME score`.",
+    "required": ["id", "description", "length", "truncated"],
     "properties": {
         "id": {"type": "string"},
         "description": {"type": "string"},
         "length": {"type": "integer", "description": "Residues."},
-        "location": {"type": "string", "description": "The called class."},
-        "score": {"type": "number", "description": "Its probability."},
         "truncated": {"type": "boolean", "description": "Whether the protein is longer than the model reads."},
     },
+    "additionalProperties": {"type": ["string", "number"]},
 }
 ANSWER = {
     "anyOf": [CALL, REPORTED, {"type": "array", "items": {"anyOf": [CALL, {"type": "array", "items": CALL}]}},

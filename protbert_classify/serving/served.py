@@ -1,4 +1,4 @@
-"""A loaded classifier as the server and the hooks use it: records to token ids, to scores, to calls."""
+"""A loaded classifier as the server and the hooks use it: records to token ids, to logits, to answers."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,10 +6,10 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from ..data.records import Record
+from ..evaluation.decision import Decision, decide
 from ..inference.engine import default_tokens
 from ..inference.loading import classifier_encoder
-from ..inference.logits import predict_logits, probabilities
-from ..inference.tables import Call, call_of
+from ..inference.logits import predict_logits
 from ..model import ProteinClassifier
 
 
@@ -27,20 +27,20 @@ class ServedModel:
     ) -> None:
         self.model = model
         self.encoder = classifier_encoder(model, tokenizer)
-        self.labels: list[str] = model.config.labels
         self.tokens_per_batch = tokens_per_batch or default_tokens(model.device)
 
     def encode(self, record: Record) -> np.ndarray:
         """(T,), the token ids of a checked record, cropped as in the model's training."""
         return np.frombuffer(self.encoder(record.residues), dtype=np.uint8)
 
-    def scores(self, encoded: Sequence[np.ndarray], passed: Callable[[int], object] | None = None) -> np.ndarray:
-        """Probabilities of encoded proteins, (N, C); `passed` is told the proteins of each forward pass."""
-        return probabilities(predict_logits(self.model, encoded, self.tokens_per_batch, passed))
+    def logits(self, encoded: Sequence[np.ndarray], passed: Callable[[int], object] | None = None) -> np.ndarray:
+        """(N, C), or (N, C + A) with auxiliary tasks; `passed` is told the proteins of each forward pass."""
+        return predict_logits(self.model, encoded, self.tokens_per_batch, passed)
 
-    def calls(self, records: Sequence[Record], scores: np.ndarray) -> list[Call]:
-        """The calls of records, in their order, from their probabilities, (N, C)."""
-        return [
-            call_of(record, row, self.labels, self.encoder.is_cropped(len(record.residues)))
-            for record, row in zip(records, scores, strict=True)
-        ]
+    def decide(self, logits: np.ndarray) -> Decision:
+        """The answers for N proteins, from their logits."""
+        return decide(logits, self.model.config)
+
+    def truncated(self, records: Sequence[Record]) -> list[bool]:
+        """For each record, whether it is longer than the model reads."""
+        return [self.encoder.is_cropped(len(record.residues)) for record in records]

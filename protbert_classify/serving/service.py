@@ -68,7 +68,7 @@ class Service:
         threading.Thread(target=_resolve, args=(loaded, self.load), name="loading", daemon=True).start()
         served = await asyncio.wrap_future(loaded)
         self.served, self.batcher = served, Batcher(
-            lambda encoded: served.scores(encoded, self.metrics.passed),
+            lambda encoded: served.logits(encoded, self.metrics.passed),
             tokens=served.tokens_per_batch,
             wait=self.queueing.wait,
             longest=self.queueing.longest,
@@ -125,13 +125,13 @@ class Service:
         """
         assert self.served is not None and self.batcher is not None, "admit() comes first"
         check_parameters(query, kind)
-        scores = await self.batcher.submit([self.served.encode(record) for record in query.records])
+        logits = await self.batcher.submit([self.served.encode(record) for record in query.records])
         self.metrics.proteins.inc(len(query.records))
         self.metrics.residues.inc(sum(len(record.residues) for record in query.records))
-        calls = self.served.calls(query.records, scores)
-        if len(calls) <= INLINE_PROTEINS:
-            return answer(query, calls, self.served.labels, kind)
-        return await to_thread.run_sync(answer, query, calls, self.served.labels, kind)
+        decision, truncated = self.served.decide(logits), self.served.truncated(query.records)
+        if len(decision) <= INLINE_PROTEINS:
+            return answer(query, decision, truncated, kind)
+        return await to_thread.run_sync(answer, query, decision, truncated, kind)
 
 
 def _resolve(loaded: Future[ServedModel], load: Callable[[], ServedModel]) -> None:

@@ -72,3 +72,28 @@ def test_auxiliary_tasks_get_their_own_answers(tiny_shape):
 def test_logits_of_another_model_are_refused(tiny_shape):
     with pytest.raises(ValueError, match=r"logits of shape \(2, 4\): expected 3 or 3 columns"):
         decide(np.zeros((2, 4)), config(tiny_shape))
+
+
+def test_labels_are_joined_best_first():
+    logits = np.log(np.array([[0.3, 0.6, 0.9], [0.9, 0.1, 0.1]]) / (1 - np.array([[0.3, 0.6, 0.9], [0.9, 0.1, 0.1]])))
+    assert decide_task(logits, task("multi_label_classification")).joined_labels() == ["Plastid;Nucleus", "Cytoplasm"]
+    assert decide_task(logits, task("single_label_classification")).joined_labels() == ["Plastid", "Cytoplasm"]
+    assert decide_task(logits, task("regression")).joined_labels() == ["", ""]
+
+
+def test_an_answer_is_what_pipelines_give():
+    logits = np.array([[0.0, 3.0, 1.0]])
+    single = decide_task(logits, task("single_label_classification"))
+    assert single.answer(0) == {"label": "Nucleus", "score": float(single.scores[0, 1])} == single.answer(0, 1)
+    assert [found["label"] for found in single.answer(0, 2)] == ["Nucleus", "Plastid"]
+    assert [found["label"] for found in single.answer(0, None)] == ["Nucleus", "Plastid", "Cytoplasm"]
+    several = decide_task(logits, task("multi_label_classification", thresholds=[0.9, 0.5, 0.5]))
+    assert [found["label"] for found in several.answer(0)] == ["Nucleus", "Plastid"]
+    assert several.answer(0, 1) == several.answer(0)[0]
+    assert len(several.answer(0, None)) == 3
+    numbers = decide_task(logits, task("regression"))
+    assert numbers.answer(0) == numbers.answer(0, 1) == [
+        {"label": label, "score": score} for label, score in zip(LABELS, [0.0, 3.0, 1.0])
+    ]
+    one = decide_task(np.array([[2.5]]), Task(name="Tm", problem_type="regression", labels=["Tm"]))
+    assert one.answer(0) == one.answer(0, None) == {"label": "Tm", "score": 2.5}

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from protbert_classify.data.records import Place, Record, read_fasta
 from protbert_classify.errors import ProteinClassifierError, SequenceError
+from protbert_classify.inference.tables import columns_for
+from protbert_classify.model.tasks import REGRESSION, SINGLE_LABEL, Task
 from protbert_classify.sagemaker.payloads import json_line, rows_of, sized, split
 from protbert_classify.sagemaker.transform.spool import Spool, fasta
 
@@ -28,9 +30,9 @@ def test_any_accession_and_description_comes_back_as_it_was(tmp_path_factory, re
     records = [Record(Place("x", n, name), about, residues) for n, (name, about, residues) in enumerate(records, 1)]
     assert spool.write(records) == [len(records)]
     assert [sent.residues for sent in read_fasta(spool.fasta(0))] == [record.residues for record in records]
-    calls, labels = spool.calls(0, b"".join(answer(len(record.residues)) for record in records))
+    calls, columns = spool.calls(0, b"".join(answer(len(record.residues)) for record in records))
     assert [(call.id, call.description) for call in calls] == [(r.place.accession, r.description) for r in records]
-    assert labels == ["Nucleus", "score (class)"]
+    assert columns == columns_for([Task(name="location", problem_type=SINGLE_LABEL, labels=["Nucleus", "score"])])
 
 
 def answer(length, name="sent"):
@@ -47,6 +49,13 @@ def test_answers_of_other_proteins_are_no_answers(tmp_path):
         spool.calls(0, answer(3))
     with pytest.raises(ProteinClassifierError, match="no answer of this package"):
         rows_of(b'{"id": "P1"}\n', 1)
+
+
+def test_an_answer_of_numbers_is_a_table_of_numbers():
+    row = {"id": "P1", "description": "", "length": 3, "Tm": 50.5, "half-life": 3e-06, "truncated": False}
+    calls, columns = rows_of(json.dumps(row).encode(), 1)
+    assert columns == columns_for([Task(name="stability", problem_type=REGRESSION, labels=["Tm", "half-life"])])
+    assert [list(call.answers) for call in calls] == [[50.5, 3e-06]]
 
 
 def test_a_line_holds_what_fasta_cannot():

@@ -104,7 +104,7 @@ def test_records_come_as_rows_in_their_order(endpoint, write_fasta):
     assert [(row.id, row.description, row.length) for row in rows] == [
         (f"P{n}", f"of {n}", len(PROTEIN) - n % 20) for n in range(70)
     ]
-    assert all(len(row.scores) == 3 and row.truncated == (row.length > 20) for row in rows)
+    assert all(len(row.answers) == 5 and row.truncated == (row.length > 20) for row in rows)
 
 
 def test_a_character_that_is_no_residue_costs_no_call(endpoint, serving):

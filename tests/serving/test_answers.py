@@ -1,15 +1,21 @@
 import csv
 import json
 
+import jsonschema
 import numpy as np
 import pytest
 
+from protbert_classify.data.tokenizer import protbert_tokenizer
+from protbert_classify.evaluation.decision import decide_task
+from protbert_classify.inference.loading import load_classifier
 from protbert_classify.inference.predict import predict_file
-from protbert_classify.inference.tables import Call
+from protbert_classify.model.tasks import Task
 from protbert_classify.serving.answers import accepted_type, answer
+from protbert_classify.serving.openapi import ANSWER, ROW
 from protbert_classify.serving.queries import read_query
 from protbert_classify.serving.refusals import NotAcceptable, Unprocessable
 from protbert_classify.serving.served import ServedModel
+from tests.inference.conftest import build_classifier
 
 JSON, LINES, CSV = "application/json", "application/jsonlines", "text/csv"
 LABELS = ["Cytoplasm", "Mitochondrion", "Nucleus"]
@@ -48,8 +54,8 @@ def served(pipe):
 
 def answered(served, body, content_type=JSON, accept=JSON):
     query = read_query(body.encode(), content_type)
-    scores = served.scores([served.encode(record) for record in query.records])
-    return answer(query, served.calls(query.records, scores), served.labels, accept)
+    logits = served.logits([served.encode(record) for record in query.records])
+    return answer(query, served.decide(logits), served.truncated(query.records), accept)
 
 
 def close(found, expected):
@@ -107,19 +113,72 @@ def test_a_table_goes_in_and_comes_out(served):
 
 def test_parameters_with_a_table_are_refused_instead_of_ignored():
     query = read_query(b'{"inputs": "MKT", "parameters": {"top_k": 2}}', JSON)
-    call = Call("row_1", "", 3, "Nucleus", 0.6, [0.1, 0.3, 0.6], False)
+    task = Task(name="location", problem_type="single_label_classification", labels=LABELS)
+    decision = decide_task(np.log([[0.1, 0.3, 0.6]]), task)
     with pytest.raises(Unprocessable, match="parameters are for answers in application/json"):
-        answer(query, [call], LABELS, CSV)
-    assert json.loads(answer(query, [call], LABELS, JSON)) == [
-        {"label": "Nucleus", "score": 0.6},
-        {"label": "Mitochondrion", "score": 0.3},
+        answer(query, decision, [False], CSV)
+    assert json.loads(answer(query, decision, [False], JSON)) == [
+        {"label": "Nucleus", "score": pytest.approx(0.6)},
+        {"label": "Mitochondrion", "score": pytest.approx(0.3)},
     ]
 
 
 def test_long_proteins_are_cropped_as_the_pipeline_crops_them(served, pipe):
     long = "MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQ"
     query = read_query(json.dumps({"inputs": long}).encode(), JSON)
-    scores = served.scores([served.encode(query.records[0])])
-    (call,) = served.calls(query.records, scores)
-    assert call.truncated and call.length == 33
-    assert np.allclose(call.score, pipe(long)["score"], atol=1e-6)
+    decision = served.decide(served.logits([served.encode(query.records[0])]))
+    assert served.truncated(query.records) == [True]
+    assert np.allclose(decision.score, pipe(long)["score"], atol=1e-6)
+
+
+MEMBRANE = {"name": "membrane", "problem_type": "single_label_classification", "labels": ["M", "S"]}
+KINDS = {
+    "several labels": {
+        **{"problem_type": "multi_label_classification", "thresholds": [0.45, 0.5, 0.55], "task_name": "place"},
+        "auxiliary_tasks": [MEMBRANE],
+    },
+    "numbers": {"problem_type": "regression", "target_mean": [5.0, 0.0, -3.0], "target_std": [2.0, 1.0, 0.1]},
+}
+
+
+@pytest.fixture(scope="module", params=list(KINDS))
+def other_kind(request, tmp_path_factory):
+    """The folder of a model of another problem type, and the model as it is served."""
+    folder = tmp_path_factory.mktemp("kind")
+    build_classifier(**KINDS[request.param]).save_pretrained(folder / "model")
+    protbert_tokenizer().save_pretrained(folder / "model")
+    return str(folder), ServedModel(*load_classifier(str(folder), "cpu"))
+
+
+def test_every_problem_type_is_answered_with_the_rows_of_predict(other_kind, proteins, tmp_path):
+    folder, served = other_kind
+    fasta = "".join(f">P{number} protein, {number}\n{residues}\n" for number, residues in enumerate(proteins[:9]))
+    (tmp_path / "in.fasta").write_text(fasta)
+    for name, accept in (("calls.csv", CSV), ("calls.jsonl", LINES)):
+        predict_file(folder, str(tmp_path / "in.fasta"), str(tmp_path / name), device="cpu")
+        assert answered(served, fasta, "text/x-fasta", accept) == (tmp_path / name).read_text()
+    rows = [json.loads(line) for line in (tmp_path / "calls.jsonl").read_text().splitlines()]
+    validator = jsonschema.Draft202012Validator(ROW)
+    assert all(validator.is_valid(row) for row in rows)
+    config = served.model.config
+    plain = config.problem_type == "regression"
+    assert ("score" in rows[0], config.task_name in rows[0], "membrane" in rows[0]) == (not plain,) * 3
+
+
+def test_every_problem_type_is_answered_in_json_with_the_same_scores(other_kind, proteins, tmp_path):
+    folder, served = other_kind
+    lines = "".join(json.dumps({"sequence": protein}) + "\n" for protein in proteins[:9])
+    rows = [json.loads(line) for line in answered(served, lines, LINES, LINES).splitlines()]
+    found = json.loads(answered(served, json.dumps({"inputs": proteins[:9]})))
+    assert jsonschema.Draft202012Validator(ANSWER).is_valid(found)
+    for row, answers in zip(rows, found, strict=True):
+        assert all(abs(row[part["label"]] - part["score"]) < 1e-5 for part in answers)
+        if served.model.config.problem_type == "regression":
+            assert [part["label"] for part in answers] == LABELS  # in the order of the model, not by size
+        else:
+            assert ";".join(part["label"] for part in answers) == row["place"]
+    every = json.loads(answered(served, json.dumps({"inputs": proteins[0], "parameters": {"top_k": None}})))
+    assert sorted(part["label"] for part in every) == LABELS
+    report = {"inputs": proteins[0], "parameters": {"truncation_report": True}}
+    expected = {"calls": found[0], "length": len(proteins[0]), "truncated": len(proteins[0]) > 20}
+    assert close(json.loads(answered(served, json.dumps(report))), expected)

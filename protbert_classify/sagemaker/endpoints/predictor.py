@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from ...data.records import Record, checked
 from ...data.sources import Columns
 from ...errors import OptionError
-from ...inference.tables import Call
+from ...inference.tables import Call, Column
 from ...inference.whole_file import Prediction
 from ...serving.queries import JSON, JSON_LINES
 from ..payloads import PROTEINS, cleaned, json_answer, json_inputs, json_line, rows_of, sized, split
@@ -51,16 +51,18 @@ class Predictor:
         else:  # what went wrong is told, not what came of it
             cleaned_up(self.endpoint_name, self.session)
 
-    def predict(self, sequences: str | Sequence[str], top_k: int | None = 1) -> Any:
+    def predict(
+        self, sequences: str | Sequence[str], top_k: int | None | Literal["predicted"] = "predicted"
+    ) -> Any:
         """Classify sequences.
 
         Args:
             sequences: A protein, or any number of them; raw, spaced or lower case.
-            top_k: Classes to return, best first; None for all.
+            top_k: Classes to return, best first; None for all. By default, the predicted ones.
 
         Returns:
             What [`ProteinClassificationPipeline`] returns: for a protein `{"label", "score"}`, or a list of them with
-            `top_k` other than 1; for a list of proteins a list.
+            `top_k` other than 1 or where a protein can have several labels; for a list of proteins a list.
 
         Raises:
             SequenceError: A character that is no residue; nothing was sent.
@@ -80,8 +82,8 @@ class Predictor:
         for some in split(sized(map(checked, records)), _line_size):
             yield from self.table(some)[0]
 
-    def table(self, records: Sequence[Record]) -> tuple[list[Call], list[str]]:
-        """Classify checked records, all at once if the endpoint has a queue; and the columns of its classes."""
+    def table(self, records: Sequence[Record]) -> tuple[list[Call], list[Column]]:
+        """Classify checked records, all at once if the endpoint has a queue; and the columns of the table."""
         answers = self._answers(
             records,
             _line_size,

@@ -9,7 +9,7 @@ from ...data.records import Place, Record
 from ...data.sources import Columns
 from ...data.unlabelled import read_unlabelled
 from ...inference.parts import Parts
-from ...inference.tables import Call, table_for
+from ...inference.tables import Call, Column, table_for
 from ...inference.whole_file import (
     FORMAT,
     Prediction,
@@ -29,9 +29,9 @@ PROBE = Record(Place("probe", 1, "probe"), "", "M")
 
 
 class Classify(Protocol):
-    """Checked records to their calls, and to the columns of the classes."""
+    """Checked records to their calls, and to the columns of the table."""
 
-    def __call__(self, records: Sequence[Record]) -> tuple[list[Call], list[str]]: ...
+    def __call__(self, records: Sequence[Record]) -> tuple[list[Call], list[Column]]: ...
 
 
 def predict_whole_file(
@@ -57,8 +57,8 @@ def predict_whole_file(
     check_paths(source, output)
     parts.check(resume, overwrite)
     records = sized(begun(read_unlabelled(source, columns)))
-    _, labels = classify([PROBE])  # names the classes, and tells at once of an endpoint that does not answer
-    table = table_for(output, labels)
+    _, names = classify([PROBE])  # names the columns, and tells at once of an endpoint that does not answer
+    table = table_for(output, names)
     settings = {"format": FORMAT, **answering, "part_size": PART}
     os.makedirs(os.path.dirname(output) or ".", exist_ok=True)
     parts.begin(settings, resume)

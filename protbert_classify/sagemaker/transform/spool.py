@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ...data.records import Record
 from ...errors import ProteinClassifierError
-from ...inference.tables import Call
+from ...inference.tables import Call, Column
 from ..payloads import BODY, TRANSFORM_PROTEINS, rows_of, split
 
 
@@ -43,15 +43,15 @@ class Spool(NamedTuple):
         """The path of a part that is to be sent."""
         return os.path.join(self.folder, part_name(number))
 
-    def calls(self, number: int, answer: bytes) -> tuple[list[Call], list[str]]:
-        """The calls of a part, with the accessions and descriptions that were read, and the columns of its classes.
+    def calls(self, number: int, answer: bytes) -> tuple[list[Call], list[Column]]:
+        """The calls of a part, with the accessions and descriptions that were read, and the columns of the table.
 
         Raises:
             ProteinClassifierError: The answer is of other proteins.
         """
         with open(self._kept(number), encoding="utf-8") as file:
             kept = [json.loads(line) for line in file]
-        calls, labels = rows_of(answer, len(kept))
+        calls, columns = rows_of(answer, len(kept))
         joined = []
         for call, (accession, description, length) in zip(calls, kept, strict=True):
             if call.length != length:
@@ -59,7 +59,7 @@ class Spool(NamedTuple):
                     f"{part_name(number)}: an answer of {call.length} residues for {accession}, which has {length}"
                 )
             joined.append(call._replace(id=accession, description=description))
-        return joined, labels
+        return joined, columns
 
     def _kept(self, number: int) -> str:
         return os.path.join(self.folder, f"sent-{number:05d}.jsonl")

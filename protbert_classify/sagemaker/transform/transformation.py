@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from ...errors import OptionError, ProteinClassifierError
 from ...inference.parts import Parts
-from ...inference.tables import table_for
+from ...inference.tables import Column, table_for
 from ...inference.whole_file import Prediction, Rejects, publish
 from ..aws import PREFIX
 from ..calls import delete_if_there, failure_reason, found
@@ -76,11 +76,11 @@ class Transformation:
             parts.discard()
             raise
         delete_if_there(self.client, "Model", self.job)
-        labels = self._join(parts, place)
+        columns = self._join(parts, place)
         rejects = Rejects(os.path.join(self.spool.folder, "rejected.csv"), False)
         rejects.count = self.rejected
         rejected_file = f"{self.output}.rejected.csv"
-        publish(parts, table_for(self.output, labels), len(self.counts), rejects, rejected_file)
+        publish(parts, table_for(self.output, columns), len(self.counts), rejects, rejected_file)
         return Prediction(sum(self.counts), self.rejected, rejected_file, True)
 
     @contextmanager
@@ -126,16 +126,16 @@ class Transformation:
                     raise JobFailed(f"transform job {self.job}: {reason}; its log: CloudWatch, {LOG}")
                 time.sleep(self.poll)
 
-    def _join(self, parts: Parts, place: str) -> list[str]:
-        """Fetch the answers, and write a part of the table for each; returns the columns of the classes."""
-        labels: list[str] = []
+    def _join(self, parts: Parts, place: str) -> list[Column]:
+        """Fetch the answers, and write a part of the table for each; returns the columns of the table."""
+        columns: list[Column] = []
         path = os.path.join(self.spool.folder, "answer")
         for number in tqdm(range(len(self.counts)), unit="part", dynamic_ncols=True):
             download(self.session, f"{place}/{part_name(number)}.out", path)
             with open(path, "rb") as file:
-                calls, labels = self.spool.calls(number, file.read())
-            parts.write(number, "0", partial(table_for(self.output, labels).write_part, calls=calls))
-        return labels
+                calls, columns = self.spool.calls(number, file.read())
+            parts.write(number, "0", partial(table_for(self.output, columns).write_part, calls=calls))
+        return columns
 
 
 def attach_transform(output: str, session: "Session", poll: float = POLL) -> Transformation:
