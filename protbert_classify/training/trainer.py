@@ -161,12 +161,14 @@ class ProteinTrainer(StepsMixin, EvaluationMixin, PublishingMixin):
                 other data or options than the resumed run began with; the loss or the weights are NaN.
             KeyboardInterrupt: After Ctrl-C; a checkpoint was written first.
         """
-        searching = kwargs.get("trial") is not None  # each trial of a hyperparameter search has a folder of its own
+        if self.model is None:  # after a hyperparameter search
+            self.model = self.call_model_init()
+        searching = kwargs.get("trial") is not None  # each trial of a search has a folder of its own
         with FolderLock(str(self.args.output_dir), self.is_world_process_zero() and not searching) as lock:
-            folder = OutputDir(self.args, self.compared_settings(), lock, self._began)
-            checkpoint = None if searching else folder.checkpoint(resume_from_checkpoint)
-            self._found_tokens = folder.found_tokens() if checkpoint is not None else None
-            callbacks = self._own_callbacks(None if searching else folder)
+            folder = None if searching else OutputDir(self.args, self.compared_settings(), lock, self._began)
+            checkpoint = None if folder is None else folder.checkpoint(resume_from_checkpoint)
+            self._found_tokens = folder.found_tokens() if folder is not None and checkpoint is not None else None
+            callbacks = self._own_callbacks(folder)
             try:
                 output = super().train(resume_from_checkpoint=checkpoint, **kwargs)
             except KeyboardInterrupt:  # a second Ctrl-C, or a first one before the former run is replaced

@@ -1,16 +1,26 @@
 import os
 
 import numpy as np
+import optuna
 import pytest
 import torch
+from datasets import ClassLabel, Dataset, Features
+from datasets import List as ListOf
+from datasets import Value
 from torch.nn import functional
-from transformers import TrainingArguments
+from transformers import TrainerCallback, TrainingArguments, set_seed
 
-from protbert_classify import ProteinTrainer
+from protbert_classify import ProteinClassifier, ProteinClassifierConfig, ProteinTrainer
 from protbert_classify.data.collators import PaddingCollator
+from protbert_classify.errors import DataError, OptionError
+from protbert_classify.evaluation.decision import decide
 from protbert_classify.evaluation.metrics import classification_metrics
+from protbert_classify.evaluation.thresholds import fit_thresholds
+from protbert_classify.tasks.columns import infer_task
+from protbert_classify.training.checkpoints import checkpoints
+from protbert_classify.training.training_arguments import ProteinTrainingArguments
 from tests.training.child import build_trainer, trained
-from tests.training.runs import LABELS, assert_same_weights, encoded_proteins
+from tests.training.runs import LABELS, SHAPE, assert_same_weights, easy_records, encoded_proteins
 
 STEP = {"max_steps": 1, "dropout": 0.0, "train_sampling_strategy": "sequential", "max_grad_norm": 1e9}
 
@@ -161,3 +171,249 @@ def test_a_trainer_without_arguments_of_ours_still_works(tiny_classifier, tmp_pa
 def test_resuming_where_there_is_nothing_to_resume_says_so(tmp_path):
     with pytest.raises(ValueError, match="no complete checkpoint"):
         build_trainer(str(tmp_path)).train(resume_from_checkpoint=True)
+
+
+# ---- raw proteins in, everything else by itself ----
+
+
+def raw_proteins(count, seed=0, **columns):
+    """Proteins as a loader gives them: composition tells the class."""
+    records = [(header.split(), sequence) for header, sequence in easy_records(count, 0, seed)]
+    names = [header[1].removesuffix("-U") for header, _ in records]
+    features = Features(
+        {"id": Value("string"), "sequence": Value("string"), "location": ClassLabel(names=LABELS)}
+        | {name: feature for name, (feature, _) in columns.items()}
+    )
+    table = {
+        "id": [header[0] for header, _ in records],
+        "sequence": [" ".join(sequence) for _, sequence in records],
+        "location": names,
+        **{name: values for name, (_, values) in columns.items()},
+    }
+    return Dataset.from_dict(table, features=features)
+
+
+def small_model(**fields):
+    set_seed(3)
+    shape = {**SHAPE, "vocab_size": 30}
+    return ProteinClassifier(ProteinClassifierConfig(shape, **{"labels": LABELS, "max_sequence_length": 64, **fields}))
+
+
+def arguments(folder, **options):
+    plain = {"learning_rate": 0.01, "use_cpu": True, "disable_tqdm": True, "num_train_epochs": 3, "logging_steps": 1}
+    return ProteinTrainingArguments(output_dir=str(folder), **{**plain, **options})
+
+
+def product(folder, validation=30, model=None, **options):
+    evaluated = raw_proteins(validation, seed=1) if validation else None
+    return ProteinTrainer(
+        model or small_model(), arguments(folder, **options), train_dataset=raw_proteins(60), eval_dataset=evaluated
+    )
+
+
+def test_raw_proteins_train_evaluate_and_predict_without_a_word_about_encoding(tmp_path):
+    trainer = product(tmp_path, num_train_epochs=8)
+    trainer.train()
+    assert trainer.evaluate()["eval_accuracy"] > 0.8
+    test = raw_proteins(20, seed=2)
+    output = trainer.predict(test)
+    assert output.label_ids.tolist() == test["location"][:]
+    assert output.metrics["test_accuracy"] == pytest.approx(
+        (decide(output.predictions, trainer.model.config).best == output.label_ids).mean()
+    )
+    assert trainer.predict(test.remove_columns("location")).label_ids is None
+
+
+def test_columns_that_lack_the_answers_are_refused_by_name(tmp_path):
+    proteins = raw_proteins(12).rename_column("location", "compartment")
+    with pytest.raises(DataError, match="no column 'location', which the model's task reads"):
+        ProteinTrainer(small_model(), arguments(tmp_path), train_dataset=proteins)
+    trainer = ProteinTrainer(small_model(task_name="compartment"), arguments(tmp_path), train_dataset=proteins)
+    assert trainer.train_dataset["labels"][:].tolist() == proteins["compartment"][:]
+
+
+def test_without_a_longest_input_a_trainer_takes_512_tokens_and_keeps_no_position_beyond(tmp_path, log):
+    model = small_model(max_sequence_length=None)
+    ProteinTrainer(model, arguments(tmp_path), train_dataset=raw_proteins(12))
+    assert model.config.max_sequence_length == 128  # all that this backbone has
+    assert "proteins are cropped to 128 tokens" in log.text
+    model = small_model(max_sequence_length=70)
+    ProteinTrainer(model, arguments(tmp_path), train_dataset=raw_proteins(12))
+    assert model.max_positions == 70
+
+
+def test_it_chooses_the_best_checkpoint_and_stops_early_by_itself(tmp_path):
+    trainer = product(tmp_path, num_train_epochs=20, learning_rate=0.0, early_stopping_patience=2)
+    trainer.train()
+    assert trainer.args.metric_for_best_model == "mcc"
+    evaluations = [log for log in trainer.state.log_history if "eval_mcc" in log]
+    assert len(evaluations) == 3
+    assert trainer.state.best_global_step == 8
+
+
+def test_a_loss_that_becomes_nan_ends_the_training_with_advice(tmp_path):
+    model = small_model()
+    model.head[1].weight.data.fill_(float("nan"))
+    with pytest.raises(OptionError, match=r"not a number at step 1, .*; lower --learning_rate"):
+        product(tmp_path, model=model).train()
+
+
+def test_a_former_run_is_kept_unless_it_is_to_be_resumed_or_overwritten(tmp_path):
+    product(tmp_path, num_train_epochs=1).train()
+    with pytest.raises(OptionError, match="holds an interrupted run; go on with --resume or start anew"):
+        product(tmp_path, num_train_epochs=1).train()
+    resumed = product(tmp_path, num_train_epochs=2, resume=True)
+    resumed.train()
+    assert resumed.state.global_step == 16
+    anew = product(tmp_path, num_train_epochs=1, overwrite=True)
+    anew.train()
+    assert anew.state.global_step == 8
+    assert sorted(os.path.basename(path) for path in checkpoints(str(tmp_path))) == ["checkpoint-8"]
+
+
+def test_a_trainer_may_train_again_in_its_own_folder(tmp_path):
+    trainer = product(tmp_path, num_train_epochs=1)
+    trainer.train()
+    trainer.train()
+    assert trainer.state.global_step == 8
+
+
+def test_other_proteins_or_options_are_not_resumed_with(tmp_path):
+    product(tmp_path, num_train_epochs=1).train()
+    with pytest.raises(OptionError, match="--resume: learning_rate was 0.01 when the run"):
+        product(tmp_path, num_train_epochs=2, resume=True, learning_rate=0.02).train()
+    other = ProteinTrainer(small_model(), arguments(tmp_path, resume=True), train_dataset=raw_proteins(60, seed=9))
+    with pytest.raises(OptionError, match="encoded train was"):
+        other.train()
+
+
+def test_another_metric_after_a_resume_chooses_anew_among_the_checkpoints(tmp_path):
+    """The best value of the metric before must not be compared with values of the new one."""
+    options = {"save_total_limit": 10, "early_stopping_patience": 0}
+    first = product(tmp_path, num_train_epochs=4, metric_for_best_model="loss", **options)
+    first.train()
+    again = product(tmp_path, num_train_epochs=6, metric_for_best_model="mcc", resume=True, **options)
+    again.train()
+    values = {log["step"]: log["eval_mcc"] for log in again.state.log_history if "eval_mcc" in log}
+    assert len(values) == 6
+    assert again.state.best_metric == max(values.values())
+    assert again.state.best_global_step == next(step for step, value in values.items() if value == max(values.values()))
+
+
+def test_the_loss_and_the_time_of_a_resumed_training_are_those_of_all_of_it(tmp_path):
+    whole = product(tmp_path / "whole", num_train_epochs=4).train()
+    first = product(tmp_path / "cut", num_train_epochs=4, early_stopping_patience=0)
+    first.add_callback(StopAt(20))
+    first.train()
+    resumed = product(tmp_path / "cut", num_train_epochs=4, resume=True, early_stopping_patience=0)
+    output = resumed.train()
+    assert resumed.state.global_step == 32
+    losses = [log["loss"] for log in resumed.state.log_history if "loss" in log]
+    assert len(losses) == 32
+    assert output.training_loss == pytest.approx(np.mean(losses), abs=1e-6)
+    assert output.metrics["train_loss"] == pytest.approx(whole.training_loss, abs=1e-6)
+    assert output.metrics["train_runtime"] > resumed.totals.seconds > 0
+
+
+class StopAt(TrainerCallback):
+    """Ends a training as a kill would, with a checkpoint."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_end(self, args, state, control, **kwargs):
+        control.should_save = control.should_training_stop = state.global_step == self.step
+
+
+def test_a_model_may_come_from_a_function_and_hyperparameters_be_searched(tmp_path):
+    built = []
+
+    def model_init(trial=None):
+        built.append(trial)
+        return small_model()
+
+    trainer = ProteinTrainer(
+        model_init=model_init,
+        args=arguments(tmp_path, num_train_epochs=2, save_strategy="no"),
+        train_dataset=raw_proteins(60),
+        eval_dataset=raw_proteins(30, seed=1),
+    )
+    best = trainer.hyperparameter_search(
+        hp_space=lambda trial: {"learning_rate": trial.suggest_categorical("learning_rate", [0.0, 0.02])},
+        compute_objective=lambda metrics: metrics["eval_mcc"],
+        n_trials=4,
+        direction="maximize",
+        backend="optuna",
+        sampler=optuna.samplers.RandomSampler(seed=1),
+    )
+    assert best.hyperparameters == {"learning_rate": 0.02}
+    assert len(built) == 5
+    trainer.args.learning_rate = best.hyperparameters["learning_rate"]
+    trainer.train()
+    assert trainer.evaluate()["eval_mcc"] > 0.5
+
+
+def test_several_labels_get_a_threshold_each_that_is_saved_with_the_model(tmp_path):
+    several = [[index % 3] + ([(index + 1) % 3] if index % 2 else []) for index in range(60)]
+    proteins = raw_proteins(60).remove_columns("location")
+    proteins = proteins.add_column("location", several, feature=ListOf(ClassLabel(names=LABELS)))
+    trainer = ProteinTrainer(
+        small_model(problem_type="multi_label_classification"),
+        arguments(tmp_path, num_train_epochs=4),
+        train_dataset=proteins,
+        eval_dataset=proteins,
+    )
+    trainer.train()
+    assert trainer.args.metric_for_best_model == "mcc"
+    thresholds = trainer.model.config.thresholds
+    assert len(thresholds) == 3 and thresholds != [0.5, 0.5, 0.5]
+    logits = trainer.validation_logits()
+    scores = 1 / (1 + np.exp(-logits))
+    assert thresholds == fit_thresholds(scores, trainer.eval_dataset["labels"][:])
+    trainer.save_model(str(tmp_path / "saved"))
+    assert ProteinClassifier.from_pretrained(tmp_path / "saved").config.thresholds == thresholds
+
+
+def test_a_regression_learns_numbers_in_their_own_units(tmp_path):
+    lengths = [float(1000 * len(sequence.split())) for sequence in raw_proteins(60)["sequence"]]
+    proteins = raw_proteins(60, length_in_milli=(Value("float32"), lengths))
+    model = small_model(problem_type="regression", labels=["length_in_milli"], task_name="length_in_milli")
+    trainer = ProteinTrainer(
+        model, arguments(tmp_path, num_train_epochs=1, max_steps=1), train_dataset=proteins, eval_dataset=proteins
+    )
+    assert model.config.target_mean == pytest.approx([np.mean(lengths)], rel=1e-5)
+    assert model.config.target_std == pytest.approx([np.std(lengths)], rel=1e-5)
+    assert trainer.args.metric_for_best_model == "spearman"
+    trainer.train()
+    answers = decide(trainer.validation_logits(), model.config)
+    assert abs(answers.scores.mean() - np.mean(lengths)) < np.std(lengths)
+
+
+def test_an_auxiliary_task_is_learned_beside_the_main_one(tmp_path):
+    names = [["M", "S", "U"][index % 3] for index in range(60)]
+    proteins = raw_proteins(60, membrane=(ClassLabel(names=["M", "S", "U"]), names))
+    membrane = infer_task(proteins, "membrane")
+    assert membrane.labels == ("M", "S")
+    trainer = ProteinTrainer(
+        small_model(auxiliary_tasks=[membrane]),
+        arguments(tmp_path, num_train_epochs=3),
+        train_dataset=proteins,
+        eval_dataset=proteins,
+    )
+    before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    trainer.train()
+    metrics = trainer.evaluate()
+    assert {"eval_accuracy", "eval_membrane_accuracy", "eval_membrane_mcc"} <= set(metrics)
+    assert trainer.predict(proteins).predictions.shape == (60, 3 + 2)
+    moved = {name for name, value in trainer.model.state_dict().items() if not torch.equal(before[name], value)}
+    assert {"auxiliary_heads.0.1.weight", "head.1.weight"} <= moved
+
+
+def test_a_metric_that_does_not_fit_the_task_is_refused_with_those_that_do(tmp_path):
+    with pytest.raises(OptionError, match="metric_for_best_model='spearman': expected one of loss, accuracy, mcc"):
+        product(tmp_path, metric_for_best_model="spearman")
+
+
+def test_a_metric_of_which_less_is_better_is_minimised(tmp_path):
+    trainer = product(tmp_path, metric_for_best_model="loss")
+    assert trainer.args.greater_is_better is False
