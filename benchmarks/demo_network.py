@@ -21,7 +21,7 @@ from benchmarks.reporting import last_results, markdown_table, publish
 from protbert_classify.data.alphabet import STANDARD, unspace
 from protbert_classify.data.deeploc import load_deeploc
 from protbert_classify.data.scl2205 import write_scl2205
-from protbert_classify.data.sources import whole
+from protbert_classify.data.splitting import whole
 from protbert_classify.evaluation.metrics import classification_metrics
 from protbert_classify.training.options import parse_options
 from protbert_classify.training.run import train

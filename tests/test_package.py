@@ -83,6 +83,28 @@ def test_importing_the_package_loads_nothing_heavy():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_proteins_are_read_without_waiting_for_torch():
+    code = (
+        "import sys, protbert_classify.data.sources, protbert_classify.data.scl2205\n"
+        "assert not {'torch', 'transformers', 'sklearn'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from protbert_classify import ProteinClassifierConfig as Config",
+        "from protbert_classify.model import ProteinClassifierConfig as Config",
+        "from protbert_classify.data.tokenizer import load_tokenizer; from protbert_classify.model import *\n"
+        "Config = ProteinClassifierConfig",
+    ],
+)
+def test_with_a_name_of_the_model_the_auto_classes_know_it(code):
+    known = "from transformers import AutoConfig; assert AutoConfig.for_model('protein_classifier').__class__ is Config"
+    subprocess.run([sys.executable, "-c", f"{code}\n{known}"], check=True)
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_go_down_only(path):
     here = folder_of(path)

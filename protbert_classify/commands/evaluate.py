@@ -10,7 +10,8 @@ from .terminal import hide_moments
 
 def run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
-    from ..data.sources import Columns, check_there, read_proteins, whole
+    from ..data.sources import Columns, check_there, read_proteins
+    from ..data.splitting import whole
     from ..errors import DataError, OptionError
     from ..inference.evaluate import evaluate_classifier
     from ..inference.whole_file import check_paths

@@ -11,15 +11,17 @@ from typing import Any, NamedTuple
 
 import datasets
 import pyarrow as pa
-from datasets import DatasetDict
+from datasets import ClassLabel, DatasetDict, Features
+from datasets import List as ListOf
 from datasets.builder import Key
 from datasets.packaged_modules.fasta.fasta import Fasta, FastaConfig
 
 from ..errors import DataError, OptionError
+from ..tasks.columns import infer_task
+from ..tasks.kinds import SEPARATOR
 from .alphabet import space
-from .homology import add_validation, report_copies
 from .records import (
-    MEMBRANE,
+    PARSER_VERSION,
     Accessions,
     Place,
     Record,
@@ -28,6 +30,7 @@ from .records import (
     protein_features,
     read_fasta,
 )
+from .splitting import add_validation, report_copies
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +47,7 @@ LOCATIONS = (
     "Peroxisome",
     "Plastid",
 )
+MEMBRANE = ("M", "S", "U")  # membrane-bound, soluble, unknown
 AMBIGUOUS = "Cytoplasm-Nucleus"
 AMBIGUOUS_CHOICES = ("drop", "keep", "first")
 BATCH = 10_000  # records a table
@@ -51,11 +55,15 @@ BATCH = 10_000  # records a table
 # Location-Membrane [test]: the membrane flag follows the last hyphen, since Cytoplasm-Nucleus-U exists.
 _HEADER = re.compile(r"(?P<location>\S+)-(?P<membrane>[MSU])(?: +(?P<test>test|new_test_set))?")
 
+_PARTS = {AMBIGUOUS: ("Cytoplasm", "Nucleus")}
+
 RecordReader = Callable[[], Iterator[Record]]
 
 
 class Label(NamedTuple):
-    location: str
+    """What a header says of a protein; it has several locations only where these are read (`multi_label`)."""
+
+    locations: tuple[str, ...]
     membrane: str
     is_train: bool
 
@@ -66,10 +74,13 @@ class DeepLocConfig(FastaConfig):
 
     Args:
         ambiguous: What becomes of the `Cytoplasm-Nucleus` proteins: `drop` (as in the paper), `keep` (a class of their
-            own, the eleventh) or `first` (Cytoplasm, as code that splits at the first hyphen has it).
+            own, the eleventh) or `first` (Cytoplasm, as code that splits at the first hyphen has it). Without meaning
+            with `multi_label`, where they have both locations.
+        multi_label: Whether a protein may have several locations, `Cytoplasm;Nucleus-U`: `location` is then a list.
     """
 
     ambiguous: str = "drop"
+    multi_label: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -78,7 +89,17 @@ class DeepLocConfig(FastaConfig):
 
     @property
     def locations(self) -> tuple[str, ...]:
-        return (*LOCATIONS, AMBIGUOUS) if self.ambiguous == "keep" else LOCATIONS
+        return (*LOCATIONS, AMBIGUOUS) if self.ambiguous == "keep" and not self.multi_label else LOCATIONS
+
+    @property
+    def proteins(self) -> Features:
+        """The columns."""
+        location = ClassLabel(names=list(self.locations))
+        answers = {
+            "location": ListOf(location) if self.multi_label else location,
+            "membrane": ClassLabel(names=list(MEMBRANE)),
+        }
+        return protein_features(answers)
 
 
 class DeepLoc(Fasta):
@@ -88,22 +109,25 @@ class DeepLoc(Fasta):
     splits `train` and `test` come from the headers; one that no record belongs to is missing. Works prepared
     (`download_and_prepare`, `as_dataset`) and streamed (`as_streaming_dataset`).
 
-    Columns: `id`, `sequence` (upper case, spaced), `sequence_length`, `location`, `membrane`, `is_train`.
+    Columns: `id`, `sequence` (upper case, spaced), `sequence_length`, `location` (a class, or a list of classes with
+    `multi_label`), `membrane`, `is_train`.
 
     Args:
         data_files: Path or URL, or several.
         ambiguous: See [`DeepLocConfig`].
+        multi_label: See [`DeepLocConfig`].
 
     Raises:
         InputError: With file, record number and accession, for anything that is not as described.
     """
 
-    VERSION = datasets.Version("1.0.0")  # part of the cache's path: raise it when the columns change
+    # part of the cache's path: raise its second number when the columns change
+    VERSION = datasets.Version(f"1.1.{PARSER_VERSION}")
     BUILDER_CONFIG_CLASS = DeepLocConfig
 
     def _info(self) -> datasets.DatasetInfo:
         return datasets.DatasetInfo(
-            features=protein_features(self.config.locations),
+            features=self.config.proteins,
             homepage=URL.rsplit("/", 1)[0],
             citation="doi:10.1093/bioinformatics/btx431",
         )
@@ -150,7 +174,7 @@ class DeepLoc(Fasta):
                 label = parse(description, place)
                 if accessions.is_copy(place, description, residues):
                     continue
-                if label.location not in self.config.locations:
+                if not set(label.locations) <= set(self.config.locations):
                     left_out += 1
                     continue
                 batch.append((place.accession, space(residues), len(residues), *label))
@@ -169,7 +193,10 @@ class DeepLoc(Fasta):
             "id": ids,
             "sequence": sequences,
             "sequence_length": lengths,
-            "location": [index[name] for name in locations],
+            "location": [
+                sorted(index[name] for name in names) if self.config.multi_label else index[names[0]]
+                for names in locations
+            ],
             "membrane": [MEMBRANE.index(flag) for flag in membranes],
             "is_train": is_train,
         }
@@ -183,7 +210,7 @@ class DeepLoc(Fasta):
         found: set[str] = set()
         for place, description, _ in file():
             label = parse(description, place)
-            if label.location in self.config.locations:
+            if set(label.locations) <= set(self.config.locations):
                 found.add("train" if label.is_train else "test")
             if len(found) == 2:
                 break
@@ -209,7 +236,7 @@ class _HeaderParser:
     """Descriptions repeat, so each is parsed once."""
 
     def __init__(self, config: DeepLocConfig) -> None:
-        self.ambiguous = config.ambiguous
+        self.ambiguous, self.multi_label = config.ambiguous, config.multi_label
         self.known: dict[str, Label] = {}
 
     def __call__(self, description: str, place: Place) -> Label:
@@ -225,15 +252,20 @@ class _HeaderParser:
                 f"{place}: found {found} after the accession; expected Location-M, -S or -U and, perhaps, 'test'; "
                 "other headers need a pattern (--header_pattern)"
             )
-        location = match["location"]
-        if location not in LOCATIONS and location != AMBIGUOUS:
-            raise DataError(
-                f"{place}: unknown location {location!r}; expected one of {', '.join(LOCATIONS)}, {AMBIGUOUS}; "
-                "other labels need a pattern (--header_pattern)"
-            )
-        if location == AMBIGUOUS and self.ambiguous == "first":
-            location = LOCATIONS[1]
-        return Label(location, match["membrane"], match["test"] is None)
+        names = match["location"].split(SEPARATOR) if self.multi_label else [match["location"]]
+        for name in names:
+            if name not in LOCATIONS and name != AMBIGUOUS:
+                several = "several at once need multi_label_classification; " if SEPARATOR in name else ""
+                raise DataError(
+                    f"{place}: unknown location {name!r}; expected one of {', '.join(LOCATIONS)}, {AMBIGUOUS}; "
+                    f"{several}other labels need a pattern (--header_pattern)"
+                )
+        return Label(self._locations(names), match["membrane"], match["test"] is None)
+
+    def _locations(self, names: Sequence[str]) -> tuple[str, ...]:
+        if not self.multi_label:
+            return (LOCATIONS[1],) if names[0] == AMBIGUOUS and self.ambiguous == "first" else (names[0],)
+        return tuple(dict.fromkeys(part for name in names for part in _PARTS.get(name, (name,))))
 
 
 def _summary(total: int, left_out: int, copies: int) -> str:
@@ -251,6 +283,7 @@ def load_deeploc(
     validation: float = 0.1,
     ambiguous: str = "drop",
     seed: int = 42,
+    multi_label: bool = False,
 ) -> DatasetDict:
     """Load DeepLoc or any FASTA with its headers.
 
@@ -259,22 +292,27 @@ def load_deeploc(
         validation: Share of the training proteins, stratified by location, for the split `validation`; 0 for none.
         ambiguous: `drop`, `keep` or `first`, for the `Cytoplasm-Nucleus` proteins; see [`DeepLocConfig`].
         seed: Of the validation split.
+        multi_label: Whether a protein may have several locations; see [`DeepLocConfig`].
 
     Returns:
-        `train`, `validation` and `test`, as far as the data has them.
+        `train`, `validation` and `test`, as far as the data has them, with the columns of [`DeepLoc`].
 
     Raises:
         InputError: A file that is not as expected: file, record, accession, what was found.
         ProteinClassifierError: The download failed.
     """
-    splits = read_deeploc(source, ambiguous=ambiguous)
-    splits = add_validation(splits, validation, seed)
-    report_copies(splits)
+    splits = read_deeploc(source, ambiguous=ambiguous, multi_label=multi_label)
+    task = infer_task(splits, "location")
+    splits = add_validation(splits, validation, seed, task)
+    report_copies(splits, task)
     return splits
 
 
 def read_deeploc(
-    source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None, *, ambiguous: str = "drop"
+    source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
+    *,
+    ambiguous: str = "drop",
+    multi_label: bool = False,
 ) -> DatasetDict:
     """[`load_deeploc`] without the validation split: `train` and `test` as the headers have them."""
     sources = [source] if isinstance(source, (str, os.PathLike)) else list(source or [])
@@ -286,7 +324,7 @@ def read_deeploc(
         logger.info("DeepLoc 1.0 from %s; downloaded once", URL)
     with plain_errors(named):
         # no files, not [URL]: once prepared, the official data is found without a network
-        builder = DeepLoc(data_files=files or None, ambiguous=ambiguous)
+        builder = DeepLoc(data_files=files or None, ambiguous=ambiguous, multi_label=multi_label)
         builder.download_and_prepare()
     splits = builder.as_dataset()
     logger.info("%s", builder.info.description)

@@ -3,14 +3,14 @@
 import gzip
 import os
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from io import TextIOWrapper
 from typing import Any, NamedTuple
 
 import aiohttp
-from datasets import ClassLabel, Features, Value
+from datasets import Features, Value
 from datasets.data_files import EmptyDatasetError
 from datasets.exceptions import DatasetGenerationError, FileNotFoundDatasetsError
 from datasets.packaged_modules.fasta.fasta import Fasta
@@ -21,18 +21,21 @@ from .alphabet import clean
 PARSER_VERSION = 1  # raise it when records would be read otherwise than before: caches are then made anew
 UNDECODED = "\ufffd"  # what stands for a byte that is no UTF-8
 GZIP = b"\x1f\x8b"  # how a gzip file begins
-MEMBRANE = ("M", "S", "U")  # membrane-bound, soluble, unknown
+NO_ANSWERS = ("id", "sequence", "sequence_length", "is_train")  # columns that every labelled dataset here has
 
 
-def protein_features(locations: Iterable[str]) -> Features:
-    """The columns of every labelled dataset here; `sequence` is upper case and spaced."""
+def protein_features(answers: Mapping[str, Any]) -> Features:
+    """The columns of a labelled dataset; `sequence` is upper case and spaced.
+
+    Args:
+        answers: Column -> feature, of those with labels.
+    """
     return Features(
         {
             "id": Value("string"),
             "sequence": Value("string"),
             "sequence_length": Value("int32"),
-            "location": ClassLabel(names=list(locations)),
-            "membrane": ClassLabel(names=list(MEMBRANE)),
+            **answers,
             "is_train": Value("bool"),
         }
     )

@@ -3,16 +3,19 @@
 import csv
 import importlib.util
 import json
+import logging
 import os
+from collections import Counter
 from pathlib import Path
 
 from ..errors import ProteinClassifierError
+from ..tasks.kinds import SEPARATOR
+
+logger = logging.getLogger(__name__)
 
 # SCL2205's names for what DeepLoc has, too; its Membrane is wider, any membrane that UniProt does not place elsewhere.
-# Cell projection and the other combined locations are left out.
 LOCATIONS = {
     "Cytoplasm": "Cytoplasm",
-    "Cytoplasm;Nucleus": "Cytoplasm-Nucleus",
     "ER": "Endoplasmic.reticulum",
     "Membrane": "Cell.membrane",
     "Mitochondrion": "Mitochondrion",
@@ -21,14 +24,21 @@ LOCATIONS = {
     "Plastid": "Plastid",
     "Secreted": "Extracellular",
 }
+AMBIGUOUS = {"Cytoplasm;Nucleus": "Cytoplasm-Nucleus"}  # the one combination that is a class of DeepLoc
 SPLITS = {"train": "trn", "validation": "evl", "test": "tst"}
 WIDTH = 60  # residues a line
 
 
-def write_scl2205(folder: str | os.PathLike[str]) -> tuple[Path, Path]:
+def write_scl2205(folder: str | os.PathLike[str], multi_label: bool = False) -> tuple[Path, Path]:
     """Write the proteins as FASTA, with the splits that the package gives.
 
-    Whether a protein is membrane-bound is not in the data: all have the flag U.
+    Whether a protein is membrane-bound is not in the data: all have the flag U. Left out are the proteins of a location
+    that DeepLoc does not have, such as Cell projection, and with several locations, except Cytoplasm-Nucleus.
+
+    Args:
+        folder: Where the files go.
+        multi_label: Whether proteins with several locations are written, too, if DeepLoc has all of them: as
+            `Cytoplasm;Nucleus` and `Cytoplasm;Cell.membrane`.
 
     Returns:
         The file of the training and test proteins, and that of the validation proteins.
@@ -37,6 +47,7 @@ def write_scl2205(folder: str | os.PathLike[str]) -> tuple[Path, Path]:
         ProteinClassifierError: The package `p-scldata` is not installed, or is one that ships no data.
     """
     sequences, locations, splits = _read_package()
+    named = {location: _name(location, multi_label) for location in set(locations.values())}
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     files = folder / "scl2205.fasta", folder / "scl2205_validation.fasta"
@@ -44,11 +55,23 @@ def write_scl2205(folder: str | os.PathLike[str]) -> tuple[Path, Path]:
         with open(path, "w", encoding="utf-8") as file:
             for name in names:
                 for accession in splits[name]:
-                    if locations[accession] in LOCATIONS:
+                    location = named[locations[accession]]
+                    if location is not None:
                         mark = " test" if name == "test" else ""
-                        file.write(f">{accession} {LOCATIONS[locations[accession]]}-U{mark}\n")
+                        file.write(f">{accession} {location}-U{mark}\n")
                         file.write(_wrapped(sequences[accession]))
+    left_out = Counter(location for location in locations.values() if named[location] is None)
+    listed = ", ".join(f"{location} {count}" for location, count in left_out.most_common())
+    logger.info("%d proteins of SCL2205 left out: %s", left_out.total(), listed)
     return files
+
+
+def _name(location: str, multi_label: bool) -> str | None:
+    """What a location, or several, is called in the files; None if it is left out."""
+    if not multi_label:
+        return AMBIGUOUS.get(location) or LOCATIONS.get(location)
+    names = [LOCATIONS.get(part) for part in location.split(SEPARATOR)]
+    return None if None in names else SEPARATOR.join(filter(None, names))
 
 
 def _read_package() -> tuple[dict[str, str], dict[str, str], dict[str, list[str]]]:

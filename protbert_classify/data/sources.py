@@ -1,13 +1,11 @@
-"""Any labelled proteins, FASTA, table or Hub dataset, to the columns that DeepLoc has."""
+"""Any labelled proteins: FASTA, a table or a Hub dataset."""
 
 import gzip
-import logging
 import os
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from glob import escape
 
 import datasets
@@ -15,28 +13,21 @@ import pandas as pd
 from datasets import Dataset, DatasetDict
 
 from ..errors import DataError, OptionError
-from .alphabet import space
+from ..model.tasks import MULTI_LABEL, REGRESSION, Task
+from ..tasks.columns import infer_task
+from ..tasks.kinds import EMPTY, by_name, names_of
+from .answers import Row, collect
+from .columns import Columns
 from .deeploc import read_deeploc
-from .homology import add_validation, report_copies
-from .records import (
-    UNDECODED,
-    Accessions,
-    Place,
-    checked_residues,
-    open_plain_or_gzip,
-    plain_errors,
-    protein_features,
-    read_fasta,
-)
+from .records import UNDECODED, Place, checked_residues, open_plain_or_gzip, plain_errors, read_fasta
+from .splitting import add_validation, report_copies, without_unknown
 
-logger = logging.getLogger(__name__)
-
+DEEPLOC_COLUMNS = ("location", "membrane")
 FASTA_ENDINGS = (".fasta", ".fa", ".faa", ".fas", ".seq")
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 BUILDERS = {".parquet": "parquet", ".jsonl": "json", ".json": "json"}
 TABLE_ENDINGS = (*SEPARATORS, *BUILDERS)
 SPREADSHEETS = (".xlsx", ".xls", ".ods")
-EMPTY = (None, "")  # a cell without a value
 FIELDS = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")  # what pandas says of a row that is too long
 # what a split is called in headers, columns and Hub datasets
 SPLIT_NAMES = {
@@ -53,48 +44,61 @@ SPLIT_NAMES = {
 }
 
 
-@dataclass
-class Columns:
-    """Names of a table's columns."""
-
-    id: str = "id"
-    sequence: str = "sequence"
-    label: str = "location"
-    split: str = "split"
-
-
 def load_proteins(
     source: str | os.PathLike[str] | None = None,
     *,
+    label_column: str | Sequence[str] = "location",
+    auxiliary_columns: Sequence[str] = (),
+    problem_type: str | None = None,
+    id_column: str = "id",
+    sequence_column: str = "sequence",
+    split_column: str = "split",
     validation: float = 0.1,
     seed: int = 42,
     ambiguous: str = "drop",
     header_pattern: str | None = None,
-    columns: Columns | None = None,
 ) -> DatasetDict:
     """Load labelled proteins from anywhere.
 
     Args:
         source: A FASTA file with DeepLoc's headers, or with others and a `header_pattern`; a .csv, .tsv, .parquet,
             .jsonl or .json table (plain or .gz); the id of a Hub dataset; DeepLoc's official file if None.
+        label_column: Column with what is to be predicted; or several columns, each a label: 0 and 1, or numbers.
+        auxiliary_columns: Columns with answers to auxiliary tasks, such as DeepLoc's `membrane`; cells may be empty.
+        problem_type: `single_label_classification`, `multi_label_classification` (texts such as `A;B`, lists, or
+            columns of 0 and 1) or `regression`; what the label column looks like if None. Texts with `;` are then one
+            class each, and whole numbers are classes.
+        id_column: Column with the accessions; it may be missing.
+        sequence_column: Column with the residues.
+        split_column: Column with train, validation or test; it may be missing.
         validation: Share of the training proteins, stratified, for `validation`, if the data has no such split; 0..1.
         seed: Of the validation split.
         ambiguous: For DeepLoc's headers; see [`DeepLocConfig`].
         header_pattern: Regular expression searched in what follows the accession, with a group `label` and, optionally,
-            `split` (a record without one is for training).
-        columns: Names of a table's columns. `id` and `split` may be missing.
+            `split` (a record without one is for training). Auxiliary columns, and several label columns, are groups of
+            their names.
 
     Returns:
-        The columns of DeepLoc in `train`, `validation` and `test`, as far as the data has them. Labels are the strings
-        that the data has, in alphabetical order; `membrane` is U.
+        `train`, `validation` and `test`, as far as the data has them, with the columns `id`, `sequence` (upper case,
+        spaced), `sequence_length`, the label column or columns, the auxiliary columns and `is_train`. A class is a
+        `ClassLabel` with the names in alphabetical order, several are a list of these, numbers are floats. DeepLoc's
+        headers give `location` and `membrane`.
 
     Raises:
         InputError: What was found, where, and what was expected.
     """
+    columns = Columns(id_column, sequence_column, label_column, split_column, auxiliary_columns, problem_type)
     splits = read_proteins(source, ambiguous=ambiguous, header_pattern=header_pattern, columns=columns)
-    splits = add_validation(splits, validation, seed)
-    report_copies(splits)
+    task = main_task(splits, columns)
+    splits = add_validation(splits, validation, seed, task)
+    report_copies(splits, task)
     return splits
+
+
+def main_task(splits: DatasetDict, columns: Columns | None = None) -> Task:
+    """The task that the label columns of proteins ask."""
+    columns = columns or Columns()
+    return infer_task(splits, columns.labels, problem_type=columns.problem_type)
 
 
 def read_proteins(
@@ -105,23 +109,42 @@ def read_proteins(
     columns: Columns | None = None,
 ) -> DatasetDict:
     """[`load_proteins`] with the splits as the data has them."""
-    if source is None:
-        return read_deeploc(ambiguous=ambiguous)
-    source = os.fspath(source)
-    check_readable(source)
     columns = columns or Columns()
+    columns.check()
+    splits = _read(None if source is None else os.fspath(source), ambiguous, header_pattern, columns)
+    return without_unknown(splits, main_task(splits, columns))
+
+
+def _read(source: str | None, ambiguous: str, header_pattern: str | None, columns: Columns) -> DatasetDict:
+    if source is None:
+        return _read_deeploc(None, ambiguous, columns)
+    check_readable(source)
     ending = ending_of(source)
     if ending in TABLE_ENDINGS:
-        return _collect(_table_rows(_load_table(source, ending), source, columns), source)
+        return collect(_table_rows(_load_table(source, ending), source, columns), columns, source)
     if header_pattern is not None:
-        return _collect(_header_rows(source, header_pattern), source)
+        return collect(_header_rows(source, header_pattern, columns), columns, source)
     if os.path.isfile(source) or "://" in source or ending in FASTA_ENDINGS:
-        return read_deeploc(source, ambiguous=ambiguous)
+        return _read_deeploc(source, ambiguous, columns)
     if os.path.isdir(source) or re.fullmatch(r"[\w.-]+/[\w.-]+", source):
-        return _collect(_table_rows(_load_hub(source), source, columns), source)
+        return collect(_table_rows(_load_hub(source), source, columns), columns, source)
     raise DataError(
         f"{source}: no such file; expected FASTA, {', '.join(TABLE_ENDINGS)} or the id of a Hub dataset (owner/name)"
     )
+
+
+def _read_deeploc(source: str | None, ambiguous: str, columns: Columns) -> DatasetDict:
+    """Proteins with DeepLoc's headers; a label column of another name is its `location`."""
+    label, *others = columns.answers
+    wrong = [name for name in others if name not in DEEPLOC_COLUMNS]
+    if len(columns.labels) > 1 or wrong or columns.problem_type == REGRESSION:
+        asked = f"problem_type={REGRESSION!r}" if columns.problem_type == REGRESSION else f"columns {', '.join(others)}"
+        raise OptionError(
+            f"{source or 'DeepLoc'}: {asked}: DeepLoc's headers have {' and '.join(DEEPLOC_COLUMNS)}, which are "
+            "classes; expected these, a table, or a --header_pattern"
+        )
+    splits = read_deeploc(source, ambiguous=ambiguous, multi_label=columns.problem_type == MULTI_LABEL)
+    return splits if label in DEEPLOC_COLUMNS else splits.rename_column(DEEPLOC_COLUMNS[0], label)
 
 
 def check_there(source: str | None) -> None:
@@ -169,65 +192,27 @@ def is_dataset_folder(folder: str) -> bool:
     return any(word in SPLIT_NAMES for path in tables for word in re.split("[^a-z]+", path))
 
 
-@dataclass
-class _Row:
-    place: Place
-    residues: str
-    label: str
-    split: str
-
-
-def _collect(rows: Iterable[_Row], source: str) -> DatasetDict:
-    """Rows to datasets, one a split; copies of a record are dropped."""
-    accessions = Accessions()
-    kept = [row for row in rows if not accessions.is_copy(row.place, row.residues, row.label, row.split)]
-    if not kept:
-        raise DataError(f"{source}: no proteins")
-    names = sorted({row.label for row in kept})
-    _warn_of_lookalikes(names, source)
-    splits = {}
-    for split in ("train", "validation", "test"):
-        members = [row for row in kept if row.split == split]
-        if members:
-            splits[split] = Dataset.from_dict(
-                {
-                    "id": [row.place.accession for row in members],
-                    "sequence": [space(row.residues) for row in members],
-                    "sequence_length": [len(row.residues) for row in members],
-                    "location": [names.index(row.label) for row in members],
-                    "membrane": ["U"] * len(members),
-                    "is_train": [split != "test"] * len(members),
-                },
-                features=protein_features(names),
-            )
-    return DatasetDict(splits)
-
-
-def _warn_of_lookalikes(names: list[str], source: str) -> None:
-    """Tell of classes that differ in upper and lower case or in blanks around them only: they will be a typo."""
-    alike: dict[str, list[str]] = {}
-    for name in names:
-        alike.setdefault(name.strip().casefold(), []).append(name)
-    groups = [", ".join(map(repr, group)) for group in alike.values() if len(group) > 1]
-    if groups:
-        logger.warning("%s: classes that differ in case or blanks only, kept apart: %s", source, "; ".join(groups))
-
-
-def _header_rows(source: str, header_pattern: str) -> Iterator[_Row]:
+def _header_rows(source: str, header_pattern: str, columns: Columns) -> Iterator[Row]:
     try:
         pattern = re.compile(header_pattern)
     except re.error as error:
         raise OptionError(f"header_pattern {header_pattern!r} is no regular expression: {error}") from None
-    if "label" not in pattern.groupindex:
-        raise OptionError(f"header_pattern {header_pattern!r} has no group 'label'; expected (?P<label>...)")
+    groups = {name: name for name in columns.answers}
+    if len(columns.labels) == 1:
+        groups[columns.labels[0]] = "label"
+    for group in groups.values():
+        if group not in pattern.groupindex:
+            raise OptionError(f"header_pattern {header_pattern!r} has no group {group!r}; expected (?P<{group}>...)")
     for place, description, residues in read_fasta(_local(source), os.path.basename(source)):
         match = pattern.search(description)
-        if match is None or not match["label"]:
+        if match is None or not all(match[groups[name]] for name in columns.labels):
             raise DataError(f"{place}: found {description[:60]!r}; expected a header that {header_pattern!r} matches")
-        if UNDECODED in match["label"]:  # two classes might become one
-            raise DataError(f"{place}: its class {match['label']!r} is not UTF-8; expected a file in UTF-8")
+        answers = {name: match[group] for name, group in groups.items()}
+        for answer in answers.values():
+            if UNDECODED in (answer or ""):  # two classes might become one
+                raise DataError(f"{place}: its class {answer!r} is not UTF-8; expected a file in UTF-8")
         split = match.groupdict().get("split") or "train"
-        yield _Row(place, residues, match["label"], _split_name(split, place))
+        yield Row(place, residues, answers, _split_name(split, place))
 
 
 def _local(source: str) -> str:
@@ -240,24 +225,22 @@ def _local(source: str) -> str:
     return source
 
 
-def _table_rows(splits: DatasetDict, source: str, columns: Columns) -> Iterator[_Row]:
+def _table_rows(splits: DatasetDict, source: str, columns: Columns) -> Iterator[Row]:
     name = os.path.basename(source.rstrip("/"))
+    needed = {columns.sequence: "--sequence_column", **dict.fromkeys(columns.answers, "--auxiliary_columns")}
+    needed |= dict.fromkeys(columns.labels, "--label_column")
     for split, table in splits.items():
-        for needed, option in ((columns.sequence, "--sequence_column"), (columns.label, "--label_column")):
-            if needed not in table.column_names:
-                raise DataError(f"{name}: {no_column(needed, table.column_names, option)}")
-        label_feature = table.features[columns.label]
+        for column, option in needed.items():
+            if column not in table.column_names:
+                raise DataError(f"{name}: {no_column(column, table.column_names, option)}")
+        names = {column: names_of(table.features[column]) for column in columns.answers}
         for number, row in enumerate(table, 1):
             accession = row.get(columns.id)
             place = Place(name, number, f"{split}_{number}" if accession in EMPTY else str(accession))
-            label = row[columns.label]
-            if isinstance(label_feature, datasets.ClassLabel) and label is not None:
-                label = label_feature.int2str(label)
-            if label in EMPTY:
-                raise DataError(f"{place}: no label in column {columns.label!r}; expected the name of a class")
+            answers = {column: by_name(row[column], classes) for column, classes in names.items()}
             residues = checked_residues(str(row[columns.sequence] or ""), place)
             own_split = row.get(columns.split)
-            yield _Row(place, residues, str(label), _split_name(split if own_split in EMPTY else str(own_split), place))
+            yield Row(place, residues, answers, _split_name(split if own_split in EMPTY else str(own_split), place))
 
 
 def no_column(needed: str, found: Sequence[str], option: str) -> str:
@@ -311,27 +294,3 @@ def table_errors(source: str) -> Iterator[None]:
             raise DataError(f"{source}, line {line}: found {found} fields, expected {expected}") from None
         cause = (str(error).strip() or "it is empty").splitlines()[0]
         raise DataError(f"{source}: cannot be read as a table: {cause}") from error
-
-
-def whole(splits: DatasetDict) -> Dataset:
-    """All proteins of a file that is one split, whatever its records say."""
-    return datasets.concatenate_datasets(list(splits.values()))
-
-
-def merge_splits(splits: DatasetDict, name: str, proteins: Dataset) -> DatasetDict:
-    """`splits` with `proteins` as the split `name`, all with one set of classes."""
-    parts = {**splits, name: proteins}
-    names: list[str] = []
-    for part in parts.values():
-        names += [label for label in part.features["location"].names if label not in names]
-    if any(part.features["location"].names != names for part in parts.values()):
-        names = sorted(names)
-        parts = {key: _relabel(part, names) for key, part in parts.items()}
-    return DatasetDict(parts)
-
-
-def _relabel(proteins: Dataset, names: list[str]) -> Dataset:
-    old = proteins.features["location"].names
-    relabelled = [names.index(old[label]) for label in proteins["location"][:]]
-    columns = {column: proteins[column][:] for column in proteins.column_names}
-    return Dataset.from_dict({**columns, "location": relabelled}, features=protein_features(names))

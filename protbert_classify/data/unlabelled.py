@@ -14,8 +14,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from ..errors import DataError
+from ..tasks.kinds import EMPTY
+from .columns import Columns
 from .records import GZIP, Place, Record, fasta_errors, open_plain_or_gzip, parse_fasta
-from .sources import EMPTY, SEPARATORS, SPREADSHEETS, Columns, ending_of, no_column, table_errors
+from .sources import SEPARATORS, SPREADSHEETS, ending_of, no_column, table_errors
 
 STANDARD_INPUT = "-"
 DESCRIPTION = "description"

@@ -1,12 +1,31 @@
-"""Token ids in, logits out. Imports nothing else of the package, so that its files can travel to the Hub alone."""
+"""Token ids in, logits out. Imports nothing else of the package, so that its files can travel to the Hub alone.
 
-from transformers import AutoConfig, AutoModelForSequenceClassification
+The classes are loaded on first use: who needs only [`Task`] from `tasks` does not wait for torch and transformers.
+"""
 
-from .configuration import ProteinClassifierConfig
-from .modeling import ProteinClassifier
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .configuration import ProteinClassifierConfig
+    from .modeling import ProteinClassifier
 
 __all__ = ["ProteinClassifier", "ProteinClassifierConfig"]
 
-# With the package imported, the Auto classes know our models without remote code.
-AutoConfig.register(ProteinClassifierConfig.model_type, ProteinClassifierConfig, exist_ok=True)
-AutoModelForSequenceClassification.register(ProteinClassifierConfig, ProteinClassifier, exist_ok=True)
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals().update(_registered())
+    return globals()[name]
+
+
+def _registered() -> dict[str, Any]:
+    """The public classes, made known to the Auto classes, which then need no remote code."""
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    config = import_module(".configuration", __name__).ProteinClassifierConfig
+    model = import_module(".modeling", __name__).ProteinClassifier
+    AutoConfig.register(config.model_type, config, exist_ok=True)
+    AutoModelForSequenceClassification.register(config, model, exist_ok=True)
+    return {"ProteinClassifier": model, "ProteinClassifierConfig": config}

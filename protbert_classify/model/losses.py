@@ -13,9 +13,8 @@ import torch
 from torch.nn import functional
 
 from .registry import Registry
-from .tasks import MULTI_LABEL, REGRESSION, SINGLE_LABEL, Task
+from .tasks import IGNORED, MULTI_LABEL, REGRESSION, SINGLE_LABEL, Task
 
-IGNORED = -100  # the class of a protein whose label is not known, as in torch
 Loss = Callable[..., torch.Tensor]
 
 LOSSES: Registry[Loss] = Registry("loss")

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-from datasets import Dataset
+from datasets import Dataset, Value
 
 from ..errors import DataError, OptionError
 from ..model.tasks import MULTI_LABEL, PROBLEM_TYPES, REGRESSION, Task
-from .kinds import KINDS, Column, Kind, unknown_labels
+from .kinds import EMPTY, FLAGS, KINDS, Column, Kind, Regression, unknown_labels
 
 # what a task of several columns is called, if nobody says
 NAMES_OF_SEVERAL = {MULTI_LABEL: "labels", REGRESSION: "values"}
@@ -24,8 +24,9 @@ def infer_task(
 ) -> Task:
     """The task that a column, or several, ask.
 
-    A `ClassLabel`, texts, integers and bools are one class a protein; lists of classes are several; floats are a
-    regression. Of several columns, each is a label: 0 and 1 are classes, other numbers a regression.
+    A `ClassLabel`, texts, integers and bools are one class a protein; lists of classes are several; floats, and texts
+    that are numbers with fractions, are a regression. Of several columns, each is a label: 0 and 1 are classes, other
+    numbers a regression.
 
     Args:
         dataset: A split or several; the labels of texts are those of all of them, in alphabetical order.
@@ -43,13 +44,13 @@ def infer_task(
     columns = {split: read_columns(part, names) for split, part in splits.items()}
     merged = [_joined([found[index] for found in columns.values()]) for index in range(len(names))]
     if problem_type is None:
-        problem_type = _problem_type(merged)
+        problem_type = usual_problem_type(merged)
     kind = _checked_kind(problem_type, merged)
     try:
         labels = kind.labels(merged)
     except ValueError as error:
         raise OptionError(f"column {', '.join(names)}: {error} (problem_type={problem_type!r})") from None
-    found_unknown = [label for label in (*unknown, *unknown_labels(labels)) if label in labels]
+    found_unknown = [label for label in (*unknown, *unknown_labels(names[0], labels)) if label in labels]
     labels = [label for label in labels if label not in found_unknown]
     if not labels:
         raise DataError(f"column {', '.join(names)}: no label; expected {kind.wants}")
@@ -103,9 +104,16 @@ def _joined(columns: Sequence[Column]) -> Column:
     return Column(first.name, pa.chunked_array([column.cells for column in columns]), first.feature)
 
 
-def _problem_type(columns: Sequence[Column]) -> str:
+def usual_problem_type(columns: Sequence[Column]) -> str:
+    """What columns look like, for [`infer_task`].
+
+    Raises:
+        DataError: Nothing that can be asked.
+    """
     if len(columns) > 1:
         return MULTI_LABEL if all(map(_is_flag, columns)) else REGRESSION
+    if _has_fractions(columns[0]):
+        return REGRESSION
     for problem_type, kind in KINDS.items():
         if kind().suits(columns[0].feature):
             return problem_type
@@ -115,7 +123,18 @@ def _problem_type(columns: Sequence[Column]) -> str:
 
 def _is_flag(column: Column) -> bool:
     """Whether a column has nothing but 0 and 1."""
-    return all(str(cell) in ("0", "1", "0.0", "1.0", "False", "True", "", "None") for cell in column.distinct()[0])
+    return all(cell in EMPTY or str(cell).strip().lower() in FLAGS for cell in column.distinct()[0])
+
+
+def _has_fractions(column: Column) -> bool:
+    """Whether a column of texts is one of numbers: a table of texts has no other. Whole numbers may be classes."""
+    if not isinstance(column.feature, Value) or "string" not in column.feature.dtype:
+        return False
+    try:
+        numbers = [Regression().parse(cell) for cell in column.distinct()[0] if cell not in EMPTY]
+    except ValueError:
+        return False
+    return any(number != int(number) for number in numbers)
 
 
 def _checked_kind(problem_type: str, columns: Sequence[Column]) -> Kind:

@@ -17,13 +17,14 @@ from datasets import ClassLabel
 from datasets import List as ListOf
 from datasets import Value
 
-from ..model.losses import IGNORED
 from ..model.registry import Registry
-from ..model.tasks import MULTI_LABEL, REGRESSION, SINGLE_LABEL, Task
+from ..model.tasks import IGNORED, MULTI_LABEL, REGRESSION, SINGLE_LABEL, Task
 
 SEPARATOR = ";"  # between the labels of one protein in a text
 EMPTY = (None, "")  # a cell without a value
+FLAGS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
 LARGEST = float(np.finfo(np.float32).max)  # number that a target can be
+DEEPLOC_MEMBRANE = {"M", "S", "U"}  # membrane-bound, soluble, unknown
 NO_CLASS = -1  # a cell without a value in a ClassLabel column, as `datasets` has it
 
 
@@ -59,9 +60,9 @@ class Column:
         """
         names = names_of(self.feature)
         if pa.types.is_nested(self.cells.type):
-            return _distinct([_by_name(cell, names) for cell in self.cells.to_pylist()])
+            return _distinct([by_name(cell, names) for cell in self.cells.to_pylist()])
         encoded = pc.dictionary_encode(self.cells, null_encoding="encode")
-        values = [_by_name(cell, names) for cell in encoded.dictionary.to_pylist()]
+        values = [by_name(cell, names) for cell in encoded.dictionary.to_pylist()]
         return values, encoded.indices.to_numpy(zero_copy_only=False)
 
 
@@ -72,9 +73,10 @@ def _distinct(cells: list[Any]) -> tuple[list[Any], np.ndarray]:
     return [list(key) if isinstance(key, tuple) else key for key in index], indices
 
 
-def _by_name(cell: Any, names: list[str] | None) -> Any:
+def by_name(cell: Any, names: list[str] | None) -> Any:
+    """A cell with the names of its classes, `names`, in place of their indices; None for one without a value."""
     if isinstance(cell, list):
-        return [_by_name(part, names) for part in cell]
+        return [by_name(part, names) for part in cell]
     if names is None or cell is None:
         return cell
     return None if cell == NO_CLASS else names[cell]
@@ -102,11 +104,15 @@ class Kind(ABC):
 
     @abstractmethod
     def parse(self, cell: Any) -> Any:
-        """A cell, that has a value, in its plain form: a name, a list of names, a number.
+        """The plain form of a cell that has a value: a name, a list of names, a number.
 
         Raises:
             ValueError: It is something else.
         """
+
+    def parse_part(self, cell: Any) -> Any:
+        """[`parse`] for a cell of one of several columns."""
+        return self.parse(cell)
 
     @abstractmethod
     def feature(self, names: Sequence[str], several: bool = False) -> Any:
@@ -129,6 +135,21 @@ class Kind(ABC):
             Unfit: A cell that is no answer.
         """
 
+    def read_part(self, column: Column, lenient: bool) -> np.ndarray:
+        """One of several columns as numbers, (N,) float32, NaN where unknown."""
+        cells, indices = column.distinct()
+        numbers = np.full(max(len(cells), 1), np.nan, dtype=np.float32)
+        missing = np.zeros(max(len(cells), 1), dtype=bool)
+        for number, cell in enumerate(cells):
+            missing[number] = cell in EMPTY or cell != cell
+            try:
+                numbers[number] = np.nan if missing[number] else self.parse_part(cell)
+            except ValueError as error:
+                raise Unfit(int((indices == number).argmax()), f"column {column.name!r}: {error}") from None
+        if not lenient and missing[indices].any():
+            raise _missing(column, int(missing[indices].argmax()))
+        return numbers[indices]
+
     @abstractmethod
     def labels(self, columns: Sequence[Column]) -> list[str]:
         """Names of the labels that the columns have."""
@@ -150,10 +171,11 @@ def kind_of(task: Task) -> Kind:
     return KINDS[task.problem_type]()
 
 
-def unknown_labels(names: Iterable[str]) -> tuple[str, ...]:
+def unknown_labels(column: str, names: Iterable[str]) -> tuple[str, ...]:
     """Those of a column's names that say that the answer is not known: DeepLoc's membrane has M, S and U."""
     found = set(names)
-    return ("U",) if "U" in found and found <= {"M", "S", "U"} else ()
+    deeploc = found <= DEEPLOC_MEMBRANE if column == "membrane" else found == DEEPLOC_MEMBRANE
+    return ("U",) if "U" in found and deeploc else ()
 
 
 @KINDS.register(SINGLE_LABEL)
@@ -213,7 +235,7 @@ class MultiLabel(Kind):
     def check(self, columns: Sequence[Column]) -> None:
         if len(columns) > 1:
             for column in columns:
-                _flags(column, lenient=True)
+                self.read_part(column, lenient=True)
         elif not self.suits(columns[0].feature) and not SingleLabel().suits(columns[0].feature):
             raise ValueError(f"found {_described(columns[0])}")
 
@@ -221,8 +243,17 @@ class MultiLabel(Kind):
         if isinstance(cell, dict):
             raise ValueError(f"found {_shown(cell)}; expected classes")
         parts = cell.split(SEPARATOR) if isinstance(cell, str) else cell if isinstance(cell, (list, tuple)) else [cell]
-        names = [part.strip() if isinstance(part, str) else str(part) for part in parts]
+        if any(isinstance(part, (list, tuple, dict)) for part in parts):
+            raise ValueError(f"found {_shown(cell)}; expected classes")
+        names = [part.strip() if isinstance(part, str) else str(part) for part in parts if part not in EMPTY]
         return list(dict.fromkeys(name for name in names if name))
+
+    def parse_part(self, cell: Any) -> int:
+        """0 or 1."""
+        known = FLAGS.get(str(cell).strip().lower())
+        if known is None:
+            raise ValueError(f"found {_shown(cell)}; expected 0 or 1")
+        return known
 
     def feature(self, names: Sequence[str], several: bool = False) -> Any:
         return Value("int8") if several else ListOf(ClassLabel(names=list(names)))
@@ -237,7 +268,7 @@ class MultiLabel(Kind):
 
     def read(self, columns: Sequence[Column], task: Task, lenient: bool) -> np.ndarray:
         if len(columns) > 1 or columns[0].name != task.name:
-            return np.stack([_flags(column, lenient) for column in columns], axis=1)
+            return np.stack([self.read_part(column, lenient) for column in columns], axis=1)
         (column,) = columns
         cells, indices = column.distinct()
         table = _LabelTable(column, task, lenient)
@@ -280,7 +311,7 @@ class Regression(Kind):
         for column in columns:
             if not isinstance(column.feature, Value):
                 raise ValueError(f"found {_described(column)}")
-            _numbers(column, lenient=True)
+            self.read_part(column, lenient=True)
 
     def parse(self, cell: Any) -> float:
         try:
@@ -298,7 +329,7 @@ class Regression(Kind):
         return [column.name for column in columns]
 
     def read(self, columns: Sequence[Column], task: Task, lenient: bool) -> np.ndarray:
-        return np.stack([_numbers(column, lenient) for column in columns], axis=1)
+        return np.stack([self.read_part(column, lenient) for column in columns], axis=1)
 
     def present(self, values: np.ndarray, task: Task) -> np.ndarray:
         return np.isfinite(values)
@@ -326,7 +357,7 @@ class _LabelTable:
         self.column, self.task = column, task
         self.indices = {name: index for index, name in enumerate(task.labels)}
         names = names_of(column.feature) or [str(cell) for cell in column.distinct()[0] if cell not in EMPTY]
-        self.unknown = {*task.unknown, *unknown_labels(names)}
+        self.unknown = {*task.unknown, *unknown_labels(column.name, names)}
         self.foreign = IGNORED if lenient else self.FOREIGN
         self.empty = IGNORED if lenient else self.MISSING
 
@@ -363,31 +394,6 @@ def _parsed(kind: Kind, column: Column, cells: list[Any], indices: np.ndarray) -
             plain = None
         parsed.append([plain] if isinstance(plain, str) else plain)
     return parsed
-
-
-def _numbers(column: Column, lenient: bool) -> np.ndarray:
-    """(N,), float32, NaN where there is none."""
-    cells, indices = column.distinct()
-    numbers = np.full(max(len(cells), 1), np.nan, dtype=np.float32)
-    missing = np.zeros(max(len(cells), 1), dtype=bool)
-    for number, cell in enumerate(cells):
-        missing[number] = cell in EMPTY or cell != cell
-        try:
-            numbers[number] = np.nan if missing[number] else Regression().parse(cell)
-        except ValueError as error:
-            raise Unfit(int((indices == number).argmax()), f"column {column.name!r}: {error}") from None
-    if not lenient and missing[indices].any():
-        raise Unfit(int(missing[indices].argmax()), f"no number in column {column.name!r}")
-    return numbers[indices]
-
-
-def _flags(column: Column, lenient: bool) -> np.ndarray:
-    """(N,), float32, 0 or 1, NaN where there is neither."""
-    flags = _numbers(column, lenient)
-    wrong = np.flatnonzero(np.isfinite(flags) & (flags != 0) & (flags != 1))
-    if len(wrong):
-        raise Unfit(int(wrong[0]), f"column {column.name!r}: found {flags[wrong[0]]:g}; expected 0 or 1")
-    return flags
 
 
 def _described(column: Column) -> str:

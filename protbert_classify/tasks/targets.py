@@ -10,8 +10,7 @@ import numpy as np
 from datasets import Dataset
 
 from ..errors import DataError, OptionError
-from ..model.losses import IGNORED
-from ..model.tasks import REGRESSION, SINGLE_LABEL, Task
+from ..model.tasks import IGNORED, REGRESSION, SINGLE_LABEL, Task
 from .columns import answer_columns, read_columns
 from .kinds import Unfit, kind_of
 

@@ -90,7 +90,7 @@ class DataArguments:
         },
     )
     task_name: str | None = field(
-        default=None, metadata={"help": "What the predicted column is called; the label column's name if not given."}
+        default=None, metadata={"help": "What the task of several label columns is called."}
     )
     auxiliary_tasks: list[str] = field(
         default_factory=list,

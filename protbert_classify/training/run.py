@@ -12,8 +12,9 @@ from datasets import Dataset, DatasetDict
 from transformers import AutoConfig, PreTrainedTokenizerBase, set_seed
 
 from ..data.fingerprint import fingerprint
-from ..data.sources import Columns, check_there, merge_splits, read_proteins, whole
-from ..data.splitting import add_validation, keep_labelled_classes, report_copies, sample
+from ..data.columns import Columns
+from ..data.sources import check_there, read_proteins
+from ..data.splitting import add_validation, keep_labelled_classes, merge_splits, report_copies, sample, whole
 from ..data.tokenizer import PROTBERT_VOCABULARY, load_tokenizer, protbert_tokenizer
 from ..errors import DataError, OptionError, first_line
 from ..evaluation.decision import decide
@@ -99,7 +100,7 @@ def load_data(arguments: DataArguments) -> tuple[DatasetDict, tuple[Task, ...]]:
     main = keep_labelled_classes(splits, main_task(splits, arguments))
     others = [
         dataclasses.replace(
-            keep_labelled_classes(splits, infer_task(splits, column)), weight=arguments.auxiliary_weight
+            keep_labelled_classes(splits, infer_task(splits, column), auxiliary=True), weight=arguments.auxiliary_weight
         )
         for column in arguments.auxiliary_tasks
     ]
@@ -110,9 +111,7 @@ def load_data(arguments: DataArguments) -> tuple[DatasetDict, tuple[Task, ...]]:
 
 def main_task(splits: DatasetDict, arguments: DataArguments) -> Task:
     """The task that the label columns ask."""
-    return infer_task(
-        splits, arguments.label_column, problem_type=arguments.problem_type, name=arguments.task_name
-    )
+    return infer_task(splits, arguments.label_column, problem_type=arguments.problem_type, name=arguments.task_name)
 
 
 def load_splits(arguments: DataArguments) -> DatasetDict:
@@ -121,7 +120,6 @@ def load_splits(arguments: DataArguments) -> DatasetDict:
         "ambiguous": arguments.ambiguous,
         "header_pattern": arguments.header_pattern,
         "columns": columns_of(arguments),
-        "problem_type": arguments.problem_type,
     }
     splits = read_proteins(arguments.data, **options)
     others = {"validation": arguments.validation_data, "test": arguments.test_data}
@@ -140,9 +138,10 @@ def columns_of(arguments: DataArguments) -> Columns:
     return Columns(
         id=arguments.id_column,
         sequence=arguments.sequence_column,
-        label=tuple(arguments.label_column),
+        label=arguments.label_column,
         split=arguments.split_column,
-        auxiliary=tuple(arguments.auxiliary_tasks),
+        auxiliary=arguments.auxiliary_tasks,
+        problem_type=arguments.problem_type,
     )
 
 

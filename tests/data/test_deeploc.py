@@ -15,6 +15,7 @@ from datasets import ClassLabel, Value
 from protbert_classify import DeepLoc, load_deeploc
 from protbert_classify.data import deeploc
 from protbert_classify.data.deeploc import LOCATIONS, read_deeploc
+from protbert_classify.data.records import PARSER_VERSION
 from protbert_classify.errors import DataError, InputError, OptionError, ProteinClassifierError
 
 SMALL = ">P1 Nucleus-U\nMKT\n>P2 Cytoplasm-S test\nMKTAX\n>P3 Cytoplasm-Nucleus-M\nGGG\n"
@@ -144,8 +145,8 @@ def test_columns_and_types(write_bytes):
 def test_the_builder_works_by_itself_as_any_builder_of_datasets(write_bytes):
     builder = DeepLoc(data_files=write_bytes(SMALL), ambiguous="keep")
     builder.download_and_prepare()
-    assert str(builder.info.version) == "1.0.0"  # in the cache's path; raise it when the columns change
-    assert "1.0.0" in builder.cache_dir
+    assert str(builder.info.version) == f"1.1.{PARSER_VERSION}"  # in the cache's path
+    assert f"1.1.{PARSER_VERSION}" in builder.cache_dir
     assert builder.as_dataset(split="train")["id"][:] == ["P1", "P3"]
     assert builder.as_dataset(split="test")["id"][:] == ["P2"]
 

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from datasets import Dataset, Features, List, Value
+from datasets import ClassLabel, Dataset, Features, List, Value
 from hypothesis import given
 from hypothesis import strategies as st
 from transformers import BertTokenizer, EsmTokenizer
@@ -26,10 +26,9 @@ def proteins(sequences, labels=None, names=("A", "B", "C")):
             "sequence": list(sequences),
             "sequence_length": [len(unspace(sequence)) for sequence in sequences],
             "location": labels or [0] * len(sequences),
-            "membrane": [2] * len(sequences),
             "is_train": [True] * len(sequences),
         },
-        features=protein_features(names),
+        features=protein_features({"location": ClassLabel(names=list(names))}),
     )
 
 

@@ -2,6 +2,7 @@ import gzip
 from io import BytesIO
 
 import pytest
+from datasets import ClassLabel, Value
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -152,12 +153,12 @@ def test_one_accession_for_two_proteins_is_an_error_that_names_both(other):
 
 
 def test_the_columns_are_those_that_the_readme_promises():
-    features = protein_features(["A", "B"])
+    features = protein_features({"location": ClassLabel(names=["A", "B"]), "tm": Value("float64")})
     assert {name: getattr(feature, "names", feature.dtype) for name, feature in features.items()} == {
         "id": "string",
         "sequence": "string",
         "sequence_length": "int32",
         "location": ["A", "B"],
-        "membrane": ["M", "S", "U"],
+        "tm": "float64",
         "is_train": "bool",
     }

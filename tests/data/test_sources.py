@@ -5,7 +5,8 @@ import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
 from protbert_classify.data.records import protein_features
-from protbert_classify.data.sources import Columns, check_there, load_proteins, merge_splits, read_proteins, whole
+from protbert_classify.data.sources import Columns, check_there, load_proteins, read_proteins
+from protbert_classify.data.splitting import merge_splits, whole
 from protbert_classify.errors import DataError, InputError, OptionError, ProteinClassifierError
 
 ROWS = [
@@ -17,9 +18,9 @@ ROWS = [
 HEADERS = [f">{row['id']} sp|{row['location']}| {row['split']}\n{row['sequence']}\n" for row in ROWS]
 PATTERN = r"sp\|(?P<label>[^|]+)\| (?P<split>\w+)"
 EXPECTED = {
-    "train": [("P1", "M K T", 3, "NA", "U", True), ("P2", "M K T A", 4, "Virus", "U", True)],
-    "validation": [("P4", "G G X", 3, "Virus", "U", True)],
-    "test": [("P3", "G G W", 3, "NA", "U", False)],
+    "train": [("P1", "M K T", 3, "NA", True), ("P2", "M K T A", 4, "Virus", True)],
+    "validation": [("P4", "G G X", 3, "Virus", True)],
+    "test": [("P3", "G G W", 3, "NA", False)],
 }
 
 
@@ -35,11 +36,9 @@ def named(splits):
     """The rows with the names of their classes."""
     found = {}
     for split, part in splits.items():
-        location, membrane = part.features["location"].int2str, part.features["membrane"].int2str
-        found[split] = [
-            (*list(row.values())[:3], location(row["location"]), membrane(row["membrane"]), row["is_train"])
-            for row in part
-        ]
+        column = part.column_names[3]  # after the length
+        location = part.features[column].int2str
+        found[split] = [(*list(row.values())[:3], location(row[column]), row["is_train"]) for row in part]
     return found
 
 
@@ -73,7 +72,7 @@ NAMES = ["t.csv", "t.tsv", "t.jsonl", "t.json", "t.parquet", "t.csv.gz", "t.tsv.
 def test_every_format_gives_the_same_columns_and_splits(source, name):
     splits = read_proteins(source(name), header_pattern=PATTERN if "fasta" in name else None)
     assert named(splits) == EXPECTED
-    assert splits["train"].features == protein_features(["NA", "Virus"])
+    assert splits["train"].features == protein_features({"location": ClassLabel(names=["NA", "Virus"])})
 
 
 def test_columns_of_any_name_will_do(write_bytes):
@@ -85,7 +84,7 @@ def test_columns_of_any_name_will_do(write_bytes):
 def test_without_accessions_rows_are_numbered_and_without_splits_all_are_for_training(write_bytes):
     path = write_bytes("sequence,location\nMKT,a\nMKT,b\n", "t.csv")
     assert named(read_proteins(path)) == {
-        "train": [("train_1", "M K T", 3, "a", "U", True), ("train_2", "M K T", 3, "b", "U", True)]
+        "train": [("train_1", "M K T", 3, "a", True), ("train_2", "M K T", 3, "b", True)]
     }
 
 
@@ -119,7 +118,7 @@ def test_a_folder_is_read_as_the_hub_would_read_it(tmp_path):
 
 def test_headers_of_deeploc_need_no_pattern_and_others_only_a_label(write_bytes):
     path = write_bytes(">P1 Nucleus-M test\nMKT\n>P2 Cytoplasm-U\nMKT\n")
-    assert named(read_proteins(path))["test"] == [("P1", "M K T", 3, "Nucleus", "M", False)]
+    assert named(read_proteins(path))["test"] == [("P1", "M K T", 3, "Nucleus", False)]
     assert [row[3] for row in named(read_proteins(path, header_pattern=r"-(?P<label>\w)"))["train"]] == ["M", "U"]
 
 

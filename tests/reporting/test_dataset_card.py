@@ -1,6 +1,6 @@
 """The card of proteins says how many there are of each class, and where they come from only if that is known."""
 
-from datasets import Dataset, DatasetDict
+from datasets import ClassLabel, Dataset, DatasetDict
 from huggingface_hub import DatasetCard
 
 from protbert_classify.data.deeploc import URL
@@ -8,6 +8,7 @@ from protbert_classify.data.records import protein_features
 from protbert_classify.reporting.dataset_card import dataset_card
 
 LABELS = ["In|Out", "<b>", "nobody"]
+FEATURES = {"location": ClassLabel(names=LABELS), "membrane": ClassLabel(names=["M", "S", "U"])}
 
 
 def proteins(sequences, labels):
@@ -19,7 +20,7 @@ def proteins(sequences, labels):
         "membrane": len(labels) * [2],
         "is_train": len(labels) * [True],
     }
-    return Dataset.from_dict(columns, features=protein_features(LABELS))
+    return Dataset.from_dict(columns, features=protein_features(FEATURES))
 
 
 SPLITS = DatasetDict(train=proteins(["M K", "M K T", "M"], [0, 0, 1]), test=proteins(["M K T A"], [1]))

@@ -30,6 +30,8 @@ def asked(dataset, name="where", **options):
         ([["b", "a"], [], ["c"]], None, "multi_label_classification", ["a", "b", "c"]),
         ([1.5, 2.0], None, "regression", ["where"]),
         ([1.5, 2.0], Value("float32"), "regression", ["where"]),
+        (["1.5", "-2e1", ""], None, "regression", ["where"]),
+        (["01", "1", "1.0"], None, "single_label_classification", ["01", "1", "1.0"]),
     ],
 )
 def test_a_column_says_what_it_asks(values, feature, problem_type, labels):
@@ -70,7 +72,7 @@ def test_a_problem_type_that_the_column_cannot_have_is_refused_in_one_line(value
 
 
 def test_several_columns_of_0_and_1_are_a_label_each_and_other_numbers_a_regression():
-    flags = Dataset.from_dict({"Nucleus": [1, 0], "Plastid": [1.0, None], "Golgi": ["0", "1"], "tm": [55.5, 60]})
+    flags = Dataset.from_dict({"Nucleus": [1, 0], "Plastid": [1.0, None], "Golgi": ["0", "true"], "tm": [55.5, 60]})
     task = infer_task(flags, ["Nucleus", "Plastid", "Golgi"])
     assert (task.name, task.problem_type) == ("labels", "multi_label_classification")
     assert task.labels == ("Nucleus", "Plastid", "Golgi")
@@ -97,6 +99,8 @@ def test_deeplocs_unknown_membrane_is_no_class_to_learn(feature):
 
 
 def test_u_among_other_classes_is_a_class_and_the_user_can_name_what_is_unknown():
+    assert infer_task(column(["M", "U"]), "where").labels == ("M", "U")
+    assert infer_task(column(["M", "U"], name="membrane"), "membrane").labels == ("M",)
     task = infer_task(column(["U", "V", "?"]), "where", unknown=["?", "none"])
     assert (task.labels, task.unknown) == (("U", "V"), ("?",))
 

@@ -2,21 +2,23 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
-from datasets import Dataset, DatasetDict
+from datasets import ClassLabel, Dataset, DatasetDict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protbert_classify.data.homology import (
+from protbert_classify.data.records import protein_features
+from protbert_classify.data.splitting import (
     add_validation,
     keep_labelled_classes,
     report_copies,
     sample,
     stratified_choice,
 )
-from protbert_classify.data.records import protein_features
 from protbert_classify.errors import OptionError
+from protbert_classify.model.tasks import Task
 
 NAMES = ["A", "B", "C", "D"]
+LOCATION = Task(name="location", problem_type="single_label_classification", labels=NAMES)
 
 
 def proteins(rows, is_train=True, prefix="P"):
@@ -27,10 +29,9 @@ def proteins(rows, is_train=True, prefix="P"):
             "sequence": [sequence for sequence, _ in rows],
             "sequence_length": [len(sequence) for sequence, _ in rows],
             "location": [label for _, label in rows],
-            "membrane": [2] * len(rows),
             "is_train": [is_train] * len(rows),
         },
-        features=protein_features(NAMES),
+        features=protein_features({"location": ClassLabel(names=NAMES)}),
     )
 
 
@@ -64,7 +65,7 @@ def test_the_choice_is_stratified_keeps_copies_together_and_leaves_each_class_on
 @given(some_proteins, fractions, seeds)
 def test_validation_holds_each_training_protein_once_and_no_test_protein(rows, fraction, seed):
     splits = DatasetDict(train=proteins(rows), test=proteins(rows, is_train=False, prefix="T"))
-    first, second = add_validation(splits, fraction, seed), add_validation(splits, fraction, seed)
+    first, second = add_validation(splits, fraction, seed, LOCATION), add_validation(splits, fraction, seed, LOCATION)
     assert {name: part["id"][:] for name, part in first.items()} == {n: part["id"][:] for n, part in second.items()}
     assert first["test"]["id"][:] == splits["test"]["id"][:]
     divided = [accession for name in first if name != "test" for accession in first[name]["id"]]
@@ -86,39 +87,40 @@ def test_a_split_that_the_data_has_is_left_as_it_is(splits):
         "validation there": (DatasetDict(train=part, validation=part), 0.5),
         "no train": (DatasetDict(test=part), 0.5),
     }[splits]
-    assert add_validation(given_splits, fraction, 1) is given_splits
+    assert add_validation(given_splits, fraction, 1, LOCATION) is given_splits
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1, 1.5, float("nan")])
 def test_a_share_out_of_range_is_refused(fraction):
     with pytest.raises(OptionError, match=f"validation={fraction}: expected a share of the training proteins"):
-        add_validation(DatasetDict(train=proteins([("AC", 0)])), fraction, 1)
+        add_validation(DatasetDict(train=proteins([("AC", 0)])), fraction, 1, LOCATION)
 
 
 def test_too_few_proteins_for_validation_is_a_warning(log):
     splits = DatasetDict(train=proteins([("AC", 0), ("AD", 1)]))
-    assert list(add_validation(splits, 0.1, 1)) == ["train"]
+    assert list(add_validation(splits, 0.1, 1, LOCATION)) == ["train"]
     (message,) = messages(log, "WARNING")
-    assert message == "too few training proteins to take 10% of each class for validation: none taken"
+    assert message == "too few training proteins to take 10% of them for validation: none taken"
 
 
 # --- copies
 
 
 def test_copies_are_counted_in_one_line(log):
-    report_copies(DatasetDict(train=proteins([("AC", 0), ("AC", 0), ("AC", 0), ("D", 1), ("D", 1), ("C", 2)])))
+    splits = DatasetDict(train=proteins([("AC", 0), ("AC", 0), ("AC", 0), ("D", 1), ("D", 1), ("C", 2)]))
+    report_copies(splits, LOCATION)
     assert messages(log, "INFO") == ["3 proteins have the sequence of another one; they are kept"]
     assert messages(log, "WARNING") == []
 
 
 def test_no_copies_no_word(log):
-    report_copies(DatasetDict(train=proteins([("AC", 0), ("AD", 0)])))
+    report_copies(DatasetDict(train=proteins([("AC", 0), ("AD", 0)])), LOCATION)
     assert log.records == []
 
 
 def test_copies_with_two_labels_or_in_two_splits_are_a_warning_with_the_first_few(log):
     train = proteins([(sequence, label) for sequence in "ACDEF" for label in (0, 1)])
-    report_copies(DatasetDict(train=train, test=proteins([("G", 0), ("C", 0)], prefix="T")))
+    report_copies(DatasetDict(train=train, test=proteins([("G", 0), ("C", 0)], prefix="T")), LOCATION)
     assert messages(log, "WARNING") == [
         "5 groups of identical proteins have the same sequence but different labels: "
         "P0 (train), P1 (train); P2 (train), P3 (train), T1 (test); P4 (train), P5 (train); and 2 more",
@@ -141,7 +143,7 @@ def test_real_copies_across_the_splits_are_told(scl2205, log):
 
 def test_classes_without_a_protein_are_left_out_in_the_order_of_the_rest(log):
     splits = DatasetDict(train=proteins([("AC", 3), ("AD", 0), ("A", 1)]), test=proteins([("C", 3), ("D", 0)]))
-    assert keep_labelled_classes(splits) == ["A", "B", "D"]
+    assert keep_labelled_classes(splits, LOCATION).labels == ("A", "B", "D")
     assert messages(log, "WARNING") == ["the test split has no protein of B: no metrics for them there"]
     assert messages(log, "INFO") == ["no protein of C: left out of the classes"]
 
@@ -150,7 +152,7 @@ def test_a_class_that_only_another_split_has_cannot_be_learned():
     splits = DatasetDict(train=proteins([("AC", 0)]), test=proteins([("C", 2), ("D", 0), ("A", 3)]))
     words = r"test split has classes that the training split lacks: C \(first of \w+\), D \(first of \w+\); expected"
     with pytest.raises(OptionError, match=words):
-        keep_labelled_classes(splits)
+        keep_labelled_classes(splits, LOCATION)
 
 
 # --- a quick look
@@ -158,8 +160,8 @@ def test_a_class_that_only_another_split_has_cannot_be_learned():
 
 def test_a_quick_look_has_every_class_and_is_the_same_again():
     dataset = proteins([("AC", 0)] * 500 + [("AD", 1)] * 3 + [("A", 2)])
-    looked, again = sample(dataset, 20, seed=5), sample(dataset, 20, seed=5)
-    assert looked["id"][:] == again["id"][:] != sample(dataset, 20, seed=6)["id"][:]
+    looked, again = (sample(dataset, 20, 5, LOCATION) for _ in range(2))
+    assert looked["id"][:] == again["id"][:] != sample(dataset, 20, 6, LOCATION)["id"][:]
     assert len(set(looked["id"])) == 20 and set(looked["location"]) == {0, 1, 2}
-    assert len(sample(dataset, 1, seed=5)) == 3  # one a class is the least
-    assert sample(dataset, None, seed=5) is dataset and sample(dataset, 504, seed=5) is dataset
+    assert len(sample(dataset, 1, 5, LOCATION)) == 3  # one a class is the least
+    assert sample(dataset, None, 5, LOCATION) is dataset and sample(dataset, 504, 5, LOCATION) is dataset

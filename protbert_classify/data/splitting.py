@@ -1,0 +1,273 @@
+"""Which proteins go to which split, by the answers to the task: for every problem type."""
+
+import dataclasses
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import datasets
+import numpy as np
+from datasets import ClassLabel, Dataset, DatasetDict, Features
+from datasets import List as ListOf
+
+from ..errors import DataError, OptionError
+from ..model.registry import Registry
+from ..model.tasks import IGNORED, REGRESSION, SINGLE_LABEL, Task
+from ..tasks.kinds import kind_of, names_of
+from ..tasks.targets import accession, has_targets, strata, targets
+
+logger = logging.getLogger(__name__)
+
+SHOWN = 3  # copies named in a warning; the rest are only counted
+
+# Chooses the proteins of a new split: (dataset, task, fraction, seed) -> (N,) bool, True for the chosen.
+Strategy = Callable[[Dataset, Task, float, int], np.ndarray]
+STRATEGIES: Registry[Strategy] = Registry("split")
+
+
+def add_validation(
+    splits: DatasetDict, fraction: float, seed: int, task: Task, strategy: str = "stratified"
+) -> DatasetDict:
+    """Take a part of `train` as `validation`, unless there is one or `fraction` is 0. Never the test set.
+
+    Args:
+        splits: Datasets with `sequence` and the columns of the task.
+        fraction: Share of the training proteins, 0 up to 1.
+        seed: Of the choice.
+        task: The main task.
+        strategy: A name in `STRATEGIES`.
+
+    Raises:
+        OptionError: `fraction` is out of its range.
+    """
+    if not 0 <= fraction < 1:
+        raise OptionError(f"validation={fraction}: expected a share of the training proteins, 0 up to 1 (0.1, say)")
+    if not fraction or "validation" in splits or "train" not in splits:
+        return splits
+    train = splits["train"]
+    chosen = STRATEGIES[strategy](train, task, fraction, seed)
+    if not chosen.any():
+        logger.warning(
+            "too few training proteins to take %.0f%% of them for validation: none taken", 100 * fraction
+        )
+        return splits
+    parts = {
+        "train": train.select(np.flatnonzero(~chosen)),
+        "validation": train.select(np.flatnonzero(chosen)),
+        **{name: part for name, part in splits.items() if name != "train"},
+    }
+    return DatasetDict(parts)
+
+
+@STRATEGIES.register("stratified")
+def stratified(dataset: Dataset, task: Task, fraction: float, seed: int) -> np.ndarray:
+    """The same share of each class, combination of labels or quantile.
+
+    Proteins with the same sequence go to the same side, and each label that has proteins keeps at least one.
+    """
+    sequences = dataset["sequence"][:]
+    chosen = stratified_choice(sequences, strata(dataset, task), fraction, seed)
+    if task.problem_type == REGRESSION:
+        return chosen
+    # combinations overlap: without this, all proteins of a rare label could be chosen with those of others
+    present = kind_of(task).present(targets(dataset, task, lenient=True), task)
+    for label in np.flatnonzero(present.any(0) & ~present[~chosen].any(0)):
+        kept = sequences[int(np.flatnonzero(present[:, label])[0])]
+        chosen &= np.array([sequence != kept for sequence in sequences])
+    return chosen
+
+
+def stratified_choice(
+    sequences: Sequence[str], labels: Sequence[int] | np.ndarray, fraction: float, seed: int
+) -> np.ndarray:
+    """Choose a share of each stratum, identical sequences together.
+
+    Returns:
+        (N,), bool: True for the chosen.
+    """
+    members: dict[str, list[int]] = defaultdict(list)
+    for index, sequence in enumerate(sequences):
+        members[sequence].append(index)
+    labels = np.asarray(labels)
+    chosen = np.zeros(len(labels), dtype=bool)
+    groups = list(members.values())
+    group_label = np.array([labels[group[0]] for group in groups])
+    generator = np.random.default_rng(seed)
+    for label in np.unique(group_label):
+        candidates = generator.permutation(np.flatnonzero(group_label == label))
+        wanted = min(round(fraction * len(candidates)), len(candidates) - 1)
+        for group in candidates[:wanted]:
+            chosen[groups[group]] = True
+    return chosen
+
+
+def report_copies(splits: DatasetDict, task: Task) -> None:
+    """Log how many proteins share their sequence with another; warn where labels differ or splits share one."""
+    members: dict[str, list[tuple[str, str, bytes]]] = defaultdict(list)
+    for split, part in splits.items():
+        answers = targets(part, task, lenient=True)
+        for name, sequence, answer in zip(part["id"][:], part["sequence"][:], answers, strict=True):
+            members[sequence].append((split, name, answer.tobytes()))
+    copies = [group for group in members.values() if len(group) > 1]
+    if not copies:
+        return
+    extra = sum(len(group) - 1 for group in copies)
+    logger.info("%d proteins have the sequence of another one; they are kept", extra)
+    _warn("have the same sequence but different labels", [g for g in copies if len({label for *_, label in g}) > 1])
+    _warn("stand in more than one split", [g for g in copies if len({split for split, *_ in g}) > 1])
+
+
+def _warn(what: str, groups: list[list[tuple[str, str, bytes]]]) -> None:
+    if not groups:
+        return
+    shown = "; ".join(", ".join(f"{accession} ({split})" for split, accession, _ in group) for group in groups[:SHOWN])
+    more = f"; and {len(groups) - SHOWN} more" if len(groups) > SHOWN else ""
+    logger.warning("%d groups of identical proteins %s: %s%s", len(groups), what, shown, more)
+
+
+def keep_labelled_classes(splits: DatasetDict, task: Task, *, auxiliary: bool = False) -> Task:
+    """The task with the labels that a model can learn: those of the training proteins, in their order.
+
+    Args:
+        splits: `train` and others.
+        task: Main or auxiliary. A regression is returned as it is.
+        auxiliary: Whether a label that only another split has is an unknown answer there instead of an error.
+
+    Raises:
+        OptionError: Another split has a label that `train` lacks, or `train` has a single class.
+    """
+    if task.problem_type == REGRESSION:
+        return task
+    parts = {split: part for split, part in splits.items() if has_targets(part, task)}
+    if "train" not in parts:
+        raise OptionError(f"no column {task.name!r} in the training proteins")
+    answers = {split: targets(part, task, lenient=auxiliary) for split, part in parts.items()}
+    proteins = {split: kind_of(task).present(values, task) for split, values in answers.items()}
+    present = {split: values.any(0) for split, values in proteins.items()}
+    trained = present["train"]
+    for split, found in present.items():
+        unknown = np.flatnonzero(found & ~trained)
+        if len(unknown) and not auxiliary:
+            first = {label: accession(parts[split], int(proteins[split][:, label].argmax())) for label in unknown}
+            listed = ", ".join(f"{task.labels[int(label)]} (first of {name})" for label, name in first.items())
+            raise OptionError(
+                f"the {split} split has classes that the training split lacks: {listed}; "
+                "expected training proteins of every class: add some, or leave these classes out"
+            )
+    for split, found in present.items():
+        absent = [task.labels[int(label)] for label in np.flatnonzero(trained & ~found)]
+        if absent:
+            logger.warning("the %s split has no protein of %s: no metrics for them there", split, ", ".join(absent))
+    return _with_labels(task, trained)
+
+
+def _with_labels(task: Task, trained: Any) -> Task:
+    """The task with the labels whose place in `trained`, (C,), is True."""
+    kept = [label for label, there in zip(task.labels, trained, strict=True) if there]
+    if len(kept) < (2 if task.problem_type == SINGLE_LABEL else 1):
+        found = f"one class only, {kept[0]!r}" if kept else "no class"
+        raise OptionError(
+            f"the training proteins have {found} of {task.name!r}; expected two or more: are the column or the "
+            "pattern of the labels right?"
+        )
+    if len(kept) < len(task.labels):
+        logger.info("no protein of %s: left out of the classes", ", ".join(n for n in task.labels if n not in kept))
+    return dataclasses.replace(task, labels=kept)
+
+
+def without_unknown(splits: DatasetDict, task: Task) -> DatasetDict:
+    """The proteins whose answer to the main task is known: nothing can be learned or measured on the others.
+
+    Raises:
+        DataError: None is left.
+    """
+    kept: dict[str, Dataset] = {}
+    for split, part in splits.items():
+        answers = targets(part, task)
+        known = answers != IGNORED if answers.ndim == 1 else np.isfinite(answers).any(1)
+        if not known.all():
+            named = ", ".join(task.unknown)
+            logger.info("%d proteins of %s with unknown %s (%s) left out", (~known).sum(), split, task.name, named)
+            part = part.select(np.flatnonzero(known))
+        if len(part):
+            kept[split] = part
+    if not kept:
+        raise DataError(f"no protein whose {task.name} is known; found {', '.join(task.unknown)} only")
+    return DatasetDict(kept)
+
+
+def sample(dataset: Dataset, count: int | None, seed: int, task: Task) -> Dataset:
+    """About `count` proteins for a quick look, every label among them."""
+    if count is None or count >= len(dataset):
+        return dataset
+    generator = np.random.default_rng(seed)
+    order = generator.permutation(len(dataset))
+    present = kind_of(task).present(targets(dataset, task, lenient=True), task)[order]
+    # the first of each label, then the rest as they come
+    first = np.array([present[:, label].argmax() for label in np.flatnonzero(present.any(0))], dtype=np.int64)
+    first = first[np.sort(np.unique(first, return_index=True)[1])]
+    rest = np.setdiff1d(np.arange(len(order)), first)
+    chosen = np.concatenate([first, rest])[: max(count, len(first))]
+    return dataset.select(np.sort(order[chosen]))
+
+
+def whole(splits: DatasetDict) -> Dataset:
+    """All proteins of a file that is one split, whatever its records say."""
+    return datasets.concatenate_datasets(list(splits.values()))
+
+
+def merge_splits(splits: DatasetDict, name: str, proteins: Dataset) -> DatasetDict:
+    """`splits` with `proteins` as the split `name`, all with the same columns and one set of classes in each.
+
+    A column that some of them lack has no values there.
+
+    Raises:
+        DataError: A column that is of one type here and of another there.
+    """
+    parts = {**splits, name: proteins}
+    columns: dict[str, list[Any]] = defaultdict(list)
+    for part in parts.values():
+        for column, feature in part.features.items():
+            columns[column].append(feature)
+    features = Features({column: _common(column, found) for column, found in columns.items()})
+    return DatasetDict({key: _recast(part, features) for key, part in parts.items()})
+
+
+def _common(column: str, features: Sequence[Any]) -> Any:
+    """The feature that holds the values of all splits."""
+    first = features[0]
+    if all(feature == first for feature in features):
+        return first
+    names: list[str] = []
+    for feature in features:
+        found = names_of(feature)
+        if found is None or type(feature) is not type(first):
+            raise DataError(f"column {column!r} is {feature} in one split and {first} in another; expected the same")
+        names += [label for label in found if label not in names]
+    merged = ClassLabel(names=sorted(names))
+    return ListOf(merged) if isinstance(first, ListOf) else merged
+
+
+def _recast(proteins: Dataset, features: Features) -> Dataset:
+    """A dataset with other features: classes keep their names, missing columns get no values."""
+    if proteins.features == features:
+        return proteins
+    columns: dict[str, Any] = {}
+    for column, feature in features.items():
+        if column not in proteins.column_names:
+            columns[column] = [None] * len(proteins)
+            continue
+        columns[column] = proteins[column][:]
+        if proteins.features[column] != feature:
+            columns[column] = _renumbered(columns[column], names_of(proteins.features[column]), names_of(feature))
+    return Dataset.from_dict(columns, features=features)
+
+
+def _renumbered(cells: list[Any], old: list[str] | None, new: list[str] | None) -> list[Any]:
+    """Indices of classes, or lists of them, in the order of other names."""
+    table = [(new or []).index(name) for name in old or []]
+    return [
+        None if cell is None else [table[part] for part in cell] if isinstance(cell, list) else table[cell]
+        for cell in cells
+    ]
