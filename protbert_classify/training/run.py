@@ -11,10 +11,18 @@ import torch
 from datasets import Dataset, DatasetDict
 from transformers import AutoConfig, PreTrainedTokenizerBase, set_seed
 
-from ..data.fingerprint import fingerprint
 from ..data.columns import Columns
+from ..data.fingerprint import fingerprint
 from ..data.sources import check_there, read_proteins
-from ..data.splitting import add_validation, keep_labelled_classes, merge_splits, report_copies, sample, whole
+from ..data.splitting import (
+    add_validation,
+    keep_labelled_classes,
+    merge_splits,
+    report_copies,
+    sample,
+    whole,
+    without_unknown,
+)
 from ..data.tokenizer import PROTBERT_VOCABULARY, load_tokenizer, protbert_tokenizer
 from ..errors import DataError, OptionError, first_line
 from ..evaluation.decision import decide
@@ -97,6 +105,7 @@ def load_data(arguments: DataArguments) -> tuple[DatasetDict, tuple[Task, ...]]:
         InputError: Proteins or columns that cannot be used.
     """
     splits = load_splits(arguments)
+    splits = without_unknown(splits, main_task(splits, arguments))
     main = keep_labelled_classes(splits, main_task(splits, arguments))
     others = [
         dataclasses.replace(
