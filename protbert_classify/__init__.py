@@ -10,10 +10,12 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .data.deeploc import DeepLoc, load_deeploc
+    from .data.sources import load_proteins
     from .inference.pipeline import ProteinClassificationPipeline
     from .model.configuration import ProteinClassifierConfig
     from .model.modeling import ProteinClassifier
     from .training.trainer import ProteinTrainer
+    from .training.training_arguments import ProteinTrainingArguments
 
 __all__ = [
     "DeepLoc",
@@ -21,8 +23,10 @@ __all__ = [
     "ProteinClassifier",
     "ProteinClassifierConfig",
     "ProteinTrainer",
+    "ProteinTrainingArguments",
     "__version__",
     "load_deeploc",
+    "load_proteins",
 ]
 
 _HOMES = {
@@ -31,7 +35,9 @@ _HOMES = {
     "ProteinClassifier": ".model.modeling",
     "ProteinClassifierConfig": ".model.configuration",
     "ProteinTrainer": ".training.trainer",
+    "ProteinTrainingArguments": ".training.training_arguments",
     "load_deeploc": ".data.deeploc",
+    "load_proteins": ".data.sources",
 }
 
 

@@ -42,7 +42,11 @@ class OutputDir:
             OptionError: The folder holds another run, or one that began with other settings; or not every machine has
                 the checkpoint.
         """
-        found = given if isinstance(given, str) else agree(lambda: self._claim(bool(given)), self.is_first)
+        if isinstance(given, str):
+            found: str | None = given
+        else:
+            name = agree(lambda: self._claim(bool(given)), self.is_first)
+            found = None if name is None else os.path.join(self.path, name)
         if found is not None:
             is_there = os.path.isdir(found) if isinstance(given, str) else os.path.isfile(os.path.join(found, MARKER))
             advice = "several machines need one folder that all of them see, or --save_on_each_node"
@@ -69,6 +73,7 @@ class OutputDir:
         write_json(os.path.join(self.path, FILE), {**self.settings, FOUND_TOKENS: tokens_per_batch})
 
     def _claim(self, wanted: bool) -> str | None:
+        """The name of the checkpoint to resume from."""
         resume = wanted or bool(getattr(self.args, "resume", False))
         if not hasattr(self.args, "resume") or (self.began and not resume):
             found = newest_complete_checkpoint(self.path) if wanted else None
@@ -80,4 +85,4 @@ class OutputDir:
             raise OptionError(f"{self.path} has no complete checkpoint to resume from")
         elif resume:
             logger.info("no complete checkpoint in %s: starting from the beginning", self.path)
-        return found
+        return None if found is None else os.path.basename(found)

@@ -18,7 +18,8 @@ from ..model_source import backbone_shape
 from ..reporting.class_figures import draw_confusion_matrix
 from ..reporting.data_figures import draw_length_histogram
 from ..reporting.figures import save_figure
-from ..reporting.run_folder import DATA, FIGURES, METRICS, PREDICTIONS, RECORD, STATE, write_predictions
+from ..reporting.predictions import write_predictions
+from ..reporting.run_folder import DATA, FIGURES, METRICS, PREDICTIONS, RECORD, STATE
 from ..reporting.whole_file import write_whole
 from ..tasks.targets import label_counts
 from ..version import __version__

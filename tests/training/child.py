@@ -12,6 +12,7 @@ from transformers import TrainerCallback, set_seed
 from protbert_classify import ProteinClassifier, ProteinClassifierConfig, ProteinTrainer
 from protbert_classify.commands.processes import leave_process_group
 from protbert_classify.data.collators import PaddingCollator
+from protbert_classify.errors import OptionError
 from protbert_classify.training.training_arguments import ProteinTrainingArguments
 from tests.training.runs import LABELS, SHAPE, encoded_proteins
 
@@ -27,6 +28,10 @@ DEFAULTS = {
     "learning_rate": 1e-2,
     "seed": 3,
 }
+
+
+def rank():
+    return int(os.environ.get("RANK", 0))
 
 
 class Recording(PaddingCollator):
@@ -57,7 +62,8 @@ def hang(sentinel):
     time.sleep(600)
 
 
-def build_trainer(folder, proteins=32, validation=0, dropout=0.1, patience=0, **arguments):
+def build_trainer(folder, proteins=32, validation=0, dropout=0.1, patience=0, own_disk=False, **arguments):
+    """A trainer; with `own_disk`, each process has an output folder of its own, as on machines without a shared one."""
     set_seed(3)
     config = ProteinClassifierConfig(
         {**SHAPE, "vocab_size": 30, "hidden_dropout_prob": dropout},
@@ -68,7 +74,7 @@ def build_trainer(folder, proteins=32, validation=0, dropout=0.1, patience=0, **
     options = {**DEFAULTS, "early_stopping_patience": patience, **arguments}
     trainer = ProteinTrainer(
         ProteinClassifier(config),
-        ProteinTrainingArguments(output_dir=os.path.join(folder, "run"), **options),
+        ProteinTrainingArguments(output_dir=os.path.join(folder, f"run{rank() if own_disk else ''}"), **options),
         train_dataset=encoded_proteins(proteins),
         eval_dataset=encoded_proteins(validation, seed=1) if validation else None,
         data_collator=Recording(),
@@ -112,8 +118,11 @@ def main(path):
     spec = json.loads(Path(path).read_text())
     torch.set_num_threads(1)
     folder = spec["folder"]
-    result = trained(**spec)
-    Path(folder, f"result-{os.environ.get('RANK', 0)}.json").write_text(json.dumps(result))
+    try:
+        result = trained(**spec)
+    except OptionError as error:
+        result = {"error": str(error)}
+    Path(folder, f"result-{rank()}.json").write_text(json.dumps(result))
     leave_process_group()
 
 
