@@ -2,8 +2,12 @@
 
 import os
 import re
+from typing import TYPE_CHECKING
 
-from .errors import ModelError, ProteinClassifierError, first_line
+from .errors import ModelError, OptionError, ProteinClassifierError, first_line
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 
 def model_folder(name_or_path: str | os.PathLike[str]) -> str:
@@ -55,3 +59,16 @@ def cannot_load(name: str, error: Exception) -> ProteinClassifierError:
             f"{name}: no such folder here, and the Hub cannot be reached; check the name, or the network"
         )
     return ModelError(f"{name}: cannot be loaded as a model: {reason}")
+
+
+def check_max_length(backbone: "PretrainedConfig", max_length: int) -> None:
+    """Refuse what absolute positions cannot reach, before data and weights are loaded.
+
+    Raises:
+        OptionError: The encoder has fewer positions.
+    """
+    from .model.backbone import longest_input
+
+    positions = longest_input(backbone)
+    if positions is not None and max_length > positions:
+        raise OptionError(f"max_length={max_length}: the backbone has {positions} positions; expected no more")

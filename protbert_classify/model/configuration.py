@@ -5,6 +5,7 @@ from typing import Any
 
 from transformers import AutoConfig, PretrainedConfig
 
+from .backbone import check_encoder, family
 from .heads import HEADS
 from .losses import LOSSES
 from .pooling import POOLINGS
@@ -50,16 +51,16 @@ class ProteinClassifierConfig(PretrainedConfig):
         target_mean: (C,), means of the training targets of a `regression`, in the units of the data.
         target_std: (C,), their standard deviations.
         auxiliary_tasks: What is learned beside the main task, each a [`Task`] or its fields, with a head of its own.
-        special_tokens: How many special tokens stand before and after the residues; those of the backbone's family if
-            None.
+        special_tokens: How many special tokens the tokenizer puts before and after the residues; those of the
+            backbone's family if None.
         labels: Names of the labels in the order of the logits, in place of `id2label` and `label2id`.
         format_version: Version of this format; a file from a newer version is refused.
         kwargs: What every configuration of transformers takes. For the main task, `id2label`, `num_labels` and
             `problem_type` mean what they mean in transformers.
 
     Raises:
-        ValueError: An unknown pooling, head, loss, crop or problem type, a number out of its range, or a newer format
-            version.
+        ValueError: A decoder for a backbone, an unknown pooling, head, loss, crop or problem type, a number out of its
+            range, or a newer format version.
     """
 
     model_type = "protein_classifier"
@@ -131,6 +132,7 @@ class ProteinClassifierConfig(PretrainedConfig):
 
     def check(self) -> None:
         """Raise ValueError for a field that cannot be."""
+        check_encoder(self.backbone_config)
         POOLINGS.check(self.pooling)
         HEADS.check(self.head)
         for loss in (self.loss, *(values.get("loss") for values in self.auxiliary_tasks)):
@@ -140,6 +142,9 @@ class ProteinClassifierConfig(PretrainedConfig):
             raise ValueError(f"crop={self.crop!r}: expected one of {', '.join(CROPS)}")
         if self.light_attention_kernel_size % 2 == 0:
             raise ValueError(f"light_attention_kernel_size={self.light_attention_kernel_size}: expected an odd number")
+        counts = self.special_tokens
+        if counts is not None and (len(counts) != 2 or any(type(n) is not int or n < 0 for n in counts)):
+            raise ValueError(f"special_tokens={counts}: expected two numbers, before and after the residues")
         layers = self.backbone_config.num_hidden_layers
         if not 0 <= self.freeze_layers <= layers:
             raise ValueError(f"freeze_layers={self.freeze_layers}: expected 0 to {layers}, the layers of the backbone")
@@ -152,6 +157,14 @@ class ProteinClassifierConfig(PretrainedConfig):
     @property
     def hidden_size(self) -> int:
         return self.backbone_config.hidden_size
+
+    @property
+    def special_token_counts(self) -> tuple[int, int]:
+        """Special tokens before and after the residues: as counted, or those of the backbone's family."""
+        if self.special_tokens is None:
+            return family(self.backbone_config).special_tokens
+        before, after = self.special_tokens
+        return before, after
 
     @property
     def labels(self) -> list[str]:

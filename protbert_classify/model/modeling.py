@@ -25,13 +25,16 @@ from transformers.utils import ModelOutput, can_return_tuple
 
 from .attention import PADDING_FREE, unpack
 from .backbone import (
+    check_encoder,
+    check_length,
     encoder_class,
+    find_special_tokens,
     frozen_parts,
     keep_first_positions,
+    longest_input,
     pooler_option,
     position_table,
     random_backbone,
-    special_tokens,
 )
 from .configuration import ProteinClassifierConfig
 from .heads import HEADS
@@ -101,7 +104,7 @@ class ProteinClassifier(PreTrainedModel):
         self.auxiliary_heads = nn.ModuleList(
             HEADS[config.head](config, pooling.output_size, task.num_logits) for task in config.auxiliary
         )
-        self.special_tokens = tuple(config.special_tokens or special_tokens(config.backbone_config))
+        self.special_tokens = config.special_token_counts
         self.post_init()
         self._freeze()
 
@@ -125,8 +128,8 @@ class ProteinClassifier(PreTrainedModel):
                 `PreTrainedModel.from_pretrained` takes (`dtype`, `attn_implementation`, `revision`, ...).
 
         Raises:
-            ValueError: An encoder without `labels`, a classifier whose weights are not all there, or one with another
-                pooling or head than asked for.
+            ValueError: A decoder, an encoder without `labels`, a classifier whose weights are not all there, or one
+                with another pooling or head than asked for.
         """
         kwargs["trust_remote_code"] = False  # never for the user: a repository's code is the user's decision elsewhere
         name = pretrained_model_name_or_path
@@ -139,7 +142,9 @@ class ProteinClassifier(PreTrainedModel):
             assert labels is not None  # else it keeps its head, or cannot be loaded at all
             logger.info("%s has the classes %s: starting a fresh head for %s", name, _labels(config), labels)
             backbone = cls._from_classifier(name, config, {}, *model_args, **kwargs).backbone
+            backbone.config.name_or_path = backbone.config.name_or_path or name  # where its tokenizer is
             return cls._on_backbone(backbone, list(labels), {**trained, **fields})
+        check_encoder(config)
         if os.path.isdir(name) and not any(file.endswith(".safetensors") for file in os.listdir(name)):
             logger.info("%s has no safetensors file: reading it through torch's weights_only loader", name)
         if _is_sequence_classifier(config) and config.model_type == "bert":
@@ -190,6 +195,8 @@ class ProteinClassifier(PreTrainedModel):
             raise NoClassesError(
                 f"{name} is {found}: name the classes, labels=[...], to start a fresh head on its encoder"
             )
+        if fields.get("special_tokens") is None:
+            fields = {**fields, "special_tokens": find_special_tokens(name, config, **_hub_options(kwargs))}
         kwargs.update(pooler_option(config, fields.get("pooling", "mean")))
         backbone = encoder_class(config).from_pretrained(name, config=config, **kwargs)
         return cls._on_backbone(backbone, list(labels), fields)
@@ -200,6 +207,12 @@ class ProteinClassifier(PreTrainedModel):
             raise ValueError(f"labels={labels}: expected each class once")
         fields = {**fields, "backbone_config": backbone.config}
         config = ProteinClassifierConfig(**fields, labels=labels)
+        longest = longest_input(backbone.config)
+        if longest is not None and (config.max_sequence_length or 0) > longest:
+            raise ValueError(
+                f"max_sequence_length={config.max_sequence_length}: the backbone has positions for {longest} tokens; "
+                "expected no more"
+            )
         if config.pooling == "pooler" and backbone.pooler is None:
             raise ValueError("pooling='pooler': the classifier was saved without its backbone's pooler")
         if config.pooling != "pooler" and hasattr(backbone, "pooler"):
@@ -308,6 +321,7 @@ class ProteinClassifier(PreTrainedModel):
         if attention_mask is None:
             attention_mask = torch.ones(tokens.shape[:2], dtype=torch.long, device=tokens.device)
         tokens, attention_mask = _padding_last(tokens, attention_mask)
+        check_length(self.config.backbone_config, tokens.shape[1], attention_mask)
         ids_or_embeds = (None, tokens) if input_ids is None else (tokens, None)
         around = {"attention_mask": attention_mask, "position_ids": kwargs.get("position_ids")}
         given = backbone_inputs(self.backbone, *ids_or_embeds, **around)
@@ -329,6 +343,7 @@ class ProteinClassifier(PreTrainedModel):
             raise ValueError(f"a packed batch, and attention {attention!r}: proteins would see each other")
         if longest is None or position_ids is None:
             raise ValueError("a packed batch without max_length_q or position_ids")
+        check_length(self.config.backbone_config, longest)
         given = (input_ids, inputs_embeds, position_ids, cu_seq_lens, longest)
         output = packed_output(self.backbone, *given, **kwargs)
         hidden, attention_mask = unpack(output.last_hidden_state, cu_seq_lens, longest)
@@ -361,9 +376,7 @@ class ProteinClassifier(PreTrainedModel):
     @property
     def max_positions(self) -> int | None:
         """Most tokens an input can have, special ones included; None where positions are relative or rotary."""
-        return (
-            self.config.backbone_config.max_position_embeddings if position_table(self.backbone) is not None else None
-        )
+        return longest_input(self.config.backbone_config)
 
     def resize_position_embeddings(self, new_num_position_embeddings: int) -> None:
         """Keep the first rows of the absolute position table: what a run cannot reach costs memory and time.

@@ -36,8 +36,6 @@ def why_not_packed(config: PretrainedConfig) -> str | None:
         return "this ESM's absolute positions do not begin at 0"
     if config.model_type == "esm" and config.token_dropout and config.emb_layer_norm_before:
         return "this ESM normalizes its embeddings, so that the factor of token dropout cannot be set for each protein"
-    if getattr(config, "is_decoder", False):
-        return "a decoder attends to one side only"
     return None
 
 

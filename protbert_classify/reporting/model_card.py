@@ -8,7 +8,6 @@ from huggingface_hub import EvalResult, ModelCardData
 from ..data.deeploc import URL as DEEPLOC_URL
 from ..evaluation.calibration import calibration
 from ..model import ProteinClassifierConfig
-from ..model.backbone import special_tokens
 from ..model.publishing import TAGS, TASK
 from ..version import __version__
 from .card import DEEPLOC, Licences, citation, data_name, hub_id, link, render_card
@@ -242,7 +241,7 @@ def _shown(value: Any) -> str:
 def _longest(config: ProteinClassifierConfig) -> str | None:
     """Residues of the longest protein that is read whole."""
     tokens = config.max_sequence_length
-    return f"{tokens - sum(special_tokens(config.backbone_config)):,}" if tokens else None
+    return f"{tokens - sum(config.special_token_counts):,}" if tokens else None
 
 
 def _few(found: Judged | None) -> list[str]:

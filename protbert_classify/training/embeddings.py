@@ -133,13 +133,13 @@ class EmbeddingCollator:
 
 
 def cache_key(model: ProteinClassifier, encoded: Dataset, dtype: torch.dtype = torch.float32) -> str:
-    """SHA-256 of all that shapes embeddings: the backbone and its weights, the token ids, what is stored and how.
+    """SHA-256 of all that shapes embeddings: the backbone and its weights, the tokens, what is stored and how.
 
     Labels, pooling and head are no part of it.
     """
     # the name is where it came from, not what it is
     config = {name: value for name, value in model.backbone.config.to_dict().items() if name != "_name_or_path"}
-    about = [FORMAT, embeds(model.config.pooling), str(dtype), config]
+    about = [FORMAT, embeds(model.config.pooling), list(model.special_tokens), str(dtype), config]
     digest = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode())
     for name, tensor in model.backbone.state_dict().items():
         if not name.startswith(NOT_EMBEDDING):

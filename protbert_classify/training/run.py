@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset, DatasetDict
+from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, PreTrainedTokenizerBase, set_seed
 
 from ..data.columns import Columns
@@ -28,6 +29,7 @@ from ..errors import DataError, OptionError, first_line
 from ..evaluation.decision import decide
 from ..evaluation.metrics import evaluation_metrics
 from ..model import ProteinClassifier, ProteinClassifierConfig
+from ..model.backbone import count_special_tokens
 from ..model.tasks import Task
 from ..model_source import backbone_shape, cannot_load, check_max_length, model_folder
 from ..reporting.facts import count
@@ -165,7 +167,7 @@ def report_splits(splits: DatasetDict, task: Task) -> None:
 def build_tokenizer(arguments: ModelArguments, max_length: int) -> PreTrainedTokenizerBase:
     """The backbone's tokenizer, ours; it stops at `max_length` like the model."""
     if arguments.backbone_config is not None:
-        check_max_length(backbone_shape(arguments.backbone_config), max_length)
+        check_max_length(scratch_config(arguments).backbone_config, max_length)
         tokenizer: PreTrainedTokenizerBase = protbert_tokenizer()
     else:
         name = model_folder(arguments.model_name_or_path)
@@ -174,7 +176,7 @@ def build_tokenizer(arguments: ModelArguments, max_length: int) -> PreTrainedTok
             tokenizer = load_tokenizer(name, revision=arguments.model_revision)
         except (OSError, ValueError) as error:
             raise cannot_load(name, error) from error
-        check_max_length(getattr(config, "backbone_config", config).to_dict(), max_length)
+        check_max_length(getattr(config, "backbone_config", config), max_length)
     tokenizer.model_max_length = max_length
     return tokenizer
 
@@ -184,7 +186,7 @@ def build_model(arguments: ModelArguments, data_args: DataArguments, tasks: tupl
     fields = model_fields(arguments, data_args, tasks)
     try:
         if arguments.backbone_config is not None:
-            return ProteinClassifier(ProteinClassifierConfig(backbone_fields(arguments), **fields))
+            return ProteinClassifier(scratch_config(arguments, **fields))
         return ProteinClassifier.from_pretrained(model_folder(arguments.model_name_or_path), **fields)
     except OSError as error:
         raise cannot_load(arguments.model_name_or_path, error) from error
@@ -217,6 +219,21 @@ def backbone_fields(arguments: ModelArguments) -> dict[str, Any]:
     assert arguments.backbone_config is not None
     ours = {"vocab_size": len(PROTBERT_VOCABULARY), "pad_token_id": 0}
     return {**ours, **backbone_shape(arguments.backbone_config)}
+
+
+def scratch_config(arguments: ModelArguments, **fields: Any) -> ProteinClassifierConfig:
+    """The configuration of a network from scratch, which reads what ProtBERT's tokenizer writes.
+
+    Raises:
+        OptionError: Not an encoder, or a field that cannot be.
+    """
+    fields["special_tokens"] = count_special_tokens(protbert_tokenizer())
+    try:
+        return ProteinClassifierConfig(backbone_fields(arguments), **fields)
+    except StrictDataclassError as error:
+        raise OptionError(f"backbone_config: {' '.join(str(error).split())}") from error
+    except ValueError as error:
+        raise error if isinstance(error, OptionError) else OptionError(first_line(error)) from error
 
 
 def build_trainer(

@@ -87,6 +87,12 @@ def test_a_class_that_only_the_test_set_has_is_named(tmp_path, capsys):
         (["--attn_implementation", "flash_attention_2"], "FlashAttention"),
         (["--backbone_config", "nowhere.json"], "nowhere.json': no such file"),
         (["--backbone_config", '{"model_type": "nonsense"}'], "nonsense"),
+        (["--backbone_config", '{"model_type": "gpt2"}'], "gpt2 is a decoder; expected an encoder such as ProtBERT"),
+        (["--backbone_config", '{"model_type": "bert", "hidden_size": "x"}'], "'hidden_size' expected int, got str"),
+        (
+            ["--backbone_config", '{"model_type": "esm", "max_position_embeddings": 64}'],
+            "max_length=64: the backbone has 63 positions; expected no more",
+        ),
         (["--header_pattern", "("], "header_pattern"),
         (["--report_to", "nobody"], "nobody is not supported"),
         (["--learning_rat", "1"], "unknown option --learning_rat; did you mean --learning_rate?"),

@@ -120,6 +120,15 @@ def test_proteins_are_cropped_as_in_training(classifier, tokenizer, crop, kept):
     assert list(encoder(LONG)) == tokenizer(kept)["input_ids"]
 
 
+def test_proteins_are_cropped_to_the_positions_of_an_esm_1b(tiny_classifier, tokenizer):
+    shape = {"model_type": "esm", "vocab_size": 30, "pad_token_id": 0, "max_position_embeddings": 64}
+    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    model = tiny_classifier(shape={**shape, **size})
+    ids = list(classifier_encoder(model, tokenizer)("M" * 500))
+    assert len(ids) == 63
+    assert model(torch.tensor([ids])).logits.isfinite().all()
+
+
 def test_without_a_trained_length_the_positions_are_the_limit(classifier, tokenizer):
     classifier.config.max_sequence_length = None
     assert len(classifier_encoder(classifier, tokenizer)("M" * 500)) == classifier.max_positions == 128

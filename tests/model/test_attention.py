@@ -172,10 +172,6 @@ def test_a_t5_says_why_it_cannot_be_packed_and_refuses_a_packed_batch():
         model(**packed())
 
 
-def test_a_decoder_cannot_be_packed():
-    assert "decoder" in classifier(packing=False, is_decoder=True).enable_packing()
-
-
 def test_a_packed_batch_is_refused_by_an_attention_that_would_mix_the_proteins():
     model = classifier(packing=False)
     assert model.backbone.config._attn_implementation == "sdpa"

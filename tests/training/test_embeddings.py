@@ -184,7 +184,7 @@ def test_the_same_proteins_and_backbone_are_not_embedded_twice(classifier, tmp_p
     assert taken.startswith("embeddings of 40 proteins (0.00 GB) taken from ")
 
 
-@pytest.mark.parametrize("changed", ["weights", "data", "order", "pooling", "dtype", "shape"])
+@pytest.mark.parametrize("changed", ["weights", "data", "order", "pooling", "dtype", "shape", "residues"])
 def test_a_change_that_matters_embeds_anew(classifier, tmp_path, changed):
     embed(classifier(), PROTEINS, cache_root=tmp_path)
     model, proteins, options = classifier(), PROTEINS, {}
@@ -201,6 +201,8 @@ def test_a_change_that_matters_embeds_anew(classifier, tmp_path, changed):
         options = {"dtype": torch.bfloat16}
     elif changed == "shape":  # the same tensors, read otherwise
         model.backbone.config.num_attention_heads = 4
+    elif changed == "residues":
+        model = classifier(special_tokens=[1, 0])
     embed(model, proteins, cache_root=tmp_path, **options)
     assert model.passes == 1
     assert len(list(tmp_path.iterdir())) == 2

@@ -12,15 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from transformers import EsmConfig
 
 from protbert_classify import ProteinClassifier
 from protbert_classify.commands import main
 from protbert_classify.data.fingerprint import fingerprint
 from protbert_classify.errors import OptionError
+from protbert_classify.model.tasks import Task
 from protbert_classify.reporting.run_folder import read_run
 from protbert_classify.training.checkpoints import mark_complete, newest_complete_checkpoint
 from protbert_classify.training.options import parse_options
-from protbert_classify.training.run import load_splits, train
+from protbert_classify.training.run import build_model, build_tokenizer, load_splits, train
 from protbert_classify.training.settings import check_unchanged
 from protbert_classify.training.trainer import ProteinTrainer
 from tests.training.runs import LABELS, TINY, assert_same_weights, call, complaints, easy_records, fasta, weights
@@ -509,6 +511,28 @@ def test_a_really_full_disk_is_one_line_and_exit_code_1(tmp_path, easy):
     assert len(complaints(done.stderr)) == 1
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_a_t5_from_scratch_reads_protberts_tokens_and_takes_none_of_the_special_ones_for_a_residue():
+    shape = {"model_type": "t5", "d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2}
+    arguments, data, _ = parse_options(["--data", "-", "--output_dir", "-", "--backbone_config", json.dumps(shape)])
+    task = Task(name="location", problem_type="single_label_classification", labels=tuple(LABELS))
+    model = build_model(arguments, data, (task,)).eval()
+    ids = torch.tensor([build_tokenizer(arguments, data.max_length)("MKTAY")["input_ids"]])
+    assert ids.shape == (1, 7) and model.config.special_tokens == [1, 1]
+    with torch.no_grad():
+        hidden = model.backbone(ids).last_hidden_state
+        assert torch.allclose(model(ids).logits, model.head(hidden[:, 1:6].mean(1)), atol=1e-6)
+
+
+def test_an_encoder_whose_positions_end_before_max_length_is_refused_before_the_data_is_read(tmp_path):
+    config = EsmConfig(vocab_size=33, max_position_embeddings=66, pad_token_id=1, mask_token_id=32)
+    config.save_pretrained(tmp_path)
+    (tmp_path / "vocab.txt").write_text("\n".join(["<cls>", "<pad>", "<eos>", "<unk>", *"LAGVSERTIDPKQNFYMHWCXBUZO"]))
+    arguments = parse_options(["--data", "-", "--output_dir", "-", "--model_name_or_path", str(tmp_path)])[0]
+    assert build_tokenizer(arguments, 64).model_max_length == 64
+    with pytest.raises(OptionError, match="max_length=65: the backbone has 64 positions; expected no more"):
+        build_tokenizer(arguments, 65)
 
 
 @pytest.mark.parametrize("pooling", ["mean", "light_attention"])
