@@ -7,25 +7,27 @@ from typing import Any
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from ..errors import ModelError
-from ..model import ProteinClassifierConfig
+from ..errors import ModelError, first_line
+from ..model import ProteinClassifier, ProteinClassifierConfig
+from ..model.backbone import FAMILIES, check_encoder, count_special_tokens, family
 from .alphabet import LETTERS, STANDARD
 
 # vocab.txt of Rostlab/prot_bert and prot_bert_bfd, in the order of the ids
 PROTBERT_VOCABULARY = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"LAGVESIKRDTPNQFYMHCWXUBZO")
-# ProtTrans' authors map these to X before tokenizing, although ProtBERT's vocabulary has them
-PROTTRANS_RARE = "UZOB"
 
 
-def protein_tokenizer(source: PreTrainedTokenizerBase, *, map_rare: str = PROTTRANS_RARE) -> PreTrainedTokenizerFast:
+def protein_tokenizer(
+    source: PreTrainedTokenizerBase, *, map_rare: str = FAMILIES["bert"].rare_to_x
+) -> PreTrainedTokenizerFast:
     """A tokenizer with the ids of `source` that reads `"MKT"`, `"M K T"` and `"m k t"` alike.
 
     Everything happens in normalizer steps (whitespace out, upper case, rare letters to X), so the saved
     `tokenizer.json` works with `AutoTokenizer` and no code of ours.
 
     Args:
-        source: The backbone's own tokenizer (BERT's, ESM's, T5's), for vocabulary and special tokens.
-        map_rare: Letters that become X although the vocabulary may have them; letters it lacks always do.
+        source: The backbone's own tokenizer (BERT's, ESM's, T5's, Ankh's), for vocabulary and special tokens.
+        map_rare: Letters that become X although the vocabulary may have them, ProtBERT's by default; letters it lacks
+            always do.
 
     Raises:
         ModelError: The vocabulary lacks one of the 20 standard residues.
@@ -70,13 +72,47 @@ def load_tokenizer(name_or_path: str | os.PathLike[str], **kwargs: Any) -> PreTr
     Args:
         name_or_path: Folder or repository of the Hub.
         kwargs: What `AutoTokenizer.from_pretrained` takes (`revision`, `token`, ...).
+
+    Raises:
+        ModelError: The vocabulary lacks one of the 20 standard residues.
+        ValueError: The model is a decoder, or no tokenizer can be made from its files.
+        OSError: There is no such model.
     """
     kwargs["trust_remote_code"] = False
     config = AutoConfig.from_pretrained(name_or_path, **kwargs)
+    ours = isinstance(config, ProteinClassifierConfig)
+    if not ours:
+        check_encoder(config)
     source = AutoTokenizer.from_pretrained(name_or_path, config=config, **kwargs)
-    if isinstance(config, ProteinClassifierConfig):
-        return source
-    return protein_tokenizer(source, map_rare="" if config.model_type == "esm" else PROTTRANS_RARE)
+    return source if ours else protein_tokenizer(source, map_rare=family(config, source.get_vocab()).rare_to_x)
+
+
+def tokenizer_for(model: ProteinClassifier) -> PreTrainedTokenizerBase:
+    """The tokenizer of a classifier, which stops at the model's longest input.
+
+    It lies where the classifier was loaded from or, for a fresh head, where its backbone was; a network of ProtBERT's
+    kind that was not loaded at all has ProtBERT's.
+
+    Raises:
+        ModelError: None is known.
+    """
+    tokenizer = _loaded_tokenizer(model)
+    tokenizer.model_max_length = model.config.max_sequence_length or model.max_positions or tokenizer.model_max_length
+    return tokenizer
+
+
+def _loaded_tokenizer(model: ProteinClassifier) -> PreTrainedTokenizerBase:
+    reason = "the model was not loaded from anywhere"
+    for part in (model.config, model.config.backbone_config):
+        if part.name_or_path:
+            try:
+                return load_tokenizer(part.name_or_path, revision=getattr(part, "_commit_hash", None))
+            except (OSError, TypeError, ValueError) as error:  # TypeError: ESM's tokenizer without its vocab.txt
+                reason = f"{part.name_or_path}: {first_line(error)}"
+    backbone = model.config.backbone_config
+    if (backbone.model_type, backbone.vocab_size) == ("bert", len(PROTBERT_VOCABULARY)):
+        return protbert_tokenizer()
+    raise ModelError(f"no tokenizer is known for this model ({reason}); pass one: processing_class=...")
 
 
 def _residue_ids(source: PreTrainedTokenizerBase) -> dict[str, int]:
@@ -97,12 +133,12 @@ def _residue_ids(source: PreTrainedTokenizerBase) -> dict[str, int]:
 
 def _template(source: PreTrainedTokenizerBase) -> Any:
     """The special tokens around a sequence, as `source` itself puts them."""
+    before, after = count_special_tokens(source)
     around = source("A")["input_ids"]
-    split = around.index(_residue_ids(source)["A"])
-    specials = [(source.convert_ids_to_tokens(i), i) for i in [*around[:split], *around[split + 1 :]]]
+    specials = [(source.convert_ids_to_tokens(i), i) for i in [*around[:before], *around[len(around) - after :]]]
     tokens = [token for token, _ in specials]
     return processors.TemplateProcessing(
-        single=[*tokens[:split], "$A", *tokens[split:]],
-        pair=[*tokens[:split], "$A", *tokens[split:], "$B:1", *(f"{token}:1" for token in tokens[split:])],
+        single=[*tokens[:before], "$A", *tokens[before:]],
+        pair=[*tokens[:before], "$A", *tokens[before:], "$B:1", *(f"{token}:1" for token in tokens[before:])],
         special_tokens=specials,
     )
