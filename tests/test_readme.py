@@ -5,9 +5,11 @@ from importlib import import_module
 
 import pytest
 
+from protbert_classify import ProteinClassifier
 from protbert_classify.commands.sagemaker import ACTIONS
 
 from .conftest import ROOT
+from .training.runs import easy_records
 
 RESULTS = sorted((ROOT / "benchmarks" / "results").glob("*.md"))
 
@@ -37,3 +39,17 @@ def test_no_page_names_an_option_that_does_not_exist(page):
     options = set(re.findall(r"--([a-z]+(?:[_-][a-z0-9]+)*)", text))
     assert options, "the page shows options"
     assert sorted(options - known) == []
+
+
+@pytest.mark.slow
+def test_the_first_code_of_the_readme_trains_in_python(tmp_path, monkeypatch, tiny_classifier, tokenizer, write_fasta):
+    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL).group(1)
+    tiny_classifier().backbone.save_pretrained(tmp_path / "encoder")
+    tokenizer.save_pretrained(tmp_path / "encoder")
+    data = write_fasta(easy_records())
+    code = code.replace("Rostlab/prot_bert_bfd", str(tmp_path / "encoder")).replace("load_deeploc()", f"load_deeploc({data!r})")
+    monkeypatch.chdir(tmp_path)
+    exec(code, names := {})
+    assert names["trainer"].state.global_step > 0
+    saved = ProteinClassifier.from_pretrained("runs/protbert/model")
+    assert saved.config.labels == names["proteins"]["train"].features["location"].names
