@@ -1,4 +1,4 @@
-"""Whether long proteins are called as well as short ones."""
+"""Whether long proteins are predicted as well as short ones."""
 
 import math
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ Z = 1.959964  # standard normal quantile of 0.975
 def accuracy_by_length(
     right: Sequence[bool] | np.ndarray, lengths: Sequence[int] | np.ndarray, max_residues: int | None = None
 ) -> list[dict[str, Any]]:
-    """The share of right calls in ranges of length.
+    """The share of right predictions in ranges of length.
 
     Args:
-        right: (N,), whether the call is the true class.
+        right: (N,), whether the prediction is right.
         lengths: (N,), residues.
         max_residues: Of the longest protein that the model reads whole; a range ends there. None for no limit.
 
@@ -25,9 +25,8 @@ def accuracy_by_length(
         limit), `proteins`, `accuracy`, and its 95% interval `low` and `high` ([`wilson_interval`]).
     """
     right, lengths = np.asarray(right, dtype=bool), np.asarray(lengths)
-    edges = [*sorted({*EDGES, *([max_residues] if max_residues else [])}), None]
     found = []
-    for lower, upper in zip(edges, edges[1:]):
+    for lower, upper in edges(max_residues):
         inside = (lengths > lower) & (lengths <= (np.inf if upper is None else upper))
         if inside.any():
             proteins, correct = int(inside.sum()), int(right[inside].sum())
@@ -35,6 +34,16 @@ def accuracy_by_length(
             counted = {"lower": lower, "upper": upper, "proteins": proteins}
             found.append({**counted, "accuracy": correct / proteins, "low": low, "high": high})
     return found
+
+
+def edges(max_residues: int | None = None) -> list[tuple[int, int | None]]:
+    """The ranges of length: lower < residues <= upper, None for no limit.
+
+    Args:
+        max_residues: A range ends there.
+    """
+    every: list[Any] = [*sorted({*EDGES, *([max_residues] if max_residues else [])}), None]
+    return list(zip(every, every[1:]))
 
 
 def wilson_interval(correct: int, total: int) -> tuple[float, float]:

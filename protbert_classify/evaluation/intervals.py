@@ -5,7 +5,15 @@ from typing import Any
 
 import numpy as np
 
+from ..model.tasks import SINGLE_LABEL
+from .decision import Decision
+from .metrics import known_references
+from .resampling import matrix_metrics, resampled_metrics
+
 RESAMPLES = 2000
+FEWEST_RESAMPLES = 200  # enough for a 95% interval that is right to about a tenth of its width
+WORK = 100_000_000  # resamples x proteins x labels that take a few seconds
+CHUNK = 1_000_000  # resamples x proteins at a time: 8 MB of float64
 
 
 def bootstrap_intervals(
@@ -13,17 +21,18 @@ def bootstrap_intervals(
 ) -> dict[str, Any]:
     """Percentile bootstrap (Efron 1979, doi:10.1214/aos/1176344552) of the metrics of a confusion matrix.
 
-    To draw proteins with replacement is to draw the cells they fall into: each resample is a multinomial.
+    To draw proteins with replacement is to draw the cells they fall into: each resample is a multinomial. A resample
+    without a protein of a class says nothing about that class and is left out for it.
 
     Args:
-        matrix: (C, C), rows are true classes, columns called ones.
+        matrix: (C, C), rows are true classes, columns predicted ones.
         resamples: Matrices that are drawn.
         level: Share of the resamples within the interval, 0..1.
         seed: Of the draw.
 
     Returns:
         `accuracy`, `mcc`, `macro_f1`, each (low, high); `precision`, `recall`, `f1`, each C times (low, high), or None
-        for a class without proteins.
+        for a class without proteins, and for the precision of one that is never predicted.
 
     Raises:
         ValueError: No proteins.
@@ -34,45 +43,61 @@ def bootstrap_intervals(
         raise ValueError("a confusion matrix without proteins has no intervals")
     drawn = np.random.default_rng(seed).multinomial(total, counts.ravel() / total, size=resamples)
     metrics = matrix_metrics(drawn.reshape(resamples, *counts.shape))  # each (R,) or (R, C)
-    edges = [(1 - level) / 2, (1 + level) / 2]
-    intervals: dict[str, Any] = {}
-    for name, values in metrics.items():
-        found = np.quantile(values, edges, axis=0)
-        if values.ndim == 1:
-            intervals[name] = tuple(found.tolist())
-        else:
-            known = counts.sum(1) > 0
-            intervals[name] = [tuple(pair) if there else None for pair, there in zip(found.T.tolist(), known)]
-    return intervals
+    return {name: _interval(values, level) for name, values in metrics.items()}
 
 
-def matrix_metrics(matrices: np.ndarray) -> dict[str, np.ndarray]:
-    """The metrics of [`classification_metrics`] for many confusion matrices at once.
+def task_intervals(
+    decision: Decision, references: np.ndarray, *, resamples: int | None = None, level: float = 0.95, seed: int = 0
+) -> dict[str, Any]:
+    """Percentile bootstrap of the numbers of [`task_metrics`]: proteins are drawn with replacement.
 
     Args:
-        matrices: (R, C, C), rows are true classes, columns called ones.
+        decision: For N proteins.
+        references: As [`task_metrics`] takes them.
+        resamples: How often N proteins are drawn; 2,000 if None, fewer where proteins and labels are very many.
+        level: Share of the resamples within the interval, 0..1.
+        seed: Of the draw.
 
     Returns:
-        `accuracy`, `mcc`, `macro_f1` (R,), `precision`, `recall`, `f1` (R, C), 0 where a class was not drawn or called.
+        (low, high) for each of the metrics that are watched. Beside them, C times (low, high) or None: for a single
+        label `precision`, `recall`, `f1`; for several `per_class_{metric}` with these, `mcc` and `average_precision`;
+        for a regression `per_target_{metric}`.
+
+    Raises:
+        ValueError: No known reference.
     """
-    counts = matrices.astype(np.float64)
-    total = counts.sum((1, 2))
-    right = np.einsum("rcc->rc", counts)
-    true, called = counts.sum(2), counts.sum(1)  # (R, C)
-    # Gorodkin 2004, doi:10.1016/j.compbiolchem.2004.09.006, as scikit-learn has it
-    covariance = right.sum(1) * total - (true * called).sum(1)
-    spread = np.sqrt((total**2 - (true**2).sum(1)) * (total**2 - (called**2).sum(1)))
-    f1 = _ratio(2 * right, true + called)
-    there = true > 0
-    return {
-        "accuracy": right.sum(1) / total,
-        "mcc": _ratio(covariance, spread),
-        "macro_f1": (f1 * there).sum(1) / there.sum(1),
-        "precision": _ratio(right, called),
-        "recall": _ratio(right, true),
-        "f1": f1,
-    }
+    references = np.asarray(references)
+    known = known_references(references)
+    rows = known if known.ndim == 1 else known.any(1)
+    if not rows.any():
+        raise ValueError("without a known reference there are no intervals")
+    decision, references = decision[rows], references[rows]
+    if decision.task.problem_type == SINGLE_LABEL:
+        matrix = np.zeros((decision.scores.shape[1],) * 2, dtype=np.int64)
+        np.add.at(matrix, (references.astype(np.int64), decision.best), 1)
+        return bootstrap_intervals(matrix, resamples=resamples or RESAMPLES, level=level, seed=seed)
+    resamples = resamples or min(RESAMPLES, max(FEWEST_RESAMPLES, WORK // decision.scores.size))
+    generator = np.random.default_rng(seed)
+    step = max(1, CHUNK // len(decision))
+    drawn = [
+        resampled_metrics(decision, references, _draw(generator, min(step, resamples - start), len(decision)))
+        for start in range(0, resamples, step)
+    ]
+    values = {name: np.concatenate([part[name] for part in drawn]) for name in drawn[0]}
+    return {name: _interval(found, level) for name, found in values.items()}
 
 
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return np.divide(part, whole, out=np.zeros_like(whole), where=whole > 0)
+def _draw(generator: np.random.Generator, resamples: int, proteins: int) -> np.ndarray:
+    """(R, N), how often each protein is drawn."""
+    places = generator.integers(0, proteins, (resamples, proteins)) + proteins * np.arange(resamples)[:, None]
+    return np.bincount(places.ravel(), minlength=resamples * proteins).reshape(resamples, proteins)
+
+
+def _interval(values: np.ndarray, level: float) -> Any:
+    """(low, high) of the known values, (R,); of (R, C), a list of C, None where no value is known."""
+    if values.ndim == 2:
+        return [_interval(column, level) for column in values.T]
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return None
+    return tuple(np.quantile(known, [(1 - level) / 2, (1 + level) / 2]).tolist())

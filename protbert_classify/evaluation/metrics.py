@@ -32,6 +32,23 @@ WATCHED: dict[str, tuple[str, ...]] = {
 }
 BEST_METRIC: dict[str, str] = {SINGLE_LABEL: "mcc", MULTI_LABEL: "mcc", REGRESSION: "spearman"}
 LOWER_IS_BETTER = ("loss", "mae")
+# what they are called where people read them
+NAMES: dict[str, str] = {
+    "accuracy": "accuracy",
+    "mcc": "MCC",
+    "macro_f1": "macro F1",
+    "micro_f1": "micro F1",
+    "jaccard": "Jaccard",
+    "subset_accuracy": "subset accuracy",
+    "average_precision": "average precision",
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "F1",
+    "spearman": "Spearman",
+    "pearson": "Pearson",
+    "r2": "R²",
+    "mae": "MAE",
+}
 
 
 def higher_is_better(name: str) -> bool:

@@ -7,7 +7,8 @@ from datasets import Dataset
 from tqdm.auto import tqdm
 
 from ..data.encoding import encode
-from ..evaluation.metrics import classification_metrics
+from ..evaluation.decision import decide
+from ..evaluation.metrics import evaluation_metrics
 from .loading import load_classifier
 from .logits import predict_logits
 
@@ -21,21 +22,21 @@ def evaluate_classifier(
     precision: str = "float32",
     compiled: bool = False,
 ) -> dict[str, Any]:
-    """Call labelled proteins and compare.
+    """Classify labelled proteins and compare.
 
     Args:
         model: The folder of a run or of a model, or a Hub id.
-        proteins: With `sequence` and `location`.
+        proteins: With `sequence` and the columns of the tasks of the model; those of auxiliary tasks may be missing.
         tokens_per_batch: Tokens of a batch, at most; what suits the device if None.
         device: `cpu`, `cuda`, ...; the GPU if there is one.
         precision: What the model computes in; see [`set_precision`].
         compiled: With torch.compile.
 
     Returns:
-        `proteins` and what [`classification_metrics`] returns.
+        `proteins`, `tasks` as their dictionaries, and what [`evaluation_metrics`] returns.
 
     Raises:
-        InputError: A model that cannot be loaded, or a location that is none of its classes.
+        InputError: A model that cannot be loaded, or an answer that is none of its classes.
     """
     classifier, tokenizer = load_classifier(model, device, precision, compiled)
     config = classifier.config
@@ -48,5 +49,6 @@ def evaluate_classifier(
     )
     with tqdm(total=len(encoded), unit="protein") as bar:
         logits = predict_logits(classifier, encoded["input_ids"], tokens_per_batch, bar.update)
-    metrics = classification_metrics(logits.argmax(-1), np.asarray(encoded["labels"]), config.labels)
-    return {"proteins": len(encoded), **metrics}
+    auxiliary = np.asarray(encoded["auxiliary_labels"]) if "auxiliary_labels" in encoded.column_names else None
+    metrics = evaluation_metrics(decide(logits, config), np.asarray(encoded["labels"]), auxiliary)
+    return {"proteins": len(encoded), "tasks": [task.to_dict() for task in config.tasks], **metrics}

@@ -3,13 +3,13 @@
 import html
 import os
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from ..data.deeploc import URL as DEEPLOC_URL
+from .facts import listed
 
 DEEPLOC = ("Almagro Armenteros et al. 2017, DeepLoc", "10.1093/bioinformatics/btx431")
 _SPECIAL = re.compile(r"([\\`*_{}\[\]|~$])")
@@ -91,11 +91,6 @@ def render_card(template: str, metadata: str, values: dict[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(escaped=escaped, listed=_listed)
+    environment.filters.update(escaped=escaped, listed=listed)
     text = re.sub(r"\n{3,}", "\n\n", environment.get_template(template).render(values).strip())
     return f"---\n{metadata}\n---\n\n{text}\n"
-
-
-def _listed(items: Sequence[str]) -> str:
-    """`a, b and c`."""
-    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from .figures import GREY, SKY, WIDE, new_figure, shades, short_names, styled
+from ..evaluation.metrics import NAMES
+from .figures import BLUE, GREY, ORANGE, SKY, WIDE, WIDTH, new_figure, shades, short_names, styled
 
 READABLE_CLASSES = 25  # with more of them a cell has no room for its number
 COUNT_TICKS = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000)
@@ -15,7 +16,11 @@ ROW = 0.3  # inches of one class's bar
 
 @styled
 def draw_confusion_matrix(
-    matrix: Sequence[Sequence[int]] | np.ndarray, labels: Sequence[str], *, normalised: bool = False
+    matrix: Sequence[Sequence[int]] | np.ndarray,
+    labels: Sequence[str],
+    *,
+    normalised: bool = False,
+    support: Sequence[int] | np.ndarray | None = None,
 ) -> Any:
     """What is called what; empty cells are white.
 
@@ -23,11 +28,12 @@ def draw_confusion_matrix(
         matrix: (C, C), rows are true classes, columns called ones.
         labels: (C,), names of the classes.
         normalised: Each row in % of its true class, the diagonal is recall; else the counts, on a logarithmic scale.
+        support: (C,), proteins that have each label, where a protein may have several; the sums of the rows if None.
     """
     from matplotlib.colors import LogNorm, Normalize
 
     counts = np.asarray(matrix)
-    totals = counts.sum(1)
+    totals = counts.sum(1) if support is None else np.asarray(support)
     shares = np.divide(100 * counts, totals[:, None], out=np.zeros(counts.shape), where=totals[:, None] > 0)
     values = shares if normalised else counts
     scale = Normalize(0, 100) if normalised else LogNorm(1, max(int(counts.max()), 2))
@@ -43,9 +49,11 @@ def draw_confusion_matrix(
     axes.set_xticks(range(len(labels)), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=size)
     axes.set_yticks(range(len(labels)), names, fontsize=size)
     axes.spines[:].set_visible(True)
-    what = "% of the true class" if normalised else "proteins"
-    axes.set_title("row-normalised" if normalised else f"{np.trace(counts):,} of {counts.sum():,} proteins right")
-    axes.set_xlabel("called")
+    of_row = "% of the true class" if support is None else "% of the proteins with the true label"
+    what = of_row if normalised else "proteins"
+    found = "proteins right" if support is None else "true labels predicted"
+    axes.set_title("row-normalised" if normalised else f"{np.trace(counts):,} of {totals.sum():,} {found}")
+    axes.set_xlabel("called" if support is None else "predicted")
     axes.set_ylabel("true")
     ticks = [0, 25, 50, 75, 100] if normalised else [t for t in COUNT_TICKS if t <= max(int(counts.max()), 1)]
     bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03, label=what)
@@ -68,28 +76,32 @@ def _percent(share: float) -> str:
 
 
 @styled
-def draw_class_bars(per_class: Mapping[str, Mapping[str, Any]], intervals: Mapping[str, Sequence[Any]]) -> Any:
-    """Precision, recall and F1 of each class, a panel each, with the range of their intervals.
+def draw_class_bars(
+    per_class: Mapping[str, Mapping[str, Any]],
+    intervals: Mapping[str, Sequence[Any]],
+    metrics: Sequence[str] = ("precision", "recall", "f1"),
+) -> Any:
+    """Metrics of each class, a panel each, with the range of their intervals.
 
     Args:
-        per_class: Label -> `precision`, `recall`, `f1` (None without proteins or calls) and `support`.
-        intervals: `precision`, `recall`, `f1`, each C times (low, high) or None.
+        per_class: Label -> the metrics (None where a class has none) and `support`.
+        intervals: Metric -> C times (low, high) or None; a metric may be missing.
+        metrics: Their names.
     """
     labels = list(per_class)
     names = [f"{name} ({per_class[label]['support']:,})" for name, label in zip(short_names(labels), labels)]
-    figure, panels = new_figure(1, 3, size=(WIDE, 1.1 + ROW * len(labels)), sharey=True)
-    for axes, name in zip(panels, ("precision", "recall", "f1")):
-        for row, (label, interval) in enumerate(zip(labels, intervals[name])):
+    figure, panels = new_figure(1, len(metrics), size=(WIDE, 1.1 + ROW * len(labels)), sharey=True)
+    for axes, name in zip(panels, metrics):
+        for row, (label, interval) in enumerate(zip(labels, intervals.get(name) or [None] * len(labels))):
             value = per_class[label][name]
-            if value is None or interval is None:
-                reason = "never called" if per_class[label]["support"] else "no proteins"
-                axes.text(0.02, row, reason, va="center", fontsize=8.5, color=GREY)
+            if value is None:
+                axes.text(0.02, row, _reason(per_class[label], name), va="center", fontsize=8.5, color=GREY)
                 continue
             axes.barh(row, value, color=SKY, height=0.66)
-            if interval[0] < interval[1]:
+            if interval is not None and interval[0] < interval[1]:
                 axes.plot(interval, [row, row], color="black", linewidth=1.2, marker="|", markersize=6)
             axes.text(1.03, row, f"{value:.2f}", va="center", fontsize=8.5)
-        axes.set_title("F1" if name == "f1" else name)
+        axes.set_title(NAMES[name])
         axes.set_xlim(0, 1)
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
         axes.grid(axis="x")
@@ -98,3 +110,33 @@ def draw_class_bars(per_class: Mapping[str, Mapping[str, Any]], intervals: Mappi
     panels[0].set_ylim(len(labels) - 0.5, -0.5)  # in the order of the matrix, the first on top
     figure.get_layout_engine().set(wspace=0.08)
     return figure
+
+
+@styled
+def draw_label_counts(true: np.ndarray, predicted: np.ndarray) -> Any:
+    """How many labels proteins have, and how many they are given.
+
+    Args:
+        true: (N,), true labels of each protein.
+        predicted: (N,), predicted ones.
+    """
+    figure, axes = new_figure(size=(WIDTH, 3.7))
+    numbers = np.arange(min(true.min(), predicted.min()), max(true.max(), predicted.max()) + 1)
+    sides = ((true, -0.2, BLUE, "", "true"), (predicted, 0.2, ORANGE, "////", "predicted"))
+    for values, offset, colour, hatch, name in sides:
+        counts = (values[:, None] == numbers).sum(0)
+        bars = axes.bar(numbers + offset, counts, 0.4, color=colour, hatch=hatch, edgecolor="white", label=name)
+        axes.bar_label(bars, [f"{value:,}" for value in counts], padding=2, fontsize=8.5)
+    axes.set_xticks(numbers)
+    axes.set_xlabel("labels of a protein")
+    axes.set_ylabel("proteins")
+    axes.margins(y=0.12)
+    axes.legend(loc="best")
+    return figure
+
+
+def _reason(values: Mapping[str, Any], name: str) -> str:
+    """Why a class has no such metric."""
+    if not values["support"]:
+        return "no proteins"
+    return "never called" if name == "precision" else "all proteins"

@@ -68,11 +68,14 @@ def _mark_cap(axes: Any, max_residues: int) -> None:
 
 
 @styled
-def draw_class_balance(classes: Mapping[str, Mapping[str, int]]) -> Any:
+def draw_class_balance(
+    classes: Mapping[str, Mapping[str, int]], proteins: Mapping[str, int] | None = None
+) -> Any:
     """Proteins of each class, a panel a split, a bar a class with its number and share.
 
     Args:
         classes: Split -> label -> proteins.
+        proteins: Split -> proteins; the sums over the labels if None, where each protein has one.
     """
     labels = list(next(iter(classes.values())))
     figure, panels = new_figure(
@@ -80,7 +83,7 @@ def draw_class_balance(classes: Mapping[str, Mapping[str, int]]) -> Any:
     )
     for axes, (split, counts) in zip(panels[0], classes.items()):
         values = np.array([counts[label] for label in labels])
-        total = int(values.sum())
+        total = int(values.sum()) if proteins is None else proteins[split]
         bars = axes.barh(range(len(labels)), values, color=BLUE, height=0.7)
         texts = [f"{value:,} ({value / max(total, 1):.1%})" for value in values]
         axes.bar_label(bars, texts, padding=3, fontsize=8.5, color="black")

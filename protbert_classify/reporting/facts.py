@@ -1,17 +1,12 @@
-"""A run in words and tables: what stands in a report beside the pictures."""
+"""A run in words and tables, whatever its task: what stands in a report beside the pictures."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..evaluation.calibration import calibration
-from ..evaluation.mistakes import confident_mistakes, frequent_confusions
 from .data_figures import cut_share
-from .judged import Judged
-from .lengths import length_ranges
 from .run_folder import Run
-from .score_figures import length_range
 
 Rows = list[list[str]]
 
@@ -36,47 +31,21 @@ TRAINING = (
     "early_stopping_patience",
     "seed",
 )
-MISTAKES = 20
-NAMES = {"accuracy": "Accuracy", "mcc": "MCC", "macro_f1": "Macro F1"}
-MEANINGS = {
-    "accuracy": "share of right calls",
-    "mcc": "Matthews correlation",
-    "macro_f1": "mean F1 of the classes",
-    "ece": "expected calibration error",
-}
+OPTIMISTIC = "There were no test proteins; its weights may have been chosen by those of validation."
 
 
-def headline(run: Run, found: Judged) -> list[dict[str, str]]:
-    """The numbers on top of the page: `name`, `value`, `interval` and `meaning`."""
-    cards = [
-        {
-            "name": name,
-            "value": f"{found.metrics[key]:.3f}",
-            "interval": _interval(*found.intervals[key]),
-            "meaning": MEANINGS[key],
-        }
-        for key, name in NAMES.items()
-    ]
-    if run.predictions is not None:
-        ece = calibration(run.predictions.probabilities, run.predictions.references)["ece"]
-        cards.append({"name": "ECE", "value": f"{ece:.3f}", "interval": MEANINGS["ece"], "meaning": "0 is best"})
-    return cards
+def summary(run: Run, asked: str, quality: Sequence[str] | None) -> list[str]:
+    """The run in a few sentences.
 
-
-def _interval(low: float, high: float) -> str:
-    # resampling calls that are all right, or all wrong, gives the same again: no knowledge, not certainty
-    return "no interval" if low == high else f"95%: {low:.3f} to {high:.3f}"
-
-
-def summary(run: Run, found: Judged | None) -> list[str]:
-    """The run in a few sentences."""
-    sentences = [_training_sentence(run)]
-    if found is None:
+    Args:
+        run: A finished training.
+        asked: What the main task asks, such as `of 10 classes`.
+        quality: Sentences about how good it is; None if no protein was kept aside.
+    """
+    sentences = [_training_sentence(run, asked)]
+    if quality is None:
         sentences.append("There were neither test nor validation proteins: nothing is known about how good it is.")
-    else:
-        sentences += _quality_sentences(found)
-    if run.predictions is not None:
-        sentences.append(_score_sentence(run))
+    sentences += quality or []
     if run.data is not None:
         cap = run.data["max_residues"]
         every = np.concatenate([split["lengths"] for split in run.data["splits"].values()])
@@ -86,12 +55,12 @@ def summary(run: Run, found: Judged | None) -> list[str]:
     return sentences
 
 
-def _training_sentence(run: Run) -> str:
+def _training_sentence(run: Run, asked: str) -> str:
     proteins, epochs = run.metrics.get("train_proteins"), run.metrics.get("epoch")
     parts = [f"{backbone(run)}, trained"]
     if proteins is not None:
         parts.append(f"on {count(proteins, 'protein')}")
-    parts.append(f"of {len(run.labels)} classes")
+    parts.append(asked)
     if epochs is not None:
         parts.append(f"for {count(round(epochs, 2), 'epoch')}")
     if "train_runtime" in run.metrics:
@@ -110,50 +79,27 @@ def backbone(run: Run) -> str:
     return f"A network from scratch ({shape.get('model_type')}{size})"
 
 
-def _quality_sentences(found: Judged) -> list[str]:
-    proteins, per_class = found.metrics["proteins"], found.metrics["per_class"]
-    right = sum(found.metrics["confusion_matrix"][index][index] for index in range(len(per_class)))
-    largest = max(per_class, key=lambda name: per_class[name]["support"])
-    sentences = [
-        f"It calls {right:,} of {count(proteins, f'{found.split} protein')} right; calling all of them {largest} would "
-        f"be right for {per_class[largest]['support']:,}."
-    ]
-    if found.split == "validation":
-        sentences.append("There were no test proteins; its weights may have been chosen by those of validation.")
-    never = never_called(found)
+def best_and_worst(per_class: Mapping[str, Mapping[str, Any]], never: Sequence[str], verb: str) -> list[str]:
+    """Which classes are found best and worst, and which never.
+
+    Args:
+        per_class: Label -> `f1` and `support`.
+        never: Labels that have proteins but are never predicted.
+        verb: `called` or `predicted`.
+    """
+    sentences = []
     scored = {n: values["f1"] for n, values in per_class.items() if values["f1"] is not None and n not in never}
     if len(scored) > 1:
         best, worst = max(scored, key=scored.__getitem__), min(scored, key=scored.__getitem__)
         sentences.append(
-            f"Best called is {best} (F1 {scored[best]:.2f}, {count(per_class[best]['support'], 'protein')}), worst "
+            f"Best {verb} is {best} (F1 {scored[best]:.2f}, {count(per_class[best]['support'], 'protein')}), worst "
             f"{worst} (F1 {scored[worst]:.2f}, {count(per_class[worst]['support'], 'protein')})."
         )
     if never:
-        verb = "is" if len(never) == 1 else "are"
-        sentences.append(f"{len(never)} of {count(len(per_class), 'class')} {verb} never called: {', '.join(never)}.")
+        one = "is" if len(never) == 1 else "are"
+        classes = count(len(per_class), "class")
+        sentences.append(f"{len(never)} of {classes} {one} never {verb}: {', '.join(never)}.")
     return sentences
-
-
-def never_called(found: Judged) -> list[str]:
-    """The classes that have proteins, but no call."""
-    called = np.asarray(found.metrics["confusion_matrix"]).sum(0)
-    per_class = found.metrics["per_class"]
-    return [name for name, calls in zip(per_class, called) if not calls and per_class[name]["support"]]
-
-
-def _score_sentence(run: Run) -> str:
-    predictions = run.predictions
-    assert predictions is not None
-    score = float(predictions.probabilities[np.arange(len(predictions.ids)), predictions.calls].mean())
-    accuracy = float((predictions.calls == predictions.references).mean())
-    difference = score - accuracy
-    if abs(difference) < 0.005:
-        return f"The mean score of its calls, {score:.2f}, is as high as its accuracy."
-    direction = "high" if difference > 0 else "low"
-    return (
-        f"The mean score of its calls, {score:.2f}, is {abs(difference):.2f} too {direction} for an accuracy of "
-        f"{accuracy:.2f}."
-    )
 
 
 def split_table(run: Run) -> Rows:
@@ -169,60 +115,32 @@ def split_table(run: Run) -> Rows:
     return rows
 
 
-def length_table(run: Run) -> Rows:
-    """For each range of length: residues, proteins, and accuracy with its interval."""
-    rows = []
-    for found in length_ranges(run):
-        accuracy = _with_interval(found["accuracy"], (found["low"], found["high"]))
-        rows.append([length_range(found), f"{found['proteins']:,}", accuracy])
-    return rows
-
-
-def class_table(found: Judged) -> Rows:
-    """For each class: its name, proteins, and precision, recall and F1 with their intervals."""
-    rows = []
-    for index, (label, values) in enumerate(found.metrics["per_class"].items()):
-        scores = [_with_interval(values[name], found.intervals[name][index]) for name in ("precision", "recall", "f1")]
-        rows.append([label, f"{values['support']:,}", *scores])
-    return rows
-
-
-def _with_interval(value: float | None, interval: tuple[float, float] | None) -> str:
-    if value is None or interval is None:
+def with_interval(value: float | None, interval: tuple[float, float] | None, digits: str = ".2f") -> str:
+    """A cell with a number and, if it is known, the 95% interval of it."""
+    if value is None:
         return "–"
+    if interval is None:
+        return f"{value:{digits}}"
     low, high = interval
-    return f"{value:.2f} (–)" if low == high else f"{value:.2f} ({low:.2f} to {high:.2f})"
+    return f"{value:{digits}} ({'–' if low == high else f'{low:{digits}} to {high:{digits}}'})"
 
 
-def confusion_table(found: Judged) -> Rows:
-    """The most frequent confusions: true and called class, proteins, and their share of the true class."""
-    labels = list(found.metrics["per_class"])
-    return [
-        [labels[pair["true"]], labels[pair["called"]], f"{pair['proteins']:,}", f"{pair['share']:.0%}"]
-        for pair in frequent_confusions(found.metrics["confusion_matrix"])
-    ]
+def interval_text(interval: tuple[float, float] | None, digits: str = ".3f") -> str:
+    """The 95% interval of a number in large type."""
+    # resampling calls that are all right, or all wrong, gives the same again: no knowledge, not certainty
+    if interval is None or interval[0] == interval[1]:
+        return "no interval"
+    return f"95%: {interval[0]:{digits}} to {interval[1]:{digits}}"
 
 
-def mistake_table(run: Run) -> Rows:
-    """The most confidently wrong calls: accession, residues, true class, called class, and the scores of both."""
-    predictions = run.predictions
-    if predictions is None:
-        return []
-    lengths = predictions.lengths
-    found = confident_mistakes(
-        predictions.ids, predictions.references, predictions.calls, predictions.probabilities, count=MISTAKES
-    )
-    return [
-        [
-            mistake["id"],
-            "–" if lengths is None else f"{lengths[mistake['index']]:,}",
-            run.labels[mistake["true"]],
-            run.labels[mistake["called"]],
-            f"{mistake['score']:.3f}",
-            f"{mistake['score_of_true']:.3f}",
-        ]
-        for mistake in found
-    ]
+def capitalised(text: str) -> str:
+    """With a capital letter, and the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
+def listed(names: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def arguments(run: Run) -> dict[str, Rows]:

@@ -15,10 +15,10 @@ WIDTH = 5.8  # inches of a usual figure, half the page
 WIDE = 11.4  # inches of one with several panels
 # Okabe and Ito 2008, "Color Universal Design", https://jfly.uni-koeln.de/color/
 BLUE, VERMILLION, GREEN, ORANGE, SKY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7"
-COLOURS = (BLUE, VERMILLION, GREEN, PURPLE)
+COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
 # each series has one of these besides its colour: pictures are also printed in grey
-LINES = ("-", "--", ":", "-.")
-MARKERS = ("o", "s", "^", "D")
+LINES = ("-", "--", ":", "-.", (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)))
+MARKERS = ("o", "s", "^", "D", "v", "P")
 HATCHES = ("", "////", "....", "xxxx")
 GREY = "#666666"
 STYLE: dict[str, Any] = {

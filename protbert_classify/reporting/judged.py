@@ -1,42 +1,77 @@
 """The split that a run is judged by: its metrics and how sure they are."""
 
+import functools
 import os
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ..errors import DataError
-from ..evaluation.intervals import bootstrap_intervals
+from ..evaluation.decision import Decision
+from ..evaluation.intervals import bootstrap_intervals, task_intervals
+from ..evaluation.metrics import WATCHED
+from ..model.tasks import MULTI_LABEL, REGRESSION, SINGLE_LABEL, Task
 from .run_folder import METRICS, Run
 
-NAMES = ("proteins", "accuracy", "mcc", "macro_f1", "per_class", "confusion_matrix")
+SPLITS = ("test", "validation")  # the first that was measured is the one
+TABLES = {SINGLE_LABEL: ("per_class", "confusion_matrix"), MULTI_LABEL: ("per_class",), REGRESSION: ("per_target",)}
 
 
 @dataclass(frozen=True)
 class Judged:
-    """Metrics of one split.
+    """Metrics of one task on one split.
 
     Args:
         split: `test`, or without test proteins `validation`.
-        metrics: `proteins`, `accuracy`, `mcc`, `macro_f1`, `per_class`, `confusion_matrix`.
-        intervals: As `bootstrap_intervals` returns them, 95%.
+        task: Which one.
+        metrics: What [`task_metrics`] returns; of the main task also `proteins`.
+        predictions: The answers for the proteins of the split, and the true ones; None where they were not written.
     """
 
     split: str
+    task: Task
     metrics: dict[str, Any]
-    intervals: dict[str, Any]
+    predictions: tuple[Decision, np.ndarray] | None = None
+
+    @functools.cached_property
+    def intervals(self) -> dict[str, Any]:
+        """95% intervals, as [`task_intervals`] returns them; empty where the proteins themselves are not known."""
+        if self.task.problem_type == SINGLE_LABEL:
+            return bootstrap_intervals(self.metrics["confusion_matrix"])
+        return task_intervals(*self.predictions) if self.predictions is not None else {}
 
 
 def judged(run: Run) -> Judged | None:
-    """The metrics of the test proteins, without any those of the validation proteins, else None.
+    """The metrics of the main task on the test proteins, without any on the validation proteins, else None.
 
     Raises:
         DataError: `metrics.json` lacks some of them.
     """
-    for split in ("test", "validation"):
-        if f"{split}_accuracy" in run.metrics:
-            missing = [f"{split}_{name}" for name in NAMES if f"{split}_{name}" not in run.metrics]
-            if missing:
-                raise DataError(f"{os.path.join(run.folder, METRICS)}: damaged; found no {', '.join(missing)}")
-            metrics = {name: run.metrics[f"{split}_{name}"] for name in NAMES}
-            return Judged(split, metrics, bootstrap_intervals(metrics["confusion_matrix"]))
+    for split in SPLITS:
+        if _is_measured(run, run.task, f"{split}_"):
+            return _judged(run, run.task, split, f"{split}_", ("proteins",))
     return None
+
+
+def judged_auxiliary(run: Run, split: str) -> list[Judged]:
+    """The metrics of the auxiliary tasks on a split, of those that were measured.
+
+    Raises:
+        DataError: `metrics.json` lacks some of them.
+    """
+    prefixes = [(task, f"{split}_{task.name}_") for task in run.tasks[1:]]
+    return [_judged(run, task, split, prefix) for task, prefix in prefixes if _is_measured(run, task, prefix)]
+
+
+def _is_measured(run: Run, task: Task, prefix: str) -> bool:
+    return f"{prefix}{WATCHED[task.problem_type][0]}" in run.metrics
+
+
+def _judged(run: Run, task: Task, split: str, prefix: str, more: tuple[str, ...] = ()) -> Judged:
+    names = [*more, *WATCHED[task.problem_type], *TABLES[task.problem_type]]
+    missing = [f"{prefix}{name}" for name in names if f"{prefix}{name}" not in run.metrics]
+    if missing:
+        raise DataError(f"{os.path.join(run.folder, METRICS)}: damaged; found no {', '.join(missing)}")
+    predictions = run.predictions.of(task) if split == "test" and run.predictions is not None else None
+    return Judged(split, task, {name: run.metrics[f"{prefix}{name}"] for name in names}, predictions)

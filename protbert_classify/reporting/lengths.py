@@ -1,8 +1,8 @@
-"""How the calls of a run depend on the length of the proteins."""
+"""How long the proteins are that a run is judged by."""
 
-from typing import Any
+import numpy as np
 
-from ..evaluation.by_length import accuracy_by_length
+from ..evaluation.metrics import known_references
 from .run_folder import Run
 
 
@@ -11,9 +11,10 @@ def cap(run: Run) -> int | None:
     return run.data["max_residues"] if run.data else None
 
 
-def length_ranges(run: Run) -> list[dict[str, Any]]:
-    """Accuracy of the test proteins in ranges of length, as [`accuracy_by_length`] gives it; none without lengths."""
+def known_lengths(run: Run) -> np.ndarray | None:
+    """(n,), residues of the test proteins whose answer to the main task is known; None where they were not written."""
     predictions = run.predictions
     if predictions is None or predictions.lengths is None:
-        return []
-    return accuracy_by_length(predictions.calls == predictions.references, predictions.lengths, cap(run))
+        return None
+    known = known_references(predictions.references)
+    return predictions.lengths[known if known.ndim == 1 else known.any(1)]

@@ -6,29 +6,32 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 
 from ..data.deeploc import URL as DEEPLOC_URL
-from ..evaluation.calibration import calibration
+from ..evaluation.metrics import NAMES, WATCHED
 from ..model import ProteinClassifierConfig
 from ..model.publishing import TAGS, TASK
 from ..version import __version__
 from .card import DEEPLOC, Licences, citation, data_name, hub_id, link, render_card
-from .class_figures import draw_confusion_matrix
-from .facts import LOST, TRAINING, class_table, count, duration, split_table
+from .facts import LOST, TRAINING, capitalised, count, duration, split_table
 from .figures import save_figure
-from .judged import Judged, judged
+from .judged import SPLITS, Judged, judged, judged_auxiliary
+from .kinds import report_of
 from .run_folder import FIGURES, Run
-from .score_figures import draw_reliability
+from .task_report import CardFigure
 
 TEMPLATE = "model_card.md.jinja"
-# as the Hub knows them: key in metrics.json, metric, name
-METRICS = (
-    ("accuracy", "accuracy", "Accuracy"),
-    ("mcc", "matthews_correlation", "MCC"),
-    ("macro_f1", "f1", "Macro F1"),
-)
+# as the Hub knows metrics, where it does not by the names that they have here
+HUB_METRICS = {
+    "mcc": "matthews_correlation",
+    "macro_f1": "f1",
+    "micro_f1": "f1",
+    "subset_accuracy": "accuracy",
+    "spearman": "spearmanr",
+    "pearson": "pearsonr",
+    "r2": "r_squared",
+}
 # human CD4 (P01730), its first 53 residues: a signal peptide and the beginning of what lies outside
 EXAMPLE = "MNRGVPFRHLLLVLQLALLPAATQGKKVVLGKKGDTVELTCTASQKKSIQFHW"
 EXAMPLE_NAME = "CD4, human, N-terminal part"
-MATRIX, RELIABILITY = f"{FIGURES}/confusion_matrix.png", f"{FIGURES}/reliability.png"
 FEW = 30  # proteins of a class below which its numbers say little
 OFF = (None, False, -1)  # an option with such a value did nothing
 MODEL_OPTIONS = ("pooling", "head", "classifier_dropout", "freeze_backbone", "freeze_layers")
@@ -55,18 +58,24 @@ def model_card(
         DataError: The run's `metrics.json` is damaged.
     """
     found = judged(run) if run is not None else None
+    report = report_of(config.task)
     metadata = _metadata(config, repo_id, run, found, licences)
     values = {
         "repo_id": repo_id,
         "name": repo_id.rpartition("/")[2],
+        "introduction": report.introduction(config.labels),
         "labels": config.labels,
+        "code": report.code(config.task),
         "licences": licences,
         "backbone": _backbone(config, run),
         "results": _results(run, found) if run is not None and found is not None else None,
-        "calibration": _calibration(run),
+        "calibration": _calibration(found),
+        "auxiliary": _auxiliary(config, run, found),
         "data": _data(run) if run is not None and "data_arguments" in run.record else None,
-        "training": _training(run) if run is not None else None,
+        "training": _training(run, found) if run is not None else None,
         "limits": {
+            "kind": report.limits(config.task, found),
+            "scores": report.has_scores,
             "longest": _longest(config),
             "lost": LOST[config.crop],
             "alike": config.crop == "head",  # as transformers' own truncation
@@ -76,7 +85,6 @@ def model_card(
         "example": EXAMPLE,
         "citation": citation(repo_id),
         "version": __version__,
-        "pictures": {"matrix": MATRIX, "reliability": RELIABILITY},
     }
     return render_card(TEMPLATE, metadata.to_yaml(), values)
 
@@ -89,16 +97,24 @@ def draw_card_pictures(run: Run | None, folder: str) -> dict[str, str]:
         folder: Where they are drawn.
     """
     found = judged(run) if run is not None else None
-    figures: dict[str, Any] = {}
-    if run is not None and found is not None:
-        figures[MATRIX] = draw_confusion_matrix(found.metrics["confusion_matrix"], run.labels)
-    if run is not None and run.predictions is not None:
-        measured = calibration(run.predictions.probabilities, run.predictions.references)
-        figures[RELIABILITY] = draw_reliability(measured)
-    paths = {name: os.path.join(folder, name) for name in figures}
-    for name, figure in figures.items():
-        save_figure(figure, paths[name])
+    if found is None:
+        return {}
+    report = report_of(found.task)
+    figures = [*report.card_figures(found), report.calibration_figure(found)]
+    drawn = {_path(figure): figure for figure in figures if figure is not None}
+    paths = {name: os.path.join(folder, name) for name in drawn}
+    for name, figure in drawn.items():
+        save_figure(figure.figure, paths[name])
     return paths
+
+
+def _path(figure: CardFigure) -> str:
+    """Of a picture in the repository."""
+    return f"{FIGURES}/{figure.name}.png"
+
+
+def _shown_figure(figure: CardFigure) -> dict[str, str]:
+    return {"path": _path(figure), "alt": figure.alt}
 
 
 def _metadata(
@@ -112,7 +128,7 @@ def _metadata(
         base_model=_base_model(run),
         datasets=[dataset] if dataset else None,
         tags=[*TAGS, config.backbone_config.model_type],
-        metrics=[metric for _, metric, _ in METRICS] if found else None,
+        metrics=list(dict.fromkeys(_hub_metric(key) for key in WATCHED[found.task.problem_type])) if found else None,
         widget=[{"text": EXAMPLE, "example_title": EXAMPLE_NAME}],
         model_name=repo_id.rpartition("/")[2],
         eval_results=_eval_results(run, dataset, found) if run is not None and found is not None else None,
@@ -129,12 +145,16 @@ def _eval_results(run: Run, dataset: str | None, found: Judged) -> list[EvalResu
             dataset_type=dataset or name,
             dataset_name=name,
             dataset_split=found.split,
-            metric_type=metric,
-            metric_name=title,
+            metric_type=_hub_metric(key),
+            metric_name=capitalised(NAMES[key]),
             metric_value=found.metrics[key],
         )
-        for key, metric, title in METRICS
+        for key in WATCHED[found.task.problem_type]
     ]
+
+
+def _hub_metric(key: str) -> str:
+    return HUB_METRICS.get(key, key)
 
 
 def _source(run: Run | None) -> str | None:
@@ -166,33 +186,65 @@ def _backbone(config: ProteinClassifierConfig, run: Run | None) -> dict[str, Any
 
 def _results(run: Run, found: Judged) -> dict[str, Any]:
     """The numbers of the split that the model is judged by, and beside them those of the other one."""
+    keys = WATCHED[found.task.problem_type]
     rows = []
-    for split in ("test", "validation"):
-        if f"{split}_accuracy" in run.metrics:
-            values = [f"{run.metrics[f'{split}_{key}']:.3f}" for key, _, _ in METRICS]
+    for split in SPLITS:
+        if f"{split}_{keys[0]}" in run.metrics:
+            values = [_number(key, run.metrics[f"{split}_{key}"]) for key in keys]
             if split == found.split:
-                values = [f"**{v}** ({_interval(found.intervals[key])})" for v, (key, _, _) in zip(values, METRICS)]
+                values = [f"**{v}**{_interval(key, found)}" for v, key in zip(values, keys)]
             rows.append([split, f"{run.metrics[f'{split}_proteins']:,}", *values])
-    train = run.data["splits"].get("train", {}).get("classes", {}) if run.data else {}
-    # the class, how many to train, how many to judge, then the scores
-    classes = [[row[0], f"{train[row[0]]:,}" if row[0] in train else "–", *row[1:]] for row in class_table(found)]
-    return {"split": found.split, "rows": rows, "classes": classes}
-
-
-def _interval(pair: tuple[float, float]) -> str:
-    return f"{pair[0]:.3f} to {pair[1]:.3f}"
-
-
-def _calibration(run: Run | None) -> dict[str, str] | None:
-    if run is None or run.predictions is None:
-        return None
-    predictions = run.predictions
-    scores = predictions.probabilities.max(1)
+    report = report_of(found.task)
     return {
-        "ece": f"{calibration(predictions.probabilities, predictions.references)['ece']:.3f}",
-        "score": f"{scores.mean():.2f}",
-        "accuracy": f"{(predictions.calls == predictions.references).mean():.0%}",
+        "split": found.split,
+        "header": [NAMES[key] for key in keys],
+        "rows": rows,
+        "intervals": bool(found.intervals),
+        "answers": report.answers,
+        "classes": _class_rows(run, found),
+        "figures": [_shown_figure(figure) for figure in report.card_figures(found)],
     }
+
+
+def _class_rows(run: Run, found: Judged) -> dict[str, Any]:
+    """The table of the classes or numbers: the name, how many to train, how many to judge, then the scores."""
+    table = report_of(found.task).table(found)
+    train = run.data["splits"].get("train", {}).get("classes", {}) if run.data else {}
+    rows = [[row[0], f"{train[row[0]]:,}" if row[0] in train else "–", *row[1:]] for row in table.rows]
+    return {"header": [table.header[0], "to train", found.split, *table.header[2:]], "rows": rows}
+
+
+def _number(key: str, value: float) -> str:
+    return f"{value:.3g}" if key == "mae" else f"{value:.3f}"  # an error has a unit, and may be of any size
+
+
+def _interval(key: str, found: Judged) -> str:
+    """In brackets behind the number; nothing where there is none."""
+    pair = found.intervals.get(key)
+    return f" ({_number(key, pair[0])} to {_number(key, pair[1])})" if pair else ""
+
+
+def _calibration(found: Judged | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    report = report_of(found.task)
+    figure = report.calibration_figure(found)
+    return None if figure is None else {"text": report.calibration_text(found), **_shown_figure(figure)}
+
+
+def _auxiliary(config: ProteinClassifierConfig, run: Run | None, found: Judged | None) -> list[dict[str, Any]]:
+    """The auxiliary tasks: what they ask, and their numbers where they were measured."""
+    measured = judged_auxiliary(run, found.split) if run is not None and found is not None else []
+    numbers = {
+        judged_task.task.name: [
+            f"{NAMES[key]} **{_number(key, judged_task.metrics[key])}**{_interval(key, judged_task)}"
+            for key in WATCHED[judged_task.task.problem_type]
+        ]
+        for judged_task in measured
+    }
+    return [
+        {"name": task.name, "labels": list(task.labels), "numbers": numbers.get(task.name)} for task in config.auxiliary
+    ]
 
 
 def _data(run: Run) -> dict[str, Any]:
@@ -207,7 +259,7 @@ def _data(run: Run) -> dict[str, Any]:
     }
 
 
-def _training(run: Run) -> dict[str, Any]:
+def _training(run: Run, found: Judged | None) -> dict[str, Any]:
     """What it takes to repeat the run, and what that took."""
     model, data, arguments = (run.record.get(f"{name}_arguments", {}) for name in ("model", "data", "training"))
     shown = {
@@ -222,16 +274,15 @@ def _training(run: Run) -> dict[str, Any]:
         "time": duration(run.metrics["train_runtime"]) if "train_runtime" in run.metrics else None,
         "epochs": f"{run.metrics['epoch']:g}" if "epoch" in run.metrics else None,
         "versions": run.record.get("versions", {}),
-        "evaluation": _last_evaluation(run),
+        "evaluation": _last_evaluation(run) if found is None else {},
     }
 
 
 def _last_evaluation(run: Run) -> dict[str, str]:
     """The metrics that Trainer logged last, of a training that was not judged afterwards."""
-    if judged(run) is not None:
-        return {}
-    entry: dict[str, Any] = next((entry for entry in reversed(run.log) if "eval_accuracy" in entry), {})
-    return {title: f"{entry[f'eval_{key}']:.3f}" for key, _, title in METRICS if f"eval_{key}" in entry}
+    keys = WATCHED[run.task.problem_type]
+    entry: dict[str, Any] = next((entry for entry in reversed(run.log) if f"eval_{keys[0]}" in entry), {})
+    return {capitalised(NAMES[key]): _number(key, entry[f"eval_{key}"]) for key in keys if f"eval_{key}" in entry}
 
 
 def _shown(value: Any) -> str:
@@ -245,10 +296,11 @@ def _longest(config: ProteinClassifierConfig) -> str | None:
 
 
 def _few(found: Judged | None) -> list[str]:
-    """Classes of which too few proteins were judged to say much."""
+    """Classes or numbers of which too few proteins were judged to say much."""
     if found is None:
         return []
-    return [label for label, values in found.metrics["per_class"].items() if values["support"] < FEW]
+    parts = {**found.metrics.get("per_class", {}), **found.metrics.get("per_target", {})}
+    return [label for label, values in parts.items() if values.get("support", values.get("n")) < FEW]
 
 
 def _references(config: ProteinClassifierConfig, run: Run | None) -> list[tuple[str, str]]:

@@ -6,20 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from ..evaluation.calibration import calibration
-from .class_figures import draw_class_bars, draw_confusion_matrix
+from ..model.tasks import MULTI_LABEL, REGRESSION
 from .data_figures import cut_share, draw_class_balance, draw_length_histogram
 from .figures import DPI, save_figure
-from .judged import Judged
-from .lengths import cap, length_ranges
 from .run_folder import Run
-from .score_figures import draw_accuracy_by_length, draw_reliability, draw_score_histogram, length_range
 from .training_figures import best_epoch, curve, draw_curves
 
 CSS_DPI = 96  # pixels of CSS in an inch
-WIDE_MATRIX = 12  # more classes than these want the whole width of the page
 
 
 @dataclass(frozen=True)
@@ -73,26 +66,33 @@ def data_pictures(run: Run, picture: Draw) -> list[Picture]:
         return []
     splits, limit = run.data["splits"], run.data["max_residues"]
     lengths = {name: split["lengths"] for name, split in splits.items()}
-    classes = {name: split["classes"] for name, split in splits.items()}
     shares = ", ".join(f"{cut_share(values, limit):.1%} of {name}" for name, values in lengths.items())
+    drawn = picture(
+        "lengths",
+        draw_length_histogram(lengths, limit),
+        "Lengths of the proteins on a logarithmic axis, a line for each split; what is longer than the cap, in the "
+        "hatched range, is cut.",
+        f"Histogram of protein lengths. Longer than the cap of {limit:,} residues: {shares}.",
+    )
+    return [drawn] if run.task.problem_type == REGRESSION else [drawn, _class_balance(run, picture)]
+
+
+def _class_balance(run: Run, picture: Draw) -> Picture:
+    assert run.data is not None
+    splits = run.data["splits"]
+    classes = {name: split["classes"] for name, split in splits.items()}
+    several = run.task.problem_type == MULTI_LABEL
+    proteins = {name: len(split["lengths"]) for name, split in splits.items()}
     largest, smallest = (choose(classes["train"], key=classes["train"].__getitem__) for choose in (max, min))
-    return [
-        picture(
-            "lengths",
-            draw_length_histogram(lengths, limit),
-            "Lengths of the proteins on a logarithmic axis, a line for each split; what is longer than the cap, in the "
-            "hatched range, is cut.",
-            f"Histogram of protein lengths. Longer than the cap of {limit:,} residues: {shares}.",
-        ),
-        picture(
-            "class_balance",
-            draw_class_balance(classes),
-            "Proteins of each class and their share, a panel for each split; the shares of the splits should agree.",
-            f"Bars of the proteins of each class. Of the training proteins, {largest} has most "
-            f"({classes['train'][largest]:,}) and {smallest} fewest ({classes['train'][smallest]:,}).",
-            wide=True,
-        ),
-    ]
+    return picture(
+        "class_balance",
+        draw_class_balance(classes, proteins if several else None),
+        "Proteins of each class and their share, a panel for each split; the shares of the splits should agree."
+        + (" A protein with several classes counts in each of them." if several else ""),
+        f"Bars of the proteins of each class. Of the training proteins, {largest} has most "
+        f"({classes['train'][largest]:,}) and {smallest} fewest ({classes['train'][smallest]:,}).",
+        wide=True,
+    )
 
 
 def training_pictures(run: Run, picture: Draw) -> list[Picture]:
@@ -107,90 +107,10 @@ def training_pictures(run: Run, picture: Draw) -> list[Picture]:
     return [
         picture(
             "curves",
-            draw_curves(run.log, kept),
+            draw_curves(run.log, kept, run.tasks),
             "Loss on training and validation proteins and the metrics on validation proteins: a validation loss that "
             "rises while the training loss falls is overfitting; the dotted line marks the weights that were kept.",
             f"Curves over the epochs. The training loss went {course}.",
             wide=True,
-        )
-    ]
-
-
-def class_pictures(found: Judged, labels: list[str], picture: Draw) -> list[Picture]:
-    """What is called what, in counts and in shares, and how good the calls of each class are."""
-    matrix, per_class = found.metrics["confusion_matrix"], found.metrics["per_class"]
-    wide = len(labels) > WIDE_MATRIX
-    recalls = {name: values["recall"] for name, values in per_class.items() if values["recall"] is not None}
-    spoken = "; ".join(f"{name} {recall:.2f}" for name, recall in recalls.items())
-    return [
-        picture(
-            "confusion_matrix",
-            draw_confusion_matrix(matrix, labels),
-            f"Proteins of each true class (row) by called class (column), {found.split} proteins; the diagonal is "
-            "right, and the shade is logarithmic so that rare confusions show.",
-            f"Confusion matrix of {found.metrics['proteins']:,} proteins in counts; the table of confusions below has "
-            "its largest cells.",
-            wide,
-        ),
-        picture(
-            "confusion_matrix_shares",
-            draw_confusion_matrix(matrix, labels, normalised=True),
-            "The same matrix in % of each row: where the proteins of a class go, whatever the size of the class; the "
-            "diagonal is recall.",
-            f"Row-normalised confusion matrix. Recall: {spoken}.",
-            wide,
-        ),
-        picture(
-            "per_class",
-            draw_class_bars(per_class, found.intervals),
-            "Precision (of the proteins called so, how many are), recall (of those that are, how many are called so) "
-            "and F1 of each class, the number of proteins in brackets; the black line is the 95% interval.",
-            f"Bars of precision, recall and F1 of {len(labels)} classes with 95% intervals; the table has the numbers.",
-            wide=True,
-        ),
-    ]
-
-
-def score_pictures(run: Run, picture: Draw) -> list[Picture]:
-    """Whether scores say what they promise; none without predictions."""
-    predictions = run.predictions
-    if predictions is None:
-        return []
-    measured = calibration(predictions.probabilities, predictions.references)
-    scores = predictions.probabilities[np.arange(len(predictions.ids)), predictions.calls]
-    right = predictions.calls == predictions.references
-    means = [f"{scores[part].mean():.2f}" if part.any() else "none" for part in (right, ~right)]
-    return [
-        picture(
-            "reliability",
-            draw_reliability(measured),
-            "Of the calls with a score of 0.8, are 80% right? Points below the dashed line are too sure, points above "
-            "it too modest; lines are 95% intervals, bars below count the calls.",
-            f"Reliability diagram; the expected calibration error is {measured['ece']:.3f}.",
-        ),
-        picture(
-            "scores",
-            draw_score_histogram(scores, right),
-            "Scores of the calls, wrong ones hatched: the further the plain bars lie to the right of the hatched ones, "
-            "the better a threshold on the score tells right from wrong.",
-            f"Histogram of scores. Mean score of right calls: {means[0]}; of wrong calls: {means[1]}.",
-        ),
-    ]
-
-
-def length_pictures(run: Run, picture: Draw) -> list[Picture]:
-    """Whether long proteins are called as well as short ones; none without lengths."""
-    ranges = length_ranges(run)
-    if not ranges:
-        return []
-    lowest = min(ranges, key=lambda found: found["accuracy"])
-    return [
-        picture(
-            "accuracy_by_length",
-            draw_accuracy_by_length(ranges, cap(run), run.metrics["test_accuracy"]),
-            "Share of right calls in each range of length, with 95% intervals; in the hatched ranges proteins are "
-            "longer than the cap, and the model saw only a part of them.",
-            f"Bars of accuracy by length. The lowest, {lowest['accuracy']:.2f}, is that of {lowest['proteins']:,} "
-            f"proteins of {length_range(lowest)} residues.",
         )
     ]

@@ -7,9 +7,11 @@ from typing import Any
 
 from ..version import __version__
 from . import facts
-from .judged import judged
-from .pictures import Drawer, class_pictures, data_pictures, length_pictures, score_pictures, training_pictures
-from .run_folder import DATA, FIGURES, PREDICTIONS, REPORT, STATE, Run
+from .judged import Judged, judged, judged_auxiliary
+from .kinds import report_of
+from .pictures import Drawer, data_pictures, training_pictures
+from .run_folder import DATA, FIGURES, REPORT, STATE, Run
+from .sections import Cards, Section, Text
 from .whole_file import write_whole
 
 TEMPLATE = "report.html.jinja"
@@ -38,30 +40,38 @@ def write_report(run: Run, output: str | os.PathLike[str] | None = None) -> str:
 def page_content(run: Run) -> dict[str, Any]:
     """What the template shows; draws the pictures."""
     found = judged(run)
+    beside = judged_auxiliary(run, found.split) if found is not None else []
+    report = report_of(run.task)
     picture = Drawer(os.path.join(run.folder, FIGURES)).picture
     return {
         "name": os.path.basename(os.path.abspath(run.folder)),
         "made": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         "version": __version__,
-        "split": found.split if found else None,
-        "proteins": found.metrics["proteins"] if found else 0,
-        "headline": facts.headline(run, found) if found else [],
-        "summary": facts.summary(run, found),
+        "judged": f"On {facts.count(found.metrics['proteins'], f'{found.split} protein')}" if found else None,
+        "headline": _cards(found) if found else None,
+        "summary": facts.summary(run, report.asked(run.task), report.sentences(run, found) if found else None),
         "data": {"pictures": data_pictures(run, picture), "splits": facts.split_table(run)},
         "training": {"pictures": training_pictures(run, picture)},
-        "classes": {
-            "pictures": class_pictures(found, run.labels, picture) if found else [],
-            "table": facts.class_table(found) if found else [],
-            "confusions": facts.confusion_table(found) if found else [],
-        },
-        "scores": {"pictures": score_pictures(run, picture)},
-        "lengths": {"pictures": length_pictures(run, picture), "table": facts.length_table(run)},
-        "mistakes": facts.mistake_table(run),
-        "predicted": run.predictions is not None,
+        "sections": [
+            *report.sections(run, found, picture),
+            *(_beside(run, other, place) for place, other in enumerate(beside, 1)),
+        ],
         "arguments": facts.arguments(run),
         "circumstances": facts.circumstances(run),
-        "files": {"data": DATA, "state": STATE, "predictions": PREDICTIONS},
+        "files": {"data": DATA, "state": STATE},
     }
+
+
+def _cards(found: Judged) -> Cards:
+    return Cards(report_of(found.task).headline(found), f"Metrics of the {found.split} proteins")
+
+
+def _beside(run: Run, found: Judged, place: int) -> Section:
+    """What is known of an auxiliary task."""
+    words = f"Learned beside {run.task.name}, and measured on the {found.split} proteins of which it is known."
+    parts = (Text(words), _cards(found), report_of(found.task).table(found))
+    name = found.task.name
+    return Section(f"auxiliary-{place}", f"Auxiliary task: {name}", parts, facts.capitalised(name))
 
 
 def render(content: dict[str, Any]) -> str:

@@ -1,17 +1,14 @@
 """The folder of a finished run, read back: what the report and the model card are made of."""
 
-import csv
 import glob
 import json
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from ..errors import DataError, ModelError, OptionError
-from ..model_source import diverged
+from ..errors import DataError, OptionError
+from ..model.tasks import SINGLE_LABEL, Task
+from .predictions import Predictions, read_predictions
 
 RECORD = "run.json"  # written last: a folder that has it holds a finished run
 METRICS = "metrics.json"
@@ -21,27 +18,6 @@ STATE = "trainer_state.json"
 FIGURES = "figures"
 REPORT = "report.html"
 
-CALL_COLUMNS = ("location", "predicted", "score")  # after the accession and the length, before the classes
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What the model said of each test protein.
-
-    Args:
-        ids: (N,), accessions.
-        references: (N,), true class, 0..C-1.
-        calls: (N,), called class, 0..C-1.
-        probabilities: (N, C), six digits.
-        lengths: (N,), residues; None in runs that did not write them.
-    """
-
-    ids: list[str]
-    references: np.ndarray
-    calls: np.ndarray
-    probabilities: np.ndarray
-    lengths: np.ndarray | None
-
 
 @dataclass(frozen=True)
 class Run:
@@ -49,7 +25,7 @@ class Run:
 
     Args:
         folder: Where it is.
-        labels: (C,), names of the classes in the order of the logits.
+        tasks: The main task, and behind it the auxiliary ones.
         metrics: `metrics.json`.
         record: `run.json`: arguments, data fingerprint, versions.
         log: What Trainer logged, in order; empty in runs that did not write `trainer_state.json`.
@@ -59,12 +35,22 @@ class Run:
     """
 
     folder: str
-    labels: list[str]
+    tasks: tuple[Task, ...]
     metrics: dict[str, Any]
     record: dict[str, Any]
     log: list[dict[str, Any]]
     data: dict[str, Any] | None
     predictions: Predictions | None
+
+    @property
+    def task(self) -> Task:
+        """The main task."""
+        return self.tasks[0]
+
+    @property
+    def labels(self) -> list[str]:
+        """(C,), names of its classes or numbers, in the order of the logits."""
+        return list(self.task.labels)
 
 
 def read_run(folder: str | os.PathLike[str]) -> Run:
@@ -82,15 +68,17 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
     _check_finished(folder)
     record = _read_object(folder, RECORD)
     metrics = _read_object(folder, METRICS)
-    labels = _read_labels(folder, metrics)
+    tasks = _read_tasks(folder, record, metrics)
+    path = os.path.join(folder, PREDICTIONS)
+    proteins = metrics.get("test_proteins")
     return Run(
         folder=folder,
-        labels=labels,
+        tasks=tasks,
         metrics=metrics,
         record=record,
         log=_read_log(folder),
         data=_read_data(folder),
-        predictions=_read_predictions(folder, labels, metrics.get("test_proteins")),
+        predictions=read_predictions(path, tasks, proteins) if os.path.isfile(path) else None,
     )
 
 
@@ -116,6 +104,18 @@ def _read_object(folder: str, name: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise DataError(f"{path}: damaged; found {type(value).__name__}, expected an object")
     return value
+
+
+def _read_tasks(folder: str, record: dict[str, Any], metrics: dict[str, Any]) -> tuple[Task, ...]:
+    """The tasks of a run; runs that did not record them had a single one, DeepLoc's location."""
+    if "tasks" not in record:
+        labels = _read_labels(folder, metrics)
+        return (Task(name="location", problem_type=SINGLE_LABEL, labels=labels),)
+    try:
+        main, *others = (Task(**values) for values in record["tasks"])
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{os.path.join(folder, RECORD)}: damaged; expected tasks, one or more ({error})") from None
+    return main, *others
 
 
 def _read_labels(folder: str, metrics: dict[str, Any]) -> list[str]:
@@ -145,56 +145,3 @@ def _read_data(folder: str) -> dict[str, Any] | None:
     if not whole or not all({"classes", "lengths"} <= set(split) for split in data["splits"].values()):
         raise DataError(f"{path}: damaged; expected max_residues, and splits, each with classes and lengths")
     return data
-
-
-def _read_predictions(folder: str, labels: list[str], proteins: int | None) -> Predictions | None:
-    path = os.path.join(folder, PREDICTIONS)
-    if not os.path.isfile(path):
-        return None
-    header, rows = _read_table(path)
-    known = ["id", "length"] if header[1:2] == ["length"] else ["id"]  # runs of version 0.1 have no lengths
-    expected = [*known, *CALL_COLUMNS, *labels]
-    if header != expected:
-        raise DataError(f"{path}: found the columns {', '.join(header)[:100]}; expected {', '.join(expected)[:100]}")
-    if not rows or proteins not in (None, len(rows)):
-        raise DataError(f"{path}: found {len(rows)} proteins, expected {proteins or 'some'}; is it cut off?")
-    return _predictions(path, rows, labels, len(known))
-
-
-def _read_table(path: str) -> tuple[list[str], list[list[str]]]:
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = list(csv.reader(file))
-    except (ValueError, csv.Error) as error:  # no UTF-8, or a NUL
-        raise DataError(f"{path}: damaged ({error})") from None
-    return rows[0] if rows else [], rows[1:]
-
-
-def _predictions(path: str, rows: Sequence[list[str]], labels: list[str], known: int) -> Predictions:
-    places = {label: index for index, label in enumerate(labels)}
-    first = known + len(CALL_COLUMNS)
-    references, calls, lengths = (np.zeros(len(rows), dtype=np.int64) for _ in range(3))
-    probabilities = np.zeros((len(rows), len(labels)))
-    for index, row in enumerate(rows):
-        try:
-            if len(row) != first + len(labels):
-                raise ValueError(f"found {len(row)} columns, expected {first + len(labels)}")
-            references[index], calls[index] = places[row[known]], places[row[known + 1]]
-            probabilities[index] = [float(value) for value in row[first:]]
-            if known == 2:
-                lengths[index] = int(row[1])
-            if not np.isfinite(probabilities[index]).all():
-                raise diverged(os.path.join(os.path.dirname(path), "model"))
-            if not np.isclose(probabilities[index].sum(), 1, atol=1e-3):
-                raise ValueError("its probabilities do not add up to 1")
-        except ModelError:
-            raise
-        except (KeyError, ValueError) as error:
-            number = index + 2  # as a spreadsheet counts, the header is row 1
-            raise DataError(f"{path}, row {number} ({row[0] if row else 'empty'}): damaged: {_reason(error)}") from None
-    ids = [row[0] for row in rows]
-    return Predictions(ids, references, calls, probabilities, lengths if known == 2 else None)
-
-
-def _reason(error: Exception) -> str:
-    return f"{error} is no class of the run" if isinstance(error, KeyError) else str(error)

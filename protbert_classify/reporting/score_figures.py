@@ -12,48 +12,60 @@ SCORE_BINS = 20
 
 
 @styled
-def draw_reliability(calibration: dict[str, Any]) -> Any:
-    """Share of right calls against the mean score, bins of scores; below, how many calls each bin has.
+def draw_reliability(
+    calibration: dict[str, Any], what: str = "calls", share: str = "share of right calls", unit: str = "proteins"
+) -> Any:
+    """Share that is right against the mean score, bins of scores; below, how many scores each bin has.
 
     Args:
         calibration: What `evaluation.calibration.calibration` returns.
+        what: Has scores.
+        share: What the scores promise.
+        unit: Of the counts.
     """
     bins = calibration["bins"]
     figure, (axes, below) = new_figure(
         2, 1, size=(WIDTH, 0.9 * WIDTH), sharex=True, gridspec_kw={"height_ratios": [4, 1]}
     )
-    axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="score = share of right calls")
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label=f"score = {share}")
     confidence = np.array([b["confidence"] for b in bins])
     accuracy = np.array([b["accuracy"] for b in bins])
-    low, high = np.array([wilson_interval(round(b["accuracy"] * b["proteins"]), b["proteins"]) for b in bins]).T
+    low, high = np.array([wilson_interval(round(b["accuracy"] * b["count"]), b["count"]) for b in bins]).T
     # rounding may leave the share itself a hair outside
     errors = np.maximum([accuracy - low, high - accuracy], 0)
     axes.errorbar(
         *(confidence, accuracy, errors), color=BLUE, marker="o", linewidth=1.4, elinewidth=1.2, capsize=3,
-        label="calls, 95% interval",
+        label=f"{what}, 95% interval",
     )  # fmt: skip
     axes.set_title(f"expected calibration error {calibration['ece']:.3f}")
-    axes.set_ylabel("share of right calls")
+    axes.set_ylabel(share)
     axes.set_ylim(0, 1.02)
     axes.legend(loc="upper left")
     axes.grid()
     edges = [b["lower"] for b in bins]
     width = bins[0]["upper"] - bins[0]["lower"]
-    below.bar(edges, [b["proteins"] for b in bins], width=width, align="edge", color=BLUE, edgecolor="white")
+    below.bar(edges, [b["count"] for b in bins], width=width, align="edge", color=BLUE, edgecolor="white")
     below.set_xlim(0, 1)
     below.set_xlabel("score")
-    below.set_ylabel("proteins")
+    below.set_ylabel(unit)
     below.yaxis.get_major_locator().set_params(integer=True)
     return figure
 
 
 @styled
-def draw_score_histogram(scores: Sequence[float] | np.ndarray, right: Sequence[bool] | np.ndarray) -> Any:
+def draw_score_histogram(
+    scores: Sequence[float] | np.ndarray,
+    right: Sequence[bool] | np.ndarray,
+    what: str = "score of the call",
+    unit: str = "proteins",
+) -> Any:
     """Scores of the right and of the wrong calls, stacked.
 
     Args:
-        scores: (N,), probability of the called class.
-        right: (N,), whether it is the true one.
+        scores: (M,), probability of a predicted class.
+        right: (M,), whether it is a true one.
+        what: The scores are.
+        unit: Of the counts.
     """
     scores, right = np.asarray(scores), np.asarray(right, dtype=bool)
     figure, axes = new_figure(size=(WIDTH, 0.9 * WIDTH))
@@ -65,21 +77,24 @@ def draw_score_histogram(scores: Sequence[float] | np.ndarray, right: Sequence[b
         edges[:-1], wrong, bottom=correct, color=VERMILLION, hatch="////", label=f"wrong ({wrong.sum():,})", **style
     )
     axes.set_xlim(0, 1)
-    axes.set_xlabel("score of the call")
-    axes.set_ylabel("proteins")
+    axes.set_xlabel(what)
+    axes.set_ylabel(unit)
     axes.yaxis.get_major_locator().set_params(integer=True)
     figure.legend(loc="outside upper left", ncols=2)  # no score is known to be rare enough for it to lie on
     return figure
 
 
 @styled
-def draw_accuracy_by_length(ranges: Sequence[dict[str, Any]], max_residues: int | None, overall: float) -> Any:
+def draw_accuracy_by_length(
+    ranges: Sequence[dict[str, Any]], max_residues: int | None, overall: float, share: str = "share of right calls"
+) -> Any:
     """Share of right calls in ranges of length, with intervals.
 
     Args:
         ranges: What `evaluation.by_length.accuracy_by_length` returns.
         max_residues: Of the longest protein that the model reads whole; None for no limit.
         overall: Accuracy over all proteins, 0..1.
+        share: What accuracy is.
     """
     figure, axes = new_figure(size=(WIDTH, 3.7))
     places = np.arange(len(ranges))
@@ -94,7 +109,7 @@ def draw_accuracy_by_length(ranges: Sequence[dict[str, Any]], max_residues: int 
     axes.axhline(overall, color=GREY, linestyle="--", linewidth=1, label=f"all proteins, {overall:.2f}")
     axes.set_xticks(places, [length_range(r).replace("–", "–\n").replace(" ", "\n") for r in ranges])
     axes.set_xlabel("residues")
-    axes.set_ylabel("share of right calls")
+    axes.set_ylabel(share)
     axes.set_ylim(0, 1)
     figure.legend(loc="outside upper left", ncols=3)
     return figure

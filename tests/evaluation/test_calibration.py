@@ -4,12 +4,21 @@ import numpy as np
 import pytest
 
 from protbert_classify.evaluation.calibration import calibration
+from protbert_classify.evaluation.decision import Decision
+from protbert_classify.model.tasks import MULTI_LABEL, SINGLE_LABEL, Task
+
+
+def single(probabilities):
+    """The decision of a classification into two classes."""
+    probabilities = np.asarray(probabilities, dtype=float).reshape(-1, 2)
+    chosen = np.stack([probabilities[:, 0] >= probabilities[:, 1], probabilities[:, 0] < probabilities[:, 1]], 1)
+    return Decision(Task(name="location", problem_type=SINGLE_LABEL, labels=["a", "b"]), probabilities, chosen)
 
 
 def test_bins_and_error_by_hand():
     probabilities = np.array([[0.95, 0.05], [0.85, 0.15], [0.35, 0.65], [0.45, 0.55], [0.9, 0.1]])
-    found = calibration(probabilities, [0, 1, 1, 0, 0])
-    assert [(b["lower"], b["proteins"], b["accuracy"]) for b in found["bins"]] == [
+    found = calibration(single(probabilities), [0, 1, 1, 0, 0])
+    assert [(b["lower"], b["count"], b["accuracy"]) for b in found["bins"]] == [
         (0.5, 1, 0.0),
         (0.6, 1, 1.0),
         (0.8, 2, 0.5),  # 0.85 and 0.9, which is still in this bin
@@ -20,7 +29,7 @@ def test_bins_and_error_by_hand():
 
 
 def test_scores_that_are_always_right_have_no_error():
-    assert calibration(np.array([[1.0, 0.0], [0.0, 1.0]]), [0, 1])["ece"] == 0
+    assert calibration(single([[1.0, 0.0], [0.0, 1.0]]), [0, 1])["ece"] == 0
 
 
 def test_honest_scores_have_little_error_and_boastful_ones_much():
@@ -28,12 +37,26 @@ def test_honest_scores_have_little_error_and_boastful_ones_much():
     score = generator.uniform(0.5, 1, 20_000)
     right = generator.random(20_000) < score
     honest = np.stack([score, 1 - score], 1)
-    assert calibration(honest, (~right).astype(int))["ece"] < 0.02
+    assert calibration(single(honest), (~right).astype(int))["ece"] < 0.02
     boastful = np.stack([np.full(20_000, 0.99), np.full(20_000, 0.01)], 1)
-    assert calibration(boastful, (~right).astype(int))["ece"] == pytest.approx(0.24, abs=0.02)
+    assert calibration(single(boastful), (~right).astype(int))["ece"] == pytest.approx(0.24, abs=0.02)
 
 
-@pytest.mark.parametrize(("rows", "references"), [(0, []), (2, [0])])
-def test_no_proteins_or_other_lengths_are_refused(rows, references):
-    with pytest.raises(ValueError, match=f"{rows} predictions for {len(references)} references"):
-        calibration(np.full((rows, 2), 0.5), references)
+def test_proteins_of_unknown_class_are_left_out():
+    known, more = [[0.9, 0.1], [0.3, 0.7]], [[0.9, 0.1], [0.3, 0.7], [0.8, 0.2]]
+    assert calibration(single(more), [0, 0, -100]) == calibration(single(known), [0, 0])
+
+
+def test_of_several_labels_every_score_counts_whether_predicted_or_not():
+    task = Task(name="location", problem_type=MULTI_LABEL, labels=["a", "b"])
+    scores = np.array([[0.75, 0.25], [0.75, 0.15]])
+    found = calibration(Decision(task, scores, scores >= 0.5), np.array([[1, 0], [0, np.nan]]))
+    assert [(b["lower"], b["count"], b["accuracy"]) for b in found["bins"]] == [(0.2, 1, 0.0), (0.7, 2, 0.5)]
+    assert found["ece"] == pytest.approx((0.25 + 2 * 0.25) / 3)
+
+
+def test_no_proteins_or_other_lengths_are_refused():
+    with pytest.raises(ValueError, match="no known references"):
+        calibration(single([]), [])
+    with pytest.raises(ValueError, match=r"references of shape \(1,\) for task 'location': expected \(2,\)"):
+        calibration(single([[0.5, 0.5]] * 2), [0])

@@ -1,33 +1,18 @@
-"""Bootstrap intervals: the metrics are scikit-learn's, and the intervals cover."""
+"""Bootstrap intervals: they cover, and resamples that say nothing count for nothing."""
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from protbert_classify.evaluation.intervals import bootstrap_intervals, matrix_metrics
-from protbert_classify.evaluation.metrics import classification_metrics
+from protbert_classify.evaluation.decision import Decision
+from protbert_classify.evaluation.intervals import bootstrap_intervals, task_intervals
+from protbert_classify.evaluation.metrics import WATCHED, classification_metrics, task_metrics
+from protbert_classify.model.tasks import MULTI_LABEL, PROBLEM_TYPES, REGRESSION, SINGLE_LABEL, Task
 
 
 def matrix_of(predictions, references, classes):
     matrix = np.zeros((classes, classes), dtype=int)
     np.add.at(matrix, (references, predictions), 1)
     return matrix
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.integers(2, 5), st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=60))
-def test_the_metrics_of_a_matrix_are_those_of_its_proteins(classes, pairs):
-    references, predictions = np.array(pairs).T % classes
-    expected = classification_metrics(predictions, references, [str(i) for i in range(classes)])
-    found = matrix_metrics(matrix_of(predictions, references, classes)[None])
-    for name in ("accuracy", "mcc", "macro_f1"):
-        assert found[name][0] == pytest.approx(expected[name], abs=1e-12), name
-    for index, name in enumerate(map(str, range(classes))):
-        for metric in ("precision", "recall", "f1"):
-            if expected["per_class"][name]["support"]:
-                value = expected["per_class"][name][metric] or 0  # None: the precision of a class that is never called
-                assert found[metric][0, index] == pytest.approx(value, abs=1e-12)
 
 
 @pytest.mark.slow
@@ -61,3 +46,93 @@ def test_the_same_seed_gives_the_same_interval():
 def test_no_proteins_are_refused():
     with pytest.raises(ValueError, match="without proteins"):
         bootstrap_intervals([[0, 0], [0, 0]])
+
+
+def test_a_class_that_a_resample_has_no_protein_of_does_not_count_as_wrong():
+    # the only protein of the second class is predicted: a third of the resamples lack it, and say nothing about it
+    found = bootstrap_intervals([[40, 0], [0, 1]])
+    for name in ("recall", "f1", "precision"):
+        assert found[name] == [(1.0, 1.0), (1.0, 1.0)], name
+    assert found["macro_f1"] == (1.0, 1.0)
+
+
+def test_a_class_that_is_never_predicted_has_no_interval_of_its_precision():
+    found = bootstrap_intervals([[40, 0], [5, 0]])
+    assert found["precision"][1] is None
+    assert found["recall"][1] == found["f1"][1] == (0.0, 0.0)
+
+
+def some_decision(problem_type, proteins=150, labels=3, seed=0):
+    """Predictions that are mostly right, and the references."""
+    generator = np.random.default_rng(seed)
+    task = Task(name="location", problem_type=problem_type, labels=[f"l{index}" for index in range(labels)])
+    if problem_type == SINGLE_LABEL:
+        references = generator.integers(0, labels, proteins)
+        scores = generator.dirichlet(np.ones(labels), proteins) + 0.5 * np.eye(labels)[references]
+        return Decision(task, scores / 1.5, np.eye(labels, dtype=bool)[scores.argmax(1)]), references
+    if problem_type == MULTI_LABEL:
+        references = (generator.random((proteins, labels)) < 0.4).astype(float)
+        scores = np.clip(0.4 * references + 0.6 * generator.random((proteins, labels)), 0, 1)
+        return Decision(task, scores.astype(np.float32), scores >= 0.5), references
+    references = generator.normal(size=(proteins, labels))
+    scores = references + generator.normal(size=(proteins, labels))
+    return Decision(task, scores, np.zeros(scores.shape, dtype=bool)), references
+
+
+@pytest.mark.parametrize("problem_type", PROBLEM_TYPES)
+def test_every_watched_metric_has_an_interval_around_its_value(problem_type):
+    decision, references = some_decision(problem_type)
+    found, metrics = task_intervals(decision, references), task_metrics(decision, references)
+    for name in WATCHED[problem_type]:
+        low, high = found[name]
+        assert low < metrics[name] < high < low + 0.5, name
+    assert task_intervals(decision, references) == found
+
+
+def test_intervals_of_a_single_label_are_those_of_its_matrix_without_unknown_proteins():
+    decision, references = some_decision(SINGLE_LABEL)
+    matrix = task_metrics(decision, references)["confusion_matrix"]
+    assert task_intervals(decision, references) == bootstrap_intervals(matrix)
+    rows = np.append(np.arange(150), [0, 1, 2])
+    longer = np.append(references, [-100, -100, -100])
+    assert task_intervals(decision[rows], longer) == bootstrap_intervals(matrix)
+
+
+@pytest.mark.parametrize("problem_type", [MULTI_LABEL, REGRESSION])
+def test_proteins_without_an_answer_are_not_drawn(problem_type):
+    decision, references = some_decision(problem_type, proteins=40)
+    with_unknown = np.vstack([references, np.full((10, 3), np.nan)])
+    rows = np.append(np.arange(40), np.arange(10))
+    assert task_intervals(decision[rows], with_unknown) == task_intervals(decision, references)
+
+
+def test_labels_and_numbers_that_are_not_known_have_no_interval():
+    decision, references = some_decision(MULTI_LABEL)
+    references[:, 1] = 0
+    found = task_intervals(decision, references, resamples=50)
+    assert found["per_class_recall"][1] is None and found["per_class_mcc"][1] is None
+    decision, references = some_decision(REGRESSION)
+    references[:, 2] = np.nan
+    assert task_intervals(decision, references, resamples=50)["per_target_mae"][2] is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("problem_type", [MULTI_LABEL, REGRESSION])
+def test_row_intervals_are_those_of_drawing_proteins_again(problem_type):
+    decision, references = some_decision(problem_type)
+    generator = np.random.default_rng(3)
+    drawn = []
+    for _ in range(500):
+        rows = generator.integers(0, 150, 150)
+        drawn.append(task_metrics(decision[rows], references[rows]))
+    found = task_intervals(decision, references)
+    for name in WATCHED[problem_type]:
+        low, high = np.quantile([metrics[name] for metrics in drawn], [0.025, 0.975])
+        assert found[name] == pytest.approx((low, high), abs=0.03), name
+
+
+@pytest.mark.parametrize("problem_type", PROBLEM_TYPES)
+def test_no_known_answer_is_refused(problem_type):
+    decision, references = some_decision(problem_type)
+    with pytest.raises(ValueError, match="without a known reference"):
+        task_intervals(decision, np.full(references.shape, np.nan))

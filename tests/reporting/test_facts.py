@@ -3,8 +3,10 @@ import dataclasses
 import pytest
 
 from protbert_classify.evaluation.metrics import classification_metrics
-from protbert_classify.reporting import facts
+from protbert_classify.model.tasks import Task
+from protbert_classify.reporting import facts, single_label
 from protbert_classify.reporting.judged import judged
+from protbert_classify.reporting.kinds import report_of
 from protbert_classify.reporting.run_folder import read_run
 from tests.reporting.runs import write_run
 
@@ -12,6 +14,16 @@ from tests.reporting.runs import write_run
 @pytest.fixture
 def run(tmp_path):
     return read_run(write_run(tmp_path / "run"))
+
+
+def location(labels):
+    return (Task(name="location", problem_type="single_label_classification", labels=labels),)
+
+
+def summary(run):
+    """The sentences on top of the page."""
+    found, report = judged(run), report_of(run.task)
+    return facts.summary(run, report.asked(run.task), report.sentences(run, found) if found else None)
 
 
 def measured(run, matrix, split="test"):
@@ -27,12 +39,12 @@ def measured(run, matrix, split="test"):
     metrics = {"train_proteins": 1200, "epoch": 5.0, "train_runtime": 500.0}
     metrics.update({f"{split}_{name}": value for name, value in values.items()})
     metrics.update({f"{split}_per_class": per_class, f"{split}_confusion_matrix": matrix})
-    return dataclasses.replace(run, labels=names, metrics=metrics, predictions=None, data=None)
+    return dataclasses.replace(run, tasks=location(names), metrics=metrics, predictions=None, data=None)
 
 
 def test_the_summary_says_how_good_it_is_and_against_what(run):
     changed = measured(run, [[70, 10], [15, 5]])
-    assert facts.summary(changed, judged(changed)) == [
+    assert summary(changed) == [
         "A network from scratch (bert), trained on 1,200 proteins of 2 classes for 5 epochs in 8 min.",
         "It calls 75 of 100 test proteins right; calling all of them a would be right for 80.",
         "Best called is a (F1 0.88, 80 proteins), worst b (F1 0.25, 20 proteins).",
@@ -43,37 +55,36 @@ def test_classes_that_are_never_called_are_named_rather_than_one_of_them_the_wor
     labels = ["a", "b", "c", "d"]
     references, calls = [0] * 8 + [1] * 4 + [2] * 2, [0] * 8 + [0, 1, 1, 1] + [0] * 2  # no protein of d
     metrics = {f"test_{name}": value for name, value in classification_metrics(calls, references, labels).items()}
-    changed = dataclasses.replace(run, labels=labels, metrics={**run.metrics, **metrics, "test_proteins": 14})
+    metrics = {**run.metrics, **metrics, "test_proteins": 14}
+    changed = dataclasses.replace(run, tasks=location(labels), predictions=None, metrics=metrics)
     found = judged(changed)
-    summary = facts.summary(changed, found)
-    assert "Best called is b (F1 0.86, 4 proteins), worst a (F1 0.84, 8 proteins)." in summary
-    assert "1 of 4 classes is never called: c." in summary
-    table = facts.class_table(found)
+    sentences = summary(changed)
+    assert "Best called is b (F1 0.86, 4 proteins), worst a (F1 0.84, 8 proteins)." in sentences
+    assert "1 of 4 classes is never called: c." in sentences
+    table = single_label.class_table(found)
     assert table[2] == ["c", "2", "–", "0.00 (–)", "0.00 (–)"] and table[3] == ["d", "0", "–", "–", "–"]
-    assert not [sentence for sentence in facts.summary(run, judged(run)) if "never called" in sentence]
+    assert not [sentence for sentence in summary(run) if "never called" in sentence]
 
 
 def test_validation_proteins_stand_in_for_test_proteins_and_it_says_so(run):
     changed = measured(run, [[1, 0], [0, 1]], "validation")
     found = judged(changed)
     assert found.split == "validation"
-    assert "There were no test proteins; its weights may have been chosen by those of validation." in facts.summary(
-        changed, found
-    )
+    assert "There were no test proteins; its weights may have been chosen by those of validation." in summary(changed)
 
 
 def test_calls_that_are_all_right_have_no_interval_rather_than_one_of_no_width(run):
     found = judged(measured(run, [[3, 0], [0, 2]]))
-    assert facts.headline(run, found)[0]["interval"] == "no interval"
-    assert facts.class_table(found)[0] == ["a", "3", "1.00 (–)", "1.00 (–)", "1.00 (–)"]
+    assert report_of(run.task).headline(found)[0].interval == "no interval"
+    assert single_label.class_table(found)[0] == ["a", "3", "1.00 (–)", "1.00 (–)", "1.00 (–)"]
 
 
 def test_a_class_without_proteins_has_dashes(run):
-    assert facts.class_table(judged(measured(run, [[3, 1], [0, 0]])))[1] == ["b", "0", "–", "–", "–"]
+    assert single_label.class_table(judged(measured(run, [[3, 1], [0, 0]])))[1] == ["b", "0", "–", "–", "–"]
 
 
 def test_the_most_frequent_confusions_are_named(run):
-    assert facts.confusion_table(judged(measured(run, [[70, 10], [15, 5]]))) == [
+    assert single_label.confusion_table(judged(measured(run, [[70, 10], [15, 5]]))) == [
         ["b", "a", "15", "75%"],
         ["a", "b", "10", "12%"],
     ]
@@ -81,9 +92,9 @@ def test_the_most_frequent_confusions_are_named(run):
 
 def test_the_mean_score_is_held_against_the_accuracy(run):
     predictions = run.predictions
-    score = predictions.probabilities.max(1).mean()
-    accuracy = (predictions.calls == predictions.references).mean()
-    (sentence,) = [s for s in facts.summary(run, judged(run)) if s.startswith("The mean score")]
+    score = predictions.decision.scores.max(1).mean()
+    accuracy = (predictions.decision.best == predictions.references).mean()
+    (sentence,) = [s for s in summary(run) if s.startswith("The mean score")]
     direction = "high" if score > accuracy else "low"
     assert f"{score:.2f}, is {abs(score - accuracy):.2f} too {direction} for an accuracy of {accuracy:.2f}" in sentence
 

@@ -9,13 +9,17 @@ from huggingface_hub import ModelCard
 
 from protbert_classify.data.deeploc import URL
 from protbert_classify.evaluation.calibration import calibration
+from protbert_classify.evaluation.decision import Decision
 from protbert_classify.evaluation.intervals import bootstrap_intervals
 from protbert_classify.evaluation.metrics import classification_metrics
+from protbert_classify.model.tasks import Task
 from protbert_classify.reporting.card import Licences, escaped, hub_id
 from protbert_classify.reporting.model_card import draw_card_pictures, model_card
-from protbert_classify.reporting.run_folder import Predictions, Run
+from protbert_classify.reporting.predictions import Predictions
+from protbert_classify.reporting.run_folder import Run
 
 LABELS = ["Cell <wall>", "In|Out", "a: b_c", "[x](y) `z`"]
+TASK = Task(name="location", problem_type="single_label_classification", labels=LABELS)
 
 
 @pytest.fixture
@@ -34,14 +38,14 @@ def run(tmp_path):
     probabilities = generator.dirichlet(np.ones(4), 80)
     probabilities[np.arange(80), references] += 0.7
     probabilities /= probabilities.sum(1, keepdims=True)
-    calls = probabilities.argmax(1)
-    metrics = classification_metrics(calls, references, LABELS)
+    chosen = np.eye(4, dtype=bool)[probabilities.argmax(1)]
+    metrics = classification_metrics(probabilities.argmax(1), references, LABELS)
     ids = [f"P{index}" for index in range(80)]
     lengths = sorted(generator.integers(20, 100, 80).tolist())
     split = {"classes": dict(zip(LABELS, [40, 30, 8, 2])), "lengths": lengths}
     return Run(
         folder=str(tmp_path / "runs" / "mine"),
-        labels=LABELS,
+        tasks=(TASK,),
         metrics={
             **{f"test_{name}": value for name, value in metrics.items()},
             **{"test_proteins": 80, "parameters": 12_345, "train_runtime": 90.0, "epoch": 2.0},
@@ -57,7 +61,7 @@ def run(tmp_path):
         },
         log=[],
         data={"max_residues": 62, "splits": {"train": split, "test": split}},
-        predictions=Predictions(ids, references, calls, probabilities, np.full(80, 50)),
+        predictions=Predictions(ids, np.full(80, 50), Decision(TASK, probabilities, chosen), references),
     )
 
 
@@ -85,7 +89,7 @@ def test_the_text_has_values_with_intervals_calibration_data_training_and_refere
     for name in ("accuracy", "mcc", "macro_f1"):
         low, high = bootstrap_intervals(run.metrics["test_confusion_matrix"])[name]
         assert f"**{run.metrics[f'test_{name}']:.3f}** ({low:.3f} to {high:.3f})" in text
-    ece = calibration(run.predictions.probabilities, run.predictions.references)["ece"]
+    ece = calibration(run.predictions.decision, run.predictions.references)["ece"]
     assert f"expected calibration error is **{ece:.3f}**" in text
     assert f"[DeepLoc 1.0]({URL})" in text and "`" + "ab" * 32 + "`" in text
     assert "1 min" in text or "90 s" in text

@@ -93,7 +93,7 @@ def test_a_table_scrolls_in_its_box_on_a_phone_and_stays_in_one_piece_on_paper(u
 
 def test_the_numbers_on_top_are_those_of_the_run(usual):
     run, page = usual
-    ece = calibration(run.predictions.probabilities, run.predictions.references)["ece"]
+    ece = calibration(run.predictions.decision, run.predictions.references)["ece"]
     values = [run.metrics[f"test_{name}"] for name in ("accuracy", "mcc", "macro_f1")] + [ece]
     html = Path(run.folder, "report.html").read_text()
     assert re.findall('class="value">(.*?)<', html) == [f"{value:.3f}" for value in values]

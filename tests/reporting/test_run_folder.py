@@ -34,10 +34,10 @@ def test_a_finished_run_is_read(folder):
     first = lines(folder)[1].split(",")
     predictions = run.predictions
     assert (predictions.ids[0], predictions.lengths[0]) == (first[0], int(first[1]))
-    assert [LABELS[predictions.references[0]], LABELS[predictions.calls[0]]] == first[2:4]
-    assert predictions.probabilities[0].tolist() == [float(value) for value in first[5:]]
-    assert predictions.probabilities.shape == (6, 3)
-    assert (predictions.calls == predictions.references).mean() == pytest.approx(run.metrics["test_accuracy"])
+    assert [LABELS[predictions.references[0]], LABELS[predictions.decision.best[0]]] == first[2:4]
+    assert predictions.decision.scores[0].tolist() == [float(value) for value in first[5:]]
+    assert predictions.decision.scores.shape == (6, 3)
+    assert (predictions.decision.best == predictions.references).mean() == pytest.approx(run.metrics["test_accuracy"])
 
 
 def test_an_older_run_has_neither_lengths_nor_log_nor_data(folder):
@@ -48,13 +48,13 @@ def test_an_older_run_has_neither_lengths_nor_log_nor_data(folder):
         (folder / name).unlink()
     run = read_run(folder)
     assert (run.data, run.log, run.predictions.lengths) == (None, [], None)
-    assert np.array_equal(run.predictions.probabilities, expected.probabilities)
+    assert np.array_equal(run.predictions.decision.scores, expected.decision.scores)
 
 
 def test_a_class_called_length_is_a_class(tmp_path):
     run = read_run(write_run(tmp_path / "run", labels=["length", "score, of a kind"], proteins=4))
     assert run.labels == ["length", "score, of a kind"]
-    assert run.predictions.probabilities.shape == (4, 2)
+    assert run.predictions.decision.scores.shape == (4, 2)
 
 
 def test_without_test_proteins_there_are_no_predictions(tmp_path):
@@ -133,7 +133,7 @@ def test_a_run_without_metrics_says_so(folder):
         (lambda line: "", "row 3 (empty): damaged: found 0 columns"),
         (lambda line: line.rsplit(",", 1)[0] + ",x", "row 3 (P00001): damaged: could not convert string to float: 'x'"),
         (lambda line: line.rsplit(",", 1)[0] + ",5", "its probabilities do not add up to 1"),
-        (lambda line: line.replace(line.split(",")[2], "Golgi"), "'Golgi' is no class of the run"),
+        (lambda line: line.replace(line.split(",")[2], "Golgi"), "'Golgi' is not a class of the run"),
         (lambda line: line.replace(line.split(",")[1], "long", 1), "'long'"),
     ],
 )

@@ -3,6 +3,8 @@ import pytest
 
 from protbert_classify.evaluation.by_length import accuracy_by_length
 from protbert_classify.evaluation.calibration import calibration
+from protbert_classify.evaluation.decision import Decision
+from protbert_classify.model.tasks import Task
 from protbert_classify.reporting.figures import save_figure
 from protbert_classify.reporting.score_figures import (
     draw_accuracy_by_length,
@@ -14,8 +16,9 @@ from tests.reporting.test_figures import size, texts
 
 
 def test_the_reliability_diagram_shows_the_bins(tmp_path):
-    probabilities = np.array([[0.95, 0.05], [0.95, 0.05], [0.65, 0.35], [0.65, 0.35]])
-    measured = calibration(probabilities, [0, 0, 0, 1])
+    scores = np.array([[0.95, 0.05], [0.95, 0.05], [0.65, 0.35], [0.65, 0.35]])
+    task = Task(name="location", problem_type="single_label_classification", labels=["a", "b"])
+    measured = calibration(Decision(task, scores, scores > 0.5), [0, 0, 0, 1])
     figure = draw_reliability(measured)
     axes, below = figure.axes
     points = axes.lines[1].get_xydata().tolist()

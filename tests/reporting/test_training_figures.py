@@ -1,9 +1,11 @@
 import pytest
 
+from protbert_classify.model.tasks import Task
 from protbert_classify.reporting.figures import save_figure
 from protbert_classify.reporting.training_figures import best_epoch, curve, draw_curves
 from tests.reporting.test_figures import size, texts
 
+LOCATION = Task(name="location", problem_type="single_label_classification", labels=["a", "b"])
 LOG = [
     {"epoch": 0.5, "loss": 1.5, "step": 5},
     {"epoch": 1.0, "eval_loss": 1.2, "eval_accuracy": 0.5, "eval_mcc": 0.4, "eval_macro_f1": 0.3, "step": 10},
@@ -27,7 +29,7 @@ def test_the_kept_epoch_is_the_best_in_validation(metric, epoch):
 
 
 def test_the_lines_are_the_log_and_differ_in_more_than_colour():
-    figure = draw_curves(LOG, 2.0)
+    figure = draw_curves(LOG, 2.0, [LOCATION])
     loss, metrics = figure.axes
     lines = {line.get_label(): line for line in [*loss.lines, *metrics.lines]}
     assert lines["training"].get_xydata().tolist() == [[0.5, 1.5], [1.5, 1.0]]
@@ -39,7 +41,7 @@ def test_the_lines_are_the_log_and_differ_in_more_than_colour():
 
 
 def test_without_validation_there_is_the_training_loss_alone(tmp_path):
-    figure = draw_curves(LOG[:1], None)
+    figure = draw_curves(LOG[:1], None, [LOCATION])
     assert len(figure.axes) == 1
     assert figure.axes[0].lines[0].get_marker() == "o"  # one point has no line
     save_figure(figure, tmp_path / "curves.png")
