@@ -86,7 +86,7 @@ def write_outputs(
         "data_arguments": dataclasses.asdict(data_args),
         "training_arguments": training_args.to_dict(),  # masks tokens
         "tasks": [task.to_dict() for task in tasks],
-        "data_fingerprint": {name: fingerprint(part) for name, part in splits.items()},
+        "data_fingerprint": {name: fingerprint(part, data_args.label_column) for name, part in splits.items()},
         "backbone_revision": _backbone_revision(model_args),
         "world_size": training_args.world_size,
         "device": torch.cuda.get_device_name() if training_args.device.type == "cuda" else platform.machine(),

@@ -281,7 +281,8 @@ def name_for_trackers(arguments: ProteinTrainingArguments) -> None:
 def command_settings(model_args: ModelArguments, data_args: DataArguments, splits: DatasetDict) -> dict[str, Any]:
     """What a resumed run must share with the one that began, beside what a trainer knows."""
     data = {name: value for name, value in dataclasses.asdict(data_args).items() if name not in FREE_DATA}
-    prints = {f"{name} proteins": fingerprint(part) for name, part in splits.items()}
+    answers = columns_of(data_args).answers
+    prints = {f"{name} proteins": fingerprint(part, answers) for name, part in splits.items()}
     return as_json({**dataclasses.asdict(model_args), **data, **prints})
 
 
