@@ -9,7 +9,7 @@ import logging
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,7 +32,7 @@ from .model import ProteinClassifierConfig
 from .model.publishing import CARD, CONFIG, Files, commit_files, open_repository, repository_files
 from .model_source import model_folder
 from .reporting.card import Licences
-from .reporting.dataset_card import dataset_card
+from .reporting.dataset_card import answers_of, dataset_card
 from .reporting.model_card import draw_card_pictures, model_card
 from .reporting.run_folder import RECORD, Run, read_run
 
@@ -126,33 +126,37 @@ def push_dataset(
     private: bool | None = True,
     licence: str | None = None,
     token: str | None = None,
+    label_columns: Sequence[str] | None = None,
 ) -> CommitInfo:
     """Publish labelled proteins as Parquet with a card; `load_dataset` and `--data owner/name` read them again.
 
     Args:
-        proteins: Splits with the columns of DeepLoc, as `load_deeploc` gives them.
+        proteins: Splits as `load_deeploc` or `load_proteins` gives them.
         repo_id: `owner/name`, or a name in the user's own namespace.
         source: The file or Hub dataset they were read from, for the card; None if that is not to be told.
         private: Whether a new repository is; None for what the account has set.
         licence: As the Hub names it (`cc-by-4.0`, ...).
         token: In place of HF_TOKEN or the one that `hf auth login` saved.
+        label_columns: What is to be predicted, and what the fingerprints of the card cover; the first column with
+            answers if None.
 
     Raises:
         InputError: A `repo_id` or licence that cannot be; nothing was sent.
         ProteinClassifierError: The Hub cannot be reached, or does not let the user write.
     """
     check_repo_id(repo_id)
-    fingerprints = {name: fingerprint(part) for name, part in proteins.items()}
+    labels = label_columns or answers_of(proteins)[:1]
+    fingerprints = {name: fingerprint(part, labels) for name, part in proteins.items()}
     with hub_errors(repo_id, token):
         api = HfApi(token=token)
         repo_id = _with_owner(api, repo_id)
-        _validate(DatasetCard(dataset_card(proteins, repo_id, source, fingerprints, licence)))
+        _validate(DatasetCard(dataset_card(proteins, repo_id, source, fingerprints, licence, None, labels)))
         proteins.push_to_hub(repo_id, private=private, token=token)
         _tell_visibility(api, repo_id, private, "dataset")
         # which columns and files there are stands in the card that came with the Parquet files
         described = DatasetCard.load(repo_id, token=token).data.to_dict()
         generated = {name: described[name] for name in ("configs", "dataset_info") if name in described}
-        card = dataset_card(proteins, repo_id, source, fingerprints, licence, generated)
+        card = dataset_card(proteins, repo_id, source, fingerprints, licence, generated, labels)
         return api.upload_file(
             path_or_fileobj=card.encode(),
             path_in_repo=CARD,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError
 from ..training.devices import DEVICES, HERE, PRECISIONS, accelerator, means_of, usual_precision
-from .parsing import OneLineParser, positive
+from .parsing import OneLineParser, add_data_options, data_options, positive
 
 if TYPE_CHECKING:
     import numpy as np
@@ -251,14 +251,11 @@ def _residues(options: argparse.Namespace) -> tuple["np.ndarray", str]:
 
     if options.data is None:
         return deeploc_lengths(), "as many as DeepLoc 1.0 trains on, its distribution of lengths; else --data"
-    from ..data.sources import Columns, read_proteins
+    from ..data.sources import read_proteins
     from .terminal import hide_moments
 
     hide_moments()
-    columns = Columns(options.id_column, options.sequence_column, options.label_column, options.split_column)
-    splits = read_proteins(
-        options.data, ambiguous=options.ambiguous, header_pattern=options.header_pattern, columns=columns
-    )
+    splits = read_proteins(options.data, **data_options(options))
     if "train" not in splits:
         raise OptionError(f"{options.data}: no training proteins; found {', '.join(splits)} only")
     held_back = "" if "validation" in splits else ", those included that train holds back to validate"
@@ -326,12 +323,7 @@ def _parser() -> argparse.ArgumentParser:
         "--max_length", type=positive, help="tokens of the longest input (a classifier's own, or 512)"
     )
     data.add_argument("--data", help="labelled proteins, as for train; as long and as many as DeepLoc's if not given")
-    data.add_argument("--ambiguous", choices=("drop", "keep", "first"), default="drop", help="as for train")
-    data.add_argument("--header_pattern", help="as for train")
-    data.add_argument("--id_column", default="id", help="as for train")
-    data.add_argument("--sequence_column", default="sequence", help="as for train")
-    data.add_argument("--label_column", default="location", help="as for train")
-    data.add_argument("--split_column", default="split", help="as for train")
+    add_data_options(data)
     training = parser.add_argument_group("training")
     training.add_argument("--tokens_per_batch", type=positive, help="tokens a step (those of the 8 longest proteins)")
     training.add_argument("--epochs", type=_above_zero, default=5.0, help="passes over the proteins (default 5)")

@@ -29,6 +29,36 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_data_options(group: Any) -> None:
+    """How labelled proteins are read, for a parser or a group of its options; see `data_options`."""
+    group.add_argument("--ambiguous", choices=("drop", "keep", "first"), default="drop", help="as for train")
+    group.add_argument("--header_pattern", help="as for train")
+    group.add_argument("--id_column", default="id", help="as for train")
+    group.add_argument("--sequence_column", default="sequence", help="as for train")
+    group.add_argument("--label_column", nargs="+", default=["location"], help="as for train")
+    group.add_argument("--auxiliary_tasks", nargs="*", default=[], help="as for train")
+    group.add_argument("--problem_type", help="as for train")
+    group.add_argument("--split_column", default="split", help="as for train")
+
+
+def data_options(options: argparse.Namespace) -> dict[str, Any]:
+    """As keywords of `read_proteins`."""
+    from ..data.columns import Columns
+
+    return {
+        "ambiguous": options.ambiguous,
+        "header_pattern": options.header_pattern,
+        "problem_type": options.problem_type,
+        "columns": Columns(
+            id=options.id_column,
+            sequence=options.sequence_column,
+            label=options.label_column,
+            split=options.split_column,
+            auxiliary=options.auxiliary_tasks,
+        ),
+    }
+
+
 def add_compute_options(parser: argparse.ArgumentParser) -> None:
     """How a model computes, for the commands that only use one."""
     parser.add_argument("--device", help="cpu, cuda, mps, ...; the GPU if there is one")

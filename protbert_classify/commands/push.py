@@ -4,7 +4,7 @@ import argparse
 import re
 import tempfile
 
-from .parsing import OneLineParser
+from .parsing import OneLineParser, add_data_options, data_options
 from .terminal import hide_moments
 
 DESCRIPTION = """\
@@ -77,23 +77,29 @@ def _show_model(options: argparse.Namespace) -> int:
 
 def _push_dataset(options: argparse.Namespace) -> int:
     from ..data.fingerprint import fingerprint
-    from ..data.sources import Columns, read_proteins
+    from ..data.sources import read_proteins
     from ..hub import check_repo_id, push_dataset
     from ..reporting.dataset_card import dataset_card
 
     check_repo_id(options.repo_id)
-    columns = Columns(options.id_column, options.sequence_column, options.label_column, options.split_column)
-    proteins = read_proteins(
-        options.data, ambiguous=options.ambiguous, header_pattern=options.header_pattern, columns=columns
-    )
+    proteins = read_proteins(options.data, **data_options(options))
     licence = options.data_license or options.license
     if options.dry_run:
-        fingerprints = {name: fingerprint(part) for name, part in proteins.items()}
-        print(dataset_card(proteins, options.repo_id, options.data, fingerprints, licence))
+        fingerprints = {name: fingerprint(part, options.label_column) for name, part in proteins.items()}
+        print(
+            dataset_card(
+                proteins, options.repo_id, options.data, fingerprints, licence, label_columns=options.label_column
+            )
+        )
         print(f"Besides this card would be sent, as Parquet: {', '.join(proteins)}")
         return 0
     commit = push_dataset(
-        proteins, options.repo_id, source=options.data, private=not options.public, licence=licence
+        proteins,
+        options.repo_id,
+        source=options.data,
+        private=not options.public,
+        licence=licence,
+        label_columns=options.label_column,
     )
     print(commit.repo_url)
     return 0
@@ -116,11 +122,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--create_pr", action="store_true", help="propose it, to a model's repository of someone else")
     parser.add_argument("--commit_message", help="of a model (default: Upload model)")
     parser.add_argument("--dry_run", action="store_true", help="send nothing; show the card and what would be sent")
-    parser.add_argument("--ambiguous", choices=("drop", "keep", "first"), default="drop", help="as for train")
-    parser.add_argument("--header_pattern", help="as for train")
-    parser.add_argument("--id_column", default="id", help="as for train")
-    parser.add_argument("--sequence_column", default="sequence", help="as for train")
-    parser.add_argument("--label_column", default="location", help="as for train")
-    parser.add_argument("--split_column", default="split", help="as for train")
+    add_data_options(parser)
     parser.add_argument("--token", "--hf_token", "--hub_token", help=argparse.SUPPRESS)  # to say where it belongs
     return parser

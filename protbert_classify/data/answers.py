@@ -77,6 +77,8 @@ def _answers(
         required: Whether a cell without a value is an error.
     """
     kind_name = problem_type or _usual(rows, names, source, required)
+    if problem_type is None and kind_name != SINGLE_LABEL:
+        logger.info("%s: %s: read as %s", source, ", ".join(names), kind_name)
     kind = KINDS[kind_name]()
     several = len(names) > 1
     plain = {name: _plain(rows, name, kind, several, required) for name in names}
@@ -92,7 +94,7 @@ def _answers(
 def _usual(rows: Sequence[Row], names: Sequence[str], source: str, required: bool) -> str:
     """The problem type that columns look like."""
     for name in names:
-        _check_missing(rows, name, "what is to be predicted", required)
+        _check_missing(rows, name, "a value for each protein", required)
     table = Dataset.from_dict({name: [row.answers[name] for row in rows] for name in names})
     try:
         return usual_problem_type(read_columns(table, names))

@@ -47,8 +47,6 @@ class Column:
     def __init__(self, name: str, cells: pa.Array | pa.ChunkedArray, feature: Any) -> None:
         self.name, self.feature = name, feature
         self.cells: pa.Array = cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
-        if isinstance(self.cells, pa.ChunkedArray):  # what combine_chunks leaves of no chunk at all
-            self.cells = pa.array([], self.cells.type)
 
     def __len__(self) -> int:
         return len(self.cells)
@@ -246,7 +244,10 @@ class MultiLabel(Kind):
         if any(isinstance(part, (list, tuple, dict)) for part in parts):
             raise ValueError(f"found {_shown(cell)}; expected classes")
         names = [part.strip() if isinstance(part, str) else str(part) for part in parts if part not in EMPTY]
-        return list(dict.fromkeys(name for name in names if name))
+        found = list(dict.fromkeys(name for name in names if name))
+        if isinstance(cell, str) and not found:  # blanks and separators; an empty list says that there is no label
+            raise ValueError(f"found {_shown(cell)}; expected classes")
+        return found
 
     def parse_part(self, cell: Any) -> int:
         """0 or 1."""
@@ -390,8 +391,6 @@ def _parsed(kind: Kind, column: Column, cells: list[Any], indices: np.ndarray) -
             plain = None if cell in EMPTY else kind.parse(cell)
         except ValueError as error:
             raise Unfit(int((indices == number).argmax()), f"column {column.name!r}: {error}") from None
-        if isinstance(cell, str) and plain == []:  # a text of blanks and separators
-            plain = None
         parsed.append([plain] if isinstance(plain, str) else plain)
     return parsed
 

@@ -9,14 +9,20 @@ from pathlib import Path
 from threading import Thread
 
 import datasets
+import numpy as np
 import pytest
 from datasets import ClassLabel, Value
+from datasets import List as ListOf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from protbert_classify import DeepLoc, load_deeploc
 from protbert_classify.data import deeploc
 from protbert_classify.data.deeploc import LOCATIONS, read_deeploc
 from protbert_classify.data.records import PARSER_VERSION
 from protbert_classify.errors import DataError, InputError, OptionError, ProteinClassifierError
+from protbert_classify.tasks.columns import infer_task
+from protbert_classify.tasks.targets import auxiliary_targets, label_counts
 
 SMALL = ">P1 Nucleus-U\nMKT\n>P2 Cytoplasm-S test\nMKTAX\n>P3 Cytoplasm-Nucleus-M\nGGG\n"
 
@@ -120,6 +126,69 @@ def test_headers_are_read_from_the_last_hyphen(write_bytes, header, location, me
     assert features["location"].int2str(row["location"]) == location
     assert features["membrane"].int2str(row["membrane"]) == membrane
     assert row["is_train"] == (split == "train")
+
+
+@pytest.mark.parametrize(
+    ("header", "locations"),
+    [
+        ("Nucleus-U", ["Nucleus"]),
+        ("Cytoplasm;Nucleus-U", ["Cytoplasm", "Nucleus"]),
+        ("Nucleus;Cytoplasm-M", ["Cytoplasm", "Nucleus"]),
+        ("Cytoplasm-Nucleus-S test", ["Cytoplasm", "Nucleus"]),
+        ("Cytoplasm-Nucleus;Plastid-U", ["Cytoplasm", "Nucleus", "Plastid"]),
+        ("Lysosome/Vacuole;Cell.membrane;Lysosome/Vacuole-U", ["Cell.membrane", "Lysosome/Vacuole"]),
+    ],
+)
+@pytest.mark.parametrize("ambiguous", ["drop", "keep", "first"])
+def test_a_protein_may_have_several_locations(write_bytes, header, locations, ambiguous):
+    splits = load_deeploc(write_bytes(f">P1 {header}\nMKT\n"), validation=0, multi_label=True, ambiguous=ambiguous)
+    (part,) = splits.values()
+    assert part.features["location"] == ListOf(ClassLabel(names=list(LOCATIONS)))
+    assert [LOCATIONS[index] for index in part[0]["location"]] == locations
+
+
+label_sets = st.lists(st.sampled_from(LOCATIONS), min_size=1, max_size=4, unique=True)
+
+
+@settings(max_examples=30)
+@given(st.lists(st.tuples(label_sets, st.sampled_from("MSU"), st.booleans()), min_size=1, max_size=10))
+def test_what_is_written_in_headers_is_read_back(tmp_path_factory, written):
+    path = tmp_path_factory.mktemp("headers") / "p.fasta"
+    records = [f">P{i} {';'.join(names)}-{m}{' test' * test}\nMKT\n" for i, (names, m, test) in enumerate(written)]
+    path.write_text("".join(records))
+    streamed = DeepLoc(data_files=[str(path)], multi_label=True).as_streaming_dataset()
+    found = {row["id"]: row for part in streamed.values() for row in part}
+    for index, (names, membrane, test) in enumerate(written):
+        row = found[f"P{index}"]
+        assert [LOCATIONS[label] for label in row["location"]] == sorted(names)
+        assert ("MSU"[row["membrane"]], row["is_train"]) == (membrane, not test)
+
+
+def test_one_location_and_several_are_not_mixed_up_in_the_cache_or_in_validation(write_bytes):
+    records = [f">P{i} {'Plastid' if i % 2 else 'Cytoplasm-Nucleus'}-U\nMK{'A' * i}\n" for i in range(40)]
+    path = write_bytes("".join(records))
+    one, several = (load_deeploc(path, validation=0.2, ambiguous="keep", multi_label=multi) for multi in (False, True))
+    assert set(one["train"]["location"][:]) == {9, 10}
+    assert {tuple(cell) for cell in several["train"]["location"][:]} == {(9,), (1, 7)}
+    assert sorted(several["validation"]["location"][:]) == [[1, 7]] * 4 + [[9]] * 4
+
+
+def test_several_locations_that_nobody_asked_for_say_what_to_ask_for(write_bytes):
+    path = write_bytes(">P1 Cytoplasm;Nucleus-U\nMKT\n")
+    with pytest.raises(DataError, match="unknown location 'Cytoplasm;Nucleus'.*need multi_label_classification"):
+        load_deeploc(path)
+    with pytest.raises(DataError, match=r"record 1 \(P1\): unknown location 'Moon'"):
+        load_deeploc(write_bytes(">P1 Nucleus;Moon-U\nMKT\n"), multi_label=True)
+
+
+def test_the_samples_membrane_flags_are_a_task_whose_unknown_ones_are_masked(deeploc_sample):
+    splits = load_deeploc(deeploc_sample, validation=0)
+    task = infer_task(splits, "membrane")
+    assert (task.labels, task.unknown) == (("M", "S"), ("U",))
+    for name, bound, soluble, unknown in (("train", 426, 595, 634), ("test", 371, 509, 504)):
+        answers = auxiliary_targets(splits[name], [task])
+        assert (np.sum(answers == 0), np.sum(answers == 1), np.isnan(answers).sum()) == (bound, soluble, unknown)
+        assert label_counts(splits[name], task).tolist() == [bound, soluble]
 
 
 def test_columns_and_types(write_bytes):

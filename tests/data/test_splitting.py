@@ -1,21 +1,26 @@
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
-from datasets import ClassLabel, Dataset, DatasetDict
+from datasets import ClassLabel, Dataset, DatasetDict, Features
+from datasets import List as ListOf
+from datasets import Value
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protbert_classify.data.records import protein_features
 from protbert_classify.data.splitting import (
+    STRATEGIES,
     add_validation,
     keep_labelled_classes,
+    merge_splits,
     report_copies,
     sample,
     stratified_choice,
 )
-from protbert_classify.errors import OptionError
+from protbert_classify.errors import DataError, OptionError
 from protbert_classify.model.tasks import Task
+from protbert_classify.tasks.columns import infer_task
 
 NAMES = ["A", "B", "C", "D"]
 LOCATION = Task(name="location", problem_type="single_label_classification", labels=NAMES)
@@ -165,3 +170,127 @@ def test_a_quick_look_has_every_class_and_is_the_same_again():
     assert len(set(looked["id"])) == 20 and set(looked["location"]) == {0, 1, 2}
     assert len(sample(dataset, 1, 5, LOCATION)) == 3  # one a class is the least
     assert sample(dataset, None, 5, LOCATION) is dataset and sample(dataset, 504, 5, LOCATION) is dataset
+
+
+# --- every problem type
+
+
+def answered(problem_type, answers):
+    """Proteins with sequences of their own, and the task that they answer."""
+    columns = {"id": [f"P{i}" for i in range(len(answers))], "sequence": [f"S{i}" for i in range(len(answers))]}
+    dataset = Dataset.from_dict({**columns, "where": answers})
+    return dataset, infer_task(dataset, "where", problem_type=problem_type)
+
+
+label_sets = st.lists(st.sampled_from("ABCDE"), min_size=1, max_size=3, unique=True)
+combinations = st.lists(label_sets, min_size=2, max_size=150)
+
+
+@given(combinations, fractions, seeds)
+def test_each_of_several_labels_keeps_a_training_protein_and_gives_its_share(rows, fraction, seed):
+    dataset, task = answered("multi_label_classification", rows)
+    splits = add_validation(DatasetDict(train=dataset), fraction, seed, task)
+    assert sorted(name for part in splits.values() for name in part["id"]) == sorted(dataset["id"])
+    assert keep_labelled_classes(splits, task) == task
+    frequent = Counter(tuple(sorted(row)) for row in rows)
+    taken = Counter(tuple(sorted(row)) for row in splits.get("validation", {"where": []})["where"])
+    for combination, count in frequent.items():
+        if count >= 10:  # a stratum of its own; one more may stay so that a label keeps a protein
+            assert abs(taken[combination] - min(fraction * count, count - 1)) <= 1.5
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=20, max_size=200, unique=True), seeds)
+def test_numbers_are_split_so_that_validation_reaches_from_the_least_to_the_most(numbers, seed):
+    dataset, task = answered("regression", list(map(float, numbers)))
+    splits = add_validation(DatasetDict(train=dataset), 0.5, seed, task)
+    order = np.argsort(np.argsort(numbers)) * 10 // len(numbers)  # tenths
+    chosen = np.isin(dataset["id"][:], splits["validation"]["id"][:])
+    for tenth in range(10):
+        assert abs(chosen[order == tenth].sum() - 0.5 * (order == tenth).sum()) <= 2
+
+
+def test_a_label_that_never_stands_alone_is_not_lost_to_validation():
+    rows = [["A", "B"], ["A", "C"], ["B"], ["B"], ["C"], ["C"]]
+    for seed in range(30):
+        dataset, task = answered("multi_label_classification", rows)
+        splits = add_validation(DatasetDict(train=dataset), 0.6, seed, task)
+        assert any("A" in row for row in splits["train"]["where"])
+
+
+def test_a_label_that_only_another_split_has_is_an_error_or_for_an_auxiliary_task_masked(log):
+    train, task = answered(None, [["A"], ["A", "B"]])
+    other, _ = answered(None, [["B"], ["C"]])
+    splits = DatasetDict(train=train, test=other)
+    task = infer_task(splits, "where")
+    with pytest.raises(OptionError, match=r"the test split has classes .* lacks: C \(first of P1\)"):
+        keep_labelled_classes(splits, task)
+    assert keep_labelled_classes(splits, task, auxiliary=True).labels == ("A", "B")
+
+
+def test_a_regression_has_its_labels_and_a_single_class_is_nothing_to_learn():
+    numbers, task = answered("regression", [1.0, 2.0])
+    assert keep_labelled_classes(DatasetDict(train=numbers), task) is task
+    same, task = answered(None, ["A", "A"])
+    with pytest.raises(OptionError, match="the training proteins have one class only, 'A' of 'where'; expected two"):
+        keep_labelled_classes(DatasetDict(train=same), task)
+
+
+def test_a_quick_look_has_every_label_of_several_and_any_numbers():
+    rows = [["A"]] * 50 + [["A", "B"], ["C"]]
+    dataset, task = answered(None, rows)
+    looked = sample(dataset, 5, 1, task)
+    assert len(looked) == 5 and {name for row in looked["where"] for name in row} == {"A", "B", "C"}
+    numbers, task = answered(None, [float(number) for number in range(50)])
+    assert len(set(sample(numbers, 7, 1, task)["id"])) == 7
+
+
+def test_copies_with_other_labels_are_told_for_every_problem_type(log):
+    for answers in ([["A"], ["A", "B"]], [1.5, 2.5], ["A", "B"]):
+        dataset, task = answered(None, answers)
+        columns = {name: dataset[name][:] for name in dataset.column_names}
+        report_copies(DatasetDict(train=Dataset.from_dict({**columns, "sequence": ["S", "S"]})), task)
+        assert messages(log, "WARNING") == [
+            "1 groups of identical proteins have the same sequence but different labels: P0 (train), P1 (train)"
+        ]
+        log.clear()
+
+
+def test_a_strategy_of_ones_own_splits_by_its_name():
+    @STRATEGIES.register("the first")
+    def first(dataset, task, fraction, seed):
+        return np.arange(len(dataset)) < fraction * len(dataset)
+
+    dataset, task = answered(None, ["A", "B"] * 5)
+    splits = add_validation(DatasetDict(train=dataset), 0.2, 1, task, strategy="the first")
+    assert splits["validation"]["id"][:] == ["P0", "P1"]
+
+
+# --- joining files
+
+
+def test_lists_of_classes_are_joined_by_name_and_missing_columns_are_unknown():
+    one = Dataset.from_dict(
+        {"id": ["P1"], "where": [[1, 0]], "membrane": [0]},
+        features=Features(
+            {
+                "id": Value("string"),
+                "where": ListOf(ClassLabel(names=["d", "b"])),
+                "membrane": ClassLabel(names=["M", "S", "U"]),
+            }
+        ),
+    )
+    two = Dataset.from_dict(
+        {"id": ["P2"], "where": [[0]], "tm": [1.5]},
+        features=Features({"id": Value("string"), "where": ListOf(ClassLabel(names=["a"])), "tm": Value("float64")}),
+    )
+    merged = merge_splits(DatasetDict(train=one), "test", two)
+    assert merged["train"].features == merged["test"].features
+    assert merged["train"].features["where"].feature.names == ["a", "b", "d"]
+    assert merged["train"][:] == {"id": ["P1"], "where": [[1, 2]], "membrane": [0], "tm": [None]}
+    assert merged["test"][:] == {"id": ["P2"], "where": [[0]], "membrane": [None], "tm": [1.5]}
+
+
+def test_a_column_of_two_types_cannot_be_joined():
+    one, two = Dataset.from_dict({"where": ["a"]}), Dataset.from_dict({"where": [1.5]})
+    with pytest.raises(DataError, match="column 'where' is Value.* in one split and Value.* in another; expected the"):
+        merge_splits(DatasetDict(train=one), "test", two)

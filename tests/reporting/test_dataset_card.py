@@ -1,6 +1,7 @@
 """The card of proteins says how many there are of each class, and where they come from only if that is known."""
 
-from datasets import ClassLabel, Dataset, DatasetDict
+from datasets import ClassLabel, Dataset, DatasetDict, Value
+from datasets import List as ListOf
 from huggingface_hub import DatasetCard
 
 from protbert_classify.data.deeploc import URL
@@ -48,3 +49,43 @@ def test_what_datasets_wrote_about_columns_and_files_is_kept():
     generated = {"configs": [{"config_name": "default", "data_files": "data/*"}]}
     card = DatasetCard(dataset_card(SPLITS, "me/x", None, FINGERPRINTS, None, generated))
     assert card.data.to_dict()["configs"] == generated["configs"]
+
+
+def test_answers_of_any_kind_are_counted_in_tables_of_their_own():
+    features = {
+        "compartment": ListOf(ClassLabel(names=["a", "b", "c"])),
+        "membrane": ClassLabel(names=["M", "S", "U"]),
+        "tm": Value("float64"),
+        "binds_dna": Value("int8"),
+        "empty": Value("float64"),
+    }
+    columns = {
+        "id": ["P1", "P2", "P3"],
+        "sequence": ["M K", "M", "K"],
+        "sequence_length": [2, 1, 1],
+        "compartment": [[0, 1], [1], []],
+        "membrane": [0, None, 0],
+        "tm": [10.0, 30.0, None],
+        "binds_dna": [1, 0, None],
+        "empty": [None, None, None],
+        "is_train": [True] * 3,
+    }
+    part = Dataset.from_dict(columns, features=protein_features(features))
+    card = dataset_card({"train": part}, "me/x", None, {"train": "ab"}, label_columns=["compartment", "binds dna"])
+    assert "## Classes of compartment\n\n| class | train |\n|---|---:|\n| a | 1 |\n| b | 2 |\n" in card
+    assert "## Classes of membrane\n\n| class | train |\n|---|---:|\n| M | 2 |\n" in card
+    assert "## Classes\n\n| class | train |\n|---|---:|\n| binds\\_dna | 1 |\n" in card
+    assert "| tm | train | 2 | 10 | 20 | 10 | 30 |\n| empty | train | 0 |\n" in card
+    assert "| `compartment` | the classes, one or several |" in card
+    assert "| `membrane` | M membrane-bound, S soluble, U unknown |" in card and "| `tm` | a number |" in card
+    assert "| `binds_dna` | 1 for proteins of this class, 0 for others |" in card
+    assert "train --data me/x --label_column compartment 'binds dna' --output_dir" in card
+    assert "Proteins labelled with compartment and binds dna." in card
+
+
+def test_deeplocs_label_needs_no_option_and_numbers_alone_are_no_text_classification():
+    assert "train --data me/deeploc --output_dir" in dataset_card(SPLITS, "me/deeploc", URL, FINGERPRINTS)
+    columns = {"id": ["P1"], "sequence": ["M"], "sequence_length": [1], "tm": [1.5], "is_train": [True]}
+    numbers = Dataset.from_dict(columns, features=protein_features({"tm": Value("float64")}))
+    card = DatasetCard(dataset_card({"train": numbers}, "me/x", None, {"train": "ab"}))
+    assert card.data.task_categories is None and "--label_column tm" in card.text and "## Classes" not in card.text

@@ -75,7 +75,7 @@ def test_numbers_are_in_the_units_of_the_data():
         (["A", ""], task(), "P1: no label in column 'where'"),
         (["A", None], task(), "P1: no label in column 'where'"),
         ([["A"], None], task(MULTI), "P1: no label in column 'where'"),
-        (["A", " ; "], task(MULTI), "P1: no label in column 'where'"),
+        (["A", " ; "], task(MULTI), "P1: column 'where': found ' ; '; expected classes"),
         ([1.5, None], task(NUMBERS, ["where"]), "P1: no label in column 'where'"),
         ([1.5, nan], task(NUMBERS, ["where"]), "P1: no label in column 'where'"),
         ([1.5, float("inf")], task(NUMBERS, ["where"]), "P1: column 'where': found inf; expected a finite number"),

@@ -159,9 +159,19 @@ class TrainingSettings:
         if os.path.isdir(source):
             raise OptionError(f"{source}: found a folder; expected one file of proteins")
         options = data_arguments(self.hyperparameters)
-        columns = Columns(options.id_column, options.sequence_column, options.label_column, options.split_column)
+        columns = Columns(
+            options.id_column,
+            options.sequence_column,
+            options.label_column,
+            options.split_column,
+            options.auxiliary_tasks,
+        )
         read_proteins(
-            source, ambiguous=options.ambiguous, header_pattern=options.header_pattern, columns=columns
+            source,
+            ambiguous=options.ambiguous,
+            header_pattern=options.header_pattern,
+            columns=columns,
+            problem_type=options.problem_type,
         )
 
     def _check(self) -> None:
