@@ -165,13 +165,10 @@ class TrainingSettings:
             options.label_column,
             options.split_column,
             options.auxiliary_tasks,
+            options.problem_type,
         )
         read_proteins(
-            source,
-            ambiguous=options.ambiguous,
-            header_pattern=options.header_pattern,
-            columns=columns,
-            problem_type=options.problem_type,
+            source, ambiguous=options.ambiguous, header_pattern=options.header_pattern, columns=columns
         )
 
     def _check(self) -> None:
