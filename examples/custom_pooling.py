@@ -8,6 +8,7 @@ A pooling that is registered works by its name, on the command line, too:
 """
 
 import sys
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,17 +21,17 @@ from protbert_classify.model.pooling import POOLINGS
 class MaxPooling(nn.Module):
     """The largest value of each hidden feature over the residues."""
 
-    def __init__(self, config):
+    def __init__(self, config: Any) -> None:
         super().__init__()
         self.output_size = config.hidden_size
 
-    def forward(self, output, mask):
+    def forward(self, output: Any, mask: torch.Tensor) -> torch.Tensor:
         hidden = output.last_hidden_state  # (B, T, H)
         outside = ~mask[..., None]  # (B, T, 1): padding and special tokens
         return hidden.masked_fill(outside, torch.finfo(hidden.dtype).min).amax(1)  # (B, H)
 
 
-def main(source, output_dir, backbone="facebook/esm2_t6_8M_UR50D"):
+def main(source: str, output_dir: str, backbone: str = "facebook/esm2_t6_8M_UR50D") -> None:
     proteins = load_proteins(source)
     labels = proteins["train"].features["location"].names
     model = ProteinClassifier.from_pretrained(backbone, labels=labels, pooling="max")

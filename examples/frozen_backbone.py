@@ -10,7 +10,7 @@ import sys
 from protbert_classify import ProteinClassifier, ProteinTrainer, ProteinTrainingArguments, load_proteins
 
 
-def main(source, output_dir, backbone="facebook/esm2_t6_8M_UR50D"):
+def main(source: str, output_dir: str, backbone: str = "facebook/esm2_t6_8M_UR50D") -> None:
     proteins = load_proteins(source)
     model = ProteinClassifier.from_pretrained(
         backbone,

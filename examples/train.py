@@ -37,7 +37,7 @@ def main() -> None:
     # 4. Evaluate on the test proteins, save model, metrics and predictions, and push to the Hub if asked to
     metrics = save_run(trainer, splits, (model_args, data_args, training_args), trained.metrics)
     if trainer.is_world_process_zero():
-        print(training_summary(metrics, training_args.output_dir))
+        print(training_summary(metrics, str(training_args.output_dir)))
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ def load_plugins(arguments: Sequence[str]) -> list[str]:
         try:
             import_module(names[0])
         except ImportError as error:
-            raise OptionError(f"{PLUGINS} {names[0]}: {error}; expected a module in this folder or installed") from error
+            raise OptionError(f"{PLUGINS} {names[0]}: {error}; expected a module here, or an installed one") from error
     return rest
 
 
@@ -121,8 +121,8 @@ def _usage() -> str:
             "",
             *lines,
             "",
-            f"{PROG} COMMAND --help shows the options of a command. Each also takes {PLUGINS} MODULE, a Python module of",
-            "yours that registers poolings, heads or losses.",
+            f"{PROG} COMMAND --help shows the options of a command. Each also takes {PLUGINS} MODULE, a Python module",
+            "that registers poolings, heads or losses of your own.",
         ]
     )
 

@@ -81,7 +81,8 @@ def _registered() -> dict[str, tuple[str, ...]]:
 def _default(field: dataclasses.Field) -> Any:
     if field.default is not dataclasses.MISSING:
         return field.default
-    return " ".join(field.default_factory()) or None  # type: ignore[misc]  # of lists
+    lists: Any = field.default_factory
+    return " ".join(lists()) or None
 
 
 def _choices(kind: Any) -> tuple[str, ...]:

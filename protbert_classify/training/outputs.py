@@ -1,21 +1,19 @@
 """The folder of a run: what it holds, and that it holds it whole."""
 
-import csv
 import glob
 import json
 import os
 import shutil
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
 from ..errors import OptionError
-from ..reporting.run_folder import CALL_COLUMNS, DATA, FIGURES, METRICS, PREDICTIONS, RECORD, REPORT, STATE
+from ..reporting.run_folder import DATA, FIGURES, METRICS, PREDICTIONS, RECORD, REPORT, STATE
 from ..reporting.whole_file import write_whole
 from .checkpoints import checkpoints, newest_complete_checkpoint
 from .resume import FILE as SETTINGS
@@ -112,38 +110,3 @@ def _dump(path: str, value: Any, indent: int | None) -> None:
     with open(path, "w", encoding="utf-8") as file:
         json.dump(value, file, indent=indent, ensure_ascii=False, default=str)
         file.write("\n")
-
-
-def write_predictions(
-    path: str,
-    ids: Sequence[str],
-    lengths: Sequence[int],
-    references: np.ndarray,
-    probabilities: np.ndarray,
-    labels: Sequence[str],
-) -> None:
-    """One protein a line: its accession, length, true and called class, the call's probability, then all of them.
-
-    Args:
-        path: Of the CSV.
-        ids: (N,), accessions.
-        lengths: (N,), residues of the whole protein.
-        references: (N,), true classes.
-        probabilities: (N, C).
-        labels: (C,), names of the classes.
-    """
-    called = probabilities.argmax(-1)
-    rows = (
-        [ids[i], str(lengths[i]), labels[references[i]], labels[called[i]], f"{probabilities[i, called[i]]:.6f}"]
-        + [f"{p:.6f}" for p in probabilities[i]]
-        for i in range(len(ids))
-    )
-    header = ["id", "length", *CALL_COLUMNS, *labels]
-    write_whole(path, lambda part: _write_csv(part, header, rows))
-
-
-def _write_csv(path: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)

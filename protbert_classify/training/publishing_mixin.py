@@ -92,7 +92,7 @@ class PublishingMixin(Trainer):
         ends = [entry for entry in self.state.log_history if "train_runtime" in entry]
         return Run(
             folder=str(self.args.output_dir),
-            labels=self.model.config.labels,
+            tasks=self.model.config.tasks,
             metrics={**ends[-1], "parameters": self.model.num_parameters()} if ends else {},
             record={"training_arguments": self.args.to_dict(), "world_size": self.args.world_size},
             log=self.state.log_history,

@@ -336,7 +336,8 @@ def save_run(
 def _measured(trainer: ProteinTrainer, proteins: Dataset, logits: np.ndarray, split: str) -> tuple[Any, Any, Any]:
     """Metrics with the split's name before each, the answers, and what is true: main and auxiliary references."""
     decision = decide(logits, trainer.accelerator.unwrap_model(trainer.model).config)
-    references = labels_of(proteins, "labels"), labels_of(proteins, "auxiliary_labels")
-    metrics = evaluation_metrics(decision, *references)
+    main, auxiliary = labels_of(proteins, "labels"), labels_of(proteins, "auxiliary_labels")
+    assert main is not None, "its columns were read with the others"
+    metrics = evaluation_metrics(decision, main, auxiliary)
     named = {f"{split}_{name}": value for name, value in metrics.items()}
-    return {f"{split}_proteins": len(proteins), **named}, decision, references
+    return {f"{split}_proteins": len(proteins), **named}, decision, (main, auxiliary)

@@ -49,7 +49,8 @@ class StepsMixin(Trainer):
             logger.warning("out of memory with %d proteins in a batch: computing them in halves", proteins)
             # backward may have come half the way: the gradients that wait for the optimizer are computed anew
             own += len(waiting) + (place < own)
-            batches = [*waiting, *batches[:place], *split_batch(batches[place], 2, self._multiple()), *batches[place + 1 :]]
+            halves = split_batch(batches[place], 2, self._multiple())
+            batches = [*waiting, *batches[:place], *halves, *batches[place + 1 :]]
             waiting, losses = [], []
             model.zero_grad()
         self._accumulated = [] if self.accelerator.sync_gradients else [*waiting, *batches]
@@ -74,7 +75,7 @@ class StepsMixin(Trainer):
             return super().training_step(model, dict(inputs), num_items_in_batch)
         except RuntimeError as error:
             # the other processes would wait for this one in the middle of their backward
-            if self.args.world_size > 1 or not should_reduce_batch_size(error) or len(split_batch(inputs, 2)) < 2:
+            if self.args.world_size > 1 or not should_reduce_batch_size(error) or len(inputs["labels"]) < 2:
                 raise
         clear_device_cache()
         return None

@@ -20,7 +20,7 @@ class TrainingTotals(TrainerCallback, ExportableState):
         self.seconds = 0.0
         self.loss = 0.0
         self.metric = metric
-        self.steps_loss = 0.0  # of the steps since, as the last checkpoint needs it
+        self.steps_loss: Any = 0.0  # of the steps since, as the last checkpoint needs it
         self._start: float | None = None
 
     def restore(self, state: TrainerState) -> dict[str, Any]:
@@ -37,5 +37,5 @@ class TrainingTotals(TrainerCallback, ExportableState):
 
     def state(self) -> dict[str, Any]:
         now = 0.0 if self._start is None else time.monotonic() - self._start
-        attributes = {"seconds": self.seconds + now, "loss": self.loss + self.steps_loss, "metric": self.metric}
+        attributes = {"seconds": self.seconds + now, "loss": self.loss + float(self.steps_loss), "metric": self.metric}
         return {"args": {}, "attributes": attributes}

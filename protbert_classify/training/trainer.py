@@ -70,6 +70,11 @@ class ProteinTrainer(StepsMixin, EvaluationMixin, PublishingMixin):
         tokens_per_batch: Tokens of a forward pass, at most, once that is known; None for no limit.
     """
 
+    model: Any
+    processing_class: Any
+    train_dataset: Any
+    eval_dataset: Any
+
     def __init__(self, model: Any = None, args: TrainingArguments | None = None, **kwargs: Any) -> None:
         args = args if args is not None else ProteinTrainingArguments()
         self._own_collator = kwargs.get("data_collator") is not None
@@ -81,7 +86,7 @@ class ProteinTrainer(StepsMixin, EvaluationMixin, PublishingMixin):
         self.packed = False
         self._accumulated: list[dict[str, Any]] = []  # batches whose gradients wait for the next optimizer step
         self._embeddings: dict[str, Dataset] = {}  # fingerprint of encoded proteins -> what the frozen backbone makes
-        self._validated: dict[int, np.ndarray] = {}  # step -> logits of the validation proteins
+        self._validated = {}  # step -> logits of the validation proteins
         self._began = False
         self._found_tokens: int | None = None
         self.totals = TrainingTotals()
@@ -229,7 +234,7 @@ class ProteinTrainer(StepsMixin, EvaluationMixin, PublishingMixin):
 
     def _finalize_training(self, trial: Any, num_train_samples: int, start_time: float) -> Any:
         """As in `Trainer`, but loss and times are those of the whole training, and the loss that of all processes."""
-        self._tr_loss = self.accelerator.reduce(self._tr_loss, "mean")
+        self._tr_loss: Any = self.accelerator.reduce(self._tr_loss, "mean")
         self._total_loss_scalar += self.totals.loss
         self._initial_global_step = 0
         return super()._finalize_training(trial, num_train_samples, start_time - self.totals.seconds)

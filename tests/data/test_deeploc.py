@@ -11,8 +11,9 @@ from threading import Thread
 import datasets
 import numpy as np
 import pytest
-from datasets import ClassLabel, Value
+from datasets import ClassLabel
 from datasets import List as ListOf
+from datasets import Value
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

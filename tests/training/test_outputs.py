@@ -13,7 +13,6 @@ from protbert_classify.training.outputs import (
     clear_output_dir,
     save_model,
     write_json,
-    write_predictions,
 )
 
 
@@ -87,27 +86,6 @@ def test_overwriting_removes_what_a_run_writes_and_nothing_else(folder):
         (folder / name).write_text("")
     clear_output_dir(str(folder))
     assert sorted(os.listdir(folder)) == ["checkpoint-mine", "data", "notes.txt"]
-
-
-def test_predictions_keep_order_names_and_numbers(tmp_path):
-    path = str(tmp_path / "calls.csv")
-    probabilities = np.array([[0.25, 0.75], [0.9, 0.1]])
-    labels = ["Lysosome/Vacuole", "Golgi, other"]
-    write_predictions(path, ["P2", "P1"], [1200, 35], np.array([0, 0]), probabilities, labels)
-    with open(path, newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert rows == [
-        {
-            **{"id": "P2", "length": "1200", "location": "Lysosome/Vacuole", "predicted": "Golgi, other"},
-            "score": "0.750000",
-            **{"Lysosome/Vacuole": "0.250000", "Golgi, other": "0.750000"},
-        },
-        {
-            **{"id": "P1", "length": "35", "location": "Lysosome/Vacuole", "predicted": "Lysosome/Vacuole"},
-            "score": "0.900000",
-            **{"Lysosome/Vacuole": "0.900000", "Golgi, other": "0.100000"},
-        },
-    ]
 
 
 def test_a_full_disk_leaves_the_former_file_and_no_half_written_one(tmp_path, monkeypatch):

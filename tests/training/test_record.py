@@ -3,9 +3,12 @@ import json
 import numpy as np
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
-from protbert_classify.training.record import describe_data, write_test_calls
+from protbert_classify.evaluation.decision import decide_task
+from protbert_classify.model.tasks import Task
+from protbert_classify.training.record import describe_data, write_test_predictions
 
 NAMES = ["Cytoplasm", "Golgi.apparatus", "Nucleus"]
+TASK = Task(name="location", problem_type="single_label_classification", labels=["Cytoplasm", "Nucleus"])
 
 
 def proteins(lengths, locations):
@@ -16,7 +19,7 @@ def proteins(lengths, locations):
 
 def test_the_data_in_numbers_leaves_out_a_class_that_is_not_trained(tmp_path):
     splits = DatasetDict(train=proteins([900, 30, 510], [0, 2, 2]), test=proteins([7], [0]))
-    described = describe_data(splits, ["Cytoplasm", "Nucleus"], 510)
+    described = describe_data(splits, TASK, 510)
     assert described == {
         "max_residues": 510,
         "splits": {
@@ -27,11 +30,11 @@ def test_the_data_in_numbers_leaves_out_a_class_that_is_not_trained(tmp_path):
     assert json.loads(json.dumps(described)) == described  # no numpy in it
 
 
-def test_test_calls_have_the_length_of_the_whole_protein(tmp_path):
+def test_test_predictions_have_the_length_of_the_whole_protein(tmp_path):
     logits = np.log(np.array([[0.2, 0.8], [0.9, 0.1]], dtype=np.float32))
-    write_test_calls(
-        str(tmp_path), proteins([900, 30], [0, 2]), np.array([0, 1]), logits, [[0, 1], [1, 0]], ["Cytoplasm", "Nucleus"]
-    )
+    decision, references = decide_task(logits, TASK), (np.array([0, 1]), None)
+    metrics = {"test_confusion_matrix": [[0, 1], [1, 0]]}
+    write_test_predictions(str(tmp_path), proteins([900, 30], [0, 2]), decision, references, metrics)
     assert (tmp_path / "test_predictions.csv").read_text().splitlines() == [
         "id,length,location,predicted,score,Cytoplasm,Nucleus",
         "P0,900,Cytoplasm,Nucleus,0.800000,0.200000,0.800000",

@@ -22,8 +22,8 @@ from protbert_classify.model.tasks import Task
 from protbert_classify.reporting.run_folder import read_run
 from protbert_classify.training.checkpoints import mark_complete, newest_complete_checkpoint
 from protbert_classify.training.options import parse_options
+from protbert_classify.training.resume import check_unchanged
 from protbert_classify.training.run import build_model, build_tokenizer, load_splits, train
-from protbert_classify.training.settings import check_unchanged
 from protbert_classify.training.trainer import ProteinTrainer
 from tests.training.runs import LABELS, TINY, assert_same_weights, call, complaints, easy_records, fasta, weights
 
