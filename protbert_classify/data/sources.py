@@ -138,7 +138,8 @@ def _read_deeploc(source: str | None, ambiguous: str, columns: Columns) -> Datas
     label, *others = columns.answers
     wrong = [name for name in others if name not in DEEPLOC_COLUMNS]
     if len(columns.labels) > 1 or wrong or columns.problem_type == REGRESSION:
-        asked = f"problem_type={REGRESSION!r}" if columns.problem_type == REGRESSION else f"columns {', '.join(others)}"
+        found = ", ".join(columns.answers)
+        asked = f"problem_type={REGRESSION!r}" if columns.problem_type == REGRESSION else f"columns {found}"
         raise OptionError(
             f"{source or 'DeepLoc'}: {asked}: DeepLoc's headers have {' and '.join(DEEPLOC_COLUMNS)}, which are "
             "classes; expected these, a table, or a --header_pattern"
