@@ -22,10 +22,11 @@ def __getattr__(name: str) -> Any:
 
 def _registered() -> dict[str, Any]:
     """The public classes, made known to the Auto classes, which then need no remote code."""
-    from transformers import AutoConfig, AutoModelForSequenceClassification
+    from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
     config = import_module(".configuration", __name__).ProteinClassifierConfig
-    model = import_module(".modeling", __name__).ProteinClassifier
+    modeling = import_module(".modeling", __name__)
     AutoConfig.register(config.model_type, config, exist_ok=True)
-    AutoModelForSequenceClassification.register(config, model, exist_ok=True)
-    return {"ProteinClassifier": model, "ProteinClassifierConfig": config}
+    AutoModel.register(config, modeling.ProteinBackbone, exist_ok=True)
+    AutoModelForSequenceClassification.register(config, modeling.ProteinClassifier, exist_ok=True)
+    return {"ProteinClassifier": modeling.ProteinClassifier, "ProteinClassifierConfig": config}

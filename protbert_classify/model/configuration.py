@@ -1,5 +1,6 @@
 """What a protein classifier is made of."""
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,6 +29,24 @@ PROTBERT_SHAPE = {
 }
 
 
+# what transformers expects of the configuration of a model that reads text
+SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "max_position_embeddings")
+
+
+def _size(name: str) -> property:
+    """A number of the backbone's configuration, as if it were one of the whole."""
+
+    def get(config: "ProteinClassifierConfig") -> int:
+        return getattr(config.backbone_config, name)
+
+    def set_(config: "ProteinClassifierConfig", value: int) -> None:
+        if not hasattr(config.backbone_config, name):
+            raise ValueError(f"{name}={value}: a {config.backbone_config.model_type} has no {name}")
+        setattr(config.backbone_config, name, value)
+
+    return property(get, set_, doc=f"`{name}` of the backbone.")
+
+
 class ProteinClassifierConfig(PretrainedConfig):
     """Configuration of a [`ProteinClassifier`]: a backbone, a pooling over residues and a head.
 
@@ -48,15 +67,16 @@ class ProteinClassifierConfig(PretrainedConfig):
         task_name: What the main task asks, `location` for DeepLoc; also the name of the column with the answers.
         loss: A name in `LOSSES`; the usual loss of `problem_type` if None.
         thresholds: (C,), probabilities from which on a class is predicted in `multi_label_classification`; 0.5 if None.
-        target_mean: (C,), means of the training targets of a `regression`, in the units of the data.
-        target_std: (C,), their standard deviations.
+        target_mean: (C,), means of the training targets of a `regression`, in the units of the data; or one for all.
+        target_std: (C,), their standard deviations; or one for all.
         auxiliary_tasks: What is learned beside the main task, each a [`Task`] or its fields, with a head of its own.
         special_tokens: How many special tokens the tokenizer puts before and after the residues; those of the
             backbone's family if None.
         labels: Names of the labels in the order of the logits, in place of `id2label` and `label2id`.
         format_version: Version of this format; a file from a newer version is refused.
         kwargs: What every configuration of transformers takes. For the main task, `id2label`, `num_labels` and
-            `problem_type` mean what they mean in transformers.
+            `problem_type` mean what they mean in transformers. `vocab_size`, `hidden_size`, `num_hidden_layers`,
+            `num_attention_heads` and `max_position_embeddings` are those of the backbone.
 
     Raises:
         ValueError: A decoder for a backbone, an unknown pooling, head, loss, crop or problem type, a number out of its
@@ -65,6 +85,11 @@ class ProteinClassifierConfig(PretrainedConfig):
 
     model_type = "protein_classifier"
     sub_configs = {"backbone_config": AutoConfig}
+    vocab_size = _size("vocab_size")
+    hidden_size = _size("hidden_size")
+    num_hidden_layers = _size("num_hidden_layers")
+    num_attention_heads = _size("num_attention_heads")
+    max_position_embeddings = _size("max_position_embeddings")
     FORMAT_VERSION = 2  # 1 had a single task, `location`, and no auxiliary ones
 
     # transformers 5.3 builds configurations by __init__, later ones as dataclasses; a written __init__ suits both.
@@ -83,8 +108,8 @@ class ProteinClassifierConfig(PretrainedConfig):
         task_name: str = "location",
         loss: str | None = None,
         thresholds: Sequence[float] | None = None,
-        target_mean: Sequence[float] | None = None,
-        target_std: Sequence[float] | None = None,
+        target_mean: Sequence[float] | float | None = None,
+        target_std: Sequence[float] | float | None = None,
         auxiliary_tasks: Sequence[Task | dict[str, Any]] | None = None,
         special_tokens: Sequence[int] | None = None,
         labels: Sequence[str] | None = None,
@@ -95,7 +120,10 @@ class ProteinClassifierConfig(PretrainedConfig):
         if backbone is None or isinstance(backbone, dict):
             fields = dict(backbone or PROTBERT_SHAPE)
             backbone = AutoConfig.for_model(fields.pop("model_type"), **fields)
-        self.backbone_config = backbone
+        sizes = {name: kwargs.pop(name) for name in SIZES if name in kwargs}
+        self.backbone_config = backbone = copy.deepcopy(backbone) if sizes else backbone
+        for name, size in sizes.items():
+            setattr(self, name, size)
         self.pooling = pooling
         self.head = head
         self.classifier_dropout = classifier_dropout
@@ -108,8 +136,8 @@ class ProteinClassifierConfig(PretrainedConfig):
         self.task_name = task_name
         self.loss = loss
         self.thresholds = _listed(thresholds)
-        self.target_mean = _listed(target_mean)
-        self.target_std = _listed(target_std)
+        self.target_mean = target_mean if isinstance(target_mean, (int, float)) else _listed(target_mean)
+        self.target_std = target_std if isinstance(target_std, (int, float)) else _listed(target_std)
         self.auxiliary_tasks = _plain(auxiliary_tasks, task_name)
         self.special_tokens = _listed(special_tokens)
         self.format_version = format_version
@@ -155,10 +183,6 @@ class ProteinClassifierConfig(PretrainedConfig):
             )
 
     @property
-    def hidden_size(self) -> int:
-        return self.backbone_config.hidden_size
-
-    @property
     def special_token_counts(self) -> tuple[int, int]:
         """Special tokens before and after the residues: as counted, or those of the backbone's family."""
         if self.special_tokens is None:
@@ -180,9 +204,12 @@ class ProteinClassifierConfig(PretrainedConfig):
             labels=tuple(self.labels),
             loss=self.loss,
             thresholds=self.thresholds,
-            mean=self.target_mean,
-            std=self.target_std,
+            mean=self._for_each_label(self.target_mean),
+            std=self._for_each_label(self.target_std),
         )
+
+    def _for_each_label(self, values: Sequence[float] | float | None) -> Sequence[float] | None:
+        return [values] * self.num_labels if isinstance(values, (int, float)) else values
 
     @property
     def auxiliary(self) -> tuple[Task, ...]:

@@ -122,4 +122,5 @@ class LightAttentionPooling(nn.Module):
         weights = self.attention(hidden).masked_fill(outside, lowest).softmax(-1)
         attended = (features * weights).sum(-1)
         highest = features.masked_fill(outside, lowest).amax(-1)
-        return torch.cat([attended, highest], dim=-1)  # (B, 2H)
+        pooled = torch.cat([attended, highest], dim=-1)  # (B, 2H)
+        return pooled.masked_fill(outside.all(-1), 0.0)  # without a residue there is no maximum

@@ -16,6 +16,7 @@ SAVED = (WEIGHTS, "*.safetensors.index.json", "tokenizer.json", "tokenizer_confi
 # Only a published config.json has it: in a local one, AutoTokenizer would ask whether to run the code beside it.
 AUTO_MAP = {
     "AutoConfig": "configuration.ProteinClassifierConfig",
+    "AutoModel": "modeling.ProteinBackbone",
     "AutoModelForSequenceClassification": "modeling.ProteinClassifier",
 }
 TAGS = ("biology", "protein", "protein-classification")

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, BertConfig
 
 from protbert_classify import ProteinClassifier, ProteinClassifierConfig
 from protbert_classify.model.configuration import PROTBERT_SHAPE
@@ -80,6 +80,47 @@ def test_the_backbones_padding_and_vocabulary_are_those_of_the_whole(tiny_shape)
     assert config.get_text_config() is config.backbone_config
     assert config.hidden_size == 32
     assert config.problem_type == "single_label_classification"
+
+
+SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "max_position_embeddings")
+
+
+def test_sizes_of_the_backbone_are_those_of_the_whole(tmp_path, tiny_shape):
+    config = ProteinClassifierConfig(tiny_shape)
+    assert {name: getattr(config, name) for name in SIZES} == {name: tiny_shape[name] for name in SIZES}
+    config.vocab_size = 41
+    assert config.backbone_config.vocab_size == 41
+    config.save_pretrained(tmp_path)
+    assert not set(SIZES) & json.loads((tmp_path / "config.json").read_text()).keys()
+    assert ProteinClassifierConfig.from_pretrained(tmp_path).vocab_size == 41
+    assert ProteinClassifierConfig.from_pretrained(tmp_path, vocab_size=42).backbone_config.vocab_size == 42
+
+
+def test_sizes_that_are_given_take_effect_and_leave_the_callers_configuration(tiny_shape):
+    backbone = BertConfig(**{name: value for name, value in tiny_shape.items() if name != "model_type"})
+    config = ProteinClassifierConfig(backbone, vocab_size=64, num_hidden_layers=1, freeze_layers=1)
+    assert ProteinClassifier(config).get_input_embeddings().weight.shape == (64, 32)
+    assert config.backbone_config.num_hidden_layers == 1
+    assert (backbone.vocab_size, backbone.num_hidden_layers) == (30, 2)
+    assert ProteinClassifierConfig(backbone).backbone_config is backbone
+
+
+def test_a_size_that_the_backbone_has_not_is_no_attribute_and_cannot_be_set():
+    t5 = {"model_type": "t5", "vocab_size": 30, "d_model": 16, "num_layers": 2, "num_heads": 2}
+    config = ProteinClassifierConfig(t5)
+    assert (config.hidden_size, config.num_hidden_layers, config.num_attention_heads) == (16, 2, 2)
+    assert not hasattr(config, "max_position_embeddings")
+    with pytest.raises(ValueError, match="max_position_embeddings=9: a t5 has no max_position_embeddings"):
+        ProteinClassifierConfig(t5, max_position_embeddings=9)
+
+
+def test_one_mean_and_deviation_can_stand_for_all_targets(tmp_path, tiny_shape):
+    config = ProteinClassifierConfig(
+        tiny_shape, num_labels=2, problem_type="regression", target_mean=3, target_std=0.5
+    )
+    config.save_pretrained(tmp_path)
+    task = ProteinClassifierConfig.from_pretrained(tmp_path).task
+    assert (task.mean, task.std) == ((3, 3), (0.5, 0.5))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,14 @@ import os
 import pytest
 import torch
 from torch.nn import functional
-from transformers import AutoModelForSequenceClassification, BertForSequenceClassification, EsmForSequenceClassification
+from transformers import (
+    AutoModel,
+    AutoModelForSequenceClassification,
+    BertConfig,
+    BertForSequenceClassification,
+    BertModel,
+    EsmForSequenceClassification,
+)
 
 from protbert_classify import ProteinClassifier, ProteinClassifierConfig
 
@@ -215,9 +222,104 @@ def test_inputs_embeds_gives_the_logits_of_its_ids(fresh, proteins, pad):
         assert torch.allclose(logits(model, embeds | mask), logits(model, batch), atol=1e-6)
 
 
-def test_nothing_to_read_is_refused(fresh):
-    with pytest.raises(ValueError, match="give input_ids or inputs_embeds"):
-        fresh()()
+def test_nothing_to_read_and_two_things_to_read_are_refused(fresh, proteins, pad):
+    model = fresh()
+    with pytest.raises(ValueError, match="give input_ids or inputs_embeds$"):
+        model()
+    embeds = model.get_input_embeddings()(pad(proteins)["input_ids"])
+    with pytest.raises(ValueError, match="give input_ids or inputs_embeds, not both"):
+        model(**pad(proteins), inputs_embeds=embeds)
+
+
+@pytest.mark.parametrize("kind", ["bert", "esm"])
+def test_left_padding_takes_positions_and_token_types_along(fresh, proteins, pad, kind):
+    """Transformers' way with padding on the left is to give `position_ids` that begin at the first token."""
+    model = fresh(kind)
+
+    def batch(side):
+        padded = pad(proteins, model.config.pad_token_id, side)
+        mask = padded["attention_mask"]
+        own = {"position_ids": (mask.cumsum(-1) - 1).clamp(min=0) + 2 * mask}
+        if kind == "bert":
+            own["token_type_ids"] = (own["position_ids"] > 4) * mask
+        return padded | own
+
+    right = logits(model, batch("right"))
+    assert (logits(model, batch("left")) - right).abs().max() < 1e-5
+    if kind == "bert":  # whose positions are absolute
+        assert (right - logits(model, pad(proteins))).abs().max() > 1e-3
+
+
+def test_position_ids_of_one_row_are_those_of_all(fresh, proteins, pad):
+    model = fresh()
+    positions = torch.arange(16)[None] + 3
+    one, all_ = (logits(model, pad(proteins) | {"position_ids": ids}) for ids in (positions, positions.expand(3, -1)))
+    assert torch.equal(one, all_)
+
+
+SHAPES = list(zip(range(2, 12), (7, 9, 30, 12, 64, 33, 21, 50, 44, 17), strict=True))  # proteins, tokens
+
+
+def batch_of(proteins, tokens, pad_token_id):
+    """Random proteins, padded on both sides in turns."""
+    ids = torch.randint(5, 25, (proteins, tokens))
+    mask = torch.ones_like(ids)
+    mask[1, : tokens // 3] = 0
+    mask[0, tokens // 2 :] = 0
+    return {"input_ids": ids.where(mask.bool(), pad_token_id), "attention_mask": mask}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind, pooling", [*((kind, "mean") for kind in BACKBONES), ("bert", "light_attention")])
+def test_a_compiled_model_has_one_graph_for_all_shapes(fresh, kind, pooling):
+    from torch._dynamo.testing import CompileCounter
+
+    torch._dynamo.reset()
+    model, counter = fresh(kind, pooling=pooling), CompileCounter()
+    compiled = torch.compile(model, backend=counter, dynamic=True)
+    for shape in SHAPES:
+        batch = batch_of(*shape, model.config.pad_token_id)
+        assert torch.allclose(logits(compiled, batch), logits(model, batch), atol=1e-5)
+    assert counter.frame_count == 1
+
+
+@pytest.mark.slow
+def test_a_compiled_training_has_one_graph_for_all_shapes(fresh):
+    from torch._dynamo.testing import CompileCounter
+
+    torch._dynamo.reset()
+    task = {"name": "membrane", "problem_type": "single_label_classification", "labels": ["M", "S"]}
+    model, counter = fresh(auxiliary_tasks=[task]).train(), CompileCounter()
+    compiled = torch.compile(model, backend=counter, dynamic=True, fullgraph=True)
+    for proteins, tokens in SHAPES:
+        labels = {"labels": torch.arange(proteins) % 3, "auxiliary_labels": torch.zeros(proteins, 1)}
+        compiled(**batch_of(proteins, tokens, 0), **labels).loss.backward()
+    assert counter.frame_count == 1
+
+
+@pytest.mark.parametrize("kind", BACKBONES)
+def test_an_exported_model_takes_batches_of_any_shape(fresh, kind):
+    from torch.export import Dim
+
+    model = fresh(kind)
+    free = {0: Dim.DYNAMIC, 1: Dim.DYNAMIC}
+    batch = batch_of(3, 9, model.config.pad_token_id)
+    program = torch.export.export(model, (), batch, dynamic_shapes={name: free for name in batch}, strict=False)
+    for shape in SHAPES[:4]:
+        batch = batch_of(*shape, model.config.pad_token_id)
+        assert torch.allclose(logits(program.module(), batch), logits(model, batch), atol=1e-5)
+
+
+@pytest.mark.parametrize("pooling", POOLINGS[:2] + POOLINGS[3:])
+def test_a_row_without_residues_moves_no_other_and_stays_finite(fresh, proteins, pad, pooling):
+    """Such rows fill up the batches of several processes."""
+    model = fresh(pooling=pooling)
+    alone = pad(proteins)
+    filled = {name: torch.cat([rows, torch.zeros_like(rows[:1])]) for name, rows in alone.items()}
+    filled["attention_mask"][3, :2] = 1  # the special tokens
+    found = logits(model, filled)
+    assert torch.allclose(found[:3], logits(model, alone), atol=1e-6)
+    assert found[3].abs().max() < 10
 
 
 def test_loss_is_the_mean_cross_entropy(fresh, proteins, pad):
@@ -242,6 +344,10 @@ def test_hidden_states_attentions_and_tuples_come_as_asked_for(fresh, proteins, 
     assert model(**batch).hidden_states is None
     loss, logits = model(**batch, labels=torch.tensor([0, 1, 2]), return_dict=False)
     assert loss.shape == () and torch.equal(logits, output.logits)
+    model.config.output_hidden_states = model.config.output_attentions = True
+    always = model(**batch)
+    assert len(always.hidden_states) == 3 and len(always.attentions) == 2
+    assert model(**batch, output_hidden_states=False).hidden_states is None
 
 
 # saved and loaded again
@@ -322,6 +428,169 @@ def test_options_that_need_no_other_weights_apply_to_a_trained_classifier(fresh,
     assert not any(parameter.requires_grad for parameter in model.backbone.embeddings.parameters())
     with pytest.raises(ValueError, match="freeze_layers=9: expected 0 to 2"):
         ProteinClassifier.from_pretrained(tmp_path / "saved", freeze_layers=9)
+
+
+def test_the_report_of_loading_names_what_is_fresh(fresh, checkpoint, bert_classifier, tmp_path):
+    load = ProteinClassifier.from_pretrained
+    head = {"head.1.weight", "head.1.bias"}
+    model, info = load(checkpoint["bert"][0], labels=LABELS, output_loading_info=True)
+    assert info["missing_keys"] == head
+    assert "cls.predictions.bias" in info["unexpected_keys"]  # of the masked-language model
+    pooler = {"backbone.pooler.dense.weight", "backbone.pooler.dense.bias"}
+    _, info = load(checkpoint["bert"][0], labels=LABELS, pooling="pooler", output_loading_info=True)
+    assert info["missing_keys"] == head | pooler
+    model.save_pretrained(tmp_path / "saved")
+    again, info = load(tmp_path / "saved", output_loading_info=True)
+    assert type(again) is ProteinClassifier
+    assert not info["missing_keys"] and not info["unexpected_keys"] and not info["mismatched_keys"]
+    _, info = load(tmp_path / "saved", labels=["a", "b"], output_loading_info=True)
+    assert info["missing_keys"] == head
+    _, info = load(bert_classifier[0], output_loading_info=True)
+    assert not info["missing_keys"] and not info["unexpected_keys"]
+
+
+@pytest.mark.parametrize("auto", [False, True])
+def test_another_number_of_labels_takes_the_word_of_the_user_as_in_transformers(fresh, tmp_path, auto):
+    load = (AutoModelForSequenceClassification if auto else ProteinClassifier).from_pretrained
+    model = fresh()
+    model.save_pretrained(tmp_path / "saved")
+    with pytest.raises(RuntimeError, match="is not the classifier that its configuration says: 2 weights"):
+        load(tmp_path / "saved", num_labels=5)
+    other, info = load(tmp_path / "saved", num_labels=5, ignore_mismatched_sizes=True, output_loading_info=True)
+    assert {key for key, *_ in info["mismatched_keys"]} == {"head.1.weight", "head.1.bias"}
+    assert other.config.labels == [f"LABEL_{index}" for index in range(5)]
+    assert other.head.get_submodule("1").weight.shape == (5, 16)
+    for name, tensor in model.backbone.state_dict().items():
+        assert torch.equal(other.backbone.state_dict()[name], tensor), name
+
+
+def test_what_was_fitted_to_other_labels_does_not_stay(fresh, tmp_path):
+    multi = "multi_label_classification"
+    fresh(problem_type=multi, thresholds=[0.1, 0.2, 0.3]).save_pretrained(tmp_path / "saved")
+    load = ProteinClassifier.from_pretrained
+    assert load(tmp_path / "saved").config.thresholds == [0.1, 0.2, 0.3]
+    assert load(tmp_path / "saved", num_labels=2, ignore_mismatched_sizes=True).config.thresholds is None
+    model = load(tmp_path / "saved", num_labels=2, ignore_mismatched_sizes=True, thresholds=[0.4, 0.5])
+    assert model.config.task.thresholds == (0.4, 0.5)
+    for labels in (["a", "b"], ["a", "b", "c"]):
+        assert load(tmp_path / "saved", labels=labels).config.thresholds is None
+
+
+def test_its_own_labels_for_another_kind_of_task_start_a_fresh_head(fresh, tmp_path):
+    model = fresh()
+    model.save_pretrained(tmp_path / "saved")
+    multi = {"labels": LABELS, "problem_type": "multi_label_classification"}
+    again = ProteinClassifier.from_pretrained(tmp_path / "saved", **multi)
+    assert not torch.equal(again.head.get_submodule("1").weight, model.head.get_submodule("1").weight)
+
+
+def test_one_label_is_a_regression_as_in_transformers(fresh, checkpoint, tmp_path):
+    fresh().save_pretrained(tmp_path / "saved")
+    model = ProteinClassifier.from_pretrained(tmp_path / "saved", num_labels=1, ignore_mismatched_sizes=True)
+    assert model.config.problem_type == "regression"
+    assert ProteinClassifier.from_pretrained(checkpoint["bert"][0], num_labels=1).config.problem_type == "regression"
+
+
+@pytest.mark.parametrize("auto", [False, True])
+def test_names_of_labels_and_the_problem_type_change_no_weight(fresh, proteins, pad, tmp_path, auto):
+    load = (AutoModelForSequenceClassification if auto else ProteinClassifier).from_pretrained
+    model = fresh()
+    model.save_pretrained(tmp_path / "saved")
+    names = {0: "in", 1: "out", 2: "between"}
+    again = load(tmp_path / "saved", id2label=names, label2id={name: i for i, name in names.items()})
+    assert again.config.labels == ["in", "out", "between"]
+    assert again.config.label2id == {"in": 0, "out": 1, "between": 2}
+    multi = load(tmp_path / "saved", problem_type="multi_label_classification")
+    assert multi.config.task.problem_type == "multi_label_classification"
+    for other in (again, multi):
+        assert torch.equal(logits(other, pad(proteins)), logits(model, pad(proteins)))
+
+
+def test_num_labels_or_id2label_name_the_classes_of_an_encoder_as_through_the_auto_class(checkpoint):
+    folder, source = checkpoint["bert"]
+    model = ProteinClassifier.from_pretrained(folder, num_labels=4)
+    assert model.config.labels == ["LABEL_0", "LABEL_1", "LABEL_2", "LABEL_3"]
+    assert torch.equal(model.get_input_embeddings().weight, source["bert.embeddings.word_embeddings.weight"])
+    named = ProteinClassifier.from_pretrained(folder, id2label={"0": "a", "1": "b"}, num_labels=2)
+    assert (named.config.labels, named.config.label2id) == (["a", "b"], {"a": 0, "b": 1})
+
+
+@pytest.mark.parametrize("fields", [{"num_labels": 2}, {"id2label": {0: "a", 1: "b", 2: "c"}}])
+def test_labels_that_contradict_each_other_are_refused(checkpoint, fields):
+    with pytest.raises(ValueError, match="contradict num_labels or id2label"):
+        ProteinClassifier.from_pretrained(checkpoint["bert"][0], labels=LABELS, **fields)
+
+
+def test_a_bert_classifier_takes_other_labels_as_its_own_class_does(bert_classifier, proteins, pad):
+    folder, source = bert_classifier
+    renamed = ProteinClassifier.from_pretrained(folder, id2label={0: "x", 1: "y", 2: "z"})
+    assert renamed.config.labels == ["x", "y", "z"]
+    assert (logits(renamed, pad(proteins)) - logits(source, pad(proteins))).abs().max() < 1e-5
+    with pytest.raises(RuntimeError, match="ignore_mismatched_sizes"):
+        ProteinClassifier.from_pretrained(folder, num_labels=2)
+    model = ProteinClassifier.from_pretrained(folder, num_labels=2, ignore_mismatched_sizes=True)
+    assert (model.num_labels, model.config.pooling) == (2, "pooler")
+    assert torch.equal(model.backbone.pooler.dense.weight, source.bert.pooler.dense.weight)
+
+
+@pytest.mark.parametrize("door", ["encoder", "classifier", "auto"])
+def test_outputs_are_asked_for_when_loading(checkpoint, fresh, proteins, pad, tmp_path, door):
+    fresh().save_pretrained(tmp_path / "saved")
+    name, labels = (checkpoint["bert"][0], {"labels": LABELS}) if door == "encoder" else (tmp_path / "saved", {})
+    load = (AutoModelForSequenceClassification if door == "auto" else ProteinClassifier).from_pretrained
+    output = load(name, **labels, output_attentions=True, output_hidden_states=True)(**pad(proteins))
+    assert len(output.hidden_states) == 3
+    assert [attention.shape for attention in output.attentions] == [(3, 2, 16, 16)] * 2
+
+
+def test_fields_of_the_encoder_can_be_set_when_loading(checkpoint, fresh, tmp_path):
+    fresh().save_pretrained(tmp_path / "saved")
+    load, (folder, _) = ProteinClassifier.from_pretrained, checkpoint["bert"]
+    whole = BertConfig.from_pretrained(folder, hidden_dropout_prob=0.4)
+    for model in (
+        load(folder, labels=LABELS, hidden_dropout_prob=0.4),
+        load(folder, labels=LABELS, backbone_config={"hidden_dropout_prob": 0.4}),
+        load(folder, labels=LABELS, backbone_config=whole),
+        load(tmp_path / "saved", backbone_config={"hidden_dropout_prob": 0.4}),
+        load(tmp_path / "saved", backbone_config=whole),
+    ):
+        assert model.backbone.embeddings.dropout.p == 0.4
+        assert (model.config.hidden_size, model.config.labels) == (16, LABELS)
+
+
+def test_a_configuration_that_was_given_stays_as_it_was(fresh, tmp_path):
+    model = fresh()
+    model.save_pretrained(tmp_path / "saved")
+    config = ProteinClassifierConfig.from_pretrained(tmp_path / "saved")
+    ProteinClassifier.from_pretrained(tmp_path / "saved", config=config, crop="tail", output_hidden_states=True)
+    assert (config.crop, config.output_hidden_states) == ("ends", False)
+
+
+def test_a_state_dict_is_taken_in_place_of_a_file_and_must_be_whole(fresh, proteins, pad):
+    model = fresh()
+    load, config, state = ProteinClassifier.from_pretrained, model.config, model.state_dict()
+    again = load(None, config=config, state_dict=state)
+    assert torch.equal(logits(again, pad(proteins)), logits(model, pad(proteins)))
+    del state["head.1.bias"]
+    with pytest.raises(ValueError, match="1 weights are missing or of another shape .head.1.bias"):
+        load(None, config=config, state_dict=state)
+    with pytest.raises(ValueError, match="give the name or the folder of a model, or a config and a state_dict"):
+        load(None)
+
+
+def test_auto_model_gives_the_backbone_with_its_trained_weights(fresh, proteins, pad, tmp_path):
+    model = fresh(freeze_backbone=True, pooling="pooler")
+    torch.nn.init.normal_(model.backbone.pooler.dense.weight)
+    model.save_pretrained(tmp_path / "saved")
+    backbone, info = AutoModel.from_pretrained(tmp_path / "saved", output_loading_info=True)
+    assert type(backbone) is BertModel and type(backbone.config) is BertConfig
+    assert not backbone.training and not info["missing_keys"]
+    with torch.no_grad():
+        found, expected = (bert(**pad(proteins)) for bert in (backbone, model.backbone))
+    assert torch.equal(found.last_hidden_state, expected.last_hidden_state)
+    assert torch.equal(found.pooler_output, expected.pooler_output)
+    assert all(parameter.requires_grad for parameter in backbone.parameters())
+    assert type(AutoModel.from_config(model.config)) is BertModel
 
 
 def test_its_own_labels_keep_the_head(fresh, proteins, pad, tmp_path):

@@ -76,6 +76,7 @@ ESM_1B = {"position_embedding_type": "absolute", "emb_layer_norm_before": True, 
         ("esm", {"token_dropout": False}, False),
         ("esm", {"token_dropout": False}, True),
         ("esm", ESM_1B, False),
+        ("esmc", {}, False),
     ],
 )
 def test_embeddings_of_the_tokens_give_the_logits_of_the_tokens(kind, shape, packing):
@@ -117,11 +118,11 @@ def test_a_batch_without_tokens_or_embeddings_is_refused_in_words(kind, packing)
         classifier(kind)(**batch)
 
 
-def test_embeddings_are_refused_in_words_by_a_backbone_that_takes_none():
-    batch = padded("esmc")
-    del batch["input_ids"]
+def test_packed_embeddings_are_refused_in_words_by_a_backbone_that_takes_none():
+    batch = packed()
+    length = batch.pop("input_ids").shape[1]
     with pytest.raises(ValueError, match="an esmc takes input_ids alone"):
-        classifier("esmc")(inputs_embeds=torch.zeros(*batch["attention_mask"].shape, 16), **batch)
+        classifier("esmc")(inputs_embeds=torch.zeros(1, length, 16), **batch)
 
 
 @pytest.fixture
