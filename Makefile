@@ -59,4 +59,4 @@ benchmarks: bench
 	touch $@
 
 clean:
-	rm -rf .venv .venv-container build dist runs *.egg-info .coverage .mypy_cache .pytest_cache
+	rm -rf .venv .venv-container .cache build dist runs *.egg-info .coverage .mypy_cache .pytest_cache
