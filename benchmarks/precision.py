@@ -18,9 +18,10 @@ from protbert_classify.data.deeploc import load_deeploc
 from protbert_classify.data.encoding import encode
 from protbert_classify.data.scl2205 import write_scl2205
 from protbert_classify.errors import OptionError
+from protbert_classify.evaluation.decision import decide
 from protbert_classify.evaluation.metrics import classification_metrics
 from protbert_classify.inference.loading import load_classifier
-from protbert_classify.inference.logits import predict_logits, probabilities
+from protbert_classify.inference.logits import predict_logits
 from protbert_classify.inference.precision import has_native_bf16
 from protbert_classify.training.options import parse_options
 from protbert_classify.training.run import train
@@ -78,7 +79,7 @@ def measure(run: str, test: Any) -> dict[str, Any]:
             logits[name] = predict_logits(model, proteins)
             if repeat:
                 seconds[name].append(time.perf_counter() - start)
-    exact = probabilities(logits["float32"])
+    exact = decide(logits["float32"], config).scores
     found = {}
     for name, values in logits.items():
         metrics = classification_metrics(values.argmax(-1), np.asarray(encoded["labels"]), config.labels)
@@ -87,7 +88,7 @@ def measure(run: str, test: Any) -> dict[str, Any]:
             "accuracy": metrics["accuracy"],
             "mcc": metrics["mcc"],
             "other_calls": int((values.argmax(-1) != exact.argmax(-1)).sum()),
-            "furthest": float(np.abs(probabilities(values) - exact).max()),
+            "furthest": float(np.abs(decide(values, config).scores - exact).max()),
             "ratio": quartiles(ratios)[1],
             "seconds": seconds[name],
         }

@@ -50,7 +50,15 @@ class PaddingCollator:
 
 
 class PackingCollator:
-    """Lays encoded proteins one after the other into a single row, with their boundaries."""
+    """Lays encoded proteins one after the other into a single row, with their boundaries.
+
+    Args:
+        pad_to_multiple_of: `max_length_q`, to which the hidden states of each protein are padded for the pooling, is
+            rounded up to a multiple of it; see [`PaddingCollator`].
+    """
+
+    def __init__(self, pad_to_multiple_of: int | None = None) -> None:
+        self.pad_to_multiple_of = pad_to_multiple_of
 
     def __call__(self, proteins: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """
@@ -69,7 +77,7 @@ class PackingCollator:
             "input_ids": torch.from_numpy(ids)[None],
             "position_ids": torch.from_numpy(positions)[None],
             "cu_seq_lens_q": torch.from_numpy(np.concatenate([[0], ends]).astype(np.int32)),
-            "max_length_q": int(lengths.max()),
+            "max_length_q": padded_length(int(lengths.max()), self.pad_to_multiple_of),
         }
         return {**batch, **collate_labels(proteins)}
 

@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 
 CPU_TOKENS = 4096  # as benchmarks.cpu has them; more leaves the caches of a processor
 DEVICE_TOKENS = 16_384
+PAD_TO_ON_CPU = 32  # tokens; every new length makes new kernels, which stay in memory
 # how backends say that memory ran out, beside torch.OutOfMemoryError
 OUT_OF_MEMORY = (
     "out of memory",

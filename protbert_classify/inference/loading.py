@@ -62,7 +62,8 @@ def load_classifier(
         if "out of memory" in str(error):
             raise
         raise OptionError(f"device {device!r} cannot be used here: {first_line(error)}") from error
-    computes = set_precision(model, precision)
+    # compiled for a CPU, the loop over packed proteins would be compiled anew for each number of them
+    computes = set_precision(model, precision, packing=not (compiled and model.device.type == "cpu"))
     logger.info("computing in %s on %s", computes, device)
     if compiled:
         model.backbone.compile(dynamic=True)

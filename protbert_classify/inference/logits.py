@@ -4,20 +4,17 @@ Shapes: N proteins, B of a batch, T tokens of a protein, t vectors of an embedde
 main task, A of all auxiliary ones.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
-from ..data.collators import PackingCollator, PaddingCollator
+from ..data.collators import PackingCollator, PaddingCollator, padded_length
 from ..model import ProteinClassifier
 from ..model.attention import PADDING_FREE
 from ..model_source import diverged
-from .engine import run_batches
-from .precision import heads
+from .engine import PAD_TO_ON_CPU, run_batches
 
 
 def predict_logits(
@@ -39,7 +36,7 @@ def predict_logits(
         tokens_per_batch: Tokens of a batch, at most, padding included; a longer protein goes alone. If None, what suits
             the device.
         progress: Called after each batch with the number of its proteins.
-        autocast: A half precision to compute the backbone and the pooling in; the heads stay in float32.
+        autocast: A half precision to compute in; the heads stay in float32.
         options: `forward`, `finite` and `rounds`; see [`batched_logits`].
 
     Returns:
@@ -48,17 +45,33 @@ def predict_logits(
     Raises:
         ModelError: A logit is NaN or infinite.
     """
-    packed = model.backbone.config._attn_implementation == PADDING_FREE
-    collate = PackingCollator() if packed else PaddingCollator(model.config.pad_token_id or 0)
-    return batched_logits(
-        model,
-        [len(protein) for protein in encoded],
-        lambda rows: collate([{"input_ids": encoded[row]} for row in rows]),
-        tokens_per_batch,
-        progress,
-        autocast=autocast,
-        **options,
-    )
+    batches = encoded_batches(model, encoded)
+    return batched_logits(model, *batches, tokens_per_batch, progress, autocast=autocast, **options)
+
+
+def encoded_batches(
+    model: ProteinClassifier, encoded: Sequence[np.ndarray]
+) -> tuple[list[int], Callable[[list[int]], dict[str, Any]]]:
+    """How [`run_batches`] is to batch encoded proteins for a model: packed if its packing is enabled, else padded.
+
+    On a CPU, padded lengths are rounded up: every new one makes new kernels, which stay in memory.
+
+    Args:
+        model: On its device.
+        encoded: (N,), the token ids of each protein, (T,).
+
+    Returns:
+        Tokens that each protein takes in a batch, and what makes a batch of rows.
+    """
+    multiple = PAD_TO_ON_CPU if model.device.type == "cpu" else None
+    lengths = [len(protein) for protein in encoded]
+    collate: PackingCollator | PaddingCollator
+    if model.backbone.config._attn_implementation == PADDING_FREE:
+        collate = PackingCollator(multiple)
+    else:
+        collate = PaddingCollator(model.config.pad_token_id or 0, multiple, model.max_positions)
+        lengths = [padded_length(length, multiple, model.max_positions) for length in lengths]
+    return lengths, lambda rows: collate([{"input_ids": encoded[row]} for row in rows])
 
 
 def batched_logits(
@@ -95,12 +108,10 @@ def batched_logits(
 
     def compute(batch: dict[str, Any]) -> np.ndarray:
         logits = _every_logit((forward or model)(**batch))
-        if finite:
-            _check_finite(model, logits)
-        return logits.cpu().numpy()
+        return (_finite(model, logits) if finite else logits).cpu().numpy()
 
     found = np.empty((0, model.num_labels), dtype=np.float32)
-    with _autocast(model, autocast):
+    with torch.autocast(model.device.type, autocast, enabled=autocast is not None):
         for rows, logits in run_batches(lengths, collate, compute, model.device, tokens_per_batch, progress, rounds):
             if not len(found):
                 found = np.empty((len(lengths), logits.shape[1]), dtype=np.float32)
@@ -109,19 +120,12 @@ def batched_logits(
 
 
 def finite_logits(model: ProteinClassifier, batch: dict[str, Any]) -> torch.Tensor:
-    """The logits of a batch, (B, C), float32, on the model's device.
+    """The logits of a batch, (B, C) or (B, C + A), float32, on the model's device.
 
     Raises:
         ModelError: One is NaN or infinite, as a training that diverged leaves them, or float16's range.
     """
-    logits = model(**batch).logits.float()
-    _check_finite(model, logits)
-    return logits
-
-
-def probabilities(logits: np.ndarray) -> np.ndarray:
-    """Softmax over the classes, (N, C)."""
-    return torch.from_numpy(logits).softmax(-1).numpy()
+    return _finite(model, _every_logit(model(**batch)))
 
 
 def _every_logit(output: Any) -> torch.Tensor:
@@ -131,33 +135,7 @@ def _every_logit(output: Any) -> torch.Tensor:
     return logits if auxiliary is None else torch.cat([logits, auxiliary.float()], dim=-1)
 
 
-def _check_finite(model: ProteinClassifier, logits: torch.Tensor) -> None:
+def _finite(model: ProteinClassifier, logits: torch.Tensor) -> torch.Tensor:
     if not torch.isfinite(logits).all():
         raise diverged(model.name_or_path, model.dtype == torch.float16)
-
-
-@contextlib.contextmanager
-def _autocast(model: ProteinClassifier, dtype: torch.dtype | None) -> Iterator[None]:
-    """Autocast for what is below the heads, which compute in the precision of their weights."""
-    if dtype is None:
-        yield
-        return
-    with contextlib.ExitStack() as stack, torch.autocast(model.device.type, dtype):
-        for head in heads(model):
-            stack.enter_context(_without_autocast(head, model.device.type))
-        yield
-
-
-@contextlib.contextmanager
-def _without_autocast(module: nn.Module, device_type: str) -> Iterator[None]:
-    """Switch autocast off whenever a module runs."""
-    with contextlib.ExitStack() as stack:
-        before = module.register_forward_pre_hook(
-            lambda *_: stack.enter_context(torch.autocast(device_type, enabled=False)) and None
-        )
-        after = module.register_forward_hook(lambda *_: stack.close(), always_call=True)
-        try:
-            yield
-        finally:
-            before.remove()
-            after.remove()
+    return logits

@@ -4,7 +4,6 @@ import logging
 from typing import Any
 
 import torch
-from torch import nn
 
 from ..errors import OptionError
 from ..model import ProteinClassifier
@@ -16,14 +15,15 @@ BODY = ("backbone", "pooling")  # children of a classifier below its heads
 PRECISIONS = ("auto", "bfloat16", "float32", "int8")
 
 
-def set_precision(model: ProteinClassifier, precision: str = "auto") -> str:
-    """Make a loaded classifier compute in a precision; the head stays in float32, so that scores keep their digits.
+def set_precision(model: ProteinClassifier, precision: str = "auto", packing: bool = True) -> str:
+    """Make a loaded classifier compute in a precision; heads stay in float32, so that scores keep their digits.
 
     Args:
         model: On its device.
         precision: `bfloat16`, `float32`, `int8` (the backbone's linear layers, weights and activations; torchao, CPU
             only), or `auto`: bfloat16 on a GPU that computes in it, float32 elsewhere, so that a CPU gives the scores
             of the pipeline to the last digit.
+        packing: Pack proteins where that can be done and pays.
 
     Returns:
         The precision, `auto` resolved.
@@ -40,19 +40,16 @@ def set_precision(model: ProteinClassifier, precision: str = "auto") -> str:
             logger.info("this CPU has bfloat16 instructions: --precision bfloat16 would be faster")
     if precision == "bfloat16":
         _round(model)
-        for head in heads(model):
-            head.float()
-        model.enable_packing()  # where it can be: else padded, as before
+        for name, module in model.named_children():
+            if name not in BODY:
+                module.float()
     else:
         model.float()  # a checkpoint may be stored in half precision
+    if packing:
+        model.enable_packing()  # where it can be and pays; else padded
     if precision == "int8":
         _quantize(model)
     return precision
-
-
-def heads(model: ProteinClassifier) -> list[nn.Module]:
-    """What turns the pooled vector of a protein into logits: it stays in float32 whatever the precision."""
-    return [module for name, module in model.named_children() if name not in BODY]
 
 
 def has_gpu_backend() -> bool:

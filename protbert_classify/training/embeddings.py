@@ -13,6 +13,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,13 @@ from accelerate.utils import broadcast_object_list
 from datasets import Array2D, Dataset, Features, Value, concatenate_datasets
 from tqdm.auto import tqdm
 
-from ..data.collators import PaddingCollator, collate_labels
+from ..data.collators import collate_labels
 from ..errors import DataError, OptionError, ProteinClassifierError
 from ..inference.engine import DEVICE_TOKENS, default_tokens, run_batches
+from ..inference.logits import encoded_batches
 from ..model import ProteinClassifier
+from ..model.attention import unpack
+from ..model.packing import packed_output
 from ..model.pooling import embeds, residue_mask
 
 logger = logging.getLogger(__name__)
@@ -224,9 +228,8 @@ def _write(model: ProteinClassifier, encoded: Dataset, rows: range, path: Path, 
     """Embed some rows into a file, a chunk at a time: memory does not grow with the data."""
     schema = _features(model).arrow_schema
     lengths = np.asarray(encoded["length"])[rows.start : rows.stop]
-    training = model.training
-    model.eval()
     with (
+        _ready(model, dtype),
         open(path, "wb") as file,
         pa.ipc.new_stream(file, schema) as stream,
         tqdm(total=len(rows), unit="protein", desc="embedding", disable=not PartialState().is_main_process) as bar,
@@ -237,27 +240,18 @@ def _write(model: ProteinClassifier, encoded: Dataset, rows: range, path: Path, 
                 stream.write_batch(_embed_chunk(model, proteins, schema, dtype, bar))
         file.flush()
         os.fsync(file.fileno())  # the folder's name promises whole files, even after a power cut
-    model.train(training)
 
 
 def _embed_chunk(
     model: ProteinClassifier, proteins: Sequence[np.ndarray], schema: pa.Schema, dtype: torch.dtype, bar: tqdm
 ) -> pa.RecordBatch:
     """The embeddings of some proteins, batched by length, in their own order."""
-    lengths = np.array([len(protein) for protein in proteins])
-    counts = _counts(model, lengths)
+    counts = _counts(model, np.array([len(protein) for protein in proteins]))
     ends = np.cumsum(counts)
     values = np.empty((ends[-1], model.config.hidden_size), dtype=np.float16)
-    pad = PaddingCollator(model.config.pad_token_id or 0)
-    batches = run_batches(
-        lengths,
-        lambda rows: pad([{"input_ids": proteins[row]} for row in rows]),
-        lambda batch: _embed_batch(model, batch, dtype),
-        model.device,
-        default_tokens(model.device),
-        bar.update,
-    )
-    for rows, vectors in batches:
+    compute, tokens = partial(_embed_batch, model, dtype), default_tokens(model.device)
+    lengths, collate = encoded_batches(model, proteins)
+    for rows, vectors in run_batches(lengths, collate, compute, model.device, tokens, bar.update):
         for row, piece in zip(rows, np.split(vectors, np.cumsum(counts[rows])[:-1]), strict=True):
             values[ends[row] - counts[row] : ends[row]] = piece
     if not np.isfinite(values).all():
@@ -265,12 +259,31 @@ def _embed_chunk(
     return pa.record_batch([_array(values, ends, schema), pa.array(counts, pa.int32())], schema=schema)
 
 
-def _embed_batch(model: ProteinClassifier, batch: dict[str, torch.Tensor], dtype: torch.dtype) -> np.ndarray:
+def _embed_batch(model: ProteinClassifier, dtype: torch.dtype, batch: dict[str, Any]) -> np.ndarray:
     """(sum of t, H), float16."""
     half = dtype != torch.float32
     with torch.autocast(model.device.type, dtype if half else None, enabled=half):
-        hidden = model.backbone(**batch, return_dict=True).last_hidden_state
-        return summarize(hidden, batch["attention_mask"], model).half().cpu().numpy()
+        if "cu_seq_lens_q" in batch:
+            borders, longest = batch["cu_seq_lens_q"], batch["max_length_q"]
+            packed = packed_output(
+                model.backbone, batch["input_ids"], None, batch["position_ids"], borders, longest
+            ).last_hidden_state
+            hidden, mask = unpack(packed, borders, longest)
+        else:
+            hidden, mask = model.backbone(**batch, return_dict=True).last_hidden_state, batch["attention_mask"]
+        return summarize(hidden, mask, model).half().cpu().numpy()
+
+
+@contextlib.contextmanager
+def _ready(model: ProteinClassifier, dtype: torch.dtype) -> Iterator[None]:
+    """In evaluation mode, and packing where that pays; afterwards the model is as it was."""
+    training, attention = model.training, model.backbone.config._attn_implementation
+    model.eval().enable_packing(autocast=dtype if dtype != torch.float32 else None)
+    try:
+        yield
+    finally:
+        model.train(training)
+        model.set_attn_implementation(attention)
 
 
 def _features(model: ProteinClassifier) -> Features:

@@ -3,10 +3,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from protbert_classify.errors import ModelError
-from protbert_classify.inference.logits import batched_logits, predict_logits, probabilities
+from protbert_classify.inference.logits import batched_logits, predict_logits
 from protbert_classify.training.embeddings import EmbeddingCollator
 
 from .conftest import LONG, build_classifier
@@ -21,11 +23,38 @@ def encoded(tokenizer):
 
 def test_logits_come_in_the_order_of_the_proteins_and_count_them(classifier, encoded):
     counted = []
-    together = predict_logits(classifier, encoded, 40, counted.append)
+    together = predict_logits(classifier, encoded, 70, counted.append)
     alone = np.concatenate([predict_logits(classifier, [ids]) for ids in encoded])
     assert (together.dtype, together.shape) == (np.float32, (5, 3))
     assert np.abs(together - alone).max() < 1e-5
-    assert counted == [1, 2, 2]  # 35 tokens alone, 14 and 12 together, 8 and 8
+    assert counted == [1, 2, 2]  # 35 tokens, padded to 64; then 14 and 12, and 8 and 8, padded to 32
+
+
+@given(st.lists(st.integers(3, 128), min_size=1, max_size=12), st.integers(1, 400))
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_lengths_of_padded_batches_are_few_on_a_cpu_and_stay_within_budget_and_positions(classifier, lengths, tokens):
+    classifier.resize_position_embeddings(100)  # no multiple of 32
+    lengths = [min(length, 100) for length in lengths]
+    shapes = []
+    hook = classifier.backbone.register_forward_pre_hook(
+        lambda module, args, given: shapes.append(given["input_ids"].shape), with_kwargs=True
+    )
+    predict_logits(classifier, [np.full(length, 5) for length in lengths], tokens)
+    hook.remove()
+    assert {width for _, width in shapes} <= {32, 64, 96, 100}
+    assert all(rows == 1 or rows * width <= tokens for rows, width in shapes)
+    assert sum(rows for rows, _ in shapes) == len(lengths)
+
+
+def test_packed_proteins_are_pooled_in_few_lengths_on_a_cpu(encoded):
+    """Light attention's convolutions are kernels, too."""
+    classifier = build_classifier(pooling="light_attention")
+    padded = predict_logits(classifier, encoded)
+    assert classifier.enable_packing() is None
+    widths = []
+    classifier.pooling.features.register_forward_pre_hook(lambda module, args: widths.append(args[0].shape[-1]))
+    assert np.abs(predict_logits(classifier, encoded, 40) - padded).max() < 1e-5
+    assert set(widths) == {32, 64}
 
 
 def test_no_proteins_have_no_logits(classifier):
@@ -120,8 +149,3 @@ def test_a_model_that_diverged_is_refused_unless_its_logits_are_wanted_as_they_a
     with pytest.raises(ModelError, match="scores that are not numbers"):
         predict_logits(classifier, encoded)
     assert np.isnan(predict_logits(classifier, encoded, finite=False)).all()
-
-
-def test_probabilities_are_the_softmax():
-    logits = np.array([[0.0, np.log(3.0)], [1000.0, 0.0]], dtype=np.float32)
-    assert probabilities(logits) == pytest.approx(np.array([[0.25, 0.75], [1.0, 0.0]]))

@@ -47,8 +47,17 @@ def test_bfloat16_leaves_an_esm_the_positions_of_a_long_protein():
 
 def test_float32_changes_nothing(classifier, encoded):
     before = predict_logits(classifier, encoded)
-    assert set_precision(classifier, "float32") == "float32"
+    assert set_precision(classifier, "float32", packing=False) == "float32"
     assert (predict_logits(classifier, encoded) == before).all()
+
+
+def test_float32_packs_on_a_cpu_and_changes_no_score(classifier, encoded):
+    padded = predict_logits(classifier, encoded)
+    set_precision(classifier, "float32")
+    shapes = []
+    classifier.register_forward_pre_hook(lambda m, a, given: shapes.append(given["input_ids"].shape), with_kwargs=True)
+    assert np.abs(predict_logits(classifier, encoded) - padded).max() < 1e-5
+    assert shapes == [(1, sum(map(len, encoded)))]
 
 
 @pytest.mark.parametrize("stored", [torch.bfloat16, torch.float16])
@@ -60,7 +69,8 @@ def test_a_half_precision_checkpoint_computes_in_float32_when_that_is_asked_for(
     tokenizer.save_pretrained(tmp_path)
     model, _ = load_classifier(tmp_path, "cpu", precision)
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
-    assert (predict_logits(model, encoded) == predict_logits(classifier.float(), encoded)).all()
+    expected = predict_logits(classifier.float(), encoded)
+    assert np.abs(predict_logits(model, encoded) - expected).max() < 1e-5
 
 
 @pytest.mark.parametrize("native", [True, False])

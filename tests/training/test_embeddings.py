@@ -73,6 +73,18 @@ def test_logits_from_embeddings_are_those_of_the_whole_model(classifier, tmp_pat
     np.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-3 * np.abs(expected).max())
 
 
+@pytest.mark.parametrize(("kind", "packed"), [("bert", True), ("esm", True), ("t5", False)])
+def test_proteins_are_packed_while_they_are_embedded_where_the_backbone_can(classifier, tmp_path, kind, packed):
+    model = classifier(kind)
+    rows = []
+    model.backbone.encoder.register_forward_pre_hook(
+        lambda module, args, given: rows.append(len((args or [given[next(iter(given))]])[0])), with_kwargs=True
+    )
+    embed(model.train(), PROTEINS, cache_root=tmp_path)
+    assert rows == [1 if packed else 40]
+    assert model.training and model.backbone.config._attn_implementation == "sdpa"  # as before
+
+
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_only_what_the_pooling_needs_is_stored(classifier, tmp_path, pooling):
     dataset = embed(classifier(pooling=pooling), PROTEINS, cache_root=tmp_path)
