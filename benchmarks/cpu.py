@@ -32,9 +32,9 @@ from benchmarks.schemes import (
     stock_grouped,
     train_epoch,
 )
+from protbert_classify.cost.flops import forward_flops
 from protbert_classify.inference.precision import has_native_bf16, set_precision
 from protbert_classify.model import ProteinClassifier
-from protbert_classify.model.flops import forward_flops
 
 SHAPE = {"hidden_size": 256, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 1024}
 PROTEINS = 400  # 50 batches of the recipe

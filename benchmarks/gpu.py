@@ -31,9 +31,9 @@ from benchmarks.schemes import (
     to,
     train_epoch,
 )
+from protbert_classify.cost.flops import forward_flops
 from protbert_classify.data.collators import PackingCollator, PaddingCollator
 from protbert_classify.model import ProteinClassifier
-from protbert_classify.model.flops import forward_flops
 
 PROTBERT = {"hidden_size": 1024, "num_hidden_layers": 30, "num_attention_heads": 16, "intermediate_size": 4096}
 SMALL = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}

@@ -1,8 +1,9 @@
-"""Where a model is, and whose fault it is that it cannot be loaded."""
+"""Where a model is, what one from scratch is made of, and why either cannot be loaded."""
 
+import json
 import os
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .errors import ModelError, OptionError, ProteinClassifierError, first_line
 
@@ -59,6 +60,31 @@ def cannot_load(name: str, error: Exception) -> ProteinClassifierError:
             f"{name}: no such folder here, and the Hub cannot be reached; check the name, or the network"
         )
     return ModelError(f"{name}: cannot be loaded as a model: {reason}")
+
+
+def backbone_shape(backbone_config: str) -> dict[str, Any]:
+    """The fields of `--backbone_config`, a JSON file or JSON itself.
+
+    Raises:
+        OptionError: Neither, or no `model_type`.
+    """
+    from transformers import CONFIG_MAPPING
+
+    text = backbone_config
+    if not text.lstrip().startswith("{"):
+        if not os.path.isfile(text):
+            raise OptionError(f"backbone_config {text!r}: no such file; expected a JSON file or JSON")
+        with open(text, encoding="utf-8") as file:
+            text = file.read()
+    try:
+        shape = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise OptionError(f"backbone_config is not valid JSON: {error}") from None
+    if not isinstance(shape, dict) or "model_type" not in shape:
+        raise OptionError('backbone_config has no model_type; expected, say, {"model_type": "bert", ...}')
+    if shape["model_type"] not in CONFIG_MAPPING:
+        raise OptionError(f"backbone_config: unknown model_type {shape['model_type']!r}; expected bert, esm, t5, ...")
+    return shape
 
 
 def check_max_length(backbone: "PretrainedConfig", max_length: int) -> None:

@@ -19,6 +19,7 @@ FLOORS = [
     {"evaluation"},
     {"reporting"},
     {"inference", "hub"},
+    {"cost"},
     {"training"},
     {"serving"},
     {"sagemaker"},

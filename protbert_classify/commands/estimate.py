@@ -5,18 +5,17 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..cost.devices import DEVICES, HERE, PRECISIONS, ROOM, accelerator, means_of, usual_precision
 from ..errors import OptionError
-from ..training.devices import DEVICES, HERE, PRECISIONS, accelerator, means_of, usual_precision
 from .parsing import OneLineParser, add_data_options, data_options, positive
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from ..cost.estimate import Estimate
     from ..model import ProteinClassifier
-    from ..training.estimate import Estimate
 
 GIB = 2**30
-ROOM = 0.9  # share of the memory that a step may fill: the allocator leaves gaps, the driver takes its part
 EXAMPLES = """\
 examples:
   protbert-classify estimate --model Rostlab/prot_bert_bfd --device T4
@@ -53,6 +52,7 @@ class Plan:
         utilisation: Share of it that training is assumed to reach.
         epochs: Passes over the proteins.
         fused_attention: Whether attention keeps no weights, see [`estimate`].
+        packed: Whether batches have no padding, see [`estimate`].
     """
 
     model: str
@@ -70,6 +70,17 @@ class Plan:
     utilisation: float
     epochs: float
     fused_attention: bool
+    packed: bool
+
+    @property
+    def step(self) -> dict[str, bool]:
+        """What decides on the memory of a step, beside the model and the tokens."""
+        return {
+            "half_precision": self.precision != "float32",
+            "gradient_checkpointing": self.gradient_checkpointing,
+            "fused_attention": self.fused_attention,
+            "packed": self.packed,
+        }
 
 
 def run(arguments: list[str]) -> int:
@@ -130,7 +141,8 @@ def _about_the_model(plan: Plan, cost: "Estimate") -> Rows:
 
 def _about_the_memory(plan: Plan, cost: "Estimate", advice: list[str]) -> Rows:
     half = plan.precision != "float32"
-    kept = "a hidden state a layer, and one layer" if plan.gradient_checkpointing else "kept by forward for backward"
+    kept = "a hidden state a layer" if plan.gradient_checkpointing else "kept by forward for backward"
+    moment = "the layer that is computed again for backward" if plan.gradient_checkpointing else "needed for a moment"
     rows = [("weights", _gib(cost.weights), "float32")]
     if half:
         rows.append((f"{plan.precision} copies of them", _gib(cost.weight_copies), "during a step"))
@@ -140,7 +152,7 @@ def _about_the_memory(plan: Plan, cost: "Estimate", advice: list[str]) -> Rows:
         ("gradients", _gib(cost.gradients), "of what trains"),
         ("optimizer", _gib(cost.optimizer), "AdamW, two float32 numbers a trained parameter"),
         ("activations", _gib(cost.activations), kept),
-        ("working memory", _gib(cost.working), "what an operation needs for a moment"),
+        ("working memory", _gib(cost.working), moment),
         ("all of a step", _gib(cost.step), f"{share:.0%} of {_gib(plan.memory)}: {verdict}"),
         *(("", "", text) for text in advice),
         ("to classify only", _gib(cost.inference), "as many tokens at a time"),
@@ -160,22 +172,24 @@ def _about_the_time(plan: Plan, cost: "Estimate") -> Rows:
 
 
 def _model(options: argparse.Namespace, freeze: bool = False) -> "ProteinClassifier":
-    from ..training.arguments import ModelArguments
-    from ..training.estimate import planned_model, trained_length
+    from ..cost.planned_model import planned_model, trained_length
 
-    arguments = ModelArguments(
-        model_name_or_path=options.model or "",
-        model_revision=options.model_revision,
+    if options.max_length is None:
+        options.max_length = trained_length(options.model, options.model_revision) or 512
+    return planned_model(
+        options.model,
+        max_length=options.max_length,
+        revision=options.model_revision,
         backbone_config=options.backbone_config,
+        num_labels=options.labels,
+        pooling=options.pooling,
         freeze_backbone=options.freeze_backbone or freeze,
     )
-    if options.max_length is None:
-        options.max_length = trained_length(arguments) or 512
-    return planned_model(arguments, options.max_length, options.labels, options.pooling)
 
 
 def _plan(options: argparse.Namespace, model: "ProteinClassifier") -> Plan:
-    from ..training.estimate import encoded_lengths
+    from ..cost.estimate import encoded_lengths
+    from ..model.attention import why_not_packed
 
     special = sum(model.special_tokens)
     if options.max_length <= special:
@@ -190,6 +204,8 @@ def _plan(options: argparse.Namespace, model: "ProteinClassifier") -> Plan:
         )
     precision = options.precision or usual_precision(options.device)
     means = means_of(options.device, precision)
+    device = accelerator() if options.device == HERE else "cuda"
+    packable = why_not_packed(model.config.backbone_config) is None
     return Plan(
         model=options.model or "a model from scratch",
         data=data,
@@ -206,25 +222,26 @@ def _plan(options: argparse.Namespace, model: "ProteinClassifier") -> Plan:
         rate_source=means.source,
         utilisation=options.utilisation,
         epochs=options.epochs,
-        fused_attention=options.device != HERE or accelerator() is not None,
+        fused_attention=device is not None,
+        packed=device == "cuda" and precision == "bf16" and packable,  # as train does; GPUs without bf16 cannot
     )
 
 
 def _estimate(plan: Plan, model: "ProteinClassifier", **changes: Any) -> "Estimate":
-    from ..training.estimate import estimate
+    from ..cost.estimate import estimate
 
     settings: dict[str, Any] = {
         "tokens_per_batch": plan.tokens_per_batch,
         "flops_per_second": plan.rate * plan.utilisation,
-        "half_precision": plan.precision != "float32",
-        "gradient_checkpointing": plan.gradient_checkpointing,
-        "fused_attention": plan.fused_attention,
+        **plan.step,
     }
     return estimate(model, plan.lengths, **{**settings, **changes})
 
 
 def _advice(options: argparse.Namespace, plan: Plan, cost: "Estimate", model: "ProteinClassifier") -> list[str]:
     """What would make it fit, each alone; estimated, too."""
+    from ..cost.step_memory import step_memory
+
     room, longest = ROOM * plan.memory, int(plan.lengths.max())
     advice = []
     if not plan.gradient_checkpointing:
@@ -232,10 +249,10 @@ def _advice(options: argparse.Namespace, plan: Plan, cost: "Estimate", model: "P
         if checkpointed.step <= room:
             slower = checkpointed.flops_per_epoch / cost.flops_per_epoch - 1
             advice.append(f"with --gradient_checkpointing {_gib(checkpointed.step)}, {slower:.0%} more arithmetic")
-    a_token = (cost.activations + cost.working) / plan.tokens_per_batch
-    tokens = int((room - cost.fixed) / a_token) // 64 * 64 if room > cost.fixed else 0
+    memory = step_memory(model, longest, **plan.step)
+    tokens = memory.tokens(room) // 64 * 64
     if tokens >= longest:
-        advice.append(f"with --tokens_per_batch {tokens} {_gib(int(cost.fixed + a_token * tokens))}")
+        advice.append(f"with --tokens_per_batch {tokens} {_gib(memory.step(tokens))}")
     if not plan.freeze_backbone:
         frozen = _estimate(plan, _model(options, freeze=True))
         if frozen.step <= room:
@@ -247,7 +264,7 @@ def _residues(options: argparse.Namespace) -> tuple["np.ndarray", str]:
     """Lengths of the training proteins, (N,), and whose they are."""
     import numpy as np
 
-    from ..training.estimate import deeploc_lengths
+    from ..cost.estimate import deeploc_lengths
 
     if options.data is None:
         return deeploc_lengths(), "as many as DeepLoc 1.0 trains on, its distribution of lengths; else --data"
@@ -315,7 +332,8 @@ def _parser() -> argparse.ArgumentParser:
     model.add_argument("--backbone_config", help="in place of --model: the shape of an encoder, as for train")
     model.add_argument("--labels", type=positive, help="number of classes (a classifier's own, or 10)")
     model.add_argument(
-        "--pooling", choices=("mean", "cls", "pooler", "light_attention"), help="a classifier's own, or mean"
+        "--pooling",
+        help="mean, cls, pooler, light_attention, or one that you registered (default: a classifier's own, or mean)",
     )
     model.add_argument("--freeze_backbone", action="store_true", help="train the pooling and the head only")
     data = parser.add_argument_group("proteins")
@@ -325,7 +343,11 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("--data", help="labelled proteins, as for train; as long and as many as DeepLoc's if not given")
     add_data_options(data)
     training = parser.add_argument_group("training")
-    training.add_argument("--tokens_per_batch", type=positive, help="tokens a step (those of the 8 longest proteins)")
+    training.add_argument(
+        "--tokens_per_batch",
+        type=positive,
+        help="tokens of a forward and backward pass (default: those of the 8 longest proteins)",
+    )
     training.add_argument("--epochs", type=_above_zero, default=5.0, help="passes over the proteins (default 5)")
     training.add_argument("--precision", choices=PRECISIONS, help="bf16 on GPUs that have it, else float32")
     training.add_argument("--gradient_checkpointing", action="store_true", help="less memory for more time")

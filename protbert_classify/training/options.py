@@ -3,12 +3,11 @@
 import dataclasses
 import difflib
 import json
-import os
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import yaml
-from transformers import CONFIG_MAPPING, HfArgumentParser
+from transformers import HfArgumentParser
 
 from ..errors import OptionError
 from ..evaluation.metrics import WATCHED
@@ -151,26 +150,3 @@ def _suggestion(option: str, known: Sequence[str]) -> str:
         return "; expected --option value"
     close = difflib.get_close_matches(option.lstrip("-").replace("-", "_"), known, n=1)
     return f"; did you mean --{close[0]}?" if close else "; train --help lists them"
-
-
-def backbone_shape(backbone_config: str) -> dict[str, Any]:
-    """The fields of `--backbone_config`, a JSON file or JSON itself.
-
-    Raises:
-        OptionError: Neither, or no `model_type`.
-    """
-    text = backbone_config
-    if not text.lstrip().startswith("{"):
-        if not os.path.isfile(text):
-            raise OptionError(f"backbone_config {text!r}: no such file; expected a JSON file or JSON")
-        with open(text, encoding="utf-8") as file:
-            text = file.read()
-    try:
-        shape = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise OptionError(f"backbone_config is no JSON: {error}") from None
-    if not isinstance(shape, dict) or "model_type" not in shape:
-        raise OptionError('backbone_config has no model_type; expected, say, {"model_type": "bert", ...}')
-    if shape["model_type"] not in CONFIG_MAPPING:
-        raise OptionError(f"backbone_config: unknown model_type {shape['model_type']!r}; expected bert, esm, t5, ...")
-    return shape

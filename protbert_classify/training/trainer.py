@@ -341,7 +341,7 @@ class ProteinTrainer(StepsMixin, EvaluationMixin, PublishingMixin):
             half_precision=bool(self.args.bf16 or self.args.fp16),
             gradient_checkpointing=bool(self.args.gradient_checkpointing),
             fused_attention=True,
-            free_bytes=free_memory(self.args.device),
+            free_bytes=free_memory(self.args.device, self._plain_model()),
             packed=self.packed,
             shards=self.args.world_size if self.is_fsdp_enabled else 1,
             data_parallel=self.args.world_size > 1 and not self.is_fsdp_enabled,

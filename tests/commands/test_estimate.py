@@ -4,10 +4,12 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from protbert_classify.commands import estimate as command
 from protbert_classify.commands import main
 from protbert_classify.model.configuration import PROTBERT_SHAPE
+from protbert_classify.model.pooling import POOLINGS
 from tests.conftest import TINY_SHAPE
 from tests.training.runs import complaints
 
@@ -107,6 +109,7 @@ def test_faster_and_slower_are_what_the_option_says(tmp_path):
         (["--tokens_per_batch", "100"], "tokens_per_batch=100: the longest protein has 128 tokens"),
         (["--utilisation", "1.5"], "found '1.5', expected a number above 0, at most 1"),
         (["--utilisation", "nan"], "found 'nan', expected a number above 0, at most 1"),
+        (["--pooling", "none"], "pooling='none': expected one of mean, cls, pooler, light_attention"),
         (["--epochs", "0"], "found '0', expected a number above 0"),
         (["--data", "nowhere.fasta"], "nowhere.fasta: no such file"),
         (["--backbone_config", "{}"], "backbone_config has no model_type"),
@@ -134,6 +137,30 @@ def test_help_costs_nothing_and_teaches():
     )
     text = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert all(name in text for name in (*command.DEVICES, "examples:", "an assumption"))
+
+
+def test_help_names_every_pooling(capsys):
+    with pytest.raises(SystemExit):
+        main(["estimate", "--help"])
+    out = " ".join(capsys.readouterr().out.split())
+    assert ", ".join(sorted(POOLINGS, key=out.index)) in out
+
+
+def test_a_pooling_that_a_user_registered_is_estimated(tmp_path, monkeypatch):
+    class WidePooling(torch.nn.Module):
+        def __init__(self, config):
+            super().__init__()
+            self.widen = torch.nn.Linear(config.hidden_size, 1000)
+            self.output_size = 1000
+
+        def forward(self, output, mask):
+            return self.widen(output.last_hidden_state).amax(1)
+
+    monkeypatch.setitem(POOLINGS._parts, "wide", WidePooling)
+    wide, mean = (recorded([*TINY, "--pooling", name], tmp_path) for name in ("wide", "mean"))
+    assert wide["parameters"] - mean["parameters"] == 33 * 1000 + (1000 - 32) * 10
+    tokens = 8 * 128
+    assert wide["activations"] - mean["activations"] == pytest.approx(tokens * 1000 * 4, rel=0.1)
 
 
 def test_every_device_has_a_source():

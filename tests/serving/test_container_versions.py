@@ -9,7 +9,7 @@ import pytest
 
 from protbert_classify.data.tokenizer import protbert_tokenizer
 from tests.conftest import TINY_SHAPE
-from tests.model.test_flops import ESM, T5, classifier
+from tests.cost.test_flops import ESM, T5, classifier
 from tests.training.runs import ROOT, environment
 
 from .container_child import answers

@@ -5,7 +5,8 @@ import pytest
 from transformers import TrainingArguments
 
 from protbert_classify.errors import OptionError
-from protbert_classify.training.options import backbone_shape, check_options, parse_options
+from protbert_classify.model_source import backbone_shape
+from protbert_classify.training.options import check_options, parse_options
 from protbert_classify.training.training_arguments import ProteinTrainingArguments
 
 
@@ -143,25 +144,6 @@ def test_every_option_of_transformers_can_be_given(parse):
     assert len(arguments) > 120
     for name in (argument[2:] for argument in arguments[::2]):
         assert getattr(parsed, name) == getattr(defaults, name), name
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ("missing.json", "no such file"),
-        ('{"hidden_size": 3', "is no JSON"),
-        ('{"hidden_size": 3}', "has no model_type"),
-    ],
-)
-def test_a_backbone_config_that_is_none_is_told_from_a_missing_file(given, message):
-    with pytest.raises(OptionError, match=message):
-        backbone_shape(given)
-
-
-def test_a_backbone_config_may_be_a_file(tmp_path):
-    path = tmp_path / "shape.json"
-    path.write_text('{"model_type": "esm", "hidden_size": 8}')
-    assert backbone_shape(str(path)) == {"model_type": "esm", "hidden_size": 8}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from .backbone import encoder_layers
+from ..model.backbone import encoder_layers
 
 
 def forward_flops(model: Any, lengths: np.ndarray) -> float:

@@ -5,9 +5,13 @@ torch is imported where it is needed: a `--help` that lists the devices does not
 
 import time
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import OptionError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ DEVICES = {
     "RTX-4090": Device(24, 165.2, 82.6, "NVIDIA Ada architecture whitepaper, GeForce RTX 4090"),
 }
 HERE = "here"
+ROOM = 0.9  # share of the memory that a step may fill: the allocator leaves gaps, the driver takes its part
 PRECISIONS = ("float32", "bf16", "fp16")
 
 
@@ -62,9 +67,9 @@ def usual_precision(device: str) -> str:
     """What train would take on a device of this name: bf16 on GPUs that have it."""
     if device != HERE:
         return "bf16" if DEVICES[device].bf16 else "float32"
-    from .training_arguments import has_native_bf16
+    from ..inference.precision import has_native_bf16
 
-    return "bf16" if has_native_bf16() else "float32"
+    return "bf16" if accelerator() == "cuda" and has_native_bf16("cuda") else "float32"
 
 
 def means_of(name: str, precision: str) -> Means:
@@ -94,11 +99,32 @@ def accelerator() -> str | None:
     return None if device is None else device.type
 
 
+def free_memory(device: "torch.device", model: "nn.Module | None" = None, processes: int = 1) -> int:
+    """Bytes that a training can have of a device's memory: of a CPU, the host's.
+
+    Args:
+        device: Where the training computes. Under FSDP that is not where its model lies before it is sharded.
+        model: The model to train: what its weights take of this memory already is theirs to have.
+        processes: That share the host's memory; a GPU belongs to one of them.
+    """
+    import psutil
+    import torch
+
+    if device.type == "cpu":
+        free = psutil.virtual_memory().available // processes
+    elif device.type == "mps":
+        free = torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+    else:
+        backend = torch.get_device_module(device)  # torch.cuda, torch.xpu
+        unused = backend.memory_reserved(device) - backend.memory_allocated(device)  # freed, kept by the allocator
+        free = backend.mem_get_info(device)[0] + unused
+    weights = [] if model is None else [p for p in model.parameters() if p.device.type == device.type]
+    return free + sum(weight.numel() * weight.element_size() for weight in weights)
+
+
 def _measured(precision: str, seconds: float = 1.0) -> Means:
     """This machine: its free memory, and the rate of a product of two large matrices."""
     import torch
-
-    from .memory import free_memory
 
     device = torch.device(accelerator() or "cpu")
     size = 1024 if device.type == "cpu" else 8192

@@ -7,8 +7,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from protbert_classify import ProteinClassifier, ProteinClassifierConfig
+from protbert_classify.cost.flops import forward_flops, training_flops
 from protbert_classify.model.configuration import PROTBERT_SHAPE
-from protbert_classify.model.flops import forward_flops, training_flops
 from tests.conftest import TINY_SHAPE
 
 ESM = {**TINY_SHAPE, "model_type": "esm", "position_embedding_type": "rotary", "mask_token_id": 29}

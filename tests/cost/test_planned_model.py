@@ -1,0 +1,64 @@
+"""A plan must be of the very model that a training would begin with."""
+
+import json
+
+import pytest
+import torch
+
+from protbert_classify.cost.planned_model import planned_model, trained_length
+from protbert_classify.errors import ModelError, OptionError
+from tests.conftest import TINY_SHAPE
+from tests.cost.test_flops import T5, classifier
+
+
+def planned(shape, max_length=128, **options):
+    return planned_model(backbone_config=json.dumps(shape), max_length=max_length, **options)
+
+
+def test_a_run_folder_is_planned_with_its_own_classes_and_pooling(tmp_path):
+    classifier(TINY_SHAPE, pooling="light_attention").config.save_pretrained(tmp_path / "model")  # and no weights
+    model = planned_model(str(tmp_path), max_length=64)
+    assert (model.config.pooling, model.config.num_labels, model.max_positions) == ("light_attention", 10, 64)
+    other = planned_model(str(tmp_path), max_length=64, num_labels=3, pooling="mean")
+    assert (other.config.pooling, other.config.num_labels) == ("mean", 3)
+    assert all(parameter.is_meta for parameter in model.parameters())
+
+
+def test_half_precision_weights_are_planned_as_training_holds_them(tmp_path):
+    config = classifier(TINY_SHAPE).config.backbone_config
+    config.dtype = torch.float16
+    config.save_pretrained(tmp_path)
+    model = planned_model(str(tmp_path), max_length=64)
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+def test_what_cannot_be_planned_is_named():
+    with pytest.raises(OptionError, match="max_length=129: the backbone has 128 positions"):
+        planned(TINY_SHAPE, 129)
+    with pytest.raises(OptionError, match="pooling='pooler': a t5 has no pooler"):
+        planned(T5, pooling="pooler")
+    with pytest.raises(ModelError, match="/nowhere: no such folder"):
+        planned_model("/nowhere", max_length=64)
+
+
+def test_a_saved_classifier_keeps_its_kernel_its_head_and_its_other_tasks(tmp_path):
+    task = {"name": "membrane", "problem_type": "single_label_classification", "labels": ["M", "S"]}
+    fields = {"head": "article", "light_attention_kernel_size": 3, "auxiliary_tasks": [task], "task_name": "place"}
+    saved = classifier(TINY_SHAPE, pooling="light_attention", problem_type="multi_label_classification", **fields)
+    saved.save_pretrained(tmp_path)
+    model = planned_model(str(tmp_path), max_length=128)
+    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    assert shapes == {name: tensor.shape for name, tensor in saved.state_dict().items()}
+    assert type(model.head[2]) is torch.nn.Tanh and model.config.problem_type == "multi_label_classification"
+
+
+def test_what_is_frozen_is_frozen_in_the_plan_too():
+    parameters = planned(TINY_SHAPE, freeze_backbone=True).named_parameters()
+    assert {name.split(".")[0] for name, parameter in parameters if parameter.requires_grad} == {"head"}
+
+
+def test_a_classifier_says_how_long_its_proteins_were(tmp_path):
+    classifier(TINY_SHAPE, max_sequence_length=77).save_pretrained(tmp_path / "ours")
+    classifier(TINY_SHAPE).backbone.save_pretrained(tmp_path / "encoder")
+    assert trained_length(str(tmp_path / "ours")) == 77
+    assert trained_length(str(tmp_path / "encoder")) is None and trained_length(None) is None

@@ -1,0 +1,36 @@
+"""Where a model comes from: what cannot be one is refused before anything is loaded."""
+
+import pytest
+
+from protbert_classify.errors import OptionError
+from protbert_classify.model_source import backbone_shape, check_max_length
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("missing.json", "no such file"),
+        ('{"hidden_size": 3', "is not valid JSON"),
+        ('{"hidden_size": 3}', "has no model_type"),
+        ('{"model_type": "bret"}', "unknown model_type 'bret'"),
+    ],
+)
+def test_a_backbone_config_that_cannot_be_used_says_why(given, message):
+    with pytest.raises(OptionError, match=message):
+        backbone_shape(given)
+
+
+def test_a_backbone_config_may_be_a_file(tmp_path):
+    path = tmp_path / "shape.json"
+    path.write_text('{"model_type": "esm", "hidden_size": 8}')
+    assert backbone_shape(str(path)) == {"model_type": "esm", "hidden_size": 8}
+
+
+def test_inputs_longer_than_the_position_table_are_refused():
+    shape = {"model_type": "bert", "max_position_embeddings": 128}
+    check_max_length(shape, 128)
+    with pytest.raises(OptionError, match="max_length=129: the backbone has 128 positions"):
+        check_max_length(shape, 129)
+    with pytest.raises(OptionError, match="the backbone has 512 positions"):
+        check_max_length({"model_type": "bert"}, 513)
+    check_max_length({"model_type": "t5"}, 10_000)  # its positions are relative
