@@ -47,7 +47,8 @@ def test_the_first_code_of_the_readme_trains_in_python(tmp_path, monkeypatch, ti
     tiny_classifier().backbone.save_pretrained(tmp_path / "encoder")
     tokenizer.save_pretrained(tmp_path / "encoder")
     data = write_fasta(easy_records())
-    code = code.replace("Rostlab/prot_bert_bfd", str(tmp_path / "encoder")).replace("load_deeploc()", f"load_deeploc({data!r})")
+    code = code.replace("Rostlab/prot_bert_bfd", str(tmp_path / "encoder"))
+    code = code.replace("load_deeploc()", f"load_deeploc({data!r})")
     monkeypatch.chdir(tmp_path)
     exec(code, names := {})
     assert names["trainer"].state.global_step > 0

@@ -189,7 +189,7 @@ def _model(options: argparse.Namespace, freeze: bool = False) -> "ProteinClassif
 
 def _plan(options: argparse.Namespace, model: "ProteinClassifier") -> Plan:
     from ..cost.estimate import encoded_lengths
-    from ..model.attention import why_not_packed
+    from ..model.packing import why_not_packed
 
     special = sum(model.special_tokens)
     if options.max_length <= special:

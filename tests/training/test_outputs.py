@@ -1,9 +1,7 @@
-import csv
 import errno
 import json
 import os
 
-import numpy as np
 import pytest
 
 from protbert_classify.errors import OptionError

@@ -5,10 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from datasets import Dataset
 
 from protbert_classify import ProteinClassifier, ProteinClassifierConfig, ProteinTrainer
 from protbert_classify.data.collators import PaddingCollator
@@ -199,8 +197,12 @@ def expected_step(trainer, proteins):
     return loss.item(), torch.stack(gradients).norm().item()
 
 
-@pytest.mark.parametrize("batch_size, accumulation, tokens", [(12, 1, None), (4, 3, None), (12, 1, "100"), (6, 2, "70")])
-def test_a_masked_auxiliary_label_weighs_the_same_in_every_way_to_cut_a_step(tmp_path, batch_size, accumulation, tokens):
+@pytest.mark.parametrize(
+    "batch_size, accumulation, tokens", [(12, 1, None), (4, 3, None), (12, 1, "100"), (6, 2, "70")]
+)
+def test_a_masked_auxiliary_label_weighs_the_same_in_every_way_to_cut_a_step(
+    tmp_path, batch_size, accumulation, tokens
+):
     proteins = with_membrane(12, lambda index: index % 3 == 0)
     fields = {"auxiliary_tasks": [MEMBRANE]}
     expected = expected_step(build(tmp_path / "expected", dataset=proteins, fields=fields), proteins)
