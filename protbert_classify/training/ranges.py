@@ -39,6 +39,7 @@ RANGES = {
     "classifier_dropout": SHARE,
     "light_attention_dropout": SHARE,
     "per_device_train_batch_size": COUNT,
+    "per_device_eval_batch_size": COUNT,
     "gradient_accumulation_steps": COUNT,
     "learning_rate": NOT_NEGATIVE,
     "weight_decay": NOT_NEGATIVE,

@@ -166,9 +166,9 @@ class ProteinTrainer(StepsMixin, EvaluationMixin, PublishingMixin):
                 other data or options than the resumed run began with; the loss or the weights are NaN.
             KeyboardInterrupt: After Ctrl-C; a checkpoint was written first.
         """
-        if self.model is None:  # after a hyperparameter search
+        searching = kwargs.get("trial") is not None  # each trial of a hyperparameter search has a folder of its own
+        if self.model is None and not searching:  # after a search
             self.model = self.call_model_init()
-        searching = kwargs.get("trial") is not None  # each trial of a search has a folder of its own
         with FolderLock(str(self.args.output_dir), self.is_world_process_zero() and not searching) as lock:
             folder = None if searching else OutputDir(self.args, self.compared_settings(), lock, self._began)
             checkpoint = None if folder is None else folder.checkpoint(resume_from_checkpoint)
@@ -363,6 +363,7 @@ class ProteinTrainer(StepsMixin, EvaluationMixin, PublishingMixin):
             if newest in checkpoints(run_dir):
                 mark_complete(newest, self.state.global_step)
                 remove_old_checkpoints(run_dir, limit, self.state.best_model_checkpoint)
+
 
 def _needs_tokenizer(proteins: Any) -> bool:
     return isinstance(proteins, Dataset) and is_raw(proteins)

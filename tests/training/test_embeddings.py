@@ -477,9 +477,14 @@ def test_the_trainer_embeds_each_protein_of_a_frozen_backbone_once_for_all_epoch
     )
     trainer = ProteinTrainer(model, args, train_dataset=proteins, eval_dataset=validation)
     seen = []
-    model.backbone.register_forward_pre_hook(
-        lambda module, args, given: seen.append(len(given["input_ids"])), with_kwargs=True
-    )
+
+
+    def count(module, args, given):
+        borders = given.get("cu_seq_lens_q")  # of proteins packed into one row
+        ids = given.get("input_ids")
+        seen.append(len(given["inputs_embeds"] if ids is None else ids) if borders is None else len(borders) - 1)
+
+    model.backbone.register_forward_pre_hook(count, with_kwargs=True)
     trainer.train()
     logits = trainer.validation_logits()
     assert sum(seen) == 40 + 12

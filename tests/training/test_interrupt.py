@@ -8,7 +8,6 @@ import pytest
 from transformers import TrainerCallback
 
 from protbert_classify.training.checkpoints import checkpoints, newest_complete_checkpoint
-from protbert_classify.training.interrupt import SaveOnInterrupt
 from tests.training.child import build_trainer
 from tests.training.runs import (
     ROOT,
@@ -34,36 +33,39 @@ class CtrlC(TrainerCallback):
             os.kill(os.getpid(), self.number)
 
 
-def interrupted_trainer(folder, step, **options):
+def interrupted_trainer(folder, step, number=signal.SIGINT, **options):
     options = {
         **{"validation": 12, "num_train_epochs": 4, "patience": 3, "eval_strategy": "epoch", "save_strategy": "epoch"},
         **{"load_best_model_at_end": True, "save_total_limit": 9},
         **options,
     }
     trainer = build_trainer(str(folder), **options)
-    interrupt = SaveOnInterrupt()
-    trainer.add_callback(interrupt)
     if step:
-        trainer.add_callback(CtrlC(step))
-    return trainer, interrupt
+        trainer.add_callback(CtrlC(step, number))
+    return trainer
+
+
+def train_until(trainer, step):
+    """Train, and be stopped after a step, which has left a checkpoint."""
+    with pytest.raises(KeyboardInterrupt, match=f"the same command with --resume goes on from checkpoint-{step}"):
+        trainer.train()
+    assert trainer.state.global_step == step
 
 
 @pytest.mark.parametrize("step", [1, 11, 16])  # 8 steps an epoch: the first, in the middle, the last of an epoch
 def test_ctrl_c_costs_one_step_and_resuming_ends_as_if_nothing_had_been(tmp_path, step):
-    undisturbed, _ = interrupted_trainer(tmp_path / "undisturbed", None)
+    undisturbed = interrupted_trainer(tmp_path / "undisturbed", None)
     undisturbed.train()
     undisturbed.save_model(str(tmp_path / "undisturbed" / "final"))
 
-    trainer, interrupt = interrupted_trainer(tmp_path / "interrupted", step)
-    trainer.train()
-    assert interrupt.interrupted
-    assert trainer.state.global_step == step
+    trainer = interrupted_trainer(tmp_path / "interrupted", step)
+    train_until(trainer, step)
     evaluations = sum("eval_mcc" in log for log in trainer.state.log_history)
     assert evaluations == step // 8  # none in the middle of an epoch: it would count for the best and for patience
     newest = newest_complete_checkpoint(str(tmp_path / "interrupted" / "run"))
     assert os.path.basename(newest) == f"checkpoint-{step}"
 
-    resumed, _ = interrupted_trainer(tmp_path / "interrupted", None)
+    resumed = interrupted_trainer(tmp_path / "interrupted", None)
     resumed.train(resume_from_checkpoint=True)
     resumed.save_model(str(tmp_path / "interrupted" / "final"))
     # `epoch_step` is the time it took
@@ -81,27 +83,25 @@ def test_ctrl_c_costs_one_step_and_resuming_ends_as_if_nothing_had_been(tmp_path
 
 def test_ctrl_c_saves_even_where_no_checkpoints_were_asked_for(tmp_path):
     for step in (3, 8):
-        trainer, _ = interrupted_trainer(
+        trainer = interrupted_trainer(
             tmp_path / str(step), step, save_strategy="no", eval_strategy="no", load_best_model_at_end=False, patience=0
         )
-        trainer.train()
+        train_until(trainer, step)
         assert [os.path.basename(path) for path in checkpoints(str(tmp_path / str(step) / "run"))] == [
             f"checkpoint-{step}"
         ]
 
 
 def test_a_cluster_that_wants_its_machine_back_gets_a_checkpoint_too(tmp_path):
-    trainer, interrupt = interrupted_trainer(tmp_path, None)
-    trainer.add_callback(CtrlC(3, signal.SIGTERM))
+    trainer = interrupted_trainer(tmp_path, 3, signal.SIGTERM)
     before = signal.getsignal(signal.SIGTERM)
-    trainer.train()
-    assert interrupt.interrupted and trainer.state.global_step == 3
+    train_until(trainer, 3)
     assert [os.path.basename(path) for path in checkpoints(str(tmp_path / "run"))] == ["checkpoint-3"]
     assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_in_another_thread_it_trains_without_listening(tmp_path):
-    trainer, _ = interrupted_trainer(tmp_path, None, num_train_epochs=1)
+    trainer = interrupted_trainer(tmp_path, None, num_train_epochs=1)
     thread = threading.Thread(target=trainer.train)
     thread.start()
     thread.join(60)
@@ -109,7 +109,7 @@ def test_in_another_thread_it_trains_without_listening(tmp_path):
 
 
 def test_a_second_ctrl_c_stops_at_once(tmp_path):
-    trainer, _ = interrupted_trainer(tmp_path, 3)
+    trainer = interrupted_trainer(tmp_path, 3)
 
     class Again(TrainerCallback):
         def on_substep_end(self, args, state, control, **kwargs):
@@ -123,10 +123,8 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path):
 
 def test_ctrl_c_means_what_it_meant_before_when_training_is_over(tmp_path):
     before = signal.getsignal(signal.SIGINT)
-    trainer, interrupt = interrupted_trainer(tmp_path, None)
-    trainer.train()
+    interrupted_trainer(tmp_path, None).train()
     assert signal.getsignal(signal.SIGINT) is before
-    assert not interrupt.interrupted
 
 
 @pytest.mark.slow

@@ -80,7 +80,7 @@ def test_an_unknown_option_in_a_file_is_refused_too(parse, option_file):
     ("arguments", "message"),
     [
         (["--learning_rate", "fast"], "invalid float value: 'fast'"),
-        (["--pooling", "max"], "invalid choice: 'max'"),
+        (["--pooling", "max"], "pooling='max': expected one of mean, cls, pooler, light_attention"),
         (["--max_length"], "expected one argument"),
         (["--eval_strategy", "daily"], "daily"),
         (["--freeze_backbone", "maybe"], "freeze_backbone"),
@@ -91,7 +91,7 @@ def test_an_unknown_option_in_a_file_is_refused_too(parse, option_file):
         (["--gradient_accumulation_steps", "0"], "gradient_accumulation_steps=0: expected 1 or more"),
         (["--max_train_samples", "0"], "max_train_samples=0: expected 1 or more"),
         (["--num_train_epochs", "0"], "num_train_epochs=0.0: expected more than 0"),
-        (["--metric_for_best_model", "f1"], "metric_for_best_model='f1': expected one of accuracy, mcc, macro_f1"),
+        (["--metric_for_best_model", "f1"], "metric_for_best_model='f1': expected one of accuracy, auto, average_prec"),
     ],
 )
 def test_a_value_that_does_not_fit_is_one_line(parse, arguments, message):

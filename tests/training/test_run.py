@@ -107,7 +107,7 @@ def test_a_run_is_read_back_as_it_was(finished):
     assert run_.metrics == metrics
     lengths = {header.split()[0]: len(sequence) for header, sequence in easy_records(120, 30)}
     assert run_.predictions.lengths.tolist() == [lengths[accession] for accession in run_.predictions.ids]
-    assert (run_.predictions.calls == run_.predictions.references).mean() == metrics["test_accuracy"]
+    assert (run_.predictions.decision.best == run_.predictions.references).mean() == metrics["test_accuracy"]
     assert run_.data["max_residues"] == 62  # of 64 tokens two are special
     assert {name: len(split["lengths"]) for name, split in run_.data["splits"].items()} == {
         name: metrics[f"{name}_proteins"] for name in ("train", "validation", "test")
@@ -445,21 +445,21 @@ def test_the_time_of_a_resumed_run_is_that_of_all_its_legs(tmp_path, easy):
     first = run(folder, easy)
     checkpoint = newest_complete_checkpoint(str(folder))
     state = last_state(folder)
-    assert 0 < state["stateful_callbacks"]["TrainingTime"]["attributes"]["seconds"] <= first["train_runtime"] + 0.1
-    state["stateful_callbacks"]["TrainingTime"]["attributes"]["seconds"] = 1000
+    assert 0 < state["stateful_callbacks"]["TrainingTotals"]["attributes"]["seconds"] <= first["train_runtime"] + 0.1
+    state["stateful_callbacks"]["TrainingTotals"]["attributes"]["seconds"] = 1000
     Path(checkpoint, "trainer_state.json").write_text(json.dumps(state))
     mark_complete(checkpoint, 5)
     second = run(folder, easy, "--num_train_epochs", "2", "--resume")
     assert 1000 < second["train_runtime"] < 1100
     assert json.loads((folder / "metrics.json").read_text())["train_runtime"] == second["train_runtime"]
-    assert 1000 < last_state(folder)["stateful_callbacks"]["TrainingTime"]["attributes"]["seconds"] < 1100
+    assert 1000 < last_state(folder)["stateful_callbacks"]["TrainingTotals"]["attributes"]["seconds"] < 1100
 
 
 def test_a_checkpoint_that_knows_no_time_is_gone_on_from(tmp_path, easy):
     folder = tmp_path / "run"
     run(folder, easy)
     checkpoint, state = newest_complete_checkpoint(str(folder)), last_state(folder)
-    del state["stateful_callbacks"]["TrainingTime"]
+    del state["stateful_callbacks"]["TrainingTotals"]
     Path(checkpoint, "trainer_state.json").write_text(json.dumps(state))
     mark_complete(checkpoint, 5)
     assert 0 < run(folder, easy, "--num_train_epochs", "2", "--resume")["train_runtime"] < 100
@@ -566,9 +566,9 @@ def test_a_frozen_backbone_is_run_once_a_protein_and_the_numbers_are_those_of_th
 def test_what_auto_found_holds_for_all_of_a_run(tmp_path, easy, monkeypatch):
     folder = tmp_path / "run"
     arguments = ["--data", easy, "--output_dir", str(folder), *TINY, "--tokens_per_batch", "auto"]
-    monkeypatch.setattr("protbert_classify.training.trainer.fitting_tokens", lambda *args, **kwargs: 512)
+    monkeypatch.setattr("protbert_classify.training.trainer.CPU_MICRO_BATCH", 512)
     train(*parse_options([*arguments, "--num_train_epochs", "1"]))
     assert json.loads((folder / "settings.json").read_text())["found_tokens_per_batch"] == 512
-    monkeypatch.setattr("protbert_classify.training.trainer.fitting_tokens", lambda *args, **kwargs: 1024)
+    monkeypatch.setattr("protbert_classify.training.trainer.CPU_MICRO_BATCH", 1024)
     train(*parse_options([*arguments, "--num_train_epochs", "2", "--resume"]))
     assert json.loads((folder / "settings.json").read_text())["found_tokens_per_batch"] == 512
