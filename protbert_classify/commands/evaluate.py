@@ -2,7 +2,6 @@
 
 import argparse
 import os
-from typing import Any
 
 from .parsing import OneLineParser, add_compute_options, add_model, compute_options
 from .terminal import hide_moments
@@ -16,6 +15,7 @@ def run(arguments: list[str]) -> int:
     from ..inference.evaluate import evaluate_classifier
     from ..inference.whole_file import check_paths
     from ..training.outputs import write_json
+    from .metrics_table import metrics_table
 
     hide_moments()
     check_there(options.data)
@@ -33,35 +33,17 @@ def run(arguments: list[str]) -> int:
         metrics = evaluate_classifier(options.model, proteins, **compute_options(options))
     except DataError as error:  # of a protein; it does not know the file
         raise DataError(f"{options.data}: {error}") from None
-    print(table(metrics, split), flush=True)
+    print(metrics_table(metrics, split), flush=True)
     if options.output:
         os.makedirs(os.path.dirname(options.output) or ".", exist_ok=True)
         write_json(options.output, metrics)
     return 0
 
 
-def table(metrics: dict[str, Any], split: str) -> str:
-    """The metrics for a terminal: the three over all proteins, then a line a class."""
-    from ..reporting.facts import count
-
-    width = max(len(name) for name in [*metrics["per_class"], "class"])
-    lines = [
-        f"{split}: {count(metrics['proteins'], 'protein')}, accuracy {metrics['accuracy']:.3f}, "
-        f"MCC {metrics['mcc']:.3f}, macro F1 {metrics['macro_f1']:.3f}",
-        "",
-        f"{'class':<{width}}  precision  recall     F1  proteins",
-    ]
-    for name, values in metrics["per_class"].items():
-        scores = [values["precision"], values["recall"], values["f1"]]
-        precision, recall, f1 = ("-" if score is None else f"{score:.3f}" for score in scores)
-        lines.append(f"{name:<{width}}  {precision:>9}  {recall:>6}  {f1:>5}  {values['support']:>8,}")
-    return "\n".join(lines)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(
         prog="protbert-classify evaluate",
-        description="Measure a fine-tuned classifier on labelled proteins: accuracy, MCC, macro F1, and each class.",
+        description="Measure a fine-tuned model on labelled proteins: the metrics of its tasks, and of each class.",
     )
     add_model(parser)
     parser.add_argument("--data", required=True, help="labelled proteins, as for train")

@@ -9,6 +9,7 @@ from tqdm.auto import tqdm
 from ..data.encoding import encode
 from ..evaluation.decision import decide
 from ..evaluation.metrics import evaluation_metrics
+from ..tasks.targets import targets
 from .loading import load_classifier
 from .logits import predict_logits
 
@@ -47,6 +48,8 @@ def evaluate_classifier(
         crop=config.crop,
         tasks=config.tasks,
     )
+    if "labels" not in encoded.column_names:
+        targets(proteins, config.task)  # names the column that is missing
     with tqdm(total=len(encoded), unit="protein") as bar:
         logits = predict_logits(classifier, encoded["input_ids"], tokens_per_batch, bar.update)
     auxiliary = np.asarray(encoded["auxiliary_labels"]) if "auxiliary_labels" in encoded.column_names else None

@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import DataError
 from ..evaluation.decision import Decision
 from ..evaluation.intervals import bootstrap_intervals, task_intervals
-from ..evaluation.metrics import WATCHED
+from ..evaluation.metrics import WATCHED, known_references
 from ..model.tasks import MULTI_LABEL, REGRESSION, SINGLE_LABEL, Task
 from .run_folder import METRICS, Run
 
@@ -33,6 +33,16 @@ class Judged:
     task: Task
     metrics: dict[str, Any]
     predictions: tuple[Decision, np.ndarray] | None = None
+
+    @property
+    def known(self) -> int:
+        """Proteins whose answer is known; of several labels or numbers, those of the one that is known for most."""
+        if self.predictions is not None:
+            known = known_references(self.predictions[1])
+            return int((known if known.ndim == 1 else known.any(1)).sum())
+        parts = {**self.metrics.get("per_class", {}), **self.metrics.get("per_target", {})}.values()
+        counts = [part.get("support", part.get("n")) for part in parts]
+        return sum(counts) if self.task.problem_type == SINGLE_LABEL else max(counts)
 
     @functools.cached_property
     def intervals(self) -> dict[str, Any]:

@@ -85,7 +85,8 @@ class MultiLabelReport(TaskReport):
     def _classes(self, found: Judged | None, picture: Draw) -> list[Part]:
         if found is None:
             return [left_out("metrics of each class. The run had neither test nor validation proteins.")]
-        parts: list[Part] = [Figures(class_pictures(found, picture)), self.table(found), Text(NOTE, "note")]
+        note = f"{NOTE} {NO_INTERVAL}" if found.intervals else NOTE
+        parts: list[Part] = [Figures(class_pictures(found, picture)), self.table(found), Text(note, "note")]
         rows = confusion_table(found)
         header = ["true class", "predicted in error", "proteins", "of the true class"]
         return [*parts, *([Table(header, rows, [2, 3], "Most frequent confusions")] if rows else [])]
@@ -106,8 +107,7 @@ class MultiLabelReport(TaskReport):
         return [
             f"It always predicts at least one of its {len(task.labels)} classes, also for a protein that belongs to "
             "none of them, for\n  fragments, and for sequences that are not proteins.",
-            "A class is predicted from its own threshold on, which was chosen on validation proteins; scores of "
-            "different\n  classes are not comparable to each other.",
+            FITTED if task.thresholds else "A class is predicted from a score of 0.5 on.",
         ]
 
     def card_figures(self, found: Judged) -> list[CardFigure]:
@@ -127,10 +127,12 @@ class MultiLabelReport(TaskReport):
         return f"Over the scores of all labels, the expected calibration error is **{ece:.3f}** (10 bins; 0 is best)."
 
 
-NOTE = (
-    "A class is predicted from its threshold on. (–): no interval, as resampling predictions that are all right, or "
-    "all wrong, gives the same again."
+FITTED = (
+    "A class is predicted from its own threshold on, chosen on validation proteins: the scores of two classes cannot\n"
+    "  be compared."
 )
+NOTE = "A class is predicted from its threshold on."
+NO_INTERVAL = "(–): no interval, as resampling predictions that are all right, or all wrong, gives the same again."
 
 
 def _known(found: Judged) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -184,7 +186,7 @@ def class_pictures(found: Judged, picture: Draw) -> list[Picture]:
         draw_class_bars(per_class, intervals, PER_CLASS),
         "Precision (of the proteins with the predicted label, how many have it), recall (of those that have it, how "
         "many are given it), F1, Matthews correlation, and average precision, which depends on no threshold; the "
-        "number of proteins in brackets, and the black line is the 95% interval.",
+        f"number of proteins in brackets{', and the black line is the 95% interval' if found.intervals else ''}.",
         f"Bars of five metrics of {len(labels)} classes; the table has the numbers.",
         wide=True,
     )
@@ -231,8 +233,9 @@ def _scores(found: Judged | None, picture: Draw) -> list[Part]:
         picture(
             "reliability",
             _reliability(found),
-            "Do 80% of the proteins have a label that has a score of 0.8 for them, predicted or not? Points below the "
-            "dashed line are too sure, points above it too modest; lines are 95% intervals, bars below count scores.",
+            "Where a label has a score of 0.8, do 80% of the proteins have it? All labels count, predicted or not. "
+            "Points below the dashed line are too sure, points above it too modest; lines are 95% intervals, bars "
+            "below count the scores.",
             f"Reliability diagram; the expected calibration error is {calibration(decision, references)['ece']:.3f}.",
         ),
         picture(

@@ -8,13 +8,13 @@ from ..evaluation.by_length import edges
 from ..evaluation.metrics import NAMES, WATCHED
 from ..evaluation.mistakes import largest_errors
 from ..model.tasks import REGRESSION, Task
-from .facts import OPTIMISTIC, Rows, count, interval_text, listed, with_interval
+from .facts import OPTIMISTIC, Rows, capitalised, interval_text, listed, with_interval
 from .judged import Judged
 from .lengths import cap, known_lengths
-from .regression_figures import draw_errors_by_length, draw_predicted_and_true
+from .regression_figures import draw_errors_by_length, draw_number_histogram, draw_predicted_and_true
 from .run_folder import PREDICTIONS, Run
 from .score_figures import length_range
-from .sections import Card, Figures, Part, Section, Table, Text, left_out
+from .sections import Beside, Card, Figures, Part, Section, Table, Text, left_out
 from .task_report import FORWARD, CardFigure, Draw, TaskReport, length_section
 
 MEANINGS = {
@@ -26,9 +26,9 @@ MEANINGS = {
 DIGITS = {"mae": ".3g"}  # it has a unit, and may be of any size
 CODE = f"""\
 with torch.inference_mode():
-    numbers = {FORWARD}[0]UNDONE
-print({{model.config.id2label[index]: float(number) for index, number in enumerate(numbers)}})"""
-UNDONE = " * torch.tensor(model.config.target_std) + torch.tensor(model.config.target_mean)"
+    numbers = {FORWARD}[0]
+UNDONEprint({{model.config.id2label[index]: float(number) for index, number in enumerate(numbers)}})"""
+UNDONE = "numbers = numbers * torch.tensor(model.config.target_std) + torch.tensor(model.config.target_mean)\n"
 
 
 class RegressionReport(TaskReport):
@@ -47,20 +47,18 @@ class RegressionReport(TaskReport):
                 f"Mean {NAMES[key]}" if several else NAMES[key],
                 f"{found.metrics[key]:{DIGITS.get(key, '.3f')}}",
                 interval_text(found.intervals.get(key), DIGITS.get(key, ".3f")),
-                MEANINGS[key],
+                f"{MEANINGS[key]}, whatever the units" if several and key == "mae" else MEANINGS[key],
             )
             for key in WATCHED[REGRESSION]
         ]
 
     def sentences(self, run: Run, found: Judged) -> list[str]:
-        proteins = count(found.metrics["proteins"], f"{found.split} protein")
         per_target = found.metrics["per_target"]
-        sentences = []
-        for index, (name, values) in enumerate(per_target.items()):
-            if values["mae"] is not None:
-                baseline = _baseline(found, index)
-                words = f"On {proteins}, {name} is off by {values['mae']:.3g} on average"
-                sentences.append(f"{words}{baseline}.")
+        sentences = [
+            f"{capitalised(name)} is off by {values['mae']:.3g} on average{_baseline(found, index)}."
+            for index, (name, values) in enumerate(per_target.items())
+            if values["mae"] is not None
+        ]
         if found.split == "validation":
             sentences.append(OPTIMISTIC)
         ranked = {name: values["spearman"] for name, values in per_target.items() if values["spearman"] is not None}
@@ -84,15 +82,24 @@ class RegressionReport(TaskReport):
         parts: list[Part] = []
         if found.predictions is not None:
             decision, references = found.predictions
-            drawn = picture(
+            wide = len(found.task.labels) > 1
+            scatter = picture(
                 "predicted_and_true",
                 draw_predicted_and_true(references, decision.scores, found.task.labels),
                 f"Predicted against true numbers, {found.split} proteins: on the dashed line they are equal; a cloud "
                 "that is flatter than the line means that extremes are predicted too near to the mean.",
                 f"Scatter of predicted against true {listed(found.task.labels)}; the table has the correlations.",
-                wide=len(found.task.labels) > 1,
+                wide,
             )
-            parts.append(Figures([drawn]))
+            histogram = picture(
+                "distribution",
+                draw_number_histogram(references, decision.scores, found.task.labels),
+                "How true and predicted numbers are distributed. Predictions are usually nearer to the mean; a single "
+                "narrow peak means that the model hardly tells proteins apart.",
+                f"Histograms of true and predicted {listed(found.task.labels)}.",
+                wide,
+            )
+            parts.append(Figures([scatter, histogram]))
         else:
             parts.append(left_out(f"predicted against true numbers. The run has no {PREDICTIONS}."))
         return [*parts, self.table(found)]
@@ -168,7 +175,7 @@ def _lengths(run: Run, found: Judged | None, picture: Draw) -> list[Part]:
         list(range(1, 2 + len(labels))),
         "Mean absolute error by length",
     )
-    return [Figures([drawn]), table]
+    return [Beside(drawn, table)] if len(labels) == 1 else [Figures([drawn]), table]
 
 
 def error_table(lengths: np.ndarray, errors: np.ndarray, max_residues: int | None) -> Rows:

@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from .figures import BLUE, GREY, WIDE, WIDTH, new_figure, shades, short_names, styled
+from .class_figures import COUNT_TICKS
+from .data_figures import LENGTH_TICKS
+from .figures import BLUE, GREY, VERMILLION, WIDE, WIDTH, new_figure, shades, short_names, styled
 
 MOST_POINTS = 1_500  # of more, points hide each other, and cells with their counts tell more
 IN_A_ROW = 3  # panels
-LENGTH_TICKS = (10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000)
+HISTOGRAM_BINS = 30
 
 
 @styled
@@ -55,7 +57,8 @@ def draw_errors_by_length(
     for axes, error, name in zip(panels, errors.T, short_names(labels)):
         known = ~np.isnan(error)
         residues, off = lengths[known], error[known]
-        low, high = max(0.9 * residues.min(initial=1), 1), 1.1 * max(residues.max(initial=2), max_residues or 0)
+        shortest, longest = (residues.min(), residues.max()) if len(residues) else (1, 1)
+        low, high = 0.9 * shortest, 1.1 * max(longest, max_residues or 0)
         height = 1.05 * max(np.abs(off).max(initial=0), 1e-12)
         axes.set_xscale("log")
         _draw_points(figure, axes, residues, off, (low, high, -height, height), logarithmic=True)
@@ -72,6 +75,30 @@ def draw_errors_by_length(
         axes.set_title(name)
         axes.set_xlabel("residues")
         axes.set_ylabel("predicted - true")
+    return figure
+
+
+@styled
+def draw_number_histogram(references: np.ndarray, predictions: np.ndarray, labels: Sequence[str]) -> Any:
+    """How true and predicted numbers are distributed, a panel each.
+
+    Args:
+        references: (N, C), NaN where unknown.
+        predictions: (N, C).
+        labels: (C,), names of the numbers.
+    """
+    figure, panels = _panels(len(labels), 0.75)
+    for axes, true, found, name in zip(panels, references.T, predictions.T, short_names(labels)):
+        known = ~np.isnan(true)
+        bins = np.linspace(*_range(np.concatenate([true[known], found[known]])), HISTOGRAM_BINS + 1)
+        for values, colour, line, what in ((true, BLUE, "-", "true"), (found, VERMILLION, "--", "predicted")):
+            axes.hist(
+                values[known], bins=bins, histtype="step", color=colour, linestyle=line, linewidth=1.6, label=what
+            )
+        axes.set_title(name)
+        axes.set_xlabel(name)
+        axes.set_ylabel("proteins")
+        axes.legend(loc="best")
     return figure
 
 
@@ -114,4 +141,7 @@ def _draw_points(
         xscale="log" if logarithmic else "linear", extent=(left, right, low, high),
     )  # fmt: skip
     bar = figure.colorbar(cells, ax=axes, fraction=0.046, pad=0.03, label="proteins")
+    ticks = [tick for tick in COUNT_TICKS if tick <= cells.get_array().max()]
+    bar.set_ticks(ticks, labels=[f"{tick:,}" for tick in ticks])
+    bar.minorticks_off()
     bar.outline.set_visible(False)

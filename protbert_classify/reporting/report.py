@@ -68,7 +68,8 @@ def _cards(found: Judged) -> Cards:
 
 def _beside(run: Run, found: Judged, place: int) -> Section:
     """What is known of an auxiliary task."""
-    words = f"Learned beside {run.task.name}, and measured on the {found.split} proteins of which it is known."
+    proteins = facts.count(found.known, f"{found.split} protein")
+    words = f"Learned beside {run.task.name}, and measured on the {proteins} whose answer is known."
     parts = (Text(words), _cards(found), report_of(found.task).table(found))
     name = found.task.name
     return Section(f"auxiliary-{place}", f"Auxiliary task: {name}", parts, facts.capitalised(name))

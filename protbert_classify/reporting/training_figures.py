@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from itertools import cycle
 from typing import Any
 
-from ..evaluation.metrics import NAMES, WATCHED, higher_is_better
+from ..evaluation.metrics import BEST_METRIC, NAMES, WATCHED, higher_is_better
 from ..model.losses import USUAL_LOSS
 from ..model.tasks import Task
 from .figures import COLOURS, GREY, LINES, MARKERS, WIDE, WIDTH, new_figure, styled
 
 IN_A_ROW = 3  # panels; four make two rows
+LEGEND_INSIDE = 4  # curves; the names of more would lie on them
+LEGEND_LINE = 0.2  # inches
 STYLE: dict[str, Any] = {"markersize": 5, "clip_on": False}  # points on the edge are drawn whole
 
 
@@ -44,7 +46,8 @@ def best_epoch(log: Sequence[dict[str, Any]], metric: str | None) -> float | Non
 def draw_curves(log: Sequence[dict[str, Any]], kept: float | None, tasks: Sequence[Task]) -> Any:
     """Loss and, if there were validation proteins, their metrics, over the epochs.
 
-    Errors, which have a unit and of which the lowest is best, have a panel of their own, and so have auxiliary tasks.
+    Errors, which have a unit and of which the lowest is best, have a panel of their own. Auxiliary tasks share one,
+    with a metric each.
 
     Args:
         log: Trainer's `log_history`.
@@ -55,7 +58,9 @@ def draw_curves(log: Sequence[dict[str, Any]], kept: float | None, tasks: Sequen
     count = 1 + len(groups)
     columns = count if count <= IN_A_ROW else math.ceil(count / 2)
     rows = math.ceil(count / columns)
-    figure, grid = new_figure(rows, columns, size=(WIDE if groups else WIDTH, 3.5 * rows), squeeze=False)
+    under = max([0, *(math.ceil((len(names) + 1) / 2) for names in groups.values() if len(names) > LEGEND_INSIDE)])
+    height = rows * (3.5 + LEGEND_LINE * under)
+    figure, grid = new_figure(rows, columns, size=(WIDE if groups else WIDTH, height), squeeze=False)
     panels = list(grid.flat)
     _draw_loss(panels[0], log, loss_name(tasks))
     for axes, (title, names) in zip(panels[1:], groups.items()):
@@ -67,7 +72,9 @@ def draw_curves(log: Sequence[dict[str, Any]], kept: float | None, tasks: Sequen
         axes.set_xlabel("epoch")
         axes.set_xlim(left=0)
         axes.grid()
-        axes.legend(loc="best")
+        many = len(axes.get_lines()) > LEGEND_INSIDE + 1
+        below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.18), "ncols": 2}
+        axes.legend(**(below if many else {"loc": "best"}))
     for axes in panels[count:]:
         axes.remove()
     return figure
@@ -76,11 +83,11 @@ def draw_curves(log: Sequence[dict[str, Any]], kept: float | None, tasks: Sequen
 def _metric_groups(log: Sequence[dict[str, Any]], tasks: Sequence[Task]) -> dict[str, list[str]]:
     """The metrics that were logged: title of a panel -> names."""
     main, *others = tasks
-    beside = [f"{task.name}_{name}" for task in others for name in WATCHED[task.problem_type]]
+    beside = [f"{task.name}_{BEST_METRIC[task.problem_type]}" for task in others]
     groups = {
         "metrics, validation": [name for name in WATCHED[main.problem_type] if higher_is_better(name)],
         "error, validation": [name for name in WATCHED[main.problem_type] if not higher_is_better(name)],
-        "auxiliary tasks, validation": [name for name in beside if higher_is_better(name)],
+        "auxiliary tasks, validation": beside,
     }
     logged = {title: [name for name in names if curve(log, f"eval_{name}")[0]] for title, names in groups.items()}
     return {title: names for title, names in logged.items() if names}

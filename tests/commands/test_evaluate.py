@@ -3,7 +3,6 @@ import json
 import pytest
 
 from protbert_classify.commands import main
-from protbert_classify.commands.evaluate import table
 from tests.commands.test_predict import model  # noqa: F401  a fixture
 from tests.training.runs import LABELS, complaints
 
@@ -68,24 +67,6 @@ def test_it_agrees_with_predict(arguments, model, easy, tmp_path):  # noqa: F811
     with open(tmp_path / "calls.csv", newline="") as file:
         right = [row["description"].startswith(row["location"]) for row in csv.DictReader(file)]
     assert metrics["accuracy"] == pytest.approx(sum(right) / len(right))
-
-
-def test_a_class_without_proteins_has_a_dash_in_the_table():
-    value = {"precision": 0.5, "recall": 0.25, "f1": 1 / 3, "support": 1234}
-    none = {"precision": None, "recall": None, "f1": None, "support": 0}
-    text = table(
-        {"proteins": 1234, "accuracy": 0.25, "mcc": 0.1, "macro_f1": 0.3, "per_class": {"Nucleus": value, "ER": none}},
-        "test",
-    )
-    assert text.splitlines() == [
-        "test: 1,234 proteins, accuracy 0.250, MCC 0.100, macro F1 0.300",
-        "",
-        "class    precision  recall     F1  proteins",
-        "Nucleus      0.500   0.250  0.333     1,234",
-        "ER               -       -      -         0",
-    ]
-    one = table({"proteins": 1, "accuracy": 1.0, "mcc": 0.0, "macro_f1": 1.0, "per_class": {"Nucleus": value}}, "test")
-    assert one.startswith("test: 1 protein, accuracy 1.000")
 
 
 def test_a_location_that_the_model_does_not_know_is_one_line(arguments, tmp_path, capsys):

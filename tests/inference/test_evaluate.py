@@ -6,12 +6,14 @@ from datasets import ClassLabel, Dataset
 from protbert_classify import ProteinClassificationPipeline
 from protbert_classify.data.alphabet import space
 from protbert_classify.errors import DataError, ModelError
-from protbert_classify.evaluation.metrics import classification_metrics
+from protbert_classify.evaluation.decision import decide
+from protbert_classify.evaluation.metrics import classification_metrics, evaluation_metrics
 from protbert_classify.inference.evaluate import evaluate_classifier
 from protbert_classify.inference.loading import load_classifier
+from protbert_classify.inference.logits import predict_logits
 from protbert_classify.inference.predict import predict_file
 
-from .conftest import LABELS, LONG
+from .conftest import LABELS, LONG, build_classifier
 
 SEQUENCES = ["MKTAYIAKQR", LONG, "WWCCHH", "MLSRAVCGTSRQ", "GGGGGG"]
 
@@ -30,7 +32,8 @@ def calls(expected_scores):
 def test_metrics_are_those_of_the_calls(run_folder, calls, tokens_per_batch):
     references = [0, 1, 2, 1, 0]
     result = evaluate_classifier(str(run_folder), proteins(references), tokens_per_batch=tokens_per_batch)
-    assert result == {"proteins": 5, **classification_metrics(calls, references, LABELS)}
+    task = {"name": "location", "problem_type": "single_label_classification", "labels": LABELS}
+    assert result == {"proteins": 5, "tasks": [task], **classification_metrics(calls, references, LABELS)}
 
 
 def test_what_the_model_says_itself_is_all_right(run_folder, calls):
@@ -41,6 +44,37 @@ def test_classes_are_matched_by_name_and_not_by_number(run_folder, calls):
     shuffled = LABELS[::-1]
     locations = [shuffled.index(LABELS[call]) for call in calls]
     assert evaluate_classifier(str(run_folder), proteins(locations, shuffled))["accuracy"] == 1.0
+
+
+def test_every_task_is_measured_as_far_as_it_is_known(tmp_path, tokenizer):
+    membrane = {"name": "membrane", "problem_type": "single_label_classification", "labels": ["M", "S"]}
+    weight = {"name": "weight", "problem_type": "regression", "labels": ["weight"]}
+    model = build_classifier(
+        problem_type="multi_label_classification", thresholds=[0.1, 0.9, 0.5], auxiliary_tasks=[membrane, weight]
+    )
+    model.save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    columns = {
+        **{"id": [f"P{i}" for i in range(5)], "sequence": [space(s) for s in SEQUENCES]},
+        "location": ["Cytoplasm", "Cytoplasm;Nucleus", "Nucleus", "Mitochondrion", "Nucleus"],
+        "membrane": ["M", "S", "U", "S", "M"],
+    }
+    found = evaluate_classifier(str(tmp_path), Dataset.from_dict(columns))
+    logits = predict_logits(model, [tokenizer(s)["input_ids"] for s in map(cropped, SEQUENCES)])
+    references = np.array([[1, 0, 0], [1, 0, 1], [0, 0, 1], [0, 1, 0], [0, 0, 1]])
+    beside = np.array([[0, np.nan], [1, np.nan], [np.nan, np.nan], [1, np.nan], [0, np.nan]])
+    expected = evaluation_metrics(decide(logits, model.config), references, beside)
+    assert found == {"proteins": 5, "tasks": [task.to_dict() for task in model.config.tasks], **expected}
+    assert found["membrane_per_class"]["M"]["support"] == 2 and "weight_mae" not in found
+
+
+def cropped(sequence):
+    return sequence if len(sequence) <= 20 else sequence[:10] + sequence[-10:]
+
+
+def test_proteins_without_the_column_of_the_main_task_are_refused(run_folder):
+    with pytest.raises(DataError, match="no column 'location'; found id, sequence"):
+        evaluate_classifier(str(run_folder), proteins([0] * 5).remove_columns("location"))
 
 
 def test_a_class_without_proteins_has_null_metrics(run_folder):

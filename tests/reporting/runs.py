@@ -5,7 +5,10 @@ import json
 
 import numpy as np
 
-from protbert_classify.evaluation.metrics import classification_metrics
+from protbert_classify.evaluation.decision import Decision, decide_task
+from protbert_classify.evaluation.metrics import classification_metrics, evaluation_metrics, watched_metrics
+from protbert_classify.model.tasks import MULTI_LABEL, REGRESSION, SINGLE_LABEL, Task
+from protbert_classify.reporting.predictions import write_predictions
 
 LABELS = ["Cytoplasm", "Mitochondrion", "Nucleus"]
 CAP = 62
@@ -30,6 +33,93 @@ def write_run(folder, labels=LABELS, proteins=60, epochs=3, test=True, validatio
     write(folder, "metrics.json", metrics)
     write(folder, "run.json", record(splits))
     return folder
+
+
+PLACES = Task(
+    name="compartment",
+    problem_type=MULTI_LABEL,
+    labels=["Cytoplasm", "Nucleus", "Cell membrane", "Mitochondrion", "Peroxisome"],
+    thresholds=[0.45, 0.5, 0.4, 0.55, 0.3],
+)
+STABILITY = Task(
+    name="stability", problem_type=REGRESSION, labels=["melting point", "half-life"], mean=[50.0, 0.0], std=[8.0, 2.0]
+)
+MELTING = Task(name="melting", problem_type=REGRESSION, labels=["melting point"], mean=[50.0], std=[8.0])
+MEMBRANE = Task(name="membrane", problem_type=SINGLE_LABEL, labels=["M", "S"], unknown=["U"], weight=0.3)
+
+
+def write_tasks_run(folder, tasks, proteins=80, epochs=3, test=True, validation=True, seed=0):
+    """Write a run of any tasks, the main one first, whose random proteins are mostly predicted well."""
+    generator = np.random.default_rng(seed)
+    (folder / "model").mkdir(parents=True)
+    metrics = {"train_proteins": 200, "train_runtime": 83.2, "epoch": float(epochs), "parameters": 4321}
+    sizes = {"train": 200, **({"validation": 60} if validation else {}), **({"test": proteins} if test else {})}
+    splits = {}
+    for name, size in sizes.items():
+        decision, references, beside = answered(generator, tasks, size)
+        lengths = generator.integers(20, 300, size)
+        has = np.isfinite(references) if tasks[0].problem_type == REGRESSION else present(references, tasks[0])
+        classes = dict(zip(tasks[0].labels, has.sum(0).tolist()))
+        splits[name] = {"classes": classes, "lengths": sorted(lengths.tolist())}
+        if name != "train":
+            found = evaluation_metrics(decision, references, beside)
+            metrics |= {f"{name}_proteins": size, **{f"{name}_{key}": value for key, value in found.items()}}
+        if name == "test":
+            ids = [f"P{index:05d}" for index in range(size)]
+            write_predictions(str(folder / "test_predictions.csv"), ids, lengths, decision, references, beside)
+    write(folder, "data.json", {"max_residues": CAP, "splits": splits})
+    write(folder, "trainer_state.json", {"log_history": tasks_log(epochs, tasks, validation), "global_step": 30})
+    write(folder, "metrics.json", metrics)
+    best = {"multi_label_classification": "mcc", "regression": "spearman", "single_label_classification": "mcc"}
+    described = record(splits)
+    described["training_arguments"]["metric_for_best_model"] = best[tasks[0].problem_type]
+    write(folder, "run.json", {**described, "tasks": [task.to_dict() for task in tasks]})
+    return folder
+
+
+def present(references, task):
+    return references[:, None] == np.arange(len(task.labels)) if references.ndim == 1 else references == 1
+
+
+def answered(generator, tasks, proteins):
+    """Decision, references and auxiliary references of random proteins; some auxiliary answers are unknown."""
+    parts = [one_answered(generator, task, proteins) for task in tasks]
+    (decision, references), *others = parts
+    if not others:
+        return decision, references, None
+    beside = {answers.task.name: answers for answers, _ in others}
+    columns = [np.asarray(known, dtype=np.float32).reshape(proteins, -1) for _, known in others]
+    targets = np.concatenate(columns, axis=1)
+    targets[generator.random(proteins) < 0.2] = np.nan
+    return Decision(decision.task, decision.scores, decision.chosen, beside), references, targets
+
+
+def one_answered(generator, task, proteins):
+    shape = (proteins, len(task.labels))
+    noise = generator.normal(size=shape)
+    if task.problem_type == SINGLE_LABEL:
+        references = generator.integers(0, shape[1], proteins)
+        return decide_task(noise + 2 * np.eye(shape[1])[references], task), references
+    if task.problem_type == MULTI_LABEL:
+        rates = np.linspace(0.55, 0.06, shape[1])
+        references = (generator.random(shape) < rates).astype(np.float32)
+        references[~references.any(1), 0] = 1
+        return decide_task(1.2 * noise + 4 * references - 2.2, task), references
+    true = generator.normal(size=shape)
+    logits = 0.7 * true + 0.4 * noise
+    return decide_task(logits, task), (true * task.std + task.mean).astype(np.float32)
+
+
+def tasks_log(epochs, tasks, validation):
+    entries = []
+    for epoch in range(1, epochs + 1):
+        entries.append({"epoch": epoch - 0.5, "loss": 2.0 / epoch, "step": 10 * epoch - 5})
+        if validation:
+            names = watched_metrics(tasks)
+            scores = {f"eval_{name}": 0.3 + 0.05 * place + epoch / 20 for place, name in enumerate(names)}
+            scores |= {name: 9.0 / epoch for name in scores if name.endswith("mae")}
+            entries.append({"epoch": float(epoch), "eval_loss": 2.1 / epoch, **scores, "step": 10 * epoch})
+    return [*entries, {"epoch": float(epochs), "train_loss": 1.0, "train_runtime": 83.2}]
 
 
 def write(folder, name, value):

@@ -3,7 +3,7 @@ import pytest
 
 from protbert_classify.evaluation.intervals import bootstrap_intervals
 from protbert_classify.evaluation.metrics import classification_metrics
-from protbert_classify.reporting.class_figures import draw_class_bars, draw_confusion_matrix
+from protbert_classify.reporting.class_figures import draw_class_bars, draw_confusion_matrix, draw_label_counts
 from protbert_classify.reporting.figures import save_figure
 from tests.reporting.test_figures import size, texts
 
@@ -67,3 +67,32 @@ def test_a_class_that_is_never_called_has_no_precision_rather_than_one_of_nought
     figure = draw_class_bars(metrics["per_class"], bootstrap_intervals(metrics["confusion_matrix"]))
     assert [len(axes.patches) for axes in figure.axes] == [1, 2, 2]
     assert texts(figure).count("never called") == 1
+
+
+def test_a_matrix_of_several_labels_is_in_percent_of_the_proteins_with_each():
+    figure = draw_confusion_matrix([[8, 2], [1, 4]], ["a", "b"], normalised=True, support=[10, 5])
+    assert cells(figure) == {(0, 0): "80", (1, 0): "20", (0, 1): "20", (1, 1): "80"}
+    assert "% of the proteins with the true label" in texts(figure) and "predicted" in texts(figure)
+    counts = draw_confusion_matrix([[8, 2], [1, 4]], ["a", "b"], support=[10, 5])
+    assert "12 of 15 true labels predicted" in texts(counts)
+
+
+def test_bars_without_intervals_have_no_lines_and_metrics_that_are_not_there_say_why():
+    per_class = {
+        "a": {"precision": 0.5, "mcc": None, "support": 3},
+        "b": {"precision": None, "mcc": 0.25, "support": 2},
+        "c": {"precision": None, "mcc": None, "support": 0},
+    }
+    figure = draw_class_bars(per_class, {}, ("precision", "mcc"))
+    assert [[bar.get_width() for bar in axes.patches] for axes in figure.axes] == [[0.5], [0.25]]
+    assert [len(axes.lines) for axes in figure.axes] == [0, 0]
+    written = texts(figure)
+    assert (written.count("never called"), written.count("no proteins"), written.count("all proteins")) == (1, 2, 1)
+
+
+def test_the_numbers_of_labels_are_counted():
+    figure = draw_label_counts(np.array([1, 1, 2, 0]), np.array([1, 3, 1, 1]))
+    true, predicted = figure.axes[0].containers[:2]
+    assert [bar.get_height() for bar in true] == [1, 2, 1, 0]
+    assert [bar.get_height() for bar in predicted] == [0, 3, 0, 1]
+    assert true[0].get_hatch() != predicted[0].get_hatch()

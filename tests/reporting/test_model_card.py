@@ -1,22 +1,26 @@
 """The card says what the run recorded, nothing else, and no name breaks it."""
 
+import ast
 import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from huggingface_hub import ModelCard
 
 from protbert_classify.data.deeploc import URL
 from protbert_classify.evaluation.calibration import calibration
-from protbert_classify.evaluation.decision import Decision
-from protbert_classify.evaluation.intervals import bootstrap_intervals
+from protbert_classify.evaluation.decision import Decision, decide_task
+from protbert_classify.evaluation.intervals import bootstrap_intervals, task_intervals
 from protbert_classify.evaluation.metrics import classification_metrics
 from protbert_classify.model.tasks import Task
 from protbert_classify.reporting.card import Licences, escaped, hub_id
-from protbert_classify.reporting.model_card import draw_card_pictures, model_card
+from protbert_classify.reporting.model_card import EXAMPLE, draw_card_pictures, model_card
 from protbert_classify.reporting.predictions import Predictions
-from protbert_classify.reporting.run_folder import Run
+from protbert_classify.reporting.run_folder import Run, read_run
+from tests.conftest import TINY_SHAPE
+from tests.reporting.runs import MELTING, MEMBRANE, PLACES, STABILITY, write_tasks_run
 
 LABELS = ["Cell <wall>", "In|Out", "a: b_c", "[x](y) `z`"]
 TASK = Task(name="location", problem_type="single_label_classification", labels=LABELS)
@@ -173,3 +177,96 @@ def test_only_what_can_be_a_repository_is_taken_for_one(tmp_path):
 
 def test_escaped_text_is_one_line_without_markup():
     assert escaped("a\nb|c<d>&*e*") == "a b\\|c&lt;d&gt;&amp;\\*e\\*"
+
+
+def configured(tiny_classifier, tasks, **fields):
+    """A model of any tasks, the main one first."""
+    main, *others = tasks
+    return tiny_classifier(
+        labels=main.labels,
+        shape=TINY_SHAPE | {"initializer_range": 0.3},
+        **{"problem_type": main.problem_type, "task_name": main.name, "max_sequence_length": 100, "crop": "head"},
+        **{"thresholds": main.thresholds, "target_mean": main.mean, "target_std": main.std},
+        auxiliary_tasks=others,
+        **fields,
+    ).eval()
+
+
+def test_the_card_of_several_labels_has_their_metrics_thresholds_and_limits(tiny_classifier, tmp_path):
+    run = read_run(write_tasks_run(tmp_path / "run", [PLACES, MEMBRANE]))
+    text = model_card(configured(tiny_classifier, [PLACES, MEMBRANE]).config, "me/mine", run)
+    results = [(r.metric_type, r.metric_name, r.metric_value) for r in ModelCard(text).data.eval_results]
+    assert results[:2] == [
+        ("f1", "Micro F1", run.metrics["test_micro_f1"]),
+        ("f1", "Macro F1", run.metrics["test_macro_f1"]),
+    ]
+    assert {name for _, name, _ in results} >= {"Jaccard", "Subset accuracy", "MCC", "Average precision"}
+    assert "which of 5 classes a protein belongs to, one or several" in text
+    header = "| class | to train | test | precision | recall | F1 | MCC | average precision | threshold |"
+    assert header in rows(text) and rows(text)[rows(text).index(header) + 2].startswith("| Cytoplasm | ")
+    low, high = task_intervals(run.predictions.decision, run.predictions.references)["jaccard"]
+    assert f"**{run.metrics['test_jaccard']:.3f}** ({low:.3f} to {high:.3f})" in text
+    assert "It always predicts at least one of its 5 classes" in text and "own threshold on, chosen on validation" in text
+    membrane = f"- membrane (M and S): accuracy **{run.metrics['test_membrane_accuracy']:.3f}** ("
+    assert "## Auxiliary tasks" in text and membrane in text
+    assert sorted(draw_card_pictures(run, str(tmp_path))) == ["figures/per_class.png", "figures/reliability.png"]
+    assert "](figures/per_class.png)" in text and "](figures/reliability.png)" in text
+
+
+def test_the_card_of_numbers_has_their_errors_and_claims_no_scores(tiny_classifier, tmp_path):
+    run = read_run(write_tasks_run(tmp_path / "run", [STABILITY]))
+    text = model_card(configured(tiny_classifier, [STABILITY]).config, "me/mine", run)
+    results = {r.metric_type: r.metric_value for r in ModelCard(text).data.eval_results}
+    assert results == {
+        "spearmanr": run.metrics["test_spearman"],
+        "pearsonr": run.metrics["test_pearson"],
+        "r_squared": run.metrics["test_r2"],
+        "mae": run.metrics["test_mae"],
+    }
+    assert "Predicts 2 numbers for a protein by its sequence:\nmelting point and half-life." in text
+    assert "| number | to train | test | Spearman | Pearson | R² | MAE |" in rows(text) and "## Numbers" in text
+    assert "softmax" not in text and "probabilities" not in text and "Calibration" not in text
+    assert list(draw_card_pictures(run, str(tmp_path))) == ["figures/predicted_and_true.png"]
+
+
+def test_without_predictions_there_are_no_intervals_and_the_card_explains_none(tiny_classifier, tmp_path):
+    run = read_run(write_tasks_run(tmp_path / "run", [PLACES], test=False))
+    text = model_card(configured(tiny_classifier, [PLACES]).config, "me/mine", run)
+    assert f"| validation | 60 | **{run.metrics['validation_micro_f1']:.3f}** |" in text
+    assert "bootstrap" not in text and "optimistic" in text
+
+
+def test_the_last_evaluation_of_an_unjudged_training_has_its_own_metrics(tiny_classifier, tmp_path):
+    folder = write_tasks_run(tmp_path / "run", [MELTING])
+    run = dataclasses.replace(read_run(folder), metrics={}, predictions=None)
+    text = model_card(configured(tiny_classifier, [MELTING]).config, "me/mine", run)
+    assert "Spearman 0.450, Pearson 0.500, R² 0.550, MAE 3." in text
+
+
+LOCATION = Task(name="location", problem_type="single_label_classification", labels=["Nucleus", "Golgi", "Plastid"])
+UNFITTED = dataclasses.replace(PLACES, thresholds=None)
+UNSCALED = dataclasses.replace(STABILITY, mean=None, std=None)
+
+
+@pytest.mark.parametrize(
+    "task", [LOCATION, PLACES, UNFITTED, STABILITY, UNSCALED], ids=["class", "labels", "0.5", "numbers", "raw"]
+)
+@pytest.mark.parametrize("protein", ["", "MKTAYIAKQR"], ids=["the card's", "another"])
+def test_the_code_on_the_card_prints_what_the_decision_is(tiny_classifier, tokenizer, tmp_path, capsys, task, protein):
+    model = configured(tiny_classifier, [task], seed=3)
+    model.save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    text = model_card(model.config, "me/mine")
+    code = text.split("by the code in this repository:\n\n```python\n")[1].split("```")[0]
+    code = code.replace("me/mine", str(tmp_path / "model")).replace(EXAMPLE, protein or EXAMPLE)
+    exec(code, {})
+    printed = capsys.readouterr().out.strip()
+    with torch.no_grad():
+        logits = model(**tokenizer(protein or EXAMPLE, return_tensors="pt")).logits.numpy()
+    expected = decide_task(logits, task).answer(0)
+    if task is LOCATION:
+        label, score = printed.split()
+        assert (label, float(score)) == (expected["label"], pytest.approx(expected["score"], abs=1e-5))
+    else:
+        found = ast.literal_eval(printed)
+        assert found == pytest.approx({part["label"]: part["score"] for part in expected}, rel=1e-4, abs=1e-5)

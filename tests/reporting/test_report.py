@@ -8,9 +8,21 @@ import pytest
 
 from protbert_classify.errors import DataError
 from protbert_classify.evaluation.calibration import calibration
+from protbert_classify.evaluation.intervals import task_intervals
 from protbert_classify.reporting.report import write_report
 from protbert_classify.reporting.run_folder import read_run
-from tests.reporting.runs import CAP, LABELS, write, write_calls, write_run
+from tests.reporting.runs import (
+    CAP,
+    LABELS,
+    MELTING,
+    MEMBRANE,
+    PLACES,
+    STABILITY,
+    write,
+    write_calls,
+    write_run,
+    write_tasks_run,
+)
 
 PICTURES = [
     "accuracy_by_length",
@@ -208,3 +220,160 @@ def test_a_page_that_cannot_be_written_leaves_the_former_one(tmp_path, monkeypat
         write_report(run)
     monkeypatch.undo()
     assert (tmp_path / "run" / "report.html").read_text() == "former"
+
+
+ALWAYS = {"curves", "lengths"}
+SEVERAL_PICTURES = {
+    *("accuracy_by_length", "class_balance", "confusions", "label_counts", "per_class", "reliability", "scores"),
+}
+NUMBER_PICTURES = {"predicted_and_true", "distribution", "errors_by_length"}
+
+
+def pictures(folder):
+    return {path.stem for path in (folder / "figures").iterdir()}
+
+
+def header(page, *names):
+    """The rows below a header of a table."""
+    start = page.rows.index(list(names)) + 1
+    return page.rows[start:]
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    return report(write_tasks_run(tmp_path_factory.mktemp("places") / "run", [PLACES, MEMBRANE]))
+
+
+@pytest.fixture(scope="module")
+def stability(tmp_path_factory):
+    return report(write_tasks_run(tmp_path_factory.mktemp("stability") / "run", [STABILITY]))
+
+
+def on_top(run):
+    """Name, value and interval of each card."""
+    html = Path(run.folder, "report.html").read_text()
+    pattern = 'class="name">(.*?)<.*?class="value">(.*?)<.*?class="interval">(.*?)<'
+    return [(name, value, interval) for name, value, interval in re.findall(pattern, html)]
+
+
+def test_a_run_of_several_labels_shows_their_metrics_with_intervals(places):
+    run, page = places
+    assert pictures(Path(run.folder)) == ALWAYS | SEVERAL_PICTURES
+    cards = on_top(run)[:5]
+    assert [name for name, _, _ in cards] == ["Micro F1", "Macro F1", "Jaccard", "Subset accuracy", "MCC"]
+    intervals = task_intervals(run.predictions.decision, run.predictions.references)
+    for (_, value, interval), key in zip(cards, ("micro_f1", "macro_f1", "jaccard", "subset_accuracy", "mcc")):
+        assert value == f"{run.metrics[f'test_{key}']:.3f}"
+        assert interval == f"95%: {intervals[key][0]:.3f} to {intervals[key][1]:.3f}"
+    columns = ["class", "proteins", "precision", "recall", "F1", "MCC", "average precision", "threshold"]
+    row = header(page, *columns)[4]
+    values = run.metrics["test_per_class"]["Peroxisome"]
+    assert row[:2] == ["Peroxisome", str(values["support"])] and row[7] == "0.300"
+    assert row[5].startswith(f"{values['mcc']:.2f} (") and row[6].startswith(f"{values['average_precision']:.2f} (")
+
+
+def test_the_sentences_about_several_labels_are_counted(places):
+    run, page = places
+    references, chosen = run.predictions.references == 1, run.predictions.decision.chosen
+    exact = int((references == chosen).all(1).sum())
+    largest = references.sum(0).argmax()
+    alone = int((references[:, largest] & (references.sum(1) == 1)).sum())
+    words = f"exactly the true labels of {exact} of 80 test proteins; predicting only {PLACES.labels[largest]}"
+    assert f"{words} for all of them would be exact for {alone}." in page.text
+    means = f"A protein has {references.sum(1).mean():.2f} labels on average and is given {chosen.sum(1).mean():.2f}."
+    assert means in page.text
+
+
+def test_the_most_confidently_wrong_labels_are_listed(places):
+    run, page = places
+    decision = run.predictions.decision
+    wrong = np.where(decision.chosen & (run.predictions.references == 0), decision.scores, 0)
+    row, label = np.unravel_index(wrong.argmax(), wrong.shape)
+    found = header(page, "accession", "residues", "true labels", "wrong label", "its score")[0]
+    assert (found[0], found[3]) == (run.predictions.ids[row], PLACES.labels[label])
+    assert found[4] == f"{wrong.max():.3f}"
+
+
+def test_an_auxiliary_task_has_a_section_with_its_metrics(places):
+    run, page = places
+    known = int((run.predictions.auxiliary["membrane"] >= 0).sum())
+    assert 0 < known < 80
+    assert f"Learned beside compartment, and measured on the {known} test proteins whose answer is known." in page.text
+    assert ("Accuracy", f"{run.metrics['test_membrane_accuracy']:.3f}") in [card[:2] for card in on_top(run)]
+    rows = header(page, "class", "proteins", "precision", "recall", "F1")
+    assert [row[0] for row in rows[:2]] == ["M", "S"]
+    assert [tag[1].get("href") for tag in page.tags if tag[0] == "a"][-2] == "#auxiliary-1"
+
+
+def test_a_run_of_numbers_shows_how_far_they_are_off(stability):
+    run, page = stability
+    assert pictures(Path(run.folder)) == ALWAYS | NUMBER_PICTURES
+    assert [card[0] for card in on_top(run)] == ["Mean Spearman", "Mean Pearson", "Mean R²", "Mean MAE"]
+    found = header(page, "number", "proteins", "Spearman", "Pearson", "R²", "MAE")
+    for row, (name, values) in zip(found, run.metrics["test_per_target"].items()):
+        assert row[:2] == [name, "80"]
+        assert row[2].startswith(f"{values['spearman']:.2f} (") and row[5].startswith(f"{values['mae']:.3g} (")
+    mae = run.metrics["test_per_target"]["melting point"]["mae"]
+    off = np.abs(run.predictions.references[:, 0] - 50).mean()
+    words = f"Melting point is off by {mae:.3g} on average; the mean of the training proteins would be off by"
+    assert f"{words} {off:.3g}." in page.text
+
+
+def test_the_largest_errors_are_listed_by_the_spread_of_their_number(stability):
+    run, page = stability
+    error = run.predictions.decision.scores - run.predictions.references
+    size = np.abs(error) / run.predictions.references.std(0)
+    row, target = np.unravel_index(size.argmax(), size.shape)
+    found = header(page, "accession", "residues", "number", "true", "predicted", "predicted - true")
+    assert found[0][0] == run.predictions.ids[row] and found[0][2] == STABILITY.labels[target]
+    assert found[0][5] == f"{error[row, target]:.4g}"
+
+
+def test_the_errors_of_each_range_of_length_are_those_of_its_proteins(tmp_path):
+    run, page = report(write_tasks_run(tmp_path / "run", [MELTING]))
+    lengths = run.predictions.lengths
+    error = np.abs(run.predictions.decision.scores - run.predictions.references)[:, 0]
+    rows = header(page, "residues", "proteins", "MAE")
+    inside = lengths <= CAP
+    assert rows[0] == [f"1–{CAP}", str(inside.sum()), f"{error[inside].mean():.3g}"]
+    assert [card[0] for card in on_top(run)] == ["Spearman", "Pearson", "R²", "MAE"]
+
+
+@pytest.mark.parametrize("tasks", [[PLACES, MELTING], [STABILITY, MEMBRANE, PLACES]], ids=["labels", "numbers"])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"test": False}, "no test proteins; its weights may have"),
+        ({"test": False, "validation": False}, "neither test nor validation proteins: nothing is known"),
+        ({"validation": False}, "On 80 test proteins"),
+        ({"proteins": 2, "epochs": 1}, "On 2 test proteins"),
+    ],
+    ids=["no test", "neither", "no validation", "two proteins"],
+)
+def test_small_runs_of_other_kinds_have_a_report(tmp_path, recwarn, tasks, options, words):
+    folder = write_tasks_run(tmp_path / "run", tasks, **options)
+    _, page = report(folder)
+    assert words in page.text
+    left = "test" in options and not options["test"]
+    assert ("Left out" in page.text) == left
+    assert not left or pictures(folder) & {"confusions", "predicted_and_true"} == set()
+    kinds = (UserWarning, RuntimeWarning)
+    assert not [str(warning.message) for warning in recwarn if issubclass(warning.category, kinds)]
+
+
+def test_many_proteins_are_drawn_as_cells_with_their_counts(tmp_path):
+    folder = write_tasks_run(tmp_path / "run", [MELTING], proteins=2000)
+    report(folder)
+    assert pictures(folder) == ALWAYS | NUMBER_PICTURES
+
+
+def test_unknown_answers_of_the_main_task_are_left_out_of_the_page(tmp_path):
+    folder = write_tasks_run(tmp_path / "run", [PLACES], proteins=30)
+    table = (folder / "test_predictions.csv").read_text().splitlines()
+    unknown = ";".join(f"{label}?" for label in PLACES.labels)
+    cells = table[1].split(",")
+    table[1] = ",".join([*cells[:2], unknown, *cells[3:]])
+    (folder / "test_predictions.csv").write_text("\n".join(table) + "\n")
+    run, page = report(folder)
+    assert np.isnan(run.predictions.references[0]).all()
+    assert "P00000" not in [row[0] for row in page.rows if row]

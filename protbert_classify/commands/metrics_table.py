@@ -1,0 +1,56 @@
+"""The metrics of a model for a terminal."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..evaluation.metrics import NAMES, WATCHED
+from ..model.tasks import MULTI_LABEL, REGRESSION, SINGLE_LABEL, Task
+from ..reporting.facts import count
+
+# by problem type: where the numbers of each class or target are, what stands in the first column, and the others
+TABLES: dict[str, tuple[str, str, Sequence[str]]] = {
+    SINGLE_LABEL: ("per_class", "class", ("precision", "recall", "f1")),
+    MULTI_LABEL: ("per_class", "class", ("precision", "recall", "f1", "mcc", "average_precision", "threshold")),
+    REGRESSION: ("per_target", "number", WATCHED[REGRESSION]),
+}
+DIGITS = {"mae": ".4g"}  # it has a unit, and may be of any size
+NARROWEST = 5  # characters of a column
+
+
+def metrics_table(metrics: Mapping[str, Any], split: str) -> str:
+    """For each task the numbers over all proteins, then a line a class or number.
+
+    Args:
+        metrics: What [`evaluate_classifier`] returns.
+        split: Which proteins these are.
+    """
+    main, *others = (Task(**values) for values in metrics["tasks"])
+    lines = _task_lines(main, metrics, f"{split}: {count(metrics['proteins'], 'protein')}, ")
+    for task in others:
+        prefix = f"{task.name}_"
+        found = {name.removeprefix(prefix): value for name, value in metrics.items() if name.startswith(prefix)}
+        if TABLES[task.problem_type][0] in found:  # it is known for some of the proteins
+            lines += ["", "", *_task_lines(task, found, f"{task.name}: ")]
+    return "\n".join(lines)
+
+
+def _task_lines(task: Task, metrics: Mapping[str, Any], heading: str) -> list[str]:
+    key, first, columns = TABLES[task.problem_type]
+    over_all = ", ".join(f"{NAMES[name]} {_number(name, metrics[name])}" for name in WATCHED[task.problem_type])
+    rows = [[first, *(NAMES.get(name, name) for name in columns), "proteins"]]
+    for label, values in metrics[key].items():
+        proteins = values["n" if task.problem_type == REGRESSION else "support"]
+        rows.append([label, *(_number(name, values[name]) for name in columns), f"{proteins:,}"])
+    widths = [max(len(cell) for cell in column) for column in zip(*rows)]
+    widths[1:] = [max(width, NARROWEST) for width in widths[1:]]
+    return [f"{heading}{over_all}", "", *(_line(row, widths) for row in rows)]
+
+
+def _number(name: str, value: float | None) -> str:
+    return "-" if value is None else f"{value:{DIGITS.get(name, '.3f')}}"
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    """The first cell to the left, the others to the right."""
+    cells = [f"{row[0]:<{widths[0]}}", *(f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:]))]
+    return "  ".join(cells)
