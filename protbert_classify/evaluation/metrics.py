@@ -265,7 +265,8 @@ def _label_metrics(true: np.ndarray, called: np.ndarray, scores: np.ndarray) -> 
         "recall": float(recall),
         "f1": float(f1),
         "mcc": float(matthews_corrcoef(true, called)) if not true.all() else None,
-        "average_precision": float(average_precision_score(true, scores)),
+        # a training that diverged has scores that are NaN, and is reported by others
+        "average_precision": float(average_precision_score(true, np.nan_to_num(scores))),
     }
 
 
@@ -301,6 +302,8 @@ def regression_metrics(predictions: np.ndarray, references: np.ndarray, labels: 
 def _number_metrics(predictions: np.ndarray, references: np.ndarray) -> dict[str, float | int | None]:
     """The numbers of one target, from the proteins of which it is known, each (n,)."""
     found: dict[str, float | int | None] = dict.fromkeys(WATCHED[REGRESSION])
+    if not np.isfinite(predictions).all():  # of a training that diverged, which others report
+        return {"spearman": 0.0, "pearson": 0.0, "r2": float("nan"), "mae": float("nan"), "n": len(references)}
     if len(references):
         found["mae"] = float(mean_absolute_error(references, predictions))
     if len(references) > 1 and np.ptp(references) > 0:

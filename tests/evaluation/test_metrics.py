@@ -4,7 +4,7 @@ import pytest
 from sklearn import metrics as sklearn_metrics
 
 from protbert_classify.evaluation import protein_classification
-from protbert_classify.evaluation.decision import Decision
+from protbert_classify.evaluation.decision import Decision, decide_task
 from protbert_classify.evaluation.metrics import (
     BEST_METRIC,
     WATCHED,
@@ -297,3 +297,14 @@ def test_the_watched_names_of_all_tasks():
 def test_a_lower_loss_or_error_is_better_and_a_higher_anything_else():
     assert [higher_is_better(name) for name in ("eval_loss", "loss", "charge_mae")] == [False] * 3
     assert [higher_is_better(name) for name in ("mcc", "eval_spearman", "eval_membrane_accuracy")] == [True] * 3
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("problem_type", PROBLEM_TYPES)
+def test_a_training_that_diverged_is_measured_without_an_error_of_another_kind(problem_type):
+    task = Task(name="location", problem_type=problem_type, labels=["a", "b"])
+    decision = decide_task(np.full((3, 2), NAN, dtype=np.float32), task)
+    true = np.array([0, 1, 0]) if problem_type == SINGLE_LABEL else np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    found = task_metrics(decision, true)
+    assert not found[BEST_METRIC[problem_type]] > 0
+    assert problem_type != REGRESSION or np.isnan(found["mae"])  # 0 would be the best
