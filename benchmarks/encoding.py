@@ -15,7 +15,8 @@ import numpy as np
 
 from benchmarks.reporting import markdown_table, publish
 from protbert_classify.data.deeploc import DeepLoc
-from protbert_classify.data.encoding import ProteinEncoder, encode
+from protbert_classify.data.encoder import ProteinEncoder
+from protbert_classify.data.encoding import encode
 from protbert_classify.data.scl2205 import write_scl2205
 from protbert_classify.data.tokenizer import protbert_tokenizer
 

@@ -27,7 +27,7 @@ OUTPUT.rejected.csv with the reason; the exit code is then 3 (of several process
 
 def run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
-    from ..data.sources import Columns
+    from ..data.columns import Columns
     from ..inference.predict import predict_file
 
     hide_moments()

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from ..errors import OptionError
 from ..model.tasks import PROBLEM_TYPES
-from ..tasks.kinds import KINDS
 from .records import NO_ANSWERS
 
 
@@ -41,6 +40,8 @@ class Columns:
 
     def check(self) -> None:
         """Raise OptionError for names that cannot be."""
+        from ..tasks.kinds import KINDS  # with it comes `datasets`, half a second; predicting reads no answers
+
         if not self.labels:
             raise OptionError("label_column: found none; expected the name of a column, or several")
         if self.problem_type is not None and self.problem_type not in KINDS:

@@ -7,16 +7,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from io import TextIOWrapper
-from typing import Any, NamedTuple
-
-import aiohttp
-from datasets import Features, Value
-from datasets.data_files import EmptyDatasetError
-from datasets.exceptions import DatasetGenerationError, FileNotFoundDatasetsError
-from datasets.packaged_modules.fasta.fasta import Fasta
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import DataError, ProteinClassifierError, SequenceError
 from .alphabet import clean
+from .fasta import split_records
+
+if TYPE_CHECKING:
+    from datasets import Features
 
 PARSER_VERSION = 1  # raise it when records would be read otherwise than before: caches are then made anew
 UNDECODED = "\ufffd"  # what stands for a byte that is no UTF-8
@@ -24,12 +22,14 @@ GZIP = b"\x1f\x8b"  # how a gzip file begins
 NO_ANSWERS = ("id", "sequence", "sequence_length", "is_train")  # columns that every labelled dataset here has
 
 
-def protein_features(answers: Mapping[str, Any]) -> Features:
+def protein_features(answers: Mapping[str, Any]) -> "Features":
     """The columns of a labelled dataset; `sequence` is upper case and spaced.
 
     Args:
         answers: Column -> feature, of those with labels.
     """
+    from datasets import Features, Value  # half a second, and predicting reads FASTA without it
+
     return Features(
         {
             "id": Value("string"),
@@ -70,15 +70,37 @@ def plain_errors(source: str) -> Iterator[None]:
     """
     try:
         yield
-    except DatasetGenerationError as error:  # a full disk, say
+    except _failed_builders() as error:  # a full disk, say
         raise (error.__cause__ or error) from None
-    except (FileNotFoundDatasetsError, EmptyDatasetError) as error:
+    except _no_data() as error:
         raise DataError(f"{source}: {str(error).splitlines()[0]}") from None
-    except (ConnectionError, TimeoutError, aiohttp.ClientError, FileNotFoundError) as error:  # local files exist
+    except _no_network() as error:
         raise ProteinClassifierError(
             f"{source}: could not be downloaded ({' '.join(str(error).split())}); "
             "check the network, or download the file elsewhere and give its path"
         ) from error
+
+
+# what `datasets` raises, imported only once something was raised: it takes half a second
+
+
+def _failed_builders() -> tuple[type[Exception], ...]:
+    from datasets.exceptions import DatasetGenerationError
+
+    return (DatasetGenerationError,)
+
+
+def _no_data() -> tuple[type[Exception], ...]:
+    from datasets.data_files import EmptyDatasetError
+    from datasets.exceptions import FileNotFoundDatasetsError
+
+    return FileNotFoundDatasetsError, EmptyDatasetError
+
+
+def _no_network() -> tuple[type[Exception], ...]:
+    from aiohttp import ClientError
+
+    return ConnectionError, TimeoutError, ClientError, FileNotFoundError  # local files exist
 
 
 def checked_residues(sequence: str, place: Place) -> str:
@@ -130,7 +152,7 @@ def checked(record: Record) -> Record:
 def parse_fasta(
     path: str, name: str | None = None, opener: Callable[..., Any] = open_plain_or_gzip
 ) -> Iterator[Record]:
-    """The records of a FASTA file as they stand, through `datasets`' packaged parser; for `read_fasta`'s arguments.
+    """The records of a FASTA file as they stand; for `read_fasta`'s arguments.
 
     Raises:
         DataError: No FASTA file, or no record.
@@ -139,8 +161,8 @@ def parse_fasta(
     # old databases have Latin-1 in their headers; among residues, what cannot be decoded is refused as no residue
     reader = partial(TextIOWrapper, encoding="utf-8-sig", errors="replace", newline="")
     with fasta_errors(name), opener(path, "rb") as stream, reader(stream) as lines:
-        parsed = Fasta._parse_fasta(None, _from_first_header(lines, name))  # its self is unused
-        for number, (accession, description, sequence) in enumerate(parsed, 1):
+        for number, record in enumerate(split_records(_from_first_header(lines, name)), 1):
+            accession, description, sequence = record
             yield Record(Place(name, number, accession), description, sequence)
 
 

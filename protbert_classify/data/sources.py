@@ -1,11 +1,8 @@
 """Any labelled proteins: FASTA, a table or a Hub dataset."""
 
-import gzip
 import os
 import re
-import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from glob import escape
 
 import datasets
@@ -21,14 +18,10 @@ from .columns import Columns
 from .deeploc import read_deeploc
 from .records import UNDECODED, Place, checked_residues, open_plain_or_gzip, plain_errors, read_fasta
 from .splitting import add_validation, report_copies, without_unknown
+from .tables import BUILDERS, SEPARATORS, SPREADSHEETS, TABLE_ENDINGS, ending_of, no_column, table_errors
 
 DEEPLOC_COLUMNS = ("location", "membrane")
 FASTA_ENDINGS = (".fasta", ".fa", ".faa", ".fas", ".seq")
-SEPARATORS = {".csv": ",", ".tsv": "\t"}
-BUILDERS = {".parquet": "parquet", ".jsonl": "json", ".json": "json"}
-TABLE_ENDINGS = (*SEPARATORS, *BUILDERS)
-SPREADSHEETS = (".xlsx", ".xls", ".ods")
-FIELDS = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")  # what pandas says of a row that is too long
 # what a split is called in headers, columns and Hub datasets
 SPLIT_NAMES = {
     "train": "train",
@@ -161,11 +154,6 @@ def check_there(source: str | None) -> None:
         raise DataError(f"{source}: no such file; expected FASTA, {', '.join(TABLE_ENDINGS)} or a Hub dataset's id")
 
 
-def ending_of(source: str) -> str:
-    """The ending that tells the format, lower case: `.csv` of `T.CSV.gz`."""
-    return os.path.splitext(source.removesuffix(".gz"))[1].lower()
-
-
 def check_readable(source: str) -> None:
     """Refuse a folder that is no dataset, and a spreadsheet.
 
@@ -244,17 +232,6 @@ def _table_rows(splits: DatasetDict, source: str, columns: Columns) -> Iterator[
             yield Row(place, residues, answers, _split_name(split if own_split in EMPTY else str(own_split), place))
 
 
-def no_column(needed: str, found: Sequence[str], option: str) -> str:
-    """What is wrong with a table that lacks a column, and what to do."""
-    for separator, name in ((";", "';'"), ("\t", "tabs"), (",", "commas")):
-        if len(found) == 1 and separator in found[0]:
-            return (
-                f"no column {needed!r}, but one called {found[0]!r}: is it separated by {name}? expected commas (.csv) "
-                "or tabs (.tsv)"
-            )
-    return f"no column {needed!r}; found {', '.join(found)}: name it with {option}"
-
-
 def _split_name(found: str, place: Place) -> str:
     name = SPLIT_NAMES.get(found.lower())
     if name is None:
@@ -276,22 +253,3 @@ def _load_table(source: str, ending: str) -> DatasetDict:
 def _load_hub(source: str) -> DatasetDict:
     with table_errors(source):
         return datasets.load_dataset(source)
-
-
-@contextmanager
-def table_errors(source: str) -> Iterator[None]:
-    """What readers raise for a file that is no table, in one line."""
-    try:
-        with plain_errors(source):
-            yield
-    except DataError:
-        raise
-    except UnicodeDecodeError as error:
-        found = f"found the byte 0x{error.object[error.start]:02x}"
-        raise DataError(f"{source}: no text in UTF-8 ({found}); save it as UTF-8, in Excel as 'CSV UTF-8'") from None
-    except (ValueError, EOFError, StopIteration, gzip.BadGzipFile, zlib.error) as error:
-        if cells := FIELDS.search(str(error)):
-            expected, line, found = cells.groups()
-            raise DataError(f"{source}, line {line}: found {found} fields, expected {expected}") from None
-        cause = (str(error).strip() or "it is empty").splitlines()[0]
-        raise DataError(f"{source}: cannot be read as a table: {cause}") from error

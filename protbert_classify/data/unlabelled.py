@@ -9,15 +9,12 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import datasets
-import pandas as pd
 import pyarrow.parquet as pq
 
 from ..errors import DataError
-from ..tasks.kinds import EMPTY
 from .columns import Columns
 from .records import GZIP, Place, Record, fasta_errors, open_plain_or_gzip, parse_fasta
-from .sources import SEPARATORS, SPREADSHEETS, ending_of, no_column, table_errors
+from .tables import SEPARATORS, SPREADSHEETS, ending_of, no_column, table_errors
 
 STANDARD_INPUT = "-"
 DESCRIPTION = "description"
@@ -95,19 +92,25 @@ def _table_rows(source: str, ending: str) -> Iterator[Mapping[str, Any]]:
             if ending == ".jsonl":
                 yield from (_parsed(line, source, number) for number, line in enumerate(file, 1) if line.strip())
                 return
-            # every cell as written: the protein NA; no first column as an index
-            options = {"sep": SEPARATORS[ending], "dtype": str, "na_filter": False, "index_col": False}
-            with pd.read_csv(file, chunksize=ROWS, **options) as tables:
-                while (table := _next_table(tables, source)) is not None:
-                    yield from table.to_dict("records")
+            yield from _csv_rows(file, source, SEPARATORS[ending])
 
 
-def _next_table(tables: Any, source: str) -> pd.DataFrame | None:
+def _csv_rows(file: Any, source: str, separator: str) -> Iterator[Mapping[str, Any]]:
+    import pandas as pd  # a quarter of a second, and only these tables need it
+
+    # every cell as written: the protein NA; no first column as an index
+    options = {"sep": separator, "dtype": str, "na_filter": False, "index_col": False}
+    with pd.read_csv(file, chunksize=ROWS, **options) as tables:
+        while (table := _next_table(tables, source, pd.errors.ParserWarning)) is not None:
+            yield from table.to_dict("records")
+
+
+def _next_table(tables: Any, source: str, cut_row: type[Warning]) -> Any:
     with warnings.catch_warnings():
-        warnings.simplefilter("error", pd.errors.ParserWarning)
+        warnings.simplefilter("error", cut_row)
         try:
             return next(tables, None)
-        except pd.errors.ParserWarning:  # pandas would cut the row
+        except cut_row:  # pandas would cut the row
             raise DataError(f"{source}: a row has more cells than the header; expected as many") from None
 
 
@@ -122,12 +125,16 @@ def _parsed(line: bytes, source: str, number: int) -> Mapping[str, Any]:
 
 
 def _hub_rows(source: str) -> Iterator[Mapping[str, Any]]:
+    import datasets  # half a second, and files need it not
+
     with table_errors(source):
         for split in datasets.load_dataset(source, streaming=True).values():
             yield from split
 
 
 def _table_records(rows: Iterable[Mapping[str, Any]], name: str, columns: Columns) -> Iterator[Record]:
+    from ..tasks.kinds import EMPTY  # with it comes `datasets`; FASTA needs neither
+
     number = 0
     for number, row in enumerate(rows, 1):
         if columns.sequence not in row:

@@ -8,7 +8,7 @@ import torch
 from safetensors import SafetensorError
 from transformers import PreTrainedTokenizerBase
 
-from ..data.encoding import ProteinEncoder
+from ..data.encoder import ProteinEncoder
 from ..data.tokenizer import load_tokenizer
 from ..errors import ModelError, OptionError, first_line
 from ..model import ProteinClassifier

@@ -8,12 +8,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from accelerate import PartialState
 from tqdm.auto import tqdm
 
-from ..data.encoding import ProteinEncoder
+from ..data.columns import Columns
+from ..data.encoder import ProteinEncoder
 from ..data.records import Record, checked
-from ..data.sources import Columns
 from ..data.unlabelled import STANDARD_INPUT, read_unlabelled
 from ..evaluation.decision import decide
 from ..model import ProteinClassifier
@@ -85,7 +84,7 @@ def predict_file(
     parts, rejected = Parts(output), f"{output}.rejected.csv"
     table_for(output, [])  # the ending first: nothing is worse than to hear of it after an hour
     check_paths(source, output)
-    processes = PartialState(cpu=not has_gpu_backend()) if int(os.environ.get("WORLD_SIZE", 1)) > 1 else None
+    processes = _processes()
     main = processes is None or processes.is_main_process
     if main:
         parts.check(resume, overwrite)
@@ -122,6 +121,15 @@ def predict_file(
         if main:
             publish(parts, table, count, rejects, rejected)
     return Prediction(classified, rejects.count if main else 0, rejected, main)
+
+
+def _processes() -> Any:
+    """The processes that share the work, as Accelerate knows them; None for a single one."""
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        return None
+    from accelerate import PartialState  # half a second, and a single process does without
+
+    return PartialState(cpu=not has_gpu_backend())
 
 
 class _Worker:

@@ -8,7 +8,8 @@ from transformers import BertTokenizer, EsmTokenizer
 from protbert_classify import load_deeploc
 from protbert_classify.data import encoding
 from protbert_classify.data.alphabet import LETTERS, space, unspace
-from protbert_classify.data.encoding import ProteinEncoder, encode
+from protbert_classify.data.encoder import ProteinEncoder
+from protbert_classify.data.encoding import encode
 from protbert_classify.data.records import protein_features
 from protbert_classify.data.tokenizer import PROTBERT_VOCABULARY, protein_tokenizer
 from protbert_classify.errors import DataError, InputError, ModelError, OptionError, SequenceError

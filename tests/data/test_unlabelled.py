@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from protbert_classify.data import unlabelled
-from protbert_classify.data.sources import Columns
+from protbert_classify.data.columns import Columns
 from protbert_classify.data.unlabelled import count_records, read_unlabelled
 from protbert_classify.errors import DataError
 
