@@ -2,17 +2,22 @@
 
 import argparse
 import os
+from typing import TYPE_CHECKING
 
-from .parsing import OneLineParser, add_compute_options, add_model, compute_options
+from .parsing import OneLineParser, add_compute_options, add_data_options, add_model, data_options
 from .terminal import hide_moments
+
+if TYPE_CHECKING:
+    from ..model.tasks import Task
 
 
 def run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
-    from ..data.sources import Columns, check_there, read_proteins
+    from ..data.sources import check_there, read_proteins
     from ..data.splitting import whole
     from ..errors import DataError, OptionError
-    from ..inference.evaluate import evaluate_classifier
+    from ..inference.evaluate import measure
+    from ..inference.loading import load_classifier
     from ..inference.whole_file import check_paths
     from ..training.outputs import write_json
     from .metrics_table import metrics_table
@@ -21,16 +26,15 @@ def run(arguments: list[str]) -> int:
     check_there(options.data)
     if options.output:
         check_paths(options.data, options.output)
-    columns = Columns(options.id_column, options.sequence_column, options.label_column, options.split_column)
-    splits = read_proteins(
-        options.data, ambiguous=options.ambiguous, header_pattern=options.header_pattern, columns=columns
-    )
+    classifier, tokenizer = load_classifier(options.model, options.device, options.precision, options.compile)
+    use_task(options, classifier.config.task)
+    splits = read_proteins(options.data, **data_options(options))
     split = options.split or ("test" if "test" in splits else "all")
     if split != "all" and split not in splits:
         raise OptionError(f"{options.data} has no {split} split; found {', '.join(splits)}")
     proteins = whole(splits) if split == "all" else splits[split]
     try:
-        metrics = evaluate_classifier(options.model, proteins, **compute_options(options))
+        metrics = measure(classifier, tokenizer, proteins, options.tokens_per_batch)
     except DataError as error:  # of a protein; it does not know the file
         raise DataError(f"{options.data}: {error}") from None
     print(metrics_table(metrics, split), flush=True)
@@ -38,6 +42,16 @@ def run(arguments: list[str]) -> int:
         os.makedirs(os.path.dirname(options.output) or ".", exist_ok=True)
         write_json(options.output, metrics)
     return 0
+
+
+def use_task(options: argparse.Namespace, task: "Task") -> None:
+    """Read what the model answers, unless the options say otherwise."""
+    from ..tasks.columns import NAMES_OF_SEVERAL
+
+    if options.label_column is None:
+        several = task.name in NAMES_OF_SEVERAL.values()
+        options.label_column = list(task.labels) if several else [task.name]
+    options.problem_type = options.problem_type or task.problem_type
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -49,11 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", required=True, help="labelled proteins, as for train")
     parser.add_argument("--split", choices=("train", "validation", "test", "all"), help="test if there is one, or all")
     parser.add_argument("--output", help="write the metrics, the confusion matrix among them, to this JSON file")
-    parser.add_argument("--ambiguous", choices=("drop", "keep", "first"), default="drop", help="as for train")
-    parser.add_argument("--header_pattern", help="as for train")
-    parser.add_argument("--id_column", default="id", help="as for train")
-    parser.add_argument("--sequence_column", default="sequence", help="as for train")
-    parser.add_argument("--label_column", default="location", help="as for train")
-    parser.add_argument("--split_column", default="split", help="as for train")
+    add_data_options(parser)
+    parser.set_defaults(label_column=None)  # what the model answers
     add_compute_options(parser)
     return parser

@@ -5,10 +5,12 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 from tqdm.auto import tqdm
+from transformers import PreTrainedTokenizerBase
 
 from ..data.encoding import encode
 from ..evaluation.decision import decide
 from ..evaluation.metrics import evaluation_metrics
+from ..model import ProteinClassifier
 from ..tasks.targets import targets
 from .loading import load_classifier
 from .logits import predict_logits
@@ -39,7 +41,16 @@ def evaluate_classifier(
     Raises:
         InputError: A model that cannot be loaded, or an answer that is none of its classes.
     """
-    classifier, tokenizer = load_classifier(model, device, precision, compiled)
+    return measure(*load_classifier(model, device, precision, compiled), proteins, tokens_per_batch)
+
+
+def measure(
+    classifier: ProteinClassifier,
+    tokenizer: PreTrainedTokenizerBase,
+    proteins: Dataset,
+    tokens_per_batch: int | None = None,
+) -> dict[str, Any]:
+    """[`evaluate_classifier`] with a loaded classifier."""
     config = classifier.config
     encoded = encode(
         proteins,
