@@ -31,7 +31,7 @@ NETWORK = {
 }
 OPTIONS = [
     *("--backbone_config", json.dumps(NETWORK), "--max_length", "258", "--learning_rate", "3e-3"),
-    *("--per_device_train_batch_size", "16", "--num_train_epochs", "3", "--seed", "1", "--disable_tqdm", "true"),
+    *("--per_device_train_batch_size", "16", "--num_train_epochs", "6", "--seed", "1", "--disable_tqdm", "true"),
 ]
 # Kyte and Doolittle 1982, doi:10.1016/0022-2836(82)90515-0, table 2
 HYDROPATHY = dict(
@@ -50,24 +50,24 @@ def thinned(path, folder, every):
 
 
 def single(folder):
-    return ["--data", thinned(write_scl2205(folder)[0], folder, 20), "--pooling", "light_attention"]
+    return ["--data", thinned(write_scl2205(folder)[0], folder, 10), "--pooling", "light_attention"]
 
 
 def several(folder):
     proteins = write_scl2205(folder, multi_label=True)[0]
     options = ["--problem_type", "multi_label_classification", "--pooling", "light_attention"]
-    return ["--data", thinned(proteins, folder, 20), *options]
+    return ["--data", thinned(proteins, folder, 10), *options]
 
 
 def auxiliary(folder):
     if not DEEPLOC_SAMPLE.is_file():
         pytest.skip("the DeepLoc sample is not beside the project")
-    return ["--data", thinned(DEEPLOC_SAMPLE, folder, 4), "--auxiliary_tasks", "membrane"]
+    return ["--data", thinned(DEEPLOC_SAMPLE, folder, 3), "--auxiliary_tasks", "membrane"]
 
 
 def numbers(folder):
     """A number with a known answer: the mean hydropathy of a protein, which its composition tells."""
-    records = list(read_fasta(thinned(write_scl2205(folder)[0], folder, 20)))
+    records = list(read_fasta(thinned(write_scl2205(folder)[0], folder, 10)))
     path = folder / "hydropathy.csv"
     with open(path, "w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
