@@ -1,34 +1,49 @@
 """`pipeline("protein-classification")`: sequences in, labels and scores out."""
 
-from typing import Any
+import os
+from collections.abc import Sized
+from typing import Any, Literal
 
 import torch
-from transformers import Pipeline
+from transformers import Pipeline, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from ..data.alphabet import clean
-from ..errors import SequenceError
-from ..model import ProteinClassifier
+from ..data.tokenizer import protein_tokenizer
+from ..errors import ModelError, OptionError, SequenceError
+from ..evaluation.decision import decide
+from ..model import ProteinClassifier, ProteinClassifierConfig
+from ..model.backbone import family
 from .loading import classifier_encoder
 from .logits import finite_logits
+
+OPTIONS = ("top_k", "truncation_report", "auxiliary")
 
 
 class ProteinClassificationPipeline(Pipeline):
     """Classifies proteins given as strings, raw (`"MKT"`), spaced (`"M K T"`) or lower case.
 
-    The input is a protein, a list of them, a generator or a dataset (`KeyDataset(proteins, "sequence")`).
+    The input is a protein, a list of them, a generator or a dataset (`KeyDataset(proteins, "sequence")`). The model is
+    a [`ProteinClassifier`] or a `BertForSequenceClassification`; its tokenizer may be that of the backbone.
 
     Args:
-        top_k: Classes to return, best first; 1 by default, None for all.
+        top_k: How many labels to return, the highest score first; None for all. By default, those that are predicted:
+            one, or for `multi_label_classification` each whose probability reaches its threshold. (Transformers'
+            `text-classification` returns the best label alone by default, whatever the thresholds are.) A regression
+            returns its numbers whatever is asked for.
         truncation_report: Tell of each protein its `length` (residues) and whether it was `truncated`.
+        auxiliary: Tell the answers to the auxiliary tasks, too.
 
     Returns:
-        For a protein `{"label", "score"}`, or a list of them with `top_k` other than 1; for a list of proteins a list.
-        With `truncation_report`, `{"calls", "length", "truncated"}` around it.
+        For a protein `{"label", "score"}`, where the score is a probability or, for a regression, the number in the
+        units of the data. A list of them with `top_k` other than 1, for `multi_label_classification` by default, and
+        for several numbers. For a list of proteins a list. With `truncation_report` or `auxiliary`, a dictionary with
+        this under `calls`, and `length` and `truncated`, or `auxiliary`: name of a task -> its answer, alike.
 
     Raises:
         SequenceError: A character that is no residue, or something that is no string.
-        ModelError: A score is no number.
+        OptionError: An unknown option, or a `top_k` below 1.
+        ModelError: A score is no number, or the model is of another class.
     """
 
     _load_tokenizer = True
@@ -36,14 +51,31 @@ class ProteinClassificationPipeline(Pipeline):
     _load_image_processor = False
     _load_feature_extractor = False
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None = None, *args: Any, **kwargs: Any
+    ) -> None:
+        model = _classifier(model)
+        super().__init__(model, _reading_proteins(tokenizer, model), *args, **kwargs)
         self.model.eval()  # a model that was just trained is handed over in training mode
         self.encoder = classifier_encoder(self.model, self.tokenizer)
 
+    def __call__(
+        self, inputs: Any, *, num_workers: int | None = None, batch_size: int | None = None, **options: Any
+    ) -> Any:
+        if isinstance(inputs, Sized) and not isinstance(inputs, str) and not len(inputs):
+            self._sanitize_parameters(**options)
+            return []
+        return super().__call__(inputs, num_workers=num_workers, batch_size=batch_size, **options)
+
     def _sanitize_parameters(self, **options: Any) -> tuple[dict, dict, dict]:
         # what is not given in a call stays as it was given when the pipeline was made
-        return {}, {}, {name: options[name] for name in ("top_k", "truncation_report") if name in options}
+        unknown = sorted(options.keys() - set(OPTIONS))
+        if unknown:
+            raise OptionError(f"unknown option {unknown[0]}: expected {', '.join(OPTIONS)}, batch_size or num_workers")
+        top_k = options.get("top_k", "predicted")
+        if top_k not in (None, "predicted") and (type(top_k) is not int or top_k < 1):
+            raise OptionError(f"top_k={top_k!r}: expected 1 or more, or None for all labels")
+        return {}, {}, options
 
     def preprocess(self, sequence: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
         if not isinstance(sequence, str):
@@ -61,16 +93,66 @@ class ProteinClassificationPipeline(Pipeline):
         return {"logits": finite_logits(self.model, inputs), "length": length}
 
     def postprocess(
-        self, output: dict[str, torch.Tensor], top_k: int | None = 1, truncation_report: bool = False
+        self,
+        output: dict[str, torch.Tensor],
+        top_k: int | None | Literal["predicted"] = "predicted",
+        truncation_report: bool = False,
+        auxiliary: bool = False,
     ) -> Any:
-        scores = output["logits"][0].softmax(-1)
-        best = scores.argsort(descending=True)[:top_k]
-        every = [{"label": self.model.config.id2label[int(i)], "score": float(scores[i])} for i in best]
-        calls = every[0] if top_k == 1 else every
-        if not truncation_report:
+        decision = decide(output["logits"].numpy(), self.model.config)
+        calls = decision.answer(0, top_k)
+        if not truncation_report and not auxiliary:
             return calls
-        length = int(output["length"])
-        return {"calls": calls, "length": length, "truncated": self.encoder.is_cropped(length)}
+        told = {"calls": calls}
+        if truncation_report:
+            length = int(output["length"])
+            told |= {"length": length, "truncated": self.encoder.is_cropped(length)}
+        if auxiliary:
+            told["auxiliary"] = {name: part.answer(0, top_k) for name, part in decision.auxiliary.items()}
+        return told
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
+        """Save the model and its tokenizer to a folder from which `pipeline("protein-classification")` loads both.
+
+        Args:
+            save_directory: Made if it is not there.
+            kwargs: What `PreTrainedModel.save_pretrained` takes.
+        """
+        self.model.save_pretrained(save_directory, **kwargs)
+        self.tokenizer.save_pretrained(save_directory)
+
+    def push_to_hub(self, repo_id: str, **kwargs: Any) -> Any:
+        """Publish the model and its tokenizer; see [`ProteinClassifier.push_to_hub`]."""
+        return self.model.push_to_hub(repo_id, tokenizer=self.tokenizer, **kwargs)
+
+
+def _classifier(model: PreTrainedModel) -> PreTrainedModel:
+    """A classifier of ours, compiled or wrapped as it may be; made of a `BertForSequenceClassification`.
+
+    Raises:
+        ModelError: Another model.
+    """
+    from transformers import BertForSequenceClassification
+
+    if model.config.model_type == ProteinClassifierConfig.model_type:
+        return model
+    if isinstance(model, BertForSequenceClassification):
+        return ProteinClassifier.from_bert(model)
+    expected = "expected a ProteinClassifier or a BertForSequenceClassification"
+    raise ModelError(f"the model is a {type(model).__name__}: {expected}")
+
+
+def _reading_proteins(
+    tokenizer: PreTrainedTokenizerBase | None, model: ProteinClassifier
+) -> PreTrainedTokenizerBase | None:
+    """The tokenizer, or if it is the backbone's own, which wants spaces and capitals, ours made of it."""
+    if tokenizer is None:
+        return None
+    raw, spaced = tokenizer(["MKT", "m k t"], add_special_tokens=False)["input_ids"]
+    if raw == spaced and len(raw) == 3:
+        return tokenizer
+    rare = family(model.config.backbone_config, tokenizer.get_vocab()).rare_to_x
+    return protein_tokenizer(tokenizer, map_rare=rare)
 
 
 PIPELINE_REGISTRY.register_pipeline(
