@@ -35,13 +35,15 @@ assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.
 assert "transformers_modules" not in sys.modules
 """
 AUTO = """
-import protbert_classify.model
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from protbert_classify import ProteinClassifier
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 tokenizer = AutoTokenizer.from_pretrained({name!r})
 model = AutoModelForSequenceClassification.from_pretrained({name!r})
-assert type(model) is protbert_classify.model.ProteinClassifier
+assert type(model) is ProteinClassifier
 again = AutoModelForSequenceClassification.from_pretrained({name!r}, trust_remote_code=True)
-assert type(again) is protbert_classify.model.ProteinClassifier
+assert type(again) is ProteinClassifier
+backbone = AutoModel.from_pretrained({name!r})
+assert all(torch.equal(a, b) for a, b in zip(backbone.parameters(), model.backbone.parameters(), strict=True))
 assert "transformers_modules" not in sys.modules
 """
 REMOTE = """
@@ -51,10 +53,11 @@ except ModuleNotFoundError:
     pass
 else:
     raise AssertionError("the package is there")
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer, pipeline
 tokenizer = AutoTokenizer.from_pretrained({name!r}, trust_remote_code=True)
 model = AutoModelForSequenceClassification.from_pretrained({name!r}, trust_remote_code=True)
 assert type(model).__module__.startswith("transformers_modules.")
+assert type(AutoModel.from_pretrained({name!r}, trust_remote_code=True)) is type(model.backbone)
 assert pipeline("text-classification", model=model, tokenizer=tokenizer)("MKT")[0]["label"] in model.config.label2id
 """
 
@@ -146,8 +149,8 @@ def test_a_push_sends_weights_tokenizer_code_and_card_privately_and_nothing_else
     assert sorted(files) == [
         *("README.md", "attention.py", "backbone.py", "config.json", "configuration.py"),
         *("figures/confusion_matrix.png", "figures/reliability.png"),
-        *("heads.py", "model.safetensors", "modeling.py", "pooling.py", "publishing.py"),
-        *("tokenizer.json", "tokenizer_config.json"),
+        *("heads.py", "losses.py", "model.safetensors", "modeling.py", "packing.py", "pooling.py", "publishing.py"),
+        *("registry.py", "tasks.py", "token_dropout.py", "tokenizer.json", "tokenizer_config.json"),
     ]
     assert files["model.safetensors"] == (run / "model" / "model.safetensors").read_bytes()
     assert json.loads(files["config.json"])["auto_map"]["AutoConfig"] == "configuration.ProteinClassifierConfig"
