@@ -18,6 +18,8 @@ WIDER = {"hidden_size": 64, "intermediate_size": 256, "num_hidden_layers": 3, "m
 BERT = {**TINY_SHAPE, **WIDER}
 DROPOUT = {**BERT, "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
 WIDE_ESM = {**ESM, **WIDER}
+ESM2 = {**WIDE_ESM, "token_dropout": True}
+ESMC = {**BERT, "model_type": "esmc", "vocab_size": 64, "pad_token_id": 1}
 
 
 def measure(model, half, checkpointing, length=LENGTH, fused_attention=False, packed=False):
@@ -72,8 +74,10 @@ def test_a_step_takes_what_was_measured_without_running_it(shape, half, checkpoi
         (BERT, "sdpa", {"freeze_layers": 2}),
         (BERT, "eager", {}),
         (T5, "sdpa", {}),
+        (ESM2, "sdpa", {}),
+        (ESMC, "sdpa", {}),
     ],
-    ids=["light attention", "frozen", "two layers frozen", "eager", "t5"],
+    ids=["light attention", "frozen", "two layers frozen", "eager", "t5", "esm2", "esmc"],
 )
 def test_each_kind_of_model_is_measured_as_it_is(shape, attention, fields, tmp_path):
     model = classifier(shape, attention, **fields)
