@@ -9,8 +9,11 @@ from datasets import Dataset, DatasetDict
 
 from ..errors import DataError
 from ..model.tasks import SINGLE_LABEL
+from ..tasks.cells import EMPTY
 from ..tasks.columns import read_columns, usual_problem_type
-from ..tasks.kinds import EMPTY, KINDS, SEPARATOR, Kind
+from ..tasks.kind import Kind
+from ..tasks.kinds import KINDS
+from ..tasks.multi_label import SEPARATOR
 from .alphabet import space
 from .columns import Columns
 from .records import Accessions, Place, protein_features

@@ -18,7 +18,7 @@ from datasets.packaged_modules.fasta.fasta import Fasta, FastaConfig
 
 from ..errors import DataError, OptionError
 from ..tasks.columns import infer_task
-from ..tasks.kinds import SEPARATOR
+from ..tasks.multi_label import SEPARATOR
 from .alphabet import space
 from .records import (
     PARSER_VERSION,

@@ -6,7 +6,8 @@ from typing import Any
 
 from datasets import Dataset
 
-from ..tasks.kinds import NO_CLASS, SEPARATOR, names_of
+from ..tasks.cells import NO_CLASS, names_of
+from ..tasks.multi_label import SEPARATOR
 from .records import NO_ANSWERS
 
 

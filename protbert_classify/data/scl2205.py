@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 from ..errors import ProteinClassifierError
-from ..tasks.kinds import SEPARATOR
+from ..tasks.multi_label import SEPARATOR
 
 logger = logging.getLogger(__name__)
 

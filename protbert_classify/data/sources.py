@@ -11,8 +11,8 @@ from datasets import Dataset, DatasetDict
 
 from ..errors import DataError, OptionError
 from ..model.tasks import MULTI_LABEL, REGRESSION, Task
+from ..tasks.cells import EMPTY, by_name, names_of
 from ..tasks.columns import infer_task
-from ..tasks.kinds import EMPTY, by_name, names_of
 from .answers import Row, collect
 from .columns import Columns
 from .deeploc import read_deeploc

@@ -14,7 +14,8 @@ from datasets import List as ListOf
 from ..errors import DataError, OptionError
 from ..model.registry import Registry
 from ..model.tasks import IGNORED, REGRESSION, SINGLE_LABEL, Task
-from ..tasks.kinds import kind_of, names_of
+from ..tasks.cells import names_of
+from ..tasks.kinds import kind_of
 from ..tasks.targets import accession, has_targets, strata, targets
 
 logger = logging.getLogger(__name__)

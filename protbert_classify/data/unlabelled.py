@@ -133,7 +133,7 @@ def _hub_rows(source: str) -> Iterator[Mapping[str, Any]]:
 
 
 def _table_records(rows: Iterable[Mapping[str, Any]], name: str, columns: Columns) -> Iterator[Record]:
-    from ..tasks.kinds import EMPTY  # with it comes `datasets`; FASTA needs neither
+    from ..tasks.cells import EMPTY  # with it comes `datasets`; FASTA needs neither
 
     number = 0
     for number, row in enumerate(rows, 1):

@@ -12,7 +12,7 @@ from ..data.deeploc import MEMBRANE as MEMBRANE_NAMES
 from ..data.deeploc import URL as DEEPLOC_URL
 from ..data.records import NO_ANSWERS
 from ..model.publishing import TASK
-from ..tasks.kinds import names_of
+from ..tasks.cells import names_of
 from ..version import __version__
 from .card import DEEPLOC, citation, data_name, link, render_card
 

@@ -8,7 +8,12 @@ from datasets import Dataset, Value
 
 from ..errors import DataError, OptionError
 from ..model.tasks import MULTI_LABEL, PROBLEM_TYPES, REGRESSION, Task
-from .kinds import EMPTY, FLAGS, KINDS, Column, Kind, Regression, unknown_labels
+from .cells import EMPTY, Column
+from .kind import Kind
+from .kinds import KINDS
+from .label_table import unknown_labels
+from .multi_label import FLAGS
+from .regression import Regression
 
 # what a task of several columns is called, if nobody says
 NAMES_OF_SEVERAL = {MULTI_LABEL: "labels", REGRESSION: "values"}

@@ -11,8 +11,9 @@ from datasets import Dataset
 
 from ..errors import DataError, OptionError
 from ..model.tasks import IGNORED, REGRESSION, SINGLE_LABEL, Task
+from .cells import Unfit
 from .columns import answer_columns, read_columns
-from .kinds import Unfit, kind_of
+from .kinds import kind_of
 
 
 def targets(dataset: Dataset, task: Task, *, lenient: bool = False) -> np.ndarray:
