@@ -6,6 +6,7 @@ from importlib import import_module
 import pytest
 
 from protbert_classify import ProteinClassifier
+from protbert_classify.commands import PLUGINS
 from protbert_classify.commands.sagemaker import ACTIONS
 
 from .conftest import ROOT
@@ -32,6 +33,7 @@ def test_no_page_names_an_option_that_does_not_exist(page):
 
     text = re.sub(r"^.*\b(aws|docker) .*$", "", (ROOT / page).read_text(), flags=re.MULTILINE)  # others' commands
     known = {"config_file", "project", "data-binary"}  # of accelerate, trackio and curl
+    known |= {PLUGINS.removeprefix("--")}
     known |= set(re.findall(r"--([a-z0-9_]+)\n", help_text()))
     for command in ["estimate", "evaluate", "predict", "push", "report", "serve", *map("sagemaker.{}".format, ACTIONS)]:
         parser = import_module(f"protbert_classify.commands.{command}")._parser()

@@ -1,6 +1,7 @@
 """`protbert-classify train`: every option of examples/train.py."""
 
 import dataclasses
+import sys
 import textwrap
 from typing import Any, Literal, get_args, get_origin
 
@@ -70,7 +71,9 @@ def _option(name: str, default: Any, text: str, choices: tuple[str, ...]) -> lis
 
 
 def _registered() -> dict[str, tuple[str, ...]]:
-    """Names of the poolings, heads and losses that there are, a user's own among them."""
+    """Names of the poolings, heads and losses, once a plugin has loaded them: torch takes too long for a help."""
+    if "torch" not in sys.modules:
+        return {}
     from ..model.heads import HEADS
     from ..model.losses import LOSSES
     from ..model.pooling import POOLINGS

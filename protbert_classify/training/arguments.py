@@ -22,13 +22,21 @@ class ModelArguments:
     )
     pooling: str = field(
         default="mean",
-        metadata={"help": "Residues to one vector; light_attention is the stronger one on small or frozen backbones."},
+        metadata={
+            "help": "Residues to one vector: mean, cls, pooler or light_attention, which is the stronger one on small or "
+            "frozen backbones."
+        },
     )
     head: str = field(
-        default="linear", metadata={"help": "article: dropout 0.2, linear, tanh, for fidelity to the article."}
+        default="linear",
+        metadata={"help": "linear, or article: dropout 0.2, linear, tanh, for fidelity to the article."},
     )
     loss: str | None = field(
-        default=None, metadata={"help": "Loss of the main task; the usual one of its problem type if not given."}
+        default=None,
+        metadata={
+            "help": "Loss of the main task: cross_entropy, binary_cross_entropy or mean_squared_error; that of its problem "
+            "type if not given."
+        },
     )
     classifier_dropout: float = field(default=0.1, metadata={"help": "Dropout before the linear head."})
     light_attention_kernel_size: int = field(default=9, metadata={"help": "Residues that its convolutions see; odd."})

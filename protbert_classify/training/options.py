@@ -64,6 +64,7 @@ def check_options(arguments: Sequence[str]) -> None:
     values, unknown = _Parser(KINDS, allow_abbrev=False).parse_known_args(list(arguments))
     _refuse_unknown(unknown)
     check_ranges(values)
+    _check_registered(values)
     _encoder(arguments)
 
 
@@ -102,14 +103,20 @@ def _check_values(
     check_ranges(model_args, data_args, training_args)
     if training_args.num_train_epochs <= 0 and training_args.max_steps <= 0:
         raise OptionError(f"num_train_epochs={training_args.num_train_epochs}: expected more than 0")
-    for registry, name in ((POOLINGS, model_args.pooling), (HEADS, model_args.head), (LOSSES, model_args.loss)):
-        if name is not None and name not in registry:
-            raise OptionError(f"{registry.kind}={name!r}: expected one of {', '.join(registry)}")
+    _check_registered(model_args)
     metric = str(training_args.metric_for_best_model or "loss").removeprefix("eval_")
     known = {"auto", "loss", *(name for names in WATCHED.values() for name in names)}
     # the metrics of an auxiliary task begin with its name
     if metric not in known and not metric.startswith(tuple(f"{task}_" for task in data_args.auxiliary_tasks)):
         raise OptionError(f"metric_for_best_model={metric!r}: expected one of {', '.join(sorted(known))}")
+
+
+def _check_registered(options: Any) -> None:
+    """Refuse a pooling, head or loss that nobody registered."""
+    for registry in (POOLINGS, HEADS, LOSSES):
+        name = getattr(options, registry.kind)
+        if name is not None and name not in registry:
+            raise OptionError(f"{registry.kind}={name!r}: expected one of {', '.join(registry)}")
 
 
 # what YAML takes for booleans, of the options that have such words

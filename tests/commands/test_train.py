@@ -5,8 +5,9 @@ import os
 import pytest
 
 from protbert_classify.commands import main
-from protbert_classify.commands.train import help_text, summary
+from protbert_classify.commands.train import help_text
 from protbert_classify.data.deeploc import URL
+from protbert_classify.reporting.summary import training_summary
 from protbert_classify.training.arguments import TRAINING_DEFAULTS, DataArguments, ModelArguments
 from tests.training.runs import SHAPE, TINY, call, complaints, easy_records, fasta
 
@@ -96,7 +97,7 @@ def test_a_class_that_only_the_test_set_has_is_named(tmp_path, capsys):
         (["--header_pattern", "("], "header_pattern"),
         (["--report_to", "nobody"], "nobody is not supported"),
         (["--learning_rat", "1"], "unknown option --learning_rat; did you mean --learning_rate?"),
-        (["--pooling", "max"], "invalid choice: 'max'"),
+        (["--pooling", "max"], "pooling='max': expected one of mean, cls"),
         (["--optim", "magic"], "magic"),
         (["--resume", "--overwrite"], "exclude each other"),
     ],
@@ -190,7 +191,7 @@ def test_a_number_out_of_its_range_is_told_before_the_data_is_looked_for(capsys)
 def test_the_summary_counts_one_protein_as_one():
     numbers = {"accuracy": 1.0, "mcc": 0.0, "macro_f1": 1.0, "proteins": 1}
     metrics = {"train_runtime": 2.0, **{f"validation_{name}": value for name, value in numbers.items()}}
-    assert summary(metrics, "runs/x").startswith("validation: 1 protein, accuracy 1.000")
+    assert training_summary(metrics, "runs/x").startswith("validation: 1 protein, accuracy 1.000")
 
 
 def test_a_training_that_diverges_ends_with_one_line_and_no_model(tmp_path, easy, capsys):

@@ -100,7 +100,7 @@ def test_the_request_of_a_tuning(cloud, proteins, tmp_path):
         ({}, {"ranges": {"learning_rat": (0, 1)}}, "did you mean --learning_rate"),
         ({}, {"ranges": {"learning_rate": (1e-5,)}}, "expected .lowest, highest., or a list"),
         ({}, {"ranges": {"learning_rate": (1e-3, 1e-5)}}, "lowest value first"),
-        ({}, {"ranges": {"pooling": ["mean", "light"]}}, "invalid choice: 'light'"),
+        ({}, {"ranges": {"pooling": ["mean", "light"]}}, "pooling='light': expected one of mean, cls"),
         ({}, {"ranges": {"learning_rate": (1e-5, "x")}}, "expected .lowest, highest., or a list"),
         ({}, {"ranges": {}}, "an option at least"),
         ({}, {"max_jobs": 0}, "max_jobs=0: expected 1 or more"),
