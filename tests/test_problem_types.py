@@ -106,8 +106,8 @@ def test_it_learns_what_can_be_known(kind):
 
 def test_killed_and_resumed_it_ends_with_the_same_weights(kind):
     folder, options, *_ = kind
-    line = command("train", *options, "--output_dir", folder / "killed", "--save_strategy", "steps", "--save_steps", "7",
-                   "--eval_strategy", "steps", "--eval_steps", "7")  # fmt: skip
+    often = ["--save_strategy", "steps", "--save_steps", "7", "--eval_strategy", "steps", "--eval_steps", "7"]
+    line = command("train", *options, "--output_dir", folder / "killed", *often)
     whole = [*line]
     whole[whole.index(str(folder / "killed"))] = str(folder / "whole")
     done = subprocess.run(whole, env=environment(), cwd=ROOT, capture_output=True, text=True, timeout=600)

@@ -55,10 +55,12 @@ class PackingCollator:
     Args:
         pad_to_multiple_of: `max_length_q`, to which the hidden states of each protein are padded for the pooling, is
             rounded up to a multiple of it; see [`PaddingCollator`].
+        max_length: Rounding up stops here.
     """
 
-    def __init__(self, pad_to_multiple_of: int | None = None) -> None:
+    def __init__(self, pad_to_multiple_of: int | None = None, max_length: int | None = None) -> None:
         self.pad_to_multiple_of = pad_to_multiple_of
+        self.max_length = max_length
 
     def __call__(self, proteins: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """
@@ -77,7 +79,7 @@ class PackingCollator:
             "input_ids": torch.from_numpy(ids)[None],
             "position_ids": torch.from_numpy(positions)[None],
             "cu_seq_lens_q": torch.from_numpy(np.concatenate([[0], ends]).astype(np.int32)),
-            "max_length_q": padded_length(int(lengths.max()), self.pad_to_multiple_of),
+            "max_length_q": padded_length(int(lengths.max()), self.pad_to_multiple_of, self.max_length),
         }
         return {**batch, **collate_labels(proteins)}
 

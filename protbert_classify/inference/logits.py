@@ -67,7 +67,7 @@ def encoded_batches(
     lengths = [len(protein) for protein in encoded]
     collate: PackingCollator | PaddingCollator
     if model.backbone.config._attn_implementation == PADDING_FREE:
-        collate = PackingCollator(multiple)
+        collate = PackingCollator(multiple, model.max_positions)
     else:
         collate = PaddingCollator(model.config.pad_token_id or 0, multiple, model.max_positions)
         lengths = [padded_length(length, multiple, model.max_positions) for length in lengths]

@@ -23,8 +23,8 @@ class ModelArguments:
     pooling: str = field(
         default="mean",
         metadata={
-            "help": "Residues to one vector: mean, cls, pooler or light_attention, which is the stronger one on small or "
-            "frozen backbones."
+            "help": "Residues to one vector: mean, cls, pooler or light_attention, the stronger one on small or frozen "
+            "backbones."
         },
     )
     head: str = field(
@@ -34,8 +34,8 @@ class ModelArguments:
     loss: str | None = field(
         default=None,
         metadata={
-            "help": "Loss of the main task: cross_entropy, binary_cross_entropy or mean_squared_error; that of its problem "
-            "type if not given."
+            "help": "Loss of the main task: cross_entropy, binary_cross_entropy or mean_squared_error; that of its "
+            "problem type if not given."
         },
     )
     classifier_dropout: float = field(default=0.1, metadata={"help": "Dropout before the linear head."})

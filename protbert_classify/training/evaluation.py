@@ -42,6 +42,7 @@ class EvaluationMixin(Trainer):
     _embedded: Callable[[Any], Dataset | None]
     _plain_model: Callable[[], Any]
     _padding: Callable[[], PaddingCollator]
+    _packing: Callable[[], PackingCollator]
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
         proteins = self.eval_dataset if eval_dataset is None else eval_dataset
@@ -137,8 +138,8 @@ class EvaluationMixin(Trainer):
     def _eval_collator(self, model: Any, embedded: bool) -> Any:
         if embedded:
             return EmbeddingCollator()
-        packed = model.backbone.config._attn_implementation == PADDING_FREE and self.packed
-        return PackingCollator() if packed else self._padding()
+        packed = model.backbone.config._attn_implementation == PADDING_FREE
+        return self._packing() if packed else self._padding()
 
     def _autocast(self) -> torch.dtype | None:
         return torch.bfloat16 if self.args.bf16 else torch.float16 if self.args.fp16 else None

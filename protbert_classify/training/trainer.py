@@ -141,6 +141,9 @@ class ProteinTrainer(StepsMixin, EvaluationMixin, PublishingMixin):
         longest = config.max_sequence_length
         return PaddingCollator(config.pad_token_id or 0, self._multiple(), longest)
 
+    def _packing(self) -> PackingCollator:
+        return PackingCollator(self._multiple(), self._plain_model().config.max_sequence_length)
+
     def _multiple(self) -> int | None:
         return PAD_TO_ON_CPU if self.args.device.type == "cpu" else None
 
@@ -294,7 +297,7 @@ class ProteinTrainer(StepsMixin, EvaluationMixin, PublishingMixin):
     def _train_collator(self, embedded: bool) -> Any:
         if self._own_collator:
             return self.data_collator
-        return EmbeddingCollator() if embedded else PackingCollator() if self.packed else self.data_collator
+        return EmbeddingCollator() if embedded else self._packing() if self.packed else self.data_collator
 
     def _log_batches(self, embedded: bool) -> None:
         layout = "embedded" if embedded else "packed into one row" if self.packed else "padded"

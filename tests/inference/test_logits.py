@@ -149,3 +149,16 @@ def test_a_model_that_diverged_is_refused_unless_its_logits_are_wanted_as_they_a
     with pytest.raises(ModelError, match="scores that are not numbers"):
         predict_logits(classifier, encoded)
     assert np.isnan(predict_logits(classifier, encoded, finite=False)).all()
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_longest_input_that_is_no_multiple_of_32_is_read_whole(tiny_classifier, tiny_shape, packed):
+    """Rounding its length up must not ask for positions that the backbone lacks."""
+    model = tiny_classifier(shape={**tiny_shape, "max_position_embeddings": 58}).eval()
+    if packed:
+        assert model.enable_packing() is None
+    proteins = [np.arange(58, dtype=np.int64) % 20 + 5, np.arange(9, dtype=np.int64) + 5]
+    logits = predict_logits(model, proteins)
+    with torch.inference_mode():
+        alone = model(torch.from_numpy(proteins[0])[None]).logits[0]
+    assert logits[0] == pytest.approx(alone.numpy(), abs=1e-5)

@@ -478,7 +478,6 @@ def test_the_trainer_embeds_each_protein_of_a_frozen_backbone_once_for_all_epoch
     trainer = ProteinTrainer(model, args, train_dataset=proteins, eval_dataset=validation)
     seen = []
 
-
     def count(module, args, given):
         borders = given.get("cu_seq_lens_q")  # of proteins packed into one row
         ids = given.get("input_ids")
