@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from ..errors import OptionError, ProteinClassifierError
+from ..memory_allocator import keep_freed_memory
 from ..sagemaker.container import in_job, report_failure
 from ..version import __version__
 from .processes import has_company, is_first_process, leave_process_group
@@ -90,6 +91,7 @@ def run_guarded(name: str, run: Callable[[], int | None]) -> int:
         run: Returns the exit code, or None for 0.
     """
     log_to_stderr()
+    keep_freed_memory()  # before anything large is allocated
     try:
         code = run() or 0
         leave_process_group()  # only now: after a failure, others may still wait in an exchange

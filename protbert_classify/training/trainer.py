@@ -18,6 +18,7 @@ from ..data.collators import PackingCollator, PaddingCollator
 from ..data.tokenizer import tokenizer_for
 from ..errors import DataError, OptionError
 from ..evaluation.metrics import BEST_METRIC, higher_is_better, watched_metrics
+from ..memory_allocator import keep_freed_memory
 from ..model.attention import varlen_attention
 from ..model.losses import model_loss
 from .beginning import Beginning
@@ -97,6 +98,8 @@ class ProteinTrainer(StepsMixin, EvaluationMixin, PublishingMixin):
         if kwargs.get("eval_dataset") is None:
             _without_validation(args)
         super().__init__(model=model, args=args, **kwargs)
+        if self.args.device.type == "cpu":
+            keep_freed_memory()
         self._complete()
 
     def _complete(self) -> None:
