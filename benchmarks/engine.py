@@ -1,0 +1,212 @@
+"""The engine on a CPU against plain Hugging Face code, with ESM-2 8M's shape: `python -m benchmarks.engine`.
+
+Predicting: 400 proteins of DeepLoc's lengths, up to 1,022 residues, in float32. The plain loop sorts the proteins by
+length, pads batches of 8, 16 or 32, whichever is fastest, and calls the model. Logits must agree to 1e-6 of the largest
+before anything is timed. Embedding: the same proteins, the mean over residues; ours writes float16 to the disk.
+
+Training: 200 proteins, one epoch of 8 proteins a step, then 100 validation proteins; from sequences to metrics, model
+and tokenizer ready. The plain way is `Trainer` with the tokenizer's padding, and the same optimizer.
+
+In turns, medians; residues are real ones, without special tokens and padding.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+from datasets import ClassLabel, Dataset
+from transformers import DataCollatorWithPadding, Trainer, TrainingArguments, set_seed
+
+from benchmarks.reporting import last_results, markdown_table, publish
+from benchmarks.schemes import deeploc_lengths
+from protbert_classify import ProteinClassifier, ProteinClassifierConfig, ProteinTrainer, ProteinTrainingArguments
+from protbert_classify.data.collators import PaddingCollator
+from protbert_classify.data.tokenizer import protbert_tokenizer
+from protbert_classify.inference.logits import predict_logits
+from protbert_classify.memory_allocator import keep_freed_memory
+from protbert_classify.training.embeddings import embed
+
+ESM2_8M = {  # facebook/esm2_t6_8M_UR50D, with ProtBERT's vocabulary
+    "model_type": "esm",
+    "vocab_size": 30,
+    "hidden_size": 320,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 20,
+    "intermediate_size": 1280,
+    "max_position_embeddings": 1026,
+    "position_embedding_type": "rotary",
+    "token_dropout": True,
+    "mask_token_id": 4,
+    "pad_token_id": 0,
+    "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+}
+LONGEST = 1024  # tokens
+LABELS = [f"class {index}" for index in range(10)]
+PLAIN_BATCHES = (8, 16, 32)
+TOLERANCE = 1e-6
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=5, help="of each measurement (default 5)")
+    parser.add_argument("--render", action="store_true", help="only write the table of the last results anew")
+    options = parser.parse_args()
+    results = last_results("engine") if options.render else measure(options.repeats)
+    publish("engine", "The engine against plain Hugging Face code, on a CPU", results, table(results))
+    return 0
+
+
+def measure(repeats: int) -> dict[str, Any]:
+    datasets.disable_progress_bars()
+    proteins = proteins_of(400, seed=0)
+    encoded = [np.array(ids) for ids in protbert_tokenizer()(proteins["sequence"][:])["input_ids"]]
+    residues = sum(map(len, encoded)) - 2 * len(encoded)
+    plain, ours = network(), network()
+    ours.enable_packing()
+    expected, found = plain_logits(plain, encoded, 8), predict_logits(ours, encoded)
+    furthest = float(np.abs(expected - found).max() / np.abs(expected).max())
+    assert furthest < TOLERANCE, f"logits differ by {furthest:.1e} of the largest"
+    runs: dict[str, Callable[[], Any]] = {
+        f"plain loop, batches of {size}": lambda size=size: plain_logits(plain, encoded, size) for size in PLAIN_BATCHES
+    }
+    before = in_turns(runs, repeats)  # as a plain script has it, before memory is kept
+    keep_freed_memory()
+    runs["predict"] = lambda: predict_logits(ours, encoded)
+    runs["embed"] = lambda: embedded(ours, encoded)
+    after = in_turns(runs, repeats)
+    training = in_turns({"Trainer": train_plainly, "ProteinTrainer": train_ours}, max(repeats - 2, 3))
+    return {
+        "residues": residues,
+        "furthest": furthest,
+        "plain": before,
+        "kept": after,
+        "training": training,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def table(results: dict[str, Any]) -> str:
+    residues = results["residues"]
+    best = min(results["plain"], key=results["plain"].__getitem__)
+    plain = results["plain"][best]
+    rows = [[f"{best}, sorted", f"{residues / plain:,.0f}", "1.00"]]
+    kept = {name: seconds for name, seconds in results["kept"].items() if name.startswith("plain")}
+    rows.append(["the best plain loop, with freed memory kept", f"{residues / min(kept.values()):,.0f}",
+                 f"{plain / min(kept.values()):.2f}"])  # fmt: skip
+    for name in ("predict", "embed"):
+        seconds = results["kept"][name]
+        rows.append([f"ours, {name}", f"{residues / seconds:,.0f}", f"{plain / seconds:.2f}"])
+    trained = results["training"]
+    ratio = trained["Trainer"] / trained["ProteinTrainer"]
+    lines = [
+        markdown_table(["", "residues/s", "times the plain loop"], rows),
+        "",
+        f"A training of 200 proteins as a whole: `Trainer` {trained['Trainer']:.1f} s, `ProteinTrainer` "
+        f"{trained['ProteinTrainer']:.1f} s: {ratio:.2f} times as fast. Logits agree to {results['furthest']:.0e} of "
+        "the largest.",
+    ]
+    return "\n".join(lines)
+
+
+def network() -> ProteinClassifier:
+    """The same random weights every time."""
+    set_seed(0)
+    config = ProteinClassifierConfig(dict(ESM2_8M), labels=LABELS, max_sequence_length=LONGEST, freeze_backbone=False)
+    return ProteinClassifier(config).eval()
+
+
+def proteins_of(count: int, seed: int) -> Dataset:
+    generator = np.random.default_rng(seed)
+    lengths = deeploc_lengths(count, LONGEST) - 2
+    letters = np.array(list("ACDEFGHIKLMNPQRSTVWY"))
+    sequences = [" ".join(generator.choice(letters, length)) for length in generator.permutation(lengths)]
+    labels = generator.integers(0, len(LABELS), count).tolist()
+    table = {"id": [f"P{index}" for index in range(count)], "sequence": sequences, "location": labels}
+    return Dataset.from_dict(table).cast_column("location", ClassLabel(names=LABELS))
+
+
+@torch.inference_mode()
+def plain_logits(model: ProteinClassifier, encoded: list[np.ndarray], size: int) -> np.ndarray:
+    """A loop over sorted proteins, as one writes it with transformers."""
+    order = np.argsort([-len(ids) for ids in encoded], kind="stable")
+    collate = PaddingCollator(0)
+    logits = np.empty((len(encoded), len(LABELS)), dtype=np.float32)
+    for start in range(0, len(order), size):
+        rows = order[start : start + size]
+        logits[rows] = model(**collate([{"input_ids": encoded[row]} for row in rows])).logits.numpy()
+    return logits
+
+
+def embedded(model: ProteinClassifier, encoded: list[np.ndarray]) -> Dataset:
+    model.config.freeze_backbone = True
+    proteins = Dataset.from_dict({"input_ids": encoded, "length": [len(ids) for ids in encoded]}).with_format("numpy")
+    with tempfile.TemporaryDirectory() as folder:
+        found = embed(model, proteins, cache_root=folder)
+    model.config.freeze_backbone = False
+    return found
+
+
+ARGUMENTS: dict[str, Any] = {
+    "num_train_epochs": 1,
+    "per_device_train_batch_size": 8,
+    "learning_rate": 1e-4,
+    "use_cpu": True,
+    "disable_tqdm": True,
+    "report_to": "none",
+    "save_strategy": "no",
+    "eval_strategy": "epoch",
+    "logging_steps": 1000,
+}
+
+
+def train_plainly() -> None:
+    tokenizer = protbert_tokenizer()
+
+    def tokenized(rows: Any) -> Any:
+        return {**tokenizer(rows["sequence"], truncation=True, max_length=LONGEST), "labels": rows["location"]}
+
+    parts = [
+        proteins_of(count, seed).map(
+            tokenized,
+            batched=True,
+            remove_columns=["id", "sequence", "location"],
+            new_fingerprint=f"{time.time()}-{seed}",  # nothing of a former run
+        )
+        for count, seed in ((200, 1), (100, 2))
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        Trainer(
+            network(),
+            TrainingArguments(output_dir=folder, **ARGUMENTS),
+            train_dataset=parts[0],
+            eval_dataset=parts[1],
+            data_collator=DataCollatorWithPadding(tokenizer),
+        ).train()
+
+
+def train_ours() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = ProteinTrainingArguments(output_dir=folder, load_best_model_at_end=False, **ARGUMENTS)
+        train, validation = proteins_of(200, 1), proteins_of(100, 2)
+        ProteinTrainer(network(), arguments, train_dataset=train, eval_dataset=validation).train()
+
+
+def in_turns(runs: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
+    """Median seconds of each, in turns, so that all meet the same machine; the first time is for warmth."""
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(repeats + 1):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: float(np.median(values[1:])) for name, values in seconds.items()}
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
