@@ -7,7 +7,7 @@ import pytest
 
 from .conftest import ROOT
 from .loopback_hub import LoopbackHub
-from .training.runs import environment
+from .training.runs import easy_records, environment
 
 pytestmark = pytest.mark.slow
 
@@ -37,6 +37,16 @@ def test_predict_prints_a_line_a_protein(model, write_fasta):
     assert [row[0] for row in rows] == ["P1", "P2"]
     assert {row[1] for row in rows} <= {"Cytoplasm", "Mitochondrion", "Nucleus"}
     assert all(0 <= float(row[2]) <= 1 for row in rows)
+
+
+@pytest.mark.parametrize("name", ["custom_pooling", "frozen_backbone"])
+def test_the_examples_of_training_train_and_save(name, tmp_path, tiny_classifier, tokenizer, write_fasta):
+    tiny_classifier().backbone.save_pretrained(tmp_path / "encoder")
+    tokenizer.save_pretrained(tmp_path / "encoder")
+    data = write_fasta(easy_records())
+    printed = example(name, data, tmp_path / "run", tmp_path / "encoder", HF_DATASETS_CACHE=str(tmp_path / "cache"))
+    assert "eval_accuracy" in printed
+    assert (tmp_path / "run" / "model" / "model.safetensors").is_file()
 
 
 def test_push_to_hub_publishes_and_loads_again(model, tmp_path):
