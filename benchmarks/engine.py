@@ -14,6 +14,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import datasets
@@ -73,7 +74,7 @@ def measure(repeats: int) -> dict[str, Any]:
     furthest = float(np.abs(expected - found).max() / np.abs(expected).max())
     assert furthest < TOLERANCE, f"logits differ by {furthest:.1e} of the largest"
     runs: dict[str, Callable[[], Any]] = {
-        f"plain loop, batches of {size}": lambda size=size: plain_logits(plain, encoded, size) for size in PLAIN_BATCHES
+        f"plain loop, batches of {size}": partial(plain_logits, plain, encoded, size) for size in PLAIN_BATCHES
     }
     before = in_turns(runs, repeats)  # as a plain script has it, before memory is kept
     keep_freed_memory()

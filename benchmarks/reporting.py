@@ -16,7 +16,7 @@ INTRODUCTION = """# Benchmarks
 Written by the scripts themselves: `make bench` for the speed of training and predicting on a CPU, `make benchmarks` for
 all of them; timings want an otherwise idle machine. The numbers behind each table are in `results/`.
 
-`python -m benchmarks.gpu` is for a machine with a GPU and has not run on one yet, so it has no table here. What it
+`python -m benchmarks.gpu` and `python -m benchmarks.memory` are for a machine with a GPU. What `benchmarks.gpu`
 compares before it times anything, packed and padded batches, `--check` compares on a CPU, too.
 """
 

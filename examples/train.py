@@ -8,6 +8,8 @@ The options are those of `protbert-classify train`, and so are the results.
 
 import sys
 
+from transformers import set_seed
+
 from protbert_classify import ProteinClassifier, ProteinClassifierConfig, ProteinTrainer
 from protbert_classify.commands import run_guarded
 from protbert_classify.reporting.summary import training_summary
@@ -22,6 +24,7 @@ def main() -> None:
     splits, tasks = load_data(data_args)
 
     # 2. A pretrained encoder with a fresh head for each task; or a small network from scratch (--backbone_config)
+    set_seed(training_args.seed)
     fields = model_fields(model_args, data_args, tasks)
     if model_args.backbone_config is None:
         model = ProteinClassifier.from_pretrained(model_args.model_name_or_path, **fields)

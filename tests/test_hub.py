@@ -393,15 +393,14 @@ def test_a_token_of_the_training_is_in_no_file_and_nothing_is_sent_before_the_en
 
 
 TRAINER = """
-from transformers import TrainerState
+from transformers import TrainerState, TrainingArguments
 from protbert_classify import ProteinClassifier, ProteinTrainer
 from protbert_classify.data.tokenizer import load_tokenizer
-from protbert_classify.training.training_arguments import ProteinTrainingArguments
 from tests.training.runs import encoded_proteins
 proteins = encoded_proteins(24)
 folder = {folder!r}
 model = ProteinClassifier.from_pretrained({run!r} + "/model")
-arguments = ProteinTrainingArguments(
+arguments = TrainingArguments(
     output_dir=folder, num_train_epochs=1, report_to="none", save_strategy="no", eval_strategy="epoch", use_cpu=True,
     learning_rate=0.125, hub_model_id="me/easy", load_best_model_at_end=False, disable_tqdm=True
 )

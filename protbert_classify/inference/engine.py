@@ -21,6 +21,7 @@ PAD_TO_ON_CPU = 32  # tokens; every new length makes new kernels, which stay in 
 OUT_OF_MEMORY = (
     "out of memory",
     "can't allocate memory",
+    "could not create a primitive",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_NOT_SUPPORTED",
     "PT_DEVMEM Allocation failed",

@@ -105,6 +105,7 @@ def test_another_failure_is_not_taken_for_a_lack_of_memory():
         (torch.OutOfMemoryError("HIP out of memory. Tried to allocate 2 GiB"), True),
         (RuntimeError("MPS backend out of memory (MPS allocated: 8 GB)"), True),
         (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: 9 bytes"), True),
+        (RuntimeError("could not create a primitive"), True),  # oneDNN
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
         (RuntimeError("cuDNN error: CUDNN_STATUS_NOT_SUPPORTED. This error may appear if"), True),
         (RuntimeError("expected scalar type Float but found Half"), False),

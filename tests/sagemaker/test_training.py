@@ -114,10 +114,10 @@ def test_a_spot_job_that_is_killed_goes_on_in_a_second_job_and_ends_with_the_sam
 
     second = estimator(checkpoint_s3_uri=checkpoints, **settings)
     second.fit(proteins, poll=0.2)
-    assert "going on from" in account.jobs.log(second.job_name)
+    assert "resuming from" in account.jobs.log(second.job_name)
     undisturbed = estimator(**settings)
     undisturbed.fit(proteins, poll=0.2)
-    assert "going on from" not in account.jobs.log(undisturbed.job_name)
+    assert "resuming from" not in account.jobs.log(undisturbed.job_name)
     assert same(weights(account, second.model_data), weights(account, undisturbed.model_data))
 
 

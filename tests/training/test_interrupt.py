@@ -153,7 +153,7 @@ def test_two_processes_stop_after_the_same_step_with_a_checkpoint_and_go_on_to_t
 
     resumed = launch(*arguments, "--output_dir", folder, "--resume")
     assert resumed.returncode == 0, resumed.stderr[-3000:]
-    assert f"going on from {folder / newest}" in resumed.stderr
+    assert f"resuming from {folder / newest}" in resumed.stderr
     assert_same_weights(folder / "model", tmp_path / "undisturbed" / "model")
 
 

@@ -255,7 +255,7 @@ def test_a_process_that_the_system_gives_no_more_memory_goes_on_in_halves(tmp_pa
     shape = {**SHAPE, "hidden_size": 256, "intermediate_size": 32768, "max_position_embeddings": 512}
     code = f"import tests.training.test_steps as t; t.SHAPE = {shape!r}\n" + LIMITED
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path), str(1200 << 20)],
+        [sys.executable, "-c", code, str(tmp_path), str(1000 << 20)],
         capture_output=True,
         text=True,
         timeout=120,
