@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from transformers import set_seed
 
 from protbert_classify import ProteinClassifier, ProteinTrainer, ProteinTrainingArguments, load_proteins
 from protbert_classify.model.pooling import POOLINGS
@@ -32,6 +33,7 @@ class MaxPooling(nn.Module):
 
 
 def main(source: str, output_dir: str, backbone: str = "facebook/esm2_t6_8M_UR50D") -> None:
+    set_seed(42)  # the weights of the new head
     proteins = load_proteins(source)
     labels = proteins["train"].features["location"].names
     model = ProteinClassifier.from_pretrained(backbone, labels=labels, pooling="max")

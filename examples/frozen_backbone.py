@@ -7,10 +7,13 @@ The embeddings are kept on disk: another head, or another number of epochs, star
 
 import sys
 
+from transformers import set_seed
+
 from protbert_classify import ProteinClassifier, ProteinTrainer, ProteinTrainingArguments, load_proteins
 
 
 def main(source: str, output_dir: str, backbone: str = "facebook/esm2_t6_8M_UR50D") -> None:
+    set_seed(42)  # the weights of the new head
     proteins = load_proteins(source)
     model = ProteinClassifier.from_pretrained(
         backbone,

@@ -5,13 +5,15 @@ import numpy as np
 from ..model.tasks import DEFAULT_THRESHOLD
 from .metrics import known_references
 
+FEWEST = 5  # proteins with a label; of fewer, the best threshold is chance, and calls too many or none
+
 
 def fit_thresholds(scores: np.ndarray, references: np.ndarray) -> list[float]:
     """The threshold of each label that gives its predictions (score >= threshold) the highest MCC on these proteins.
 
     A threshold lies in the middle between two neighbouring scores. Of several with the same MCC the one nearest to 0.5
-    is taken, the lower one of two as near. A label without a known protein that has it, or without one that has it not,
-    or whose scores do not help (no MCC above 0), gets 0.5.
+    is taken, the lower one of two as near. A label that fewer than 5 proteins have, or all, or whose scores do not help
+    (no MCC above 0), gets 0.5.
 
     Args:
         scores: (N, C), probabilities.
@@ -37,7 +39,7 @@ def _threshold(scores: np.ndarray, true: np.ndarray) -> float:
     last = np.flatnonzero(scores[:-1] > scores[1:])  # the last protein of each score but the lowest: all is no decision
     called = last + 1.0  # proteins from there on up, in float64: their products are large
     positives, total = float(true.sum()), float(len(true))
-    if not len(last) or positives in (0, total):
+    if not len(last) or positives < FEWEST or positives == total:
         return DEFAULT_THRESHOLD
     right = np.cumsum(true)[last]
     covariance = right * total - called * positives

@@ -40,8 +40,7 @@ def encode_proteins(proteins: Dataset, tokenizer: PreTrainedTokenizerBase, model
     """Token ids, lengths and labels of proteins, as the model reads them.
 
     Args:
-        proteins: Raw, see [`is_raw`]; the columns of tasks that are missing are left out. Encoded ones stay as they
-            are.
+        proteins: Raw, see [`is_raw`]; a task whose columns are missing has no labels. Encoded ones stay as they are.
         tokenizer: The backbone's, see [`tokenizer_for`].
         model: Says which tasks it has, how long an input may be and what is cropped.
     """
@@ -50,9 +49,7 @@ def encode_proteins(proteins: Dataset, tokenizer: PreTrainedTokenizerBase, model
             return proteins.add_column("length", [len(ids) for ids in proteins["input_ids"]])
         return proteins
     config = model.config
-    tasks = [task for task in config.tasks if {task.name, task.labels[0]} & set(proteins.column_names)]
-    main = tasks if tasks and tasks[0].name == config.task_name else []
-    return encode(proteins, tokenizer, max_length=config.max_sequence_length, crop=config.crop, tasks=main)
+    return encode(proteins, tokenizer, max_length=config.max_sequence_length, crop=config.crop, tasks=config.tasks)
 
 
 def fit_model(model: ProteinClassifier, proteins: Dataset | None) -> None:

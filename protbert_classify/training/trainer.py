@@ -41,7 +41,7 @@ from .training_arguments import ProteinTrainingArguments
 
 logger = logging.getLogger(__name__)
 
-CPU_MICRO_BATCH = 4096  # tokens; a larger forward pass leaves the caches of a processor
+CPU_MICRO_BATCH = 2048  # tokens; a larger forward pass leaves the caches of a processor
 PAD_TO_ON_CPU = 32  # tokens; every new length makes new kernels, which stay in memory
 
 

@@ -209,12 +209,12 @@ def test_numbers_are_split_so_that_validation_reaches_from_the_least_to_the_most
         assert abs(chosen[order == tenth].sum() - 0.5 * (order == tenth).sum()) <= 2
 
 
-def test_a_label_that_never_stands_alone_is_not_lost_to_validation():
-    rows = [["A", "B"], ["A", "C"], ["B"], ["B"], ["C"], ["C"]]
+def test_a_label_that_stands_beside_rarer_ones_only_is_not_lost_to_validation():
+    rows = [[rare, common] for rare in "ABCD" for common in "LPQ"]  # each is stratified by its rare label
+    dataset, task = answered("multi_label_classification", rows)
     for seed in range(30):
-        dataset, task = answered("multi_label_classification", rows)
-        splits = add_validation(DatasetDict(train=dataset), 0.6, seed, task)
-        assert any("A" in row for row in splits["train"]["where"])
+        train = add_validation(DatasetDict(train=dataset), 0.6, seed, task)["train"]
+        assert {label for row in train["where"] for label in row} == set("ABCDLPQ")
 
 
 def test_a_label_that_only_another_split_has_is_an_error_or_for_an_auxiliary_task_masked(log):

@@ -409,6 +409,21 @@ def test_an_auxiliary_task_is_learned_beside_the_main_one(tmp_path):
     assert {"auxiliary_heads.0.1.weight", "head.1.weight"} <= moved
 
 
+def test_a_task_whose_column_is_missing_is_unknown_and_the_others_are_learned(tmp_path):
+    names = [["M", "S"][index % 2] for index in range(30)]
+    full = raw_proteins(30, membrane=(ClassLabel(names=["M", "S"]), names), size=(Value("float32"), list(range(30))))
+    tasks = [infer_task(full, "size", problem_type="regression"), infer_task(full, "membrane")]
+    trainer = ProteinTrainer(
+        small_model(auxiliary_tasks=tasks),
+        arguments(tmp_path, num_train_epochs=1),
+        train_dataset=full,
+        eval_dataset=full.remove_columns("size"),
+    )
+    trainer.train()
+    metrics = trainer.evaluate()
+    assert "eval_membrane_mcc" in metrics and not any(name.startswith("eval_size") for name in metrics)
+
+
 def test_a_metric_that_does_not_fit_the_task_is_refused_with_those_that_do(tmp_path):
     with pytest.raises(OptionError, match="metric_for_best_model='spearman': expected one of loss, accuracy, mcc"):
         product(tmp_path, metric_for_best_model="spearman")
