@@ -17,8 +17,8 @@ test-fast: .venv/.dev
 	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --maxprocesses 8 --dist loadfile --cov --cov-report= --durations 5
 
 lint: .venv/.dev
-	$(BIN)/python -m flake8 protbert_classify examples tests benchmarks docs
-	$(BIN)/python -m isort --check-only --quiet protbert_classify examples tests benchmarks docs
+	$(BIN)/python -m ruff check --quiet
+	$(BIN)/python -m ruff format --check --quiet
 	$(BIN)/python -m mypy
 
 # the hooks under the very versions of SageMaker's inference container, torch among them, which brings CUDA: 6 GB
@@ -59,4 +59,4 @@ benchmarks: bench
 	touch $@
 
 clean:
-	rm -rf .venv .venv-container .cache build dist runs *.egg-info .coverage .mypy_cache .pytest_cache
+	rm -rf .venv .venv-container .cache build dist runs *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache

@@ -60,7 +60,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=7, help="of each epoch (default 7)")
     parser.add_argument("--proteins", type=int, default=PROTEINS, help=f"an epoch (default {PROTEINS})")
-    parser.add_argument("--render", action="store_true", help="only write the table of the last results anew")
+    parser.add_argument("--render", action="store_true", help="only write the table of the last results again")
     options = parser.parse_args()
     results = last_results("cpu") if options.render else measure(options.repeats, options.proteins)
     publish("cpu", "Training and predicting on a CPU", results, comparison(results))

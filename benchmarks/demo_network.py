@@ -35,7 +35,7 @@ REGIONS = (slice(None), slice(0, 30), slice(30, 60), slice(-30, None))  # whole,
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the network (default 0 1 2)")
-    parser.add_argument("--render", action="store_true", help="only write the table of the last results anew")
+    parser.add_argument("--render", action="store_true", help="only write the table of the last results again")
     options = parser.parse_args()
     results = last_results("demo_network") if options.render else measure(options.seeds)
     publish("demo_network", TITLE, results, comparison(results))

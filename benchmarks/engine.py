@@ -58,7 +58,7 @@ TOLERANCE = 1e-6
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=5, help="of each measurement (default 5)")
-    parser.add_argument("--render", action="store_true", help="only write the table of the last results anew")
+    parser.add_argument("--render", action="store_true", help="only write the table of the last results again")
     parser.add_argument("--training", choices=TRAININGS, help="only time this training, and print its seconds")
     options = parser.parse_args()
     datasets.disable_progress_bars()

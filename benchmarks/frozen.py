@@ -31,7 +31,7 @@ def main() -> int:
     features = Features({"input_ids": List(Value("uint8")), "labels": Value("int64"), "length": Value("int32")})
     encoded = Dataset.from_list(rows, features=features).with_format("numpy")
     seconds: dict[str, list[float]] = {"the backbone in every epoch": [], "each protein embedded once": []}
-    for repeat in range(REPEATS):
+    for _ in range(REPEATS):
         for name, found in seconds.items():
             start = time.perf_counter()
             _train(encoded, name == "each protein embedded once")

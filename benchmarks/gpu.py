@@ -49,7 +49,7 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=5, help="of each scheme (default 5)")
     parser.add_argument("--batches", type=int, default=16, help="of each scheme (default 16)")
     parser.add_argument("--compile", action="store_true", help="torch.compile the backbone")
-    parser.add_argument("--render", action="store_true", help="only write the table of the last results anew")
+    parser.add_argument("--render", action="store_true", help="only write the table of the last results again")
     options = parser.parse_args()
     if options.render:
         publish("gpu", "Training and predicting on a GPU", last_results("gpu"), table(last_results("gpu")))

@@ -2,7 +2,7 @@
 
 Steps of AdamW on 8,192 tokens, random weights, proteins of one length. Padded batches have one padded token, so that
 attention takes a mask. Compared is the peak that torch's allocator counts, and what it has reserved for that.
-`--render` only writes the table of the last results anew.
+`--render` only writes the table of the last results again.
 """
 
 import argparse
@@ -52,7 +52,7 @@ CASES: tuple[tuple[str, dict[str, Any], int, dict[str, Any], bool, bool, bool], 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--render", action="store_true", help="only write the table of the last results anew")
+    parser.add_argument("--render", action="store_true", help="only write the table of the last results again")
     options = parser.parse_args()
     if not options.render and not torch.cuda.is_available():
         print("benchmarks.memory: no GPU here; expected one, or --render", file=sys.stderr)

@@ -20,9 +20,9 @@ from protbert_classify.data.scl2205 import write_scl2205
 from protbert_classify.errors import OptionError
 from protbert_classify.evaluation.decision import decide
 from protbert_classify.evaluation.metrics import classification_metrics
-from protbert_classify.inference.loading import load_classifier
 from protbert_classify.inference.logits import predict_logits
 from protbert_classify.inference.precision import has_native_bf16
+from protbert_classify.inference.saved_classifier import load_classifier
 from protbert_classify.training.options import parse_options
 from protbert_classify.training.run import train
 

@@ -55,7 +55,7 @@ def measure(name: str, proteins: list[Any], cap: int) -> dict[str, Any]:
     train_epoch(model, batches, autocast(precision))
     with profile(activities=[ProfilerActivity.CPU]) as recorded:
         train_epoch(model, batches, autocast(precision))
-    seconds = {part: 0.0 for part in (*PARTS, "the rest")}
+    seconds = dict.fromkeys((*PARTS, "the rest"), 0.0)
     for event in recorded.key_averages():
         part = next((part for part, names in PARTS.items() if event.key.startswith(names)), "the rest")
         seconds[part] += event.self_cpu_time_total / 1e6

@@ -55,9 +55,9 @@ def last_results(name: str) -> dict[str, Any]:
 
 
 def publish(name: str, title: str, results: dict[str, Any], table: str) -> None:
-    """Print the table, keep it and its numbers, and write the page of all tables anew."""
+    """Print the table, keep it and its numbers, and write the page of all tables again."""
     RESULTS.mkdir(exist_ok=True)
-    record = {"machine": machine(), **results}  # results that are only written anew keep their machine
+    record = {"machine": machine(), **results}  # results that are only written again keep their machine
     (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     line = ", ".join(f"{key} {value}" for key, value in record["machine"].items())
     section = f"## {title}\n\n`python -m benchmarks.{name}`\n\n{table}\n\nMachine: {line}.\n"

@@ -12,9 +12,9 @@ import sys
 from transformers import pipeline
 
 from protbert_classify import ProteinClassificationPipeline  # noqa: F401, the task "protein-classification" with it
-from protbert_classify.data.unlabelled import read_unlabelled
+from protbert_classify.data.readers import read_unlabelled
 from protbert_classify.errors import ProteinClassifierError
-from protbert_classify.model_source import model_folder
+from protbert_classify.model_source import resolve_model_path
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
     options = parser.parse_args()
 
     proteins = list(read_unlabelled(options.fasta))
-    classify = pipeline("protein-classification", model=model_folder(options.model))
+    classify = pipeline("protein-classification", model=resolve_model_path(options.model))
     calls = classify([protein.residues for protein in proteins])
     for protein, call in zip(proteins, calls, strict=True):
         print(protein.place.accession, call["label"], f"{call['score']:.2f}", sep="\t")

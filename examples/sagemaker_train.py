@@ -31,7 +31,7 @@ def main() -> None:
         role=options.role,
         session=open_session(options.bucket),
         instance_type=options.instance_type,
-        use_spot_instances=True,  # cheaper; what AWS takes back goes on from its last checkpoint
+        use_spot_instances=True,  # cheaper; what AWS takes back resumes from its last checkpoint
         hyperparameters={
             "model_name_or_path": options.model_name_or_path,
             "num_train_epochs": options.num_train_epochs,

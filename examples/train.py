@@ -32,9 +32,7 @@ def main() -> None:
         model = ProteinClassifier(ProteinClassifierConfig(backbone_fields(model_args), **fields))
 
     # 3. Train: raw proteins go in, the trainer encodes and batches them
-    trainer = ProteinTrainer(
-        model, training_args, train_dataset=splits["train"], eval_dataset=splits.get("validation")
-    )
+    trainer = ProteinTrainer(model, training_args, train_dataset=splits["train"], eval_dataset=splits.get("validation"))
     trained = trainer.train()
 
     # 4. Evaluate on the test proteins, save model, metrics and predictions, and push to the Hub if asked to

@@ -10,7 +10,7 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .data.deeploc import DeepLoc, load_deeploc
-    from .data.sources import load_proteins
+    from .data.loading import load_proteins
     from .inference.pipeline import ProteinClassificationPipeline
     from .model.configuration import ProteinClassifierConfig
     from .model.modeling import ProteinClassifier
@@ -37,7 +37,7 @@ _HOMES = {
     "ProteinTrainer": ".training.trainer",
     "ProteinTrainingArguments": ".training.training_arguments",
     "load_deeploc": ".data.deeploc",
-    "load_proteins": ".data.sources",
+    "load_proteins": ".data.loading",
 }
 
 

@@ -10,7 +10,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from datasets import DatasetDict
@@ -30,7 +30,7 @@ from .data.fingerprint import fingerprint
 from .errors import ModelError, OptionError, ProteinClassifierError, first_line
 from .model import ProteinClassifierConfig
 from .model.publishing import CARD, CONFIG, Files, commit_files, open_repository, repository_files
-from .model_source import model_folder
+from .model_source import resolve_model_path
 from .reporting.card import Licences
 from .reporting.dataset_card import answers_of, dataset_card
 from .reporting.model_card import draw_card_pictures, model_card
@@ -73,9 +73,7 @@ def push_model(
         ProteinClassifierError: The Hub cannot be reached, or does not let the user write.
     """
     model, run = find_model(folder)
-    return push_saved(
-        model, run, repo_id, private=private, licences=licences, token=token, revision=revision, **kwargs
-    )
+    return push_saved(model, run, repo_id, private=private, licences=licences, token=token, revision=revision, **kwargs)
 
 
 def push_saved(
@@ -102,9 +100,7 @@ def push_saved(
         return commit_files(api, repo_id, {**files, CARD: card.encode()}, revision=revision, **kwargs)
 
 
-def describe_model(
-    model: str, run: Run | None, repo_id: str, licences: Licences, pictures: str
-) -> tuple[str, Files]:
+def describe_model(model: str, run: Run | None, repo_id: str, licences: Licences, pictures: str) -> tuple[str, Files]:
     """The card of a model, and what is published beside it: name in the repository -> path, or content.
 
     Args:
@@ -182,8 +178,8 @@ def find_model(folder: str | os.PathLike[str]) -> tuple[str, Run | None]:
         run = os.path.dirname(name)
     if os.path.isfile(os.path.join(run, RECORD)) or _is_unfinished(run):
         found = read_run(run)
-        return model_folder(run), found
-    return model_folder(name), None
+        return resolve_model_path(run), found
+    return resolve_model_path(name), None
 
 
 def _is_unfinished(folder: str) -> bool:
@@ -246,10 +242,8 @@ def _validate(card: ModelCard | DatasetCard) -> None:
 
 def _reasons(answer: str) -> str:
     """What the Hub has against a card; it answers in JSON or in words."""
-    try:
+    with suppress(KeyError, TypeError, ValueError):
         answer = "; ".join(error["message"] for error in json.loads(answer)["errors"])
-    except (KeyError, TypeError, ValueError):
-        pass
     return " ".join(answer.split())[:300]
 
 
@@ -319,9 +313,7 @@ def _answer(error: HfHubHTTPError, repo_id: str, token: str | bool | None) -> Pr
         return OptionError(f"{repo_id}: no such repository or owner on {ENDPOINT}, or not visible to you")
     if status in (400, 409, 422):
         return OptionError(f"{repo_id}: the Hub refuses it ({status}{said})")
-    return ProteinClassifierError(
-        f"{repo_id}: the Hub cannot do it now ({status}{said}); push again later"
-    )
+    return ProteinClassifierError(f"{repo_id}: the Hub cannot do it now ({status}{said}); push again later")
 
 
 def _safe(text: str, token: str | bool | None) -> str:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
 
-def model_folder(name_or_path: str | os.PathLike[str]) -> str:
+def resolve_model_path(name_or_path: str | os.PathLike[str]) -> str:
     """Where a model is: for the folder of a run its `model/`, else the name itself.
 
     Raises:
@@ -32,7 +32,7 @@ def model_folder(name_or_path: str | os.PathLike[str]) -> str:
     return name
 
 
-def diverged(name: str, half: bool = False) -> ModelError:
+def non_finite_error(name: str, half: bool = False) -> ModelError:
     """The error for a model whose scores are NaN or infinite.
 
     Args:
@@ -43,8 +43,7 @@ def diverged(name: str, half: bool = False) -> ModelError:
     if half:
         return ModelError(f"{where} gives scores beyond float16's range; compute in bfloat16 or float32")
     return ModelError(
-        f"{where} gives scores that are not numbers: its training diverged; train it again with a lower "
-        "--learning_rate"
+        f"{where} gives scores that are not numbers: its training diverged; train it again with a lower --learning_rate"
     )
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from protbert_classify.errors import InputError, ModelError, ProteinClassifierError, first_line
-from protbert_classify.model_source import cannot_load, model_folder
+from protbert_classify.model_source import cannot_load, resolve_model_path
 
 
 @pytest.mark.parametrize(
@@ -29,10 +29,10 @@ def test_a_mistyped_path_is_not_asked_of_the_hub(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()
     with pytest.raises(ModelError, match="no such folder"):
-        model_folder(name)
+        resolve_model_path(name)
 
 
 @pytest.mark.parametrize("name", ["Rostlab/prot_bert_bfd", "facebook/esm2_t12_35M_UR50D", "bert"])
 def test_a_hub_id_stays_one(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert model_folder(name) == name
+    assert resolve_model_path(name) == name

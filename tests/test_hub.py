@@ -28,7 +28,7 @@ numpy.save({path!r}, logits.numpy())
 """
 OURS = """
 from protbert_classify import ProteinClassifier
-from protbert_classify.inference.loading import load_classifier
+from protbert_classify.inference.saved_classifier import load_classifier
 model = ProteinClassifier.from_pretrained({name!r})
 again, tokenizer = load_classifier({name!r})
 assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values()))
@@ -180,7 +180,7 @@ def test_a_published_model_gives_the_same_logits_in_a_fresh_process_with_an_empt
 def local_logits(run):
     import torch
 
-    from protbert_classify.inference.loading import load_classifier
+    from protbert_classify.inference.saved_classifier import load_classifier
 
     model, tokenizer = load_classifier(run)
     with torch.inference_mode():

@@ -86,7 +86,7 @@ def test_importing_the_package_loads_nothing_heavy():
 
 def test_proteins_are_read_without_waiting_for_torch():
     code = (
-        "import sys, protbert_classify.data.sources, protbert_classify.data.scl2205\n"
+        "import sys, protbert_classify.data.loading, protbert_classify.data.scl2205\n"
         "assert not {'torch', 'transformers', 'sklearn'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -113,9 +113,7 @@ def test_killed_and_resumed_it_ends_with_the_same_weights(kind):
     whole[whole.index(str(folder / "killed"))] = str(folder / "whole")
     done = subprocess.run(whole, env=environment(), cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
-    process = subprocess.Popen(
-        line, env=environment(), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    process = subprocess.Popen(line, env=environment(), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     until = time.monotonic() + 300
     while not (folder / "killed" / "checkpoint-14" / "complete.json").is_file():
         assert process.poll() is None and time.monotonic() < until
@@ -137,7 +135,7 @@ def test_killed_and_resumed_it_ends_with_the_same_weights(kind):
 
 def test_the_command_the_pipeline_and_the_server_give_the_same_scores(kind):
     from protbert_classify import ProteinClassificationPipeline
-    from protbert_classify.inference.loading import load_classifier
+    from protbert_classify.inference.saved_classifier import load_classifier
 
     folder, *_ = kind
     records = list(read_fasta(str(folder / "some.fasta")))[:40]

@@ -13,7 +13,7 @@ from ..errors import OptionError, ProteinClassifierError
 from ..memory_allocator import keep_freed_memory
 from ..sagemaker.container import in_job, report_failure
 from ..version import __version__
-from .processes import has_company, is_first_process, leave_process_group
+from .processes import is_distributed, is_first_process, leave_process_group
 from .terminal import close_bars, log_to_stderr
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -150,7 +150,7 @@ def _environment_failure(error: Exception) -> str | None:
             f"{f'{note}: ' if note else ''}could not write or read weights ({text[:200]}); is the disk full? "
             "the last complete checkpoint is usable"
         )
-    if "by peer" in text and has_company():  # of gloo; that one has said why
+    if "by peer" in text and is_distributed():  # of gloo; that one has said why
         return "another of the processes ended"
     if "out of memory" in text.lower():
         return f"out of memory ({text[:120]}); try smaller batches or a smaller --max_length"

@@ -7,7 +7,7 @@ import time
 from importlib.resources import as_file, files
 
 from .parsing import OneLineParser
-from .terminal import hide_moments
+from .terminal import hide_short_progress_bars
 
 # Proteins of the test set that a biologist knows
 NAMED = {
@@ -27,7 +27,7 @@ def run(arguments: list[str]) -> int:
     from ..training.options import parse_options
     from ..training.run import train
 
-    hide_moments()
+    hide_short_progress_bars()
     start = time.monotonic()
     folder = options.output_dir
     proteins, validation = write_scl2205(os.path.join(folder, "data"))

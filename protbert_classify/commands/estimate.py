@@ -268,10 +268,10 @@ def _residues(options: argparse.Namespace) -> tuple["np.ndarray", str]:
 
     if options.data is None:
         return deeploc_lengths(), "as many as DeepLoc 1.0 trains on, its distribution of lengths; else --data"
-    from ..data.sources import read_proteins
-    from .terminal import hide_moments
+    from ..data.loading import read_proteins
+    from .terminal import hide_short_progress_bars
 
-    hide_moments()
+    hide_short_progress_bars()
     splits = read_proteins(options.data, **data_options(options))
     if "train" not in splits:
         raise OptionError(f"{options.data}: no training proteins; found {', '.join(splits)} only")
@@ -337,9 +337,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     model.add_argument("--freeze_backbone", action="store_true", help="train the pooling and the head only")
     data = parser.add_argument_group("proteins")
-    data.add_argument(
-        "--max_length", type=positive, help="tokens of the longest input (a classifier's own, or 512)"
-    )
+    data.add_argument("--max_length", type=positive, help="tokens of the longest input (a classifier's own, or 512)")
     data.add_argument("--data", help="labelled proteins, as for train; as long and as many as DeepLoc's if not given")
     add_data_options(data)
     training = parser.add_argument_group("training")

@@ -5,7 +5,7 @@ import os
 from typing import TYPE_CHECKING
 
 from .parsing import OneLineParser, add_compute_options, add_data_options, add_model, data_options
-from .terminal import hide_moments
+from .terminal import hide_short_progress_bars
 
 if TYPE_CHECKING:
     from ..model.tasks import Task
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 def run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
-    from ..data.sources import check_there, read_proteins
+    from ..data.loading import check_there, read_proteins
     from ..data.splitting import whole
     from ..errors import DataError, OptionError
     from ..inference.evaluate import measure
-    from ..inference.loading import load_classifier
-    from ..inference.whole_file import check_paths
+    from ..inference.saved_classifier import load_classifier
+    from ..inference.streaming import check_paths
     from ..training.outputs import write_json
     from .metrics_table import metrics_table
 
-    hide_moments()
+    hide_short_progress_bars()
     check_there(options.data)
     if options.output:
         check_paths(options.data, options.output)

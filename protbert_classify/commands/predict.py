@@ -4,11 +4,11 @@ import argparse
 from typing import TYPE_CHECKING
 
 from .parsing import OneLineParser, add_compute_options, add_model, compute_options
-from .processes import has_company
-from .terminal import hide_moments
+from .processes import is_distributed
+from .terminal import hide_short_progress_bars
 
 if TYPE_CHECKING:
-    from ..inference.whole_file import Prediction
+    from ..inference.streaming import PredictionSummary
 
 REJECTED = 3  # exit code: predicted, but for some records
 
@@ -21,7 +21,7 @@ Classify proteins with a fine-tuned classifier: a whole proteome, in constant me
 
 The table has a line a protein: id, description, length, location, score (the probability of the call), a column a
 class, and truncated (whether the protein is longer than the model reads). What was done before a kill or Ctrl-C is
-kept beside the output; the same command with --resume goes on from there. Records that cannot be classified go to
+kept beside the output; the same command with --resume resumes from there. Records that cannot be classified go to
 OUTPUT.rejected.csv with the reason; the exit code is then 3 (of several processes 0)."""
 
 
@@ -30,7 +30,7 @@ def run(arguments: list[str]) -> int:
     from ..data.columns import Columns
     from ..inference.predict import predict_file
 
-    hide_moments()
+    hide_short_progress_bars()
     done = predict_file(
         options.model,
         options.input,
@@ -44,13 +44,13 @@ def run(arguments: list[str]) -> int:
     if done.main:
         print(summary(done, options.output))
     # a launcher makes a failure, with a traceback, of every other exit code
-    return REJECTED if done.rejected and not has_company() else 0
+    return REJECTED if done.rejected and not is_distributed() else 0
 
 
-def summary(done: "Prediction", output: str) -> str:
+def summary(done: "PredictionSummary", output: str) -> str:
     """What was done, in a line or two."""
     if done.classified is None:
-        return f"{output} is whole; --overwrite classifies anew"
+        return f"{output} is whole; --overwrite classifies again"
     line = f"{done.classified:,} {'protein' if done.classified == 1 else 'proteins'} classified; calls in {output}"
     if not done.rejected:
         return line
@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         "input",
     )
     parser.add_argument("--output", required=True, help="the .csv, .tsv, .jsonl or .parquet to write")
-    parser.add_argument("--resume", action="store_true", help="go on with what an interrupted prediction left")
+    parser.add_argument("--resume", action="store_true", help="continue with what an interrupted prediction left")
     parser.add_argument("--overwrite", action="store_true", help="forget what it left")
     parser.add_argument("--strict", action="store_true", help="stop at the first record that cannot be classified")
     parser.add_argument("--id_column", default="id", help="column of a table with the accession (default %(default)s)")

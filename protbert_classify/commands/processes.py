@@ -5,14 +5,14 @@ import os
 import sys
 
 
-def has_company() -> bool:
+def is_distributed() -> bool:
     """Whether a launcher (torchrun, Accelerate) started more processes than this."""
     return int(os.environ.get("WORLD_SIZE", 1)) > 1
 
 
 def is_first_process() -> bool:
     """Whether this is the first of the processes, or the only one."""
-    return not has_company() or int(os.environ.get("RANK", 0)) == 0
+    return not is_distributed() or int(os.environ.get("RANK", 0)) == 0
 
 
 def leave_process_group() -> None:
@@ -20,7 +20,7 @@ def leave_process_group() -> None:
 
     Gloo's threads hold tensors of the last exchange for a moment. If Python ends meanwhile they abort it ("terminate
     called without an active exception", https://github.com/pytorch/pytorch/issues/190489), and the launcher then stops
-    the processes that are still at work. Here they end first: nothing may hold the group any more, so models go, too.
+    the processes that still run. Here they end first: nothing may hold the group any more, so models go, too.
     """
     distributed = sys.modules.get("torch.distributed")
     if distributed is not None and distributed.is_available() and distributed.is_initialized():

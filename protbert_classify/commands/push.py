@@ -5,7 +5,7 @@ import re
 import tempfile
 
 from .parsing import OneLineParser, add_data_options, data_options
-from .terminal import hide_moments
+from .terminal import hide_short_progress_bars
 
 DESCRIPTION = """\
 Publish a trained model on the Hugging Face Hub: weights, tokenizer, the code to load it without this package, and a
@@ -25,7 +25,7 @@ def run(arguments: list[str]) -> int:
     except OptionError as error:  # an unknown option is named, and what follows it might be a token
         raise OptionError(re.sub(r"hf_\w+", "hf_***", str(error))) from None
     _check(options)
-    hide_moments()
+    hide_short_progress_bars()
     if options.model is not None:
         return _push_model(options)
     return _push_dataset(options)
@@ -77,7 +77,7 @@ def _show_model(options: argparse.Namespace) -> int:
 
 def _push_dataset(options: argparse.Namespace) -> int:
     from ..data.fingerprint import fingerprint
-    from ..data.sources import read_proteins
+    from ..data.loading import read_proteins
     from ..hub import check_repo_id, push_dataset
     from ..reporting.dataset_card import dataset_card
 

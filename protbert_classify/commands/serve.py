@@ -30,15 +30,15 @@ def run(arguments: list[str]) -> int:
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise OptionError(f"{', '.join(missing)} not installed; serving needs: pip install 'protbert_classify[serve]'")
-    from ..serving.queries import Limits
+    from ..serving.requests import Limits
     from ..serving.server import serve
     from ..serving.service import Queueing
-    from .terminal import hide_moments
+    from .terminal import hide_short_progress_bars
 
-    hide_moments()
+    hide_short_progress_bars()
     if not _is_loopback(options.host):
         place = f"{options.host}, port {options.port}"
-        logger.warning("listening at %s: whoever reaches it may ask, there is no authentication", place)
+        logger.warning("listening at %s: anyone who can connect can send requests: there is no authentication", place)
     serve(
         options.model,
         host=options.host,
@@ -53,7 +53,7 @@ def run(arguments: list[str]) -> int:
 
 def _greeting(model: str, url: str) -> str:
     json = "-H 'Content-Type: application/json'"
-    return f"{model} is served at {url}; try\n  curl {url}/invocations {json} -d '{{\"inputs\": \"{EXAMPLE}\"}}'"
+    return f'{model} is served at {url}; try\n  curl {url}/invocations {json} -d \'{{"inputs": "{EXAMPLE}"}}\''
 
 
 def _is_loopback(host: str) -> bool:

@@ -37,7 +37,7 @@ def close_bars() -> None:
             bar.close()
 
 
-def hide_moments() -> None:
+def hide_short_progress_bars() -> None:
     """No bars for reading and writing weights, one each checkpoint; downloads from the Hub keep theirs."""
     import huggingface_hub.utils
     import transformers

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from ..sagemaker.container import fetch_hub_token, hand_over, in_job, job_options
 from ..training.arguments import TRAINING_DEFAULTS, DataArguments, ModelArguments
-from .terminal import hide_moments
+from .terminal import hide_short_progress_bars
 
 INTRODUCTION = """\
 usage: protbert-classify train [run.yaml] --data FILE --output_dir DIR [--option value ...]
@@ -30,7 +30,7 @@ def run(arguments: list[str]) -> int:
     from ..training.options import parse_options
     from ..training.run import train
 
-    hide_moments()
+    hide_short_progress_bars()
     options = parse_options(arguments, "protbert-classify train", job_options() if in_job() else ())
     if in_job() and options[-1].push_to_hub:
         fetch_hub_token()

@@ -9,7 +9,7 @@ from transformers import AutoConfig, PretrainedConfig
 from ..data.tokenizer import protbert_tokenizer
 from ..errors import InputError, OptionError, first_line
 from ..model import ProteinClassifier, ProteinClassifierConfig
-from ..model_source import backbone_shape, cannot_load, check_max_length, model_folder
+from ..model_source import backbone_shape, cannot_load, check_max_length, resolve_model_path
 
 # what a classifier is taken over with, unless it is asked for otherwise
 OWN_FIELDS = (
@@ -85,7 +85,7 @@ def _model_config(name_or_path: str | None, revision: str, backbone_config: str 
         return ProteinClassifierConfig({**ours, **backbone_shape(backbone_config)}).backbone_config
     if name_or_path is None:
         raise OptionError("expected the name of a model, or backbone_config")
-    name = model_folder(name_or_path)
+    name = resolve_model_path(name_or_path)
     try:
         return AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
     except (OSError, ValueError) as error:

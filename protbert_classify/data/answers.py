@@ -137,6 +137,4 @@ def _tell_of_names(names: Sequence[str], source: str, problem_type: str) -> None
         logger.warning("%s: classes that differ in case or blanks only, kept apart: %s", source, "; ".join(groups))
     joined = next((name for name in names if SEPARATOR in name), None)
     if joined and problem_type == SINGLE_LABEL:
-        logger.info(
-            "%s: %r is one class; problem_type=multi_label_classification reads it as several", source, joined
-        )
+        logger.info("%s: %r is one class; problem_type=multi_label_classification reads it as several", source, joined)

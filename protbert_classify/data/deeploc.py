@@ -218,7 +218,7 @@ class DeepLoc(Fasta):
 
 
 class _Reread:
-    """Tables read anew, a batch at a time, whenever they are iterated: what streaming needs."""
+    """Tables read again, a batch at a time, whenever they are iterated: what streaming needs."""
 
     def __init__(self, builder: DeepLoc, files: Sequence[RecordReader]) -> None:
         self.builder, self.files = builder, files

@@ -15,7 +15,7 @@ from ..version import __version__
 from .encoder import ProteinEncoder
 from .records import PARSER_VERSION
 
-ENCODING_VERSION = 2  # raise it when `encode` would give other numbers than before: caches are then made anew
+ENCODING_VERSION = 2  # raise it when `encode` would give other numbers than before: caches are then made again
 
 
 def encode(

@@ -16,7 +16,7 @@ from .fasta import split_records
 if TYPE_CHECKING:
     from datasets import Features
 
-PARSER_VERSION = 1  # raise it when records would be read otherwise than before: caches are then made anew
+PARSER_VERSION = 1  # raise it when records would be read otherwise than before: caches are then made again
 UNDECODED = "\ufffd"  # what stands for a byte that is no UTF-8
 GZIP = b"\x1f\x8b"  # how a gzip file begins
 NO_ANSWERS = ("id", "sequence", "sequence_length", "is_train")  # columns that every labelled dataset here has

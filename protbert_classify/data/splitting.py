@@ -49,9 +49,7 @@ def add_validation(
     train = splits["train"]
     chosen = STRATEGIES[strategy](train, task, fraction, seed)
     if not chosen.any():
-        logger.warning(
-            "too few training proteins to take %.0f%% of them for validation: none taken", 100 * fraction
-        )
+        logger.warning("too few training proteins to take %.0f%% of them for validation: none taken", 100 * fraction)
         return splits
     parts = {
         "train": train.select(np.flatnonzero(~chosen)),

@@ -122,7 +122,12 @@ def frequent_confusions(
     order = np.argsort(-counts, axis=None, kind="stable")[:count]
     pairs = ((int(index) // len(counts), int(index) % len(counts)) for index in order)
     return [
-        dict(true=true, called=called, proteins=int(counts[true, called]), share=counts[true, called] / totals[true])
+        {
+            "true": true,
+            "called": called,
+            "proteins": int(counts[true, called]),
+            "share": counts[true, called] / totals[true],
+        }
         for true, called in pairs
         if counts[true, called]
     ]

@@ -12,8 +12,8 @@ from ..evaluation.decision import decide
 from ..evaluation.metrics import evaluation_metrics
 from ..model import ProteinClassifier
 from ..tasks.targets import targets
-from .loading import load_classifier
 from .logits import predict_logits
+from .saved_classifier import load_classifier
 
 
 def evaluate_classifier(

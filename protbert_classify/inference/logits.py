@@ -13,7 +13,7 @@ import torch
 from ..data.collators import PackingCollator, PaddingCollator, padded_length
 from ..model import ProteinClassifier
 from ..model.attention import PADDING_FREE
-from ..model_source import diverged
+from ..model_source import non_finite_error
 from .engine import PAD_TO_ON_CPU, run_batches
 
 
@@ -137,5 +137,5 @@ def _every_logit(output: Any) -> torch.Tensor:
 
 def _finite(model: ProteinClassifier, logits: torch.Tensor) -> torch.Tensor:
     if not torch.isfinite(logits).all():
-        raise diverged(model.name_or_path, model.dtype == torch.float16)
+        raise non_finite_error(model.name_or_path, model.dtype == torch.float16)
     return logits

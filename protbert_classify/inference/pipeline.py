@@ -14,8 +14,8 @@ from ..errors import ModelError, OptionError, SequenceError
 from ..evaluation.decision import decide
 from ..model import ProteinClassifier, ProteinClassifierConfig
 from ..model.backbone import family
-from .loading import classifier_encoder
 from .logits import finite_logits
+from .saved_classifier import classifier_encoder
 
 OPTIONS = ("top_k", "truncation_report", "auxiliary")
 

@@ -12,28 +12,28 @@ from tqdm.auto import tqdm
 
 from ..data.columns import Columns
 from ..data.encoder import ProteinEncoder
+from ..data.readers import STANDARD_INPUT, read_unlabelled
 from ..data.records import Record, checked
-from ..data.unlabelled import STANDARD_INPUT, read_unlabelled
 from ..evaluation.decision import decide
 from ..model import ProteinClassifier
-from .loading import classifier_encoder, load_classifier
 from .logits import predict_logits
-from .parts import Parts
 from .precision import has_gpu_backend
-from .tables import Call, calls_of, columns_for, table_for
-from .whole_file import (
+from .saved_classifier import classifier_encoder, load_classifier
+from .shards import Shards
+from .streaming import (
     FORMAT,
-    Prediction,
+    PredictionSummary,
     Rejects,
     begun,
     check_paths,
     count_rejected,
     kept_if_any,
-    parts_of,
     progress_bar,
     publish,
+    shards_of,
     skip,
 )
+from .writers import Prediction, columns_for, predictions_of, table_for
 
 logger = logging.getLogger(__name__)
 
@@ -56,10 +56,10 @@ def predict_file(
     device: str | None = None,
     precision: str = "float32",
     compiled: bool = False,
-) -> Prediction:
+) -> PredictionSummary:
     """Classify the proteins of a source, in its order.
 
-    Memory does not grow with the input: it is read, classified and written a part at a time. Parts stand in a folder
+    Memory does not grow with the input: it is read, classified and written a part at a time. Shards stand in a folder
     beside the output until all are there. Several processes (`accelerate launch`) share the parts; what each gets does
     not depend on how many they are.
 
@@ -81,7 +81,7 @@ def predict_file(
         InputError: A model, a source or an option that cannot be used; with `strict`, a record.
         KeyboardInterrupt: Ctrl-C; the parts are kept.
     """
-    parts, rejected = Parts(output), f"{output}.rejected.csv"
+    parts, rejected = Shards(output), f"{output}.rejected.csv"
     table_for(output, [])  # the ending first: nothing is worse than to hear of it after an hour
     check_paths(source, output)
     processes = _processes()
@@ -89,7 +89,7 @@ def predict_file(
     if main:
         parts.check(resume, overwrite)
         if resume and not os.path.isdir(parts.folder) and os.path.isfile(output):
-            return Prediction(None, count_rejected(rejected), rejected, main)
+            return PredictionSummary(None, count_rejected(rejected), rejected, main)
     records = begun(read_unlabelled(source, columns))
     if strict and source != STANDARD_INPUT:
         for record in read_unlabelled(source, columns):
@@ -109,7 +109,7 @@ def predict_file(
         worker = _Worker(classifier, classifier_encoder(classifier, tokenizer), tokens_per_batch)
         count = classified = 0
         with rejects, progress_bar(source, main) as bar:
-            for part in parts_of(records, settings["part_size"], rejects):
+            for part in shards_of(records, settings["part_size"], rejects):
                 count, classified = count + 1, classified + len(part.records)
                 if processes is not None and part.number % processes.num_processes != processes.process_index:
                     bar.update(len(part.records))  # others are as fast
@@ -120,7 +120,7 @@ def predict_file(
                     parts.write(part.number, part.digest, partial(table.write_part, calls=calls))
         if main:
             publish(parts, table, count, rejects, rejected)
-    return Prediction(classified, rejects.count if main else 0, rejected, main)
+    return PredictionSummary(classified, rejects.count if main else 0, rejected, main)
 
 
 def _processes() -> Any:
@@ -135,21 +135,19 @@ def _processes() -> Any:
 class _Worker:
     """Makes calls of records: identical proteins are computed once."""
 
-    def __init__(
-        self, classifier: ProteinClassifier, encoder: ProteinEncoder, tokens_per_batch: int | None
-    ) -> None:
+    def __init__(self, classifier: ProteinClassifier, encoder: ProteinEncoder, tokens_per_batch: int | None) -> None:
         self.classifier = classifier
         self.encoder = encoder
         self.tokens_per_batch = tokens_per_batch
 
-    def calls(self, records: list[Record], bar: tqdm) -> list[Call]:
+    def calls(self, records: list[Record], bar: tqdm) -> list[Prediction]:
         rows: dict[bytes, int] = {}
         row_of = [rows.setdefault(self.encoder(record.residues), len(rows)) for record in records]
         encoded = [np.frombuffer(ids, dtype=np.uint8) for ids in rows]
         logits = predict_logits(self.classifier, encoded, self.tokens_per_batch, bar.update)
         bar.update(len(records) - len(rows))
         truncated = (self.encoder.is_cropped(len(record.residues)) for record in records)
-        return calls_of(records, decide(logits, self.classifier.config)[row_of], truncated)
+        return predictions_of(records, decide(logits, self.classifier.config)[row_of], truncated)
 
 
 def _settings(

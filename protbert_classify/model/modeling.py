@@ -433,7 +433,7 @@ class ProteinClassifier(PreTrainedModel):
     def enable_packing(
         self, device: torch.device | None = None, autocast: torch.dtype | None = None, training: bool = False
     ) -> str | None:
-        """Make the backbone ready for packed batches; padded ones go on to give the same numbers.
+        """Make the backbone ready for packed batches; padded ones continue to give the same numbers.
 
         Packed and padded proteins are compared on `device` first, see [`packing_fault`].
 

@@ -68,9 +68,7 @@ def _mark_cap(axes: Any, max_residues: int) -> None:
 
 
 @styled
-def draw_class_balance(
-    classes: Mapping[str, Mapping[str, int]], proteins: Mapping[str, int] | None = None
-) -> Any:
+def draw_class_balance(classes: Mapping[str, Mapping[str, int]], proteins: Mapping[str, int] | None = None) -> Any:
     """Proteins of each class, a panel a split, a bar a class with its number and share.
 
     Args:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .whole_file import write_whole
+from .atomic_file import write_atomically
 
 DPI = 150
 WIDTH = 5.8  # inches of a usual figure, half the page
@@ -66,7 +66,7 @@ def save_figure(figure: Any, path: str | os.PathLike[str]) -> None:
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     with _style():
         options = {"dpi": DPI, "format": "png", "bbox_inches": "tight", "pad_inches": 0.08}
-        write_whole(path, lambda part: figure.savefig(part, **options))
+        write_atomically(path, lambda part: figure.savefig(part, **options))
 
 
 def short_names(names: Sequence[str]) -> list[str]:

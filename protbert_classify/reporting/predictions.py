@@ -18,8 +18,8 @@ from ..evaluation.decision import SEPARATOR, Decision
 from ..evaluation.metrics import known_references, split_references
 from ..model.losses import IGNORED
 from ..model.tasks import REGRESSION, SINGLE_LABEL, Task
-from ..model_source import diverged
-from .whole_file import write_whole
+from ..model_source import non_finite_error
+from .atomic_file import write_atomically
 
 UNKNOWN = "?"  # behind a label of which it is not known whether a protein has it
 
@@ -74,7 +74,7 @@ def write_predictions(
         for name, values in split_references(decision, auxiliary_references).items():
             header += _header(decision.auxiliary[name].task, beside=True)
             cells += _cells(decision.auxiliary[name], values)
-    write_whole(path, lambda part: _write_csv(part, header, zip(*cells, strict=True)))
+    write_atomically(path, lambda part: _write_csv(part, header, zip(*cells, strict=True)))
 
 
 def _write_csv(path: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -149,7 +149,7 @@ def read_predictions(path: str, tasks: Sequence[Task], proteins: int | None = No
         try:
             _read_row(index, row, header, before, readers, lengths)
         except _NotFinite:
-            raise diverged(os.path.join(os.path.dirname(path), "model")) from None
+            raise non_finite_error(os.path.join(os.path.dirname(path), "model")) from None
         except ValueError as error:
             number = index + 2  # as a spreadsheet counts, the header is row 1
             raise DataError(f"{path}, row {number} ({row[0] if row else 'empty'}): damaged: {error}") from None

@@ -7,12 +7,12 @@ from typing import Any
 
 from ..version import __version__
 from . import facts
+from .atomic_file import write_atomically
 from .judged import Judged, judged, judged_auxiliary
 from .kinds import report_of
 from .pictures import Drawer, data_pictures, training_pictures
 from .run_folder import DATA, FIGURES, REPORT, STATE, Run
 from .sections import Cards, Section, Text
-from .whole_file import write_whole
 
 TEMPLATE = "report.html.jinja"
 
@@ -33,7 +33,7 @@ def write_report(run: Run, output: str | os.PathLike[str] | None = None) -> str:
     path = os.fspath(output) if output is not None else os.path.join(run.folder, REPORT)
     page = render(page_content(run))
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    write_whole(path, lambda part: Path(part).write_text(page, encoding="utf-8"))
+    write_atomically(path, lambda part: Path(part).write_text(page, encoding="utf-8"))
     return path
 
 

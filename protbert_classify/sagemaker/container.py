@@ -43,7 +43,7 @@ def job_options() -> list[str]:
     folder = checkpoint_folder()
     options += ["--output_dir", folder or str(Path(os.environ["SM_MODEL_DIR"]).parent / "run")]
     if folder is not None:
-        options += ["--resume", "true"]  # a job that lost its spot instance begins anew, its checkpoints in place
+        options += ["--resume", "true"]  # a job that lost its spot instance starts again, its checkpoints in place
     if int(os.environ.get("SM_HOST_COUNT", 1)) > 1:
         options += ["--save_on_each_node", "true"]  # each machine loads the best checkpoint from its own disk
     return options
@@ -57,7 +57,7 @@ def checkpoint_folder() -> str | None:
 
 def data_file(folder: str, channel: str) -> str:
     """The one file of proteins in a channel."""
-    from ..data.sources import FASTA_ENDINGS, TABLE_ENDINGS  # seconds, and the command line asks this module every time
+    from ..data.loading import FASTA_ENDINGS, TABLE_ENDINGS  # seconds, and the command line asks this module every time
 
     if os.path.isfile(folder):
         return folder

@@ -29,6 +29,4 @@ def check_environment(environment: Mapping[str, str], longest: int = LONGEST) ->
                 "let the container read it (for the Hub's token: hub_token_secret)"
             )
         if not VARIABLE.fullmatch(name) or len(value) > longest:
-            raise OptionError(
-                f"environment {name!r}: expected the name of a variable and up to {longest} characters"
-            )
+            raise OptionError(f"environment {name!r}: expected the name of a variable and up to {longest} characters")

@@ -32,9 +32,7 @@ class HuggingFaceEstimator(TrainingSettings):
     outcome: Outcome | None = field(init=False, default=None)
     job_name: str | None = field(init=False, default=None)
 
-    def fit(
-        self, inputs: Inputs, *, wait: bool = True, logs: bool = True, poll: float = POLL
-    ) -> str:
+    def fit(self, inputs: Inputs, *, wait: bool = True, logs: bool = True, poll: float = POLL) -> str:
         """Run a training job.
 
         Args:
@@ -84,7 +82,7 @@ class HuggingFaceEstimator(TrainingSettings):
         if outcome.status != "Completed" or outcome.model_data is None:
             raise ProteinClassifierError(
                 f"the training job {outcome.name} ({outcome.status}) left no model; one with the checkpoint_s3_uri of "
-                "its checkpoints, if it kept any, goes on from them"
+                "its checkpoints, if it kept any, resumes from them"
             )
         return outcome.model_data
 

@@ -23,7 +23,7 @@ class Job(NamedTuple):
 
     Args:
         kind: `training`, `transform` or `tuning`.
-        name: Of it.
+        name: The name of the job.
         status: `InProgress`, `Completed`, `Failed`, `Stopping` or `Stopped`.
         instance_type: Of its machines.
         instances: How many of them; in a tuning, at once.

@@ -7,8 +7,8 @@ from typing import Any, Literal, TypeVar
 from ..data.alphabet import clean
 from ..data.records import Record
 from ..errors import OptionError, ProteinClassifierError, SequenceError
-from ..inference.tables import AFTER, BEFORE, BOOLEAN, INTEGER, NUMBER, PROBABILITY, TEXT, Call, Column
-from ..serving.queries import Limits
+from ..inference.writers import AFTER, BEFORE, BOOLEAN, INTEGER, NUMBER, PROBABILITY, TEXT, Column, Prediction
+from ..serving.requests import Limits
 
 PROTEINS = 64  # of a request: SageMaker waits 60 s for the answer of a real-time endpoint
 BODY = 4 * 2**20  # bytes of a request, of the 6 MB (base 10 or 2, by the page one reads) that SageMaker takes
@@ -97,7 +97,7 @@ def json_line(record: Record) -> bytes:
     return json.dumps(row).encode() + b"\n"
 
 
-def rows_of(answer: bytes, count: int) -> tuple[list[Call], list[Column]]:
+def rows_of(answer: bytes, count: int) -> tuple[list[Prediction], list[Column]]:
     """An answer in JSON Lines.
 
     Args:
@@ -133,10 +133,10 @@ def _columns(row: dict[str, Any]) -> list[Column]:
     return columns
 
 
-def _call(row: dict[str, Any], columns: Sequence[Column]) -> Call:
+def _call(row: dict[str, Any], columns: Sequence[Column]) -> Prediction:
     """A row of a table; it must have the columns of the others."""
     accession, description, length, *answers, truncated = (row[column.name] for column in columns)
-    return Call(accession, description, length, answers, truncated)
+    return Prediction(accession, description, length, answers, truncated)
 
 
 def json_answer(answer: bytes, count: int) -> list:

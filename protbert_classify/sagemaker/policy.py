@@ -1,6 +1,6 @@
 """Policies of IAM that allow what this package does on SageMaker, and nothing else.
 
-Three principals need one: the role of training jobs, the role of endpoints and transform jobs, and whoever calls.
+Three principals need one: the role of training jobs, the role of endpoints and transform jobs, and the caller.
 """
 
 import json

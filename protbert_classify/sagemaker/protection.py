@@ -33,9 +33,7 @@ class Protection:
 
     def __post_init__(self) -> None:
         if self.kms_key is not None and not KMS_KEY.fullmatch(str(self.kms_key)):
-            raise OptionError(
-                f"KMS key {self.kms_key!r}: expected the ARN of a key, arn:aws:kms:REGION:ACCOUNT:key/ID"
-            )
+            raise OptionError(f"KMS key {self.kms_key!r}: expected the ARN of a key, arn:aws:kms:REGION:ACCOUNT:key/ID")
         texts("subnets", self.subnets)
         texts("security_group_ids", self.security_group_ids)
         instance_of("network_isolation", self.network_isolation, bool, "True or False")

@@ -51,5 +51,5 @@ def _advice(code: str, operation: str) -> str:
     if code == "ResourceLimitExceeded":
         return "; ask for more at Service Quotas, or choose another instance"
     if code in ("ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException"):
-        return "; sign in to AWS anew"
+        return "; sign in to AWS again"
     return ""

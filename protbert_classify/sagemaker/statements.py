@@ -27,7 +27,7 @@ OPERATIONS = {
     "endpoint": (
         *("CreateEndpoint", "DescribeEndpoint", "UpdateEndpoint", "DeleteEndpoint"),
         *("InvokeEndpoint", "InvokeEndpointAsync"),
-        "UpdateEndpointWeightsAndCapacities",  # asked of whoever registers an endpoint with Auto Scaling
+        "UpdateEndpointWeightsAndCapacities",  # asked of those who register an endpoint with Auto Scaling
     ),
     "transform-job": ("CreateTransformJob", "DescribeTransformJob", "StopTransformJob"),
 }

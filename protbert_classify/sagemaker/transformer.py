@@ -6,12 +6,12 @@ import tempfile
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ..data.sources import Columns
-from ..data.unlabelled import read_unlabelled
+from ..data.loading import Columns
+from ..data.readers import read_unlabelled
 from ..errors import DataError, OptionError
-from ..inference.parts import Parts
-from ..inference.tables import table_for
-from ..inference.whole_file import Prediction, Rejects, begun, check_paths
+from ..inference.shards import Shards
+from ..inference.streaming import PredictionSummary, Rejects, begun, check_paths
+from ..inference.writers import table_for
 from .archives import provide_archive
 from .aws import PREFIX, default_bucket, role_arn
 from .calls import Request, send
@@ -104,7 +104,7 @@ class Transformer:
         strict: bool = False,
         overwrite: bool = False,
         max_wait: float = MAX_WAIT,
-    ) -> Prediction:
+    ) -> PredictionSummary:
         """Classify the proteins of a source, to the table that `protbert-classify predict` writes.
 
         Args:
@@ -119,7 +119,7 @@ class Transformer:
         Raises:
             InputError: A model, a source or an option that cannot be used; nothing was created.
             ProteinClassifierError: AWS refused, or the job failed; its model is deleted. Or AWS cannot be reached; then
-                the job goes on, and [`attach_transform`] fetches the table.
+                the job continues, and [`attach_transform`] fetches the table.
             KeyboardInterrupt: Ctrl-C; the job is stopped, and its model deleted.
         """
         started = self.start(source, output, columns=columns, strict=strict, overwrite=overwrite)
@@ -135,7 +135,7 @@ class Transformer:
         overwrite: bool = False,
     ) -> Transformation:
         """Begin what `transform` does; what is returned, or [`attach_transform`] later, fetches the table."""
-        parts = Parts(output)
+        parts = Shards(output)
         table_for(output, [])  # the ending first
         check_paths(source, output)
         if os.path.isdir(parts.folder) and not overwrite:
@@ -153,9 +153,7 @@ class Transformer:
             started = Transformation(self.session, job, output, counts, rejected, self.poll)
             started.remember()
             archive = requests[0][1]["PrimaryContainer"]["ModelDataUrl"]
-            provide_archive(
-                self.session, self.model, archive, self.hosting.protection.kms_key, self.hosting.wheels
-            )
+            provide_archive(self.session, self.model, archive, self.hosting.protection.kms_key, self.hosting.wheels)
             self._upload(started.spool, len(counts), f"s3://{default_bucket(self.session)}/{PREFIX}/{job}/input")
             machines = requests[1][1]["TransformResources"]
             machines["InstanceCount"] = min(self.instance_count, len(counts))  # more would have nothing to do
@@ -167,9 +165,7 @@ class Transformer:
             raise
         return started
 
-    def _spool(
-        self, spool: Spool, source: str, columns: Columns | None, strict: bool
-    ) -> tuple[list[int], int]:
+    def _spool(self, spool: Spool, source: str, columns: Columns | None, strict: bool) -> tuple[list[int], int]:
         """Write what is to be sent; returns the proteins of each part, and how many records were rejected."""
         with tempfile.TemporaryDirectory(prefix="protbert-classify-") as folder:
             if source.startswith("s3://"):

@@ -8,12 +8,12 @@ from starlette.responses import JSONResponse
 
 from ..errors import ProteinClassifierError
 from ..version import __version__
-from .answers import accepted_type
+from .http_errors import Refusal, TooLarge, TooSlow, UnsupportedContent, status_of
 from .metrics import CONTENT_TYPE
 from .observing import Observed
 from .openapi import INVOCATIONS
-from .queries import reader_for
-from .refusals import Refusal, TooLarge, TooSlow, UnsupportedContent, status_of
+from .requests import reader_for
+from .responses import accepted_type
 from .service import Service
 
 BODY_SECONDS = 30  # for a body to arrive

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .refusals import QueueFull
+from .http_errors import QueueFull
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ class Batcher:
         return self._waiting
 
     async def submit(self, encoded: Sequence[np.ndarray]) -> np.ndarray:
-        """Logits of the proteins of a request, (N, C); the event loop goes on meanwhile.
+        """Logits of the proteins of a request, (N, C); the event loop continues meanwhile.
 
         Raises:
             QueueFull: More proteins would wait than may.

@@ -10,15 +10,15 @@ from typing import Any, NamedTuple
 import torch
 
 from ..evaluation.decision import Decision
-from ..inference.loading import load_classifier
-from .answers import accepted_type, answer
-from .queries import Query, read_query
+from ..inference.saved_classifier import load_classifier
+from .requests import Query, read_query
+from .responses import accepted_type, answer
 from .served import ServedModel
 
 __all__ = ["input_fn", "model_fn", "output_fn", "predict_fn"]
 
 
-class Prediction(NamedTuple):
+class Predictions(NamedTuple):
     """What `predict_fn` hands to `output_fn`."""
 
     query: Query
@@ -50,13 +50,13 @@ def input_fn(input_data: str | bytes, content_type: str, context: Any = None) ->
     return read_query(input_data.encode() if isinstance(input_data, str) else bytes(input_data), content_type)
 
 
-def predict_fn(data: Query, model: ServedModel, context: Any = None) -> Prediction:
+def predict_fn(data: Query, model: ServedModel, context: Any = None) -> Predictions:
     """Classify the proteins of a request."""
     logits = model.logits([model.encode(record) for record in data.records])
-    return Prediction(data, model.decide(logits), model.truncated(data.records))
+    return Predictions(data, model.decide(logits), model.truncated(data.records))
 
 
-def output_fn(prediction: Prediction, accept: str, context: Any = None) -> str:
+def output_fn(prediction: Predictions, accept: str, context: Any = None) -> str:
     """Write an answer in the format that is accepted.
 
     Raises:

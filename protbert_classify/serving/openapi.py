@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .queries import CSV, FASTA, JSON, JSON_LINES
+from .requests import CSV, FASTA, JSON, JSON_LINES
 
 PROTEIN = {
     "type": "string",

@@ -8,8 +8,8 @@ from transformers import PreTrainedTokenizerBase
 from ..data.records import Record
 from ..evaluation.decision import Decision, decide
 from ..inference.engine import default_tokens
-from ..inference.loading import classifier_encoder
 from ..inference.logits import predict_logits
+from ..inference.saved_classifier import classifier_encoder
 from ..model import ProteinClassifier
 
 

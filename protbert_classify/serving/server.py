@@ -12,9 +12,9 @@ import uvicorn
 from anyio import to_thread
 
 from ..errors import OptionError, ProteinClassifierError
-from ..inference.loading import load_classifier
+from ..inference.saved_classifier import load_classifier
 from .app import build_app
-from .queries import Limits
+from .requests import Limits
 from .served import ServedModel
 from .service import Queueing, Service
 

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from anyio import to_thread
 
-from .answers import answer, check_parameters
 from .batching import Batcher
+from .http_errors import NotReady, QueueFull
 from .metrics import Metrics
-from .queries import Limits, Query, read_query
-from .refusals import NotReady, QueueFull
+from .requests import Limits, Query, read_query
+from .responses import answer, check_parameters
 from .served import ServedModel
 
 logger = logging.getLogger(__name__)
@@ -67,12 +67,15 @@ class Service:
         # a daemon, which no one who stops the server waits for
         threading.Thread(target=_resolve, args=(loaded, self.load), name="loading", daemon=True).start()
         served = await asyncio.wrap_future(loaded)
-        self.served, self.batcher = served, Batcher(
-            lambda encoded: served.logits(encoded, self.metrics.passed),
-            tokens=served.tokens_per_batch,
-            wait=self.queueing.wait,
-            longest=self.queueing.longest,
-            waited=self.metrics.queue_seconds.observe,
+        self.served, self.batcher = (
+            served,
+            Batcher(
+                lambda encoded: served.logits(encoded, self.metrics.passed),
+                tokens=served.tokens_per_batch,
+                wait=self.queueing.wait,
+                longest=self.queueing.longest,
+                waited=self.metrics.queue_seconds.observe,
+            ),
         )
 
     def admit(self) -> None:

@@ -44,9 +44,7 @@ class LabelTable:
         if codes[row] == self.MISSING:
             raise missing_label(self.column, row)
         labels = ", ".join(self.task.labels)
-        raise Unfit(
-            row, f"{self.task.name} {name_at(row)!r} is not a class of the model; expected one of {labels}"
-        )
+        raise Unfit(row, f"{self.task.name} {name_at(row)!r} is not a class of the model; expected one of {labels}")
 
 
 def parsed_cells(kind: Kind, column: Column, cells: list[Any], indices: np.ndarray) -> list[Any]:

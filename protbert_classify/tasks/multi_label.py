@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from datasets import ClassLabel
+from datasets import ClassLabel, Value
 from datasets import List as ListOf
-from datasets import Value
 
 from ..model.tasks import IGNORED, Task
 from .cells import EMPTY, Column, described, names_of, shown

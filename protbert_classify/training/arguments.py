@@ -97,9 +97,7 @@ class DataArguments:
             "classes of A;B in a header or a cell, and of DeepLoc's Cytoplasm-Nucleus."
         },
     )
-    task_name: str | None = field(
-        default=None, metadata={"help": "What the task of several label columns is called."}
-    )
+    task_name: str | None = field(default=None, metadata={"help": "What the task of several label columns is called."})
     auxiliary_tasks: list[str] = field(
         default_factory=list,
         metadata={
@@ -167,5 +165,5 @@ TRAINING_DEFAULTS: dict[str, tuple[Any, str]] = {
     "ddp_find_unused_parameters": (False, "Look for parameters without a gradient, on several processes."),
     "seed": (42, "Seed of the fresh head, the order of the proteins and dropout."),
     "resume": (False, "Resume from the newest complete checkpoint in output_dir."),
-    "overwrite": (False, "Start anew in an output_dir that holds a run."),
+    "overwrite": (False, "Start again in an output_dir that holds a run."),
 }

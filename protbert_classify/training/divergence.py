@@ -35,12 +35,12 @@ class StopOnDivergence(TrainerCallback):
                 if args.fp16 and name != "eval_loss" and model is not None:
                     check_weights(model, args, state)  # a step that overflowed was skipped, and lost nothing else
                     continue
-                raise _diverged(f"the {said} is not a number", args, state)
+                raise _non_finite_error(f"the {said} is not a number", args, state)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: nn.Module, **kwargs: Any
     ) -> None:
-        if control.should_save:  # complete checkpoints hold what one can go on from
+        if control.should_save:  # complete checkpoints hold what one can resume from
             check_weights(model, args, state)
 
     def on_epoch_end(
@@ -60,9 +60,9 @@ def check_weights(model: nn.Module, args: TrainingArguments, state: TrainerState
     parts = [getattr(parameter, "_local_tensor", parameter.detach()) for parameter in model.parameters()]
     finite = torch.stack([part.isfinite().all().to(args.device) for part in parts]).all()
     if not gather(finite.int()).all():
-        raise _diverged("the weights are not numbers", args, state)
+        raise _non_finite_error("the weights are not numbers", args, state)
 
 
-def _diverged(what: str, args: TrainingArguments, state: TrainerState) -> OptionError:
+def _non_finite_error(what: str, args: TrainingArguments, state: TrainerState) -> OptionError:
     since = f"at step {state.global_step}, or since a step before"
     return OptionError(f"{what} {since}; lower --learning_rate (now {args.learning_rate:g})")

@@ -1,4 +1,4 @@
-"""Early stopping that goes on counting where a resumed run left off."""
+"""Early stopping that continues counting where a resumed run left off."""
 
 from typing import Any
 

@@ -83,9 +83,7 @@ class EvaluationMixin(Trainer):
         prefixed = {f"{metric_key_prefix}_{name}": value for name, value in metrics.items()}
         return EvalLoopOutput(predictions=logits, label_ids=labels, metrics=prefixed, num_samples=len(proteins))
 
-    def _metrics(
-        self, logits: np.ndarray, labels: np.ndarray | None, auxiliary: np.ndarray | None
-    ) -> dict[str, float]:
+    def _metrics(self, logits: np.ndarray, labels: np.ndarray | None, auxiliary: np.ndarray | None) -> dict[str, float]:
         config = self._plain_model().config
         main, *others = np.split(logits, [config.num_labels], axis=1)
         loss = model_loss(

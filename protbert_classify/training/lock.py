@@ -15,8 +15,8 @@ except ImportError:  # Windows has none
 class FolderLock:
     """Held by a training from its beginning, or from when its folder is there, until it ends, however it ends.
 
-    Two would delete each other's checkpoints: started twice by mistake, or gone on with while the processes of a killed
-    launcher are still at work. The operating system forgets the lock with its process; no file is left. Within one
+    Two would delete each other's checkpoints: started twice by mistake, or resumed while the processes of a killed
+    launcher still run. The operating system forgets the lock with its process; no file is left. Within one
     process the lock can be taken again, by a trainer inside a command, say.
 
     Args:

@@ -13,8 +13,8 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
 from ..errors import OptionError
+from ..reporting.atomic_file import write_atomically
 from ..reporting.run_folder import DATA, FIGURES, METRICS, PREDICTIONS, RECORD, REPORT, STATE
-from ..reporting.whole_file import write_whole
 from .checkpoints import checkpoints, newest_complete_checkpoint
 from .resume import FILE as SETTINGS
 
@@ -41,7 +41,9 @@ def claim_output_dir(output_dir: str, resume: bool, overwrite: bool) -> str | No
     if os.path.exists(os.path.join(output_dir, RECORD)):
         raise OptionError(f"{output_dir} holds a finished run; give another --output_dir, --overwrite or --resume")
     if newest_complete_checkpoint(output_dir):
-        raise OptionError(f"{output_dir} holds an interrupted run; go on with --resume or start anew with --overwrite")
+        raise OptionError(
+            f"{output_dir} holds an interrupted run; continue with --resume or start again with --overwrite"
+        )
     return None
 
 
@@ -103,7 +105,7 @@ def read_json(path: str) -> Any:
 
 
 def write_json(path: str, value: Any, indent: int | None = 2) -> None:
-    write_whole(path, lambda part: _dump(part, value, indent))
+    write_atomically(path, lambda part: _dump(part, value, indent))
 
 
 def _dump(path: str, value: Any, indent: int | None) -> None:

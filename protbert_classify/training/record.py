@@ -15,12 +15,12 @@ from ..data.fingerprint import fingerprint
 from ..evaluation.decision import Decision
 from ..model.tasks import Task
 from ..model_source import backbone_shape
+from ..reporting.atomic_file import write_atomically
 from ..reporting.class_figures import draw_confusion_matrix
 from ..reporting.data_figures import draw_length_histogram
 from ..reporting.figures import save_figure
 from ..reporting.predictions import write_predictions
 from ..reporting.run_folder import DATA, FIGURES, METRICS, PREDICTIONS, RECORD, STATE
-from ..reporting.whole_file import write_whole
 from ..tasks.targets import label_counts
 from ..version import __version__
 from .arguments import DataArguments, ModelArguments
@@ -79,7 +79,7 @@ def write_outputs(
     write_json(os.path.join(folder, DATA), data, indent=None)  # a line each of thousands of lengths helps nobody
     lengths = {name: part["lengths"] for name, part in data["splits"].items()}
     save_figure(draw_length_histogram(lengths, data["max_residues"]), os.path.join(folder, FIGURES, "lengths.png"))
-    write_whole(os.path.join(folder, STATE), trainer.state.save_to_json)
+    write_atomically(os.path.join(folder, STATE), trainer.state.save_to_json)
     write_json(os.path.join(folder, METRICS), metrics)
     record = {
         "model_arguments": _described(model_args),

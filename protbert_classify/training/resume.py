@@ -136,7 +136,7 @@ def check_unchanged(output_dir: str, settings: dict[str, Any]) -> None:
     if "world_size" in changed:
         raise OptionError(
             f"--resume: the run in {output_dir} began on {count(before['world_size'], 'process')}, and this is "
-            f"{count(settings['world_size'], 'process')}; go on with as many (--num_processes), or start anew with "
+            f"{count(settings['world_size'], 'process')}; continue with as many (--num_processes), or start again with "
             "--overwrite"
         )
     if changed:
@@ -145,5 +145,5 @@ def check_unchanged(output_dir: str, settings: dict[str, Any]) -> None:
         more = f" (and {', '.join(changed[1:])})" if len(changed) > 1 else ""
         raise OptionError(
             f"--resume: {name} was {was} when the run in {output_dir} began and is {now}{more}; "
-            "go on with the same data and options, or start anew with --overwrite"
+            "continue with the same data and options, or start again with --overwrite"
         )

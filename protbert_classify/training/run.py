@@ -14,7 +14,7 @@ from transformers import AutoConfig, PreTrainedTokenizerBase, set_seed
 
 from ..data.columns import Columns
 from ..data.fingerprint import fingerprint
-from ..data.sources import check_there, read_proteins
+from ..data.loading import check_there, read_proteins
 from ..data.splitting import (
     add_validation,
     keep_labelled_classes,
@@ -31,7 +31,7 @@ from ..evaluation.metrics import evaluation_metrics
 from ..model import ProteinClassifier, ProteinClassifierConfig
 from ..model.backbone import count_special_tokens
 from ..model.tasks import Task
-from ..model_source import backbone_shape, cannot_load, check_max_length, model_folder
+from ..model_source import backbone_shape, cannot_load, check_max_length, resolve_model_path
 from ..reporting.facts import count
 from ..reporting.run_folder import METRICS
 from ..tasks.columns import infer_task
@@ -170,7 +170,7 @@ def build_tokenizer(arguments: ModelArguments, max_length: int) -> PreTrainedTok
         check_max_length(scratch_config(arguments).backbone_config, max_length)
         tokenizer: PreTrainedTokenizerBase = protbert_tokenizer()
     else:
-        name = model_folder(arguments.model_name_or_path)
+        name = resolve_model_path(arguments.model_name_or_path)
         try:
             config = AutoConfig.from_pretrained(name, revision=arguments.model_revision, trust_remote_code=False)
             tokenizer = load_tokenizer(name, revision=arguments.model_revision)
@@ -187,7 +187,7 @@ def build_model(arguments: ModelArguments, data_args: DataArguments, tasks: tupl
     try:
         if arguments.backbone_config is not None:
             return ProteinClassifier(scratch_config(arguments, **fields))
-        return ProteinClassifier.from_pretrained(model_folder(arguments.model_name_or_path), **fields)
+        return ProteinClassifier.from_pretrained(resolve_model_path(arguments.model_name_or_path), **fields)
     except OSError as error:
         raise cannot_load(arguments.model_name_or_path, error) from error
     except (ImportError, ValueError) as error:
@@ -271,7 +271,7 @@ def build_trainer(
 def name_for_trackers(arguments: ProteinTrainingArguments) -> None:
     """Name the run where a tracker is told of it: without a name, trackio makes two, one for the test metrics alone.
 
-    The name has the time in it, or a run started anew in the same folder would continue the curves of the former one.
+    The name has the time in it, or a run started again in the same folder would continue the curves of the former one.
     """
     if arguments.report_to and arguments.run_name is None:
         folder = os.path.basename(os.path.abspath(str(arguments.output_dir)))

@@ -47,7 +47,7 @@ class StepsMixin(Trainer):
                 continue
             proteins = len(batches[place]["labels"])
             logger.warning("out of memory with %d proteins in a batch: computing them in halves", proteins)
-            # backward may have come half the way: the gradients that wait for the optimizer are computed anew
+            # backward may have come half the way: the gradients that wait for the optimizer are computed again
             own += len(waiting) + (place < own)
             halves = split_batch(batches[place], 2, self._multiple())
             batches = [*waiting, *batches[:place], *halves, *batches[place + 1 :]]

@@ -21,12 +21,12 @@ from ..evaluation.metrics import BEST_METRIC, higher_is_better, watched_metrics
 from ..memory_allocator import keep_freed_memory
 from ..model.attention import varlen_attention
 from ..model.losses import model_loss
-from .beginning import Beginning
 from .checkpoints import checkpoints, mark_complete, newest_complete_checkpoint, remove_old_checkpoints
 from .divergence import StopOnDivergence, check_weights
 from .early_stopping import EarlyStopping
 from .embeddings import EmbeddingCollator, embed
 from .evaluation import EvaluationMixin
+from .first_step import AfterFirstStep
 from .interrupt import SaveOnInterrupt
 from .lock import FolderLock
 from .output_dir import OutputDir
@@ -201,7 +201,7 @@ class ProteinTrainer(StepsMixin, EvaluationMixin, PublishingMixin):
         self.totals = TrainingTotals(self.args.metric_for_best_model)
         callbacks: list[Any] = [interrupt, StopOnDivergence(), self.totals]
         if folder is not None:
-            callbacks.insert(2, Beginning(partial(self._begin, folder)))
+            callbacks.insert(2, AfterFirstStep(partial(self._begin, folder)))
         patience = getattr(self.args, "early_stopping_patience", 0)
         if patience and self.args.load_best_model_at_end:
             callbacks.append(EarlyStopping(patience))
@@ -215,13 +215,13 @@ class ProteinTrainer(StepsMixin, EvaluationMixin, PublishingMixin):
 
     def _interruption(self, callbacks: Sequence[Any]) -> KeyboardInterrupt:
         folder = str(self.args.output_dir)
-        replacing = any(isinstance(callback, Beginning) and not callback.done for callback in callbacks)
+        replacing = any(isinstance(callback, AfterFirstStep) and not callback.done for callback in callbacks)
         if replacing and getattr(self.args, "overwrite", False):
             return KeyboardInterrupt(f"before the first step was done: {folder} is as it was")
         checkpoint = newest_complete_checkpoint(folder)
         if checkpoint is None:
-            return KeyboardInterrupt("before the first checkpoint: the same command with --resume begins anew")
-        return KeyboardInterrupt(f"the same command with --resume goes on from {os.path.basename(checkpoint)}")
+            return KeyboardInterrupt("before the first checkpoint: the same command with --resume starts again")
+        return KeyboardInterrupt(f"the same command with --resume resumes from {os.path.basename(checkpoint)}")
 
     def compared_settings(self) -> dict[str, Any]:
         """What must be the same when a run is resumed: what shapes the weights."""
@@ -365,10 +365,9 @@ class ProteinTrainer(StepsMixin, EvaluationMixin, PublishingMixin):
         finally:
             self.args.save_total_limit = limit
         self.accelerator.wait_for_everyone()
-        if self.args.should_save:
-            if newest in checkpoints(run_dir):
-                mark_complete(newest, self.state.global_step)
-                remove_old_checkpoints(run_dir, limit, self.state.best_model_checkpoint)
+        if self.args.should_save and newest in checkpoints(run_dir):
+            mark_complete(newest, self.state.global_step)
+            remove_old_checkpoints(run_dir, limit, self.state.best_model_checkpoint)
 
 
 def _needs_tokenizer(proteins: Any) -> bool:

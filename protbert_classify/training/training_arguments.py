@@ -28,7 +28,7 @@ class ProteinTrainingArguments(TrainingArguments):
         early_stopping_patience: Stop after so many evaluations without a better one; 0 for never.
         cache_embeddings: Embed each protein once if the backbone is frozen, and keep that on disk.
         resume: Resume from the newest complete checkpoint in `output_dir`, if there is one.
-        overwrite: Start anew in an `output_dir` that holds a run.
+        overwrite: Start again in an `output_dir` that holds a run.
 
     `metric_for_best_model="auto"` is `mcc` for classes and `spearman` for numbers. Validation is batched by tokens:
     `per_device_eval_batch_size` has no effect.

@@ -66,7 +66,7 @@ def test_what_cannot_fit_at_all_says_so(tmp_path):
 
 def test_the_lengths_are_those_of_the_training_proteins(easy, tmp_path, capsys):
     found = recorded([*TINY, "--data", easy], tmp_path)
-    from protbert_classify.data.sources import read_proteins
+    from protbert_classify.data.loading import read_proteins
 
     lengths = [min(length + 2, 128) for length in read_proteins(easy)["train"]["sequence_length"]]
     assert (found["proteins"], found["tokens_per_epoch"]) == (45, sum(lengths))

@@ -178,7 +178,7 @@ def test_of_several_processes_one_speaks(monkeypatch, capsys):
     ("interruption", "line"),
     [
         (KeyboardInterrupt(), "protbert-classify train: interrupted\n"),
-        (KeyboardInterrupt("--resume goes on"), "protbert-classify train: interrupted; --resume goes on\n"),
+        (KeyboardInterrupt("--resume continues"), "protbert-classify train: interrupted; --resume continues\n"),
     ],
 )
 def test_ctrl_c_says_how_to_go_on_where_one_can(monkeypatch, capsys, interruption, line):

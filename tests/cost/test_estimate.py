@@ -68,7 +68,7 @@ def test_deeplocs_lengths_have_its_percentiles(deeploc_sample):
     assert (len(lengths), lengths.min(), lengths.max()) == (11_090, 42, 13_089)
     assert np.percentile(lengths, np.arange(0, 100, 5)).round() == pytest.approx(DEEPLOC_PERCENTILES[:-1], abs=1)
 
-    from protbert_classify.data.sources import read_proteins
+    from protbert_classify.data.loading import read_proteins
 
     real = np.array(read_proteins(deeploc_sample)["train"]["sequence_length"][:])
     assert tuple(np.percentile(real, np.arange(0, 101, 5)).round()) == DEEPLOC_PERCENTILES

@@ -11,9 +11,8 @@ from threading import Thread
 import datasets
 import numpy as np
 import pytest
-from datasets import ClassLabel
+from datasets import ClassLabel, Value
 from datasets import List as ListOf
-from datasets import Value
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

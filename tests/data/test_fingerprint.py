@@ -3,9 +3,8 @@
 import hashlib
 
 import pytest
-from datasets import ClassLabel, Dataset, Features
+from datasets import ClassLabel, Dataset, Features, Value
 from datasets import List as ListOf
-from datasets import Value
 
 from protbert_classify.data.fingerprint import fingerprint
 

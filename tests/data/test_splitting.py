@@ -2,9 +2,8 @@ from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
-from datasets import ClassLabel, Dataset, DatasetDict, Features
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 from datasets import List as ListOf
-from datasets import Value
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -92,8 +92,10 @@ def test_an_answer_is_what_pipelines_give():
     assert several.answer(0, 1) == several.answer(0)[0]
     assert len(several.answer(0, None)) == 3
     numbers = decide_task(logits, task("regression"))
-    assert numbers.answer(0) == numbers.answer(0, 1) == [
-        {"label": label, "score": score} for label, score in zip(LABELS, [0.0, 3.0, 1.0])
-    ]
+    assert (
+        numbers.answer(0)
+        == numbers.answer(0, 1)
+        == [{"label": label, "score": score} for label, score in zip(LABELS, [0.0, 3.0, 1.0])]
+    )
     one = decide_task(np.array([[2.5]]), Task(name="Tm", problem_type="regression", labels=["Tm"]))
     assert one.answer(0) == one.answer(0, None) == {"label": "Tm", "score": 2.5}

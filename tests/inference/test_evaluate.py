@@ -9,9 +9,9 @@ from protbert_classify.errors import DataError, ModelError
 from protbert_classify.evaluation.decision import decide
 from protbert_classify.evaluation.metrics import classification_metrics, evaluation_metrics
 from protbert_classify.inference.evaluate import evaluate_classifier
-from protbert_classify.inference.loading import load_classifier
 from protbert_classify.inference.logits import predict_logits
 from protbert_classify.inference.predict import predict_file
+from protbert_classify.inference.saved_classifier import load_classifier
 
 from .conftest import LABELS, LONG, build_classifier
 

@@ -279,9 +279,7 @@ def test_without_auxiliary_tasks_there_are_none_to_tell(pipe):
     assert pipe(PROTEINS[0], auxiliary=True) == {"calls": pipe(PROTEINS[0]), "auxiliary": {}}
 
 
-@pytest.mark.parametrize(
-    "fields", [{}, MULTI, {"problem_type": "regression", **UNITS}, {"auxiliary_tasks": AUXILIARY}]
-)
+@pytest.mark.parametrize("fields", [{}, MULTI, {"problem_type": "regression", **UNITS}, {"auxiliary_tasks": AUXILIARY}])
 def test_scores_are_those_of_predict(tmp_path, write_fasta, fields):
     build_classifier(**fields).save_pretrained(tmp_path / "model")
     protbert_tokenizer().save_pretrained(tmp_path / "model")

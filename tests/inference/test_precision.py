@@ -4,9 +4,9 @@ import torch
 
 from protbert_classify import ProteinClassifier, ProteinClassifierConfig
 from protbert_classify.errors import OptionError
-from protbert_classify.inference.loading import load_classifier
 from protbert_classify.inference.logits import predict_logits
 from protbert_classify.inference.precision import has_native_bf16, set_precision
+from protbert_classify.inference.saved_classifier import load_classifier
 
 from .conftest import LONG
 

@@ -115,9 +115,7 @@ def test_a_size_that_the_backbone_has_not_is_no_attribute_and_cannot_be_set():
 
 
 def test_one_mean_and_deviation_can_stand_for_all_targets(tmp_path, tiny_shape):
-    config = ProteinClassifierConfig(
-        tiny_shape, num_labels=2, problem_type="regression", target_mean=3, target_std=0.5
-    )
+    config = ProteinClassifierConfig(tiny_shape, num_labels=2, problem_type="regression", target_mean=3, target_std=0.5)
     config.save_pretrained(tmp_path)
     task = ProteinClassifierConfig.from_pretrained(tmp_path).task
     assert (task.mean, task.std) == ((3, 3), (0.5, 0.5))

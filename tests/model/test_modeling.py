@@ -164,7 +164,7 @@ def test_code_beside_the_weights_is_neither_run_nor_asked_about(tmp_path, monkey
     (tmp_path / "evil.py").write_text(f"import os\nos.mkdir({str(tmp_path / 'evil')!r})\n")
     names = ["AutoConfig", "AutoModel", "AutoModelForMaskedLM", "AutoModelForSequenceClassification"]
     config = json.loads((tmp_path / "config.json").read_text())
-    config |= {"auto_map": {name: "evil.Evil" for name in names}, "architectures": [architecture]}
+    config |= {"auto_map": dict.fromkeys(names, "evil.Evil"), "architectures": [architecture]}
     (tmp_path / "config.json").write_text(json.dumps(config))
     assert ProteinClassifier.from_pretrained(tmp_path, labels=LABELS, **options).config.labels == LABELS
     (tmp_path / "config.json").write_text(json.dumps(config | {"model_type": "evil"}))
@@ -304,7 +304,7 @@ def test_an_exported_model_takes_batches_of_any_shape(fresh, kind):
     model = fresh(kind)
     free = {0: Dim.DYNAMIC, 1: Dim.DYNAMIC}
     batch = batch_of(3, 9, model.config.pad_token_id)
-    program = torch.export.export(model, (), batch, dynamic_shapes={name: free for name in batch}, strict=False)
+    program = torch.export.export(model, (), batch, dynamic_shapes=dict.fromkeys(batch, free), strict=False)
     for shape in SHAPES[:4]:
         batch = batch_of(*shape, model.config.pad_token_id)
         assert torch.allclose(logits(program.module(), batch), logits(model, batch), atol=1e-5)

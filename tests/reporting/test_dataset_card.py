@@ -1,8 +1,7 @@
 """The card of proteins says how many there are of each class, and where they come from only if that is known."""
 
-from datasets import ClassLabel, Dataset, DatasetDict
+from datasets import ClassLabel, Dataset, DatasetDict, Value
 from datasets import List as ListOf
-from datasets import Value
 from huggingface_hub import DatasetCard
 
 from protbert_classify.data.deeploc import URL

@@ -128,9 +128,7 @@ def test_the_share_of_cut_proteins_is_the_one_counted_by_hand(usual):
 
 def test_the_most_confidently_wrong_proteins_are_the_right_ones(tmp_path):
     folder = write_run(tmp_path / "run", proteins=5)
-    probabilities = np.array(
-        [[0.98, 0.01, 0.01], [0.3, 0.6, 0.1], [0.1, 0.0, 0.9], [0.0, 0.95, 0.05], [0.2, 0.3, 0.5]]
-    )
+    probabilities = np.array([[0.98, 0.01, 0.01], [0.3, 0.6, 0.1], [0.1, 0.0, 0.9], [0.0, 0.95, 0.05], [0.2, 0.3, 0.5]])
     write_calls(folder, ["RIGHT", "W60", "W90", "W95", "ALSO_RIGHT"], [0, 0, 1, 2, 2], probabilities, LABELS, [1] * 5)
     _, page = report(folder)
     header = page.rows.index(["accession", "residues", "true class", "called", "score", "score of the true class"])

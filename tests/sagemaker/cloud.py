@@ -43,7 +43,7 @@ class Cloud(AbstractContextManager):
         self.server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         self.server.start()
         self.stack.callback(self.server.stop)
-        self.url = "http://127.0.0.1:%d" % self.server.get_host_and_port()[1]
+        self.url = f"http://127.0.0.1:{self.server.get_host_and_port()[1]}"
         self.environment = {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ACCESS_KEY_ID": "testing",

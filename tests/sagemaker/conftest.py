@@ -70,7 +70,7 @@ def impatient(monkeypatch):
 @pytest.fixture
 def pipe(model_folder):
     from protbert_classify import ProteinClassificationPipeline
-    from protbert_classify.inference.loading import load_classifier
+    from protbert_classify.inference.saved_classifier import load_classifier
 
     model, tokenizer = load_classifier(model_folder, "cpu")
     return ProteinClassificationPipeline(model=model, tokenizer=tokenizer, device="cpu")

@@ -1,6 +1,6 @@
 """Requests as they were when somebody last looked at them: a change of one is seen in the review.
 
-UPDATE_SNAPSHOTS=1 writes them anew.
+UPDATE_SNAPSHOTS=1 writes them again.
 """
 
 import json
@@ -17,7 +17,7 @@ CHANGING = (
 
 
 def same_as_snapshot(name, value):
-    """Compare what JSON can hold with `snapshots/NAME.json`, but for what each run names anew."""
+    """Compare what JSON can hold with `snapshots/NAME.json`, but for what each run names again."""
     text = json.dumps(value, indent=2, sort_keys=True) + "\n"
     for pattern, placeholder in CHANGING:
         text = pattern.sub(placeholder, text)

@@ -379,7 +379,7 @@ def test_ctrl_c_leaves_a_job_running_and_says_how_to_stop_it(job, session, monke
     assert job.job.training_job_status == "InProgress"
 
 
-@pytest.mark.parametrize("said", ["Requested resource not found.", "Could not find model \"x\"."])
+@pytest.mark.parametrize("said", ["Requested resource not found.", 'Could not find model "x".'])
 def test_what_aws_says_of_what_is_not_there_is_known(said):
     from botocore.exceptions import ClientError
 
@@ -399,7 +399,7 @@ def test_what_aws_refuses_is_one_line_with_what_to_do(session, monkeypatch):
     for error, kind, complaint in [
         (refusal("AccessDeniedException"), ProteinClassifierError, "sagemaker policy' prints what is needed"),
         (refusal("ResourceLimitExceeded"), ProteinClassifierError, "Service Quotas"),
-        (refusal("ExpiredToken"), ProteinClassifierError, "sign in to AWS anew"),
+        (refusal("ExpiredToken"), ProteinClassifierError, "sign in to AWS again"),
         (refusal("ValidationException"), OptionError, "could not begin: so it is"),
         (NoCredentialsError(), OptionError, "aws configure"),
         (EndpointConnectionError(endpoint_url="https://x"), ProteinClassifierError, "Could not connect"),

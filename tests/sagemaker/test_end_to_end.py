@@ -10,7 +10,7 @@ from safetensors.numpy import load
 from protbert_classify import ProteinClassificationPipeline
 from protbert_classify.commands import main
 from protbert_classify.data.records import parse_fasta
-from protbert_classify.inference.loading import load_classifier
+from protbert_classify.inference.saved_classifier import load_classifier
 from protbert_classify.sagemaker.container import SECRET
 from tests.loopback_hub import TOKEN, LoopbackHub
 from tests.training.runs import SHAPE, easy_records, fasta
@@ -128,7 +128,7 @@ def test_from_a_fasta_file_to_an_endpoint_and_back_to_nothing(
     described = client.describe_training_job(TrainingJobName=trained["TrainingJobName"])
     everything = json.dumps([account.requests, lines, described, told, log], default=str)
     assert "hub-token" in everything and TOKEN not in everything
-    for key in account.keys():
+    for key in account.keys():  # noqa: SIM118 - no mapping
         content = account.get(f"s3://{BUCKET}/{key}")
         if key.endswith(".tar.gz"):
             (tmp_path / "any.tar.gz").write_bytes(content)

@@ -272,9 +272,7 @@ def test_proteins_that_a_job_could_not_read_cost_nothing(session, tmp_path, text
 
 
 def test_an_isolated_job_without_a_pretrained_model_is_refused(session, proteins, tmp_path):
-    estimator = HuggingFaceEstimator(
-        ROLE, session=session, protection=ISOLATED, wheels=str(tmp_path)
-    )
+    estimator = HuggingFaceEstimator(ROLE, session=session, protection=ISOLATED, wheels=str(tmp_path))
     with pytest.raises(OptionError, match="as the channel model"):
         estimator.fit(proteins)
 

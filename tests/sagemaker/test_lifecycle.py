@@ -62,9 +62,8 @@ def test_what_cannot_be_deleted_is_named(up, serving, session, monkeypatch):
 def test_the_end_of_a_with_block_deletes_whatever_happened(up, serving):
     before = serving.there()
     for kind in (ZeroDivisionError, KeyboardInterrupt):
-        with pytest.raises(kind):
-            with up(image_uri="stub"):
-                raise kind
+        with pytest.raises(kind), up(image_uri="stub"):
+            raise kind
         assert serving.there() == before
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from protbert_classify.data.records import Place, Record, read_fasta
 from protbert_classify.errors import ProteinClassifierError, SequenceError
-from protbert_classify.inference.tables import columns_for
+from protbert_classify.inference.writers import columns_for
 from protbert_classify.model.tasks import REGRESSION, SINGLE_LABEL, Task
 from protbert_classify.sagemaker.payloads import json_line, rows_of, sized, split
 from protbert_classify.sagemaker.transform.spool import Spool, fasta

@@ -86,7 +86,7 @@ def test_what_an_interrupted_file_has_is_kept_and_gone_on_with(endpoint, write_f
         return table(records)
 
     monkeypatch.setattr(endpoint, "table", interrupted)
-    with pytest.raises(KeyboardInterrupt, match="--resume goes on after part 2"):
+    with pytest.raises(KeyboardInterrupt, match="--resume resumes after part 2"):
         endpoint.predict_file(source, output)
     with pytest.raises(OptionError, match="begun before"):
         endpoint.predict_file(source, output)
@@ -97,7 +97,7 @@ def test_what_an_interrupted_file_has_is_kept_and_gone_on_with(endpoint, write_f
 
 
 def test_records_come_as_rows_in_their_order(endpoint, write_fasta):
-    from protbert_classify.data.unlabelled import read_unlabelled
+    from protbert_classify.data.readers import read_unlabelled
 
     source = write_fasta([(f"P{n} of {n}", PROTEIN[n % 20 :]) for n in range(70)])
     rows = list(endpoint.rows(read_unlabelled(source)))

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 pytest.importorskip("sagemaker.core")
 pytest.importorskip("moto")
 
-from protbert_classify.errors import OptionError  # noqa: E402
-from protbert_classify.sagemaker import statements  # noqa: E402
-from protbert_classify.sagemaker.policy import serving_policy, training_policy, user_policy  # noqa: E402
+from protbert_classify.errors import OptionError
+from protbert_classify.sagemaker import statements
+from protbert_classify.sagemaker.policy import serving_policy, training_policy, user_policy
 
-from .test_policy import ACCOUNT, BUCKET, HERE, INPUTS, KEY, REGION, check_form, listed  # noqa: E402
+from .test_policy import ACCOUNT, BUCKET, HERE, INPUTS, KEY, REGION, check_form, listed
 
 
 @pytest.mark.parametrize(

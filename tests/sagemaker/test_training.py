@@ -94,9 +94,7 @@ def test_one_job_on_two_machines_computes_what_two_processes_on_one_compute(acco
     assert found["train:loss"] == pytest.approx([entry for entry in log if "loss" in entry][-1]["loss"], abs=1e-3)
 
 
-def test_a_spot_job_that_is_killed_goes_on_in_a_second_job_and_ends_with_the_same_weights(
-    account, estimator, proteins
-):
+def test_a_spot_job_that_is_killed_goes_on_in_a_second_job_and_ends_with_the_same_weights(account, estimator, proteins):
     settings = {
         "processes_per_instance": 2,
         "use_spot_instances": True,

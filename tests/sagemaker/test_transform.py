@@ -75,7 +75,7 @@ def test_a_file_of_several_parts_gives_the_table_that_predict_writes(
 ):
     generator = random.Random(0)
     records = [
-        (f"P{number}|x {number}, \"é\" ; '", "".join(generator.choices(RESIDUES, k=generator.randint(5, 60))))
+        (f'P{number}|x {number}, "é" ; \'', "".join(generator.choices(RESIDUES, k=generator.randint(5, 60))))
         for number in range(1200)
     ]
     source = write_fasta([*records[:700], ("bad one", "MK1"), *records[700:]])
@@ -149,7 +149,7 @@ def test_a_job_goes_on_where_aws_cannot_be_reached_and_another_process_fetches_t
     output = str(tmp_path / "calls.csv")
     started = transformer(image_uri="stub").start(few, output)
     monkeypatch.setattr(started, "client", unreachable())
-    with pytest.raises(ProteinClassifierError, match="could not look up the transform job .*, which goes on") as error:
+    with pytest.raises(ProteinClassifierError, match="not look up the transform job .*, which continues") as error:
         started.collect()
     one_line(error)
     assert serving.cloud.made("StopTransformJob") == []

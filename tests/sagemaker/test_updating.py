@@ -1,4 +1,4 @@
-"""Another model, other instances, or as many as are needed, for an endpoint that goes on answering."""
+"""Another model, other instances, or as many as are needed, for an endpoint that continues answering."""
 
 import shutil
 
@@ -20,7 +20,7 @@ def test_an_update_switches_the_model_and_deletes_the_old_one(up, serving, model
     import torch
 
     from protbert_classify import ProteinClassificationPipeline
-    from protbert_classify.inference.loading import load_classifier
+    from protbert_classify.inference.saved_classifier import load_classifier
 
     other = shutil.copytree(model_folder, tmp_path / "other")
     model, tokenizer = load_classifier(model_folder, "cpu")
@@ -79,7 +79,7 @@ def test_an_update_goes_on_encrypting_with_the_key_that_the_endpoint_began_with(
 def test_an_update_that_fails_leaves_the_endpoint_as_it_was(up, serving):
     predictor = up(image_uri="stub", endpoint_name="steady")
     before, serving.failure = serving.there(), "no capacity"
-    with pytest.raises(ProteinClassifierError, match="not updated, it goes on as it was: no capacity") as error:
+    with pytest.raises(ProteinClassifierError, match="not updated, it continues as it was: no capacity") as error:
         predictor.update(instance_count=2, poll=0.05)
     one_line(error)
     assert serving.there() == before
@@ -95,7 +95,7 @@ def test_an_interrupted_update_goes_on_and_what_it_replaced_is_deleted_with_the_
 
         serving.stays = "Updating"
         asleep(patch, interrupt)
-        with pytest.raises(KeyboardInterrupt, match="AWS goes on with the update of hasty"):
+        with pytest.raises(KeyboardInterrupt, match="AWS continues with the update of hasty"):
             predictor.update(environment={"A": "1"})
     serving.stays = None
     lifecycle.wait_while_changing(predictor.session, "hasty", 0.05)
@@ -116,7 +116,7 @@ def test_an_update_that_is_interrupted_when_aws_has_it_already_loses_nothing(up,
     events.register(moment, interrupt)
     predictor.session.sagemaker_client.meta.events.register(moment, interrupt)
     try:
-        with pytest.raises(KeyboardInterrupt, match="AWS goes on with the update of sudden"):
+        with pytest.raises(KeyboardInterrupt, match="AWS continues with the update of sudden"):
             predictor.update(environment={"A": "1"})
     finally:
         events.unregister(moment, interrupt)

@@ -8,11 +8,11 @@ import pytest
 
 pytest.importorskip("wheel")
 
-from wheel.wheelfile import WheelFile  # noqa: E402
+from wheel.wheelfile import WheelFile
 
-from protbert_classify.errors import OptionError, ProteinClassifierError  # noqa: E402
-from protbert_classify.sagemaker import vendoring  # noqa: E402
-from protbert_classify.sagemaker.vendoring import PLATFORMS, closure, vendor  # noqa: E402
+from protbert_classify.errors import OptionError, ProteinClassifierError
+from protbert_classify.sagemaker import vendoring
+from protbert_classify.sagemaker.vendoring import PLATFORMS, closure, vendor
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ The paths under /opt/ml are moved to a folder a machine; the command, the driver
 installation by pip are those that the request and S3 have.
 """
 
+import contextlib
 import io
 import json
 import os
@@ -17,7 +18,7 @@ import tarfile
 import threading
 import time
 import venv
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
@@ -74,10 +75,8 @@ class TrainingJobs:
             except psutil.NoSuchProcess:
                 continue  # it has ended
             for member in family:
-                try:
+                with contextlib.suppress(psutil.NoSuchProcess):
                     member.send_signal(number)
-                except psutil.NoSuchProcess:
-                    pass
 
     def written(self, name, pattern):
         """The files below /opt/ml of a job that match."""
@@ -196,7 +195,7 @@ class Machine:
         else:
             environment |= self.jobs.cloud.environment
         environment |= self.request.get("Environment") or {}
-        self.output = open(self.folder / "log", "wb")
+        self.output = open(self.folder / "log", "wb")  # noqa: SIM115 - closed when the job ends
         self.process = subprocess.Popen(
             [self._moved(word) for word in command],
             env={name: self._moved(value) for name, value in environment.items()},
@@ -287,7 +286,7 @@ class Machine:
 
 def _metrics(request, log):
     """What CloudWatch makes of a log: the last value of each metric."""
-    now, found = datetime.now(timezone.utc), []
+    now, found = datetime.now(UTC), []
     for metric in request["AlgorithmSpecification"].get("MetricDefinitions") or []:
         values = re.findall(metric["Regex"], log, re.MULTILINE)
         if values:

@@ -8,9 +8,9 @@ pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
 pytest.importorskip("prometheus_client")
 
-from protbert_classify.data.tokenizer import protbert_tokenizer  # noqa: E402
-from protbert_classify.inference.loading import load_classifier  # noqa: E402
-from tests.inference.conftest import build_classifier  # noqa: E402
+from protbert_classify.data.tokenizer import protbert_tokenizer
+from protbert_classify.inference.saved_classifier import load_classifier
+from tests.inference.conftest import build_classifier
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from protbert_classify.serving.batching import Batcher
-from protbert_classify.serving.refusals import QueueFull
+from protbert_classify.serving.http_errors import QueueFull
 
 WAIT = 10  # seconds, for what must come
 

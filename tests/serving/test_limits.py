@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager, closing
 
 import pytest
 
-from protbert_classify.inference.loading import load_classifier
+from protbert_classify.inference.saved_classifier import load_classifier
 from protbert_classify.serving import app
 from protbert_classify.serving import service as service_module
-from protbert_classify.serving.queries import Limits
+from protbert_classify.serving.requests import Limits
 from protbert_classify.serving.served import ServedModel
 from protbert_classify.serving.server import _Server
 from protbert_classify.serving.service import INLINE_BYTES, INLINE_PROTEINS, Queueing, Service

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from protbert_classify.errors import InputError
-from protbert_classify.serving.queries import READERS, read_query
+from protbert_classify.serving.requests import READERS, read_query
 
 from .clients import finished, start_clients
 from .servers import running
@@ -79,8 +79,10 @@ bodies = st.one_of(
     st.lists(fragments, max_size=12).map(lambda parts: "".join(parts).encode("utf-8", "surrogatepass")),
     st.recursive(
         st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5),
-        lambda inner: st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["inputs", "parameters", "top_k", "sequence"]), inner, max_size=3),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(["inputs", "parameters", "top_k", "sequence"]), inner, max_size=3)
+        ),
         max_leaves=6,
     ).map(lambda value: json.dumps(value).encode()),
 )

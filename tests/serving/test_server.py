@@ -11,7 +11,7 @@ import time
 import pytest
 import torch
 
-from protbert_classify.inference.loading import load_classifier
+from protbert_classify.inference.saved_classifier import load_classifier
 
 from .servers import HOST, running
 from .test_answers import close

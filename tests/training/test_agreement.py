@@ -26,7 +26,7 @@ def _refuse():
 
 @pytest.mark.slow
 def test_machines_without_a_shared_disk_resume_together_or_not_at_all(tmp_path):
-    """One that resumed while the other began anew would wait for it forever, or train another model."""
+    """One that resumed while the other started again would wait for it forever, or train another model."""
     first = two_processes(tmp_path, **RUN)
     assert [result["steps"] for result in first] == [4, 4]
     for result in two_processes(tmp_path, **RUN, resume=True):

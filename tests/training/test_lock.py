@@ -36,8 +36,9 @@ def other(tmp_path):
 
 
 def test_a_folder_is_of_one_training_until_that_ends_however_it_ends(tmp_path, other):
-    with pytest.raises(OptionError, match="another training writes to it; wait for it, or stop it"), FolderLock(
-        str(tmp_path)
+    with (
+        pytest.raises(OptionError, match="another training writes to it; wait for it, or stop it"),
+        FolderLock(str(tmp_path)),
     ):
         raise AssertionError("two of them")
     with FolderLock(str(tmp_path), wanted=False):

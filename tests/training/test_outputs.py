@@ -50,7 +50,7 @@ def test_a_finished_run_is_refused_unless_told_otherwise(folder):
 
 def test_an_interrupted_run_is_refused_unless_told_otherwise(folder):
     checkpoint = add_checkpoint(folder)
-    with pytest.raises(OptionError, match="holds an interrupted run; go on with --resume"):
+    with pytest.raises(OptionError, match="holds an interrupted run; continue with --resume"):
         claim_output_dir(str(folder), False, False)
     assert claim_output_dir(str(folder), True, False) == checkpoint
     assert claim_output_dir(str(folder), False, True) is None

@@ -112,7 +112,7 @@ def test_a_run_is_read_back_as_it_was(finished):
     assert {name: len(split["lengths"]) for name, split in run_.data["splits"].items()} == {
         name: metrics[f"{name}_proteins"] for name in ("train", "validation", "test")
     }
-    assert run_.data["splits"]["test"]["classes"] == {label: 10 for label in LABELS}
+    assert run_.data["splits"]["test"]["classes"] == dict.fromkeys(LABELS, 10)
     assert run_.data["splits"]["test"]["lengths"] == sorted(run_.predictions.lengths.tolist())
     assert run_.log == last_state(folder)["log_history"][: len(run_.log) - 1] + run_.log[-1:]  # then train_loss
 
@@ -239,8 +239,8 @@ def test_a_class_missing_from_the_test_file_has_null_metrics_and_a_warning(tmp_p
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"world_size": 1, "seed": 4}, "began on 2 processes, and this is 1 process; go on with as many (--num_pro"),
-        ({"seed": 4, "max_length": 9}, "seed was 3 when the run in {run} began and is 4 (and max_length); go on with"),
+        ({"world_size": 1, "seed": 4}, "began on 2 processes, and this is 1 process; continue with as many (--num_pro"),
+        ({"seed": 4, "max_length": 9}, "seed was 3 when the run in {run} began and is 4 (and max_length); continue"),
     ],
 )
 def test_resuming_otherwise_than_it_began_is_refused_in_the_users_words(tmp_path, change, words):
@@ -284,7 +284,7 @@ def test_going_on_with_other_settings_is_refused_and_leaves_the_run_as_it_was(tm
     before = contents(folder)
     assert main(["train", "--data", easy, "--output_dir", str(folder), *TINY, "--resume", *change]) == 2
     (line,) = complaints(capsys.readouterr().err)
-    assert words in line and "or start anew with --overwrite" in line
+    assert words in line and "or start again with --overwrite" in line
     assert contents(folder) == before
 
 
@@ -378,7 +378,7 @@ def test_an_overwriting_run_that_stops_after_its_first_step_is_the_only_one_left
         return step(self, *args, **kwargs)
 
     monkeypatch.setattr(ProteinTrainer, "training_step", second_one_interrupted)
-    with pytest.raises(KeyboardInterrupt, match="goes on from checkpoint-2"):
+    with pytest.raises(KeyboardInterrupt, match="resumes from checkpoint-2"):
         run(folder, easy, "--overwrite", "--seed", "8")
     assert sorted(os.listdir(folder)) == ["checkpoint-2", "settings.json"]
     monkeypatch.undo()

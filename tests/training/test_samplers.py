@@ -37,7 +37,7 @@ def test_batches_are_never_larger_than_asked_nor_empty_and_are_as_many_in_every_
         batches.set_epoch(epoch)
         sizes = [len(batch) for batch in batches]
         assert len(sizes) == len(batches)
-        assert 1 <= min(sizes) and max(sizes) <= max(batch_size, 2 if len(lengths) % world_size else 1)
+        assert min(sizes) >= 1 and max(sizes) <= max(batch_size, 2 if len(lengths) % world_size else 1)
         assert max(sizes) - min(sizes) <= 1
 
 

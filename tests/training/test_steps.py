@@ -231,7 +231,7 @@ def test_the_known_labels_of_a_batch_are_counted_for_each_task():
 def test_a_frozen_head_moves_where_it_has_labels_and_not_where_all_are_unknown(tmp_path):
     fields = {"auxiliary_tasks": [MEMBRANE]}
     for known in (True, False):
-        proteins = with_membrane(12, lambda index: known)
+        proteins = with_membrane(12, lambda index, known=known: known)
         trainer = build(tmp_path / str(known), dataset=proteins, fields=fields, weight_decay=0.0)
         before = trainer.model.auxiliary_heads[0][1].weight.detach().clone()
         trainer.train()

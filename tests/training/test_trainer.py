@@ -4,9 +4,8 @@ import numpy as np
 import optuna
 import pytest
 import torch
-from datasets import ClassLabel, Dataset, Features
+from datasets import ClassLabel, Dataset, Features, Value
 from datasets import List as ListOf
-from datasets import Value
 from torch.nn import functional
 from transformers import TrainerCallback, TrainingArguments, set_seed
 
@@ -260,14 +259,14 @@ def test_a_loss_that_becomes_nan_ends_the_training_with_advice(tmp_path):
 
 def test_a_former_run_is_kept_unless_it_is_to_be_resumed_or_overwritten(tmp_path):
     product(tmp_path, num_train_epochs=1).train()
-    with pytest.raises(OptionError, match="holds an interrupted run; go on with --resume or start anew"):
+    with pytest.raises(OptionError, match="holds an interrupted run; continue with --resume or start again"):
         product(tmp_path, num_train_epochs=1).train()
     resumed = product(tmp_path, num_train_epochs=2, resume=True)
     resumed.train()
     assert resumed.state.global_step == 16
-    anew = product(tmp_path, num_train_epochs=1, overwrite=True)
-    anew.train()
-    assert anew.state.global_step == 8
+    again = product(tmp_path, num_train_epochs=1, overwrite=True)
+    again.train()
+    assert again.state.global_step == 8
     assert sorted(os.path.basename(path) for path in checkpoints(str(tmp_path))) == ["checkpoint-8"]
 
 

@@ -27,6 +27,6 @@ class TokenizerDifferences:
 
     def test_alignment_methods(self):
         """A word is a residue: the test reads an English sentence of six words, we read its 41 letters."""
-        self.subTest = contextlib.nullcontext  # a subtest would record the failure and go on
+        self.subTest = contextlib.nullcontext  # a subtest would record the failure and continue
         with self.assertRaisesRegex(AssertionError, "^40 != 5$"):
             super().test_alignment_methods()

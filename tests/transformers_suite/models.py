@@ -67,9 +67,7 @@ class ProteinClassifierModelTester:
         self.pooling = pooling
 
     def get_config(self) -> ProteinClassifierConfig:
-        return ProteinClassifierConfig(
-            backbone_config(self.backbone), pooling=self.pooling, num_labels=self.num_labels
-        )
+        return ProteinClassifierConfig(backbone_config(self.backbone), pooling=self.pooling, num_labels=self.num_labels)
 
     def prepare_config_and_inputs_for_common(self) -> tuple[ProteinClassifierConfig, dict[str, torch.Tensor]]:
         """Residues, and a mask as transformers makes it: any token may be hidden, but the last of a protein."""

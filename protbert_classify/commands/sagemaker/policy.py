@@ -31,9 +31,7 @@ def run(arguments: list[str]) -> int:
     shared = {"inputs": options.inputs, "kms_key": options.kms_key}
     images, vpc = options.image_uri, options.vpc
     if options.kind == "training":
-        document = policy.training_policy(
-            *place, **shared, secret=options.hub_token_secret, images=images, vpc=vpc
-        )
+        document = policy.training_policy(*place, **shared, secret=options.hub_token_secret, images=images, vpc=vpc)
     elif options.kind == "serving":
         document = policy.serving_policy(*place, **shared, images=images, vpc=vpc)
     else:

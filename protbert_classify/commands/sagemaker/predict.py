@@ -11,7 +11,7 @@ Classify the proteins of a file with an endpoint. The table is that of 'protbert
 
   protbert-classify sagemaker predict --endpoint locations --input proteins.fasta --output calls.csv
 
-What was done before Ctrl-C is kept beside the output, and --resume goes on from there. Records that cannot be
+What was done before Ctrl-C is kept beside the output, and --resume resumes from there. Records that cannot be
 classified are not sent; they go to OUTPUT.rejected.csv with the reason, and the exit code is then 3."""
 
 
@@ -29,6 +29,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = new_parser("predict", DESCRIPTION)
     parser.add_argument("--endpoint", required=True, help="that 'sagemaker deploy' made")
     add_table(parser, "FASTA, .csv, .tsv, .jsonl (plain or .gz), .parquet, or - for FASTA on standard input")
-    parser.add_argument("--resume", action="store_true", help="go on with what an interrupted prediction left")
+    parser.add_argument("--resume", action="store_true", help="continue with what an interrupted prediction left")
     add_account(parser, bucket=False, dry_run=False)
     return parser

@@ -17,7 +17,7 @@ def add_table(parser: argparse.ArgumentParser, source: str) -> None:
 
 def table_options(options: argparse.Namespace) -> dict[str, Any]:
     """As keywords of `predict_file` and `transform`."""
-    from ...data.sources import Columns
+    from ...data.loading import Columns
 
     return {
         "columns": Columns(id=options.id_column, sequence=options.sequence_column),

@@ -162,7 +162,7 @@ def _parser() -> argparse.ArgumentParser:
     job.add_argument("--max_run", type=positive, default=86_400, help="seconds of computing at most (default a day)")
     job.add_argument("--use_spot_instances", action="store_true", help="cheaper machines, which AWS may take back")
     job.add_argument("--max_wait", type=positive, help="seconds in all, with spot instances (default 2 max_run)")
-    job.add_argument("--checkpoint_s3_uri", help="keep checkpoints there, and go on from what is there")
+    job.add_argument("--checkpoint_s3_uri", help="keep checkpoints there, and resume from what is there")
     job.add_argument("--keep_alive", type=positive, metavar="SECONDS", help="keep machines for the next job, paid for")
     job.add_argument("--volume_size", type=positive, default=100, help="GiB of a machine's disk (default %(default)s)")
     job.add_argument("--image_uri", help="a container of one's own (default: the newest of AWS)")

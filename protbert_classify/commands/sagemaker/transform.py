@@ -22,8 +22,8 @@ Ctrl-C the job is stopped and its model deleted."""
 
 def run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
-    from ...inference.tables import table_for
-    from ...inference.whole_file import check_paths
+    from ...inference.streaming import check_paths
+    from ...inference.writers import table_for
     from ...sagemaker.dry_run import DryRun
     from ...sagemaker.transform.transformation import attach_transform
     from ...sagemaker.transformer import Transformer

@@ -19,9 +19,7 @@ SCALING = "application-autoscaling"
 COOLDOWN = {"ScaleInCooldown": 600, "ScaleOutCooldown": 300}  # seconds; an instance needs minutes to start
 
 
-def scaling_requests(
-    endpoint: str, minimum: int, maximum: int, per_instance: float, asynchronous: bool
-) -> list[Call]:
+def scaling_requests(endpoint: str, minimum: int, maximum: int, per_instance: float, asynchronous: bool) -> list[Call]:
     """What makes an endpoint scale, without a call; but for the alarm, which needs what the second call returns.
 
     Args:

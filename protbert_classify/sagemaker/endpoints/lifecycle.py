@@ -23,7 +23,7 @@ class Endpoint(NamedTuple):
     """An endpoint that runs, and costs.
 
     Args:
-        name: Of it.
+        name: The name of the endpoint.
         status: SageMaker's: `InService`, `Creating`, `Failed`, ...
         instance_type: None if serverless.
         instances: That it has now, or is to have; 0 if serverless.

@@ -5,12 +5,12 @@ from dataclasses import fields
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
+from ...data.loading import Columns
 from ...data.records import Record, checked
-from ...data.sources import Columns
 from ...errors import OptionError
-from ...inference.tables import Call, Column
-from ...inference.whole_file import Prediction
-from ...serving.queries import JSON, JSON_LINES
+from ...inference.streaming import PredictionSummary
+from ...inference.writers import Column, Prediction
+from ...serving.requests import JSON, JSON_LINES
 from ..payloads import PROTEINS, cleaned, json_answer, json_inputs, json_line, rows_of, sized, split
 from .autoscaling import PER_INSTANCE, autoscale
 from .deletion import cleaned_up, delete_endpoint
@@ -51,9 +51,7 @@ class Predictor:
         else:  # what went wrong is told, not what came of it
             cleaned_up(self.endpoint_name, self.session)
 
-    def predict(
-        self, sequences: str | Sequence[str], top_k: int | None | Literal["predicted"] = "predicted"
-    ) -> Any:
+    def predict(self, sequences: str | Sequence[str], top_k: int | None | Literal["predicted"] = "predicted") -> Any:
         """Classify sequences.
 
         Args:
@@ -72,7 +70,7 @@ class Predictor:
         calls = self._answers(residues, len, lambda some: Body(json_inputs(some, top_k), JSON, JSON), json_answer)
         return calls[0] if isinstance(sequences, str) else calls
 
-    def rows(self, records: Iterable[Record]) -> Iterator[Call]:
+    def rows(self, records: Iterable[Record]) -> Iterator[Prediction]:
         """Classify records, in their order, a request at a time.
 
         Raises:
@@ -82,7 +80,7 @@ class Predictor:
         for some in split(sized(map(checked, records)), _line_size):
             yield from self.table(some)[0]
 
-    def table(self, records: Sequence[Record]) -> tuple[list[Call], list[Column]]:
+    def table(self, records: Sequence[Record]) -> tuple[list[Prediction], list[Column]]:
         """Classify checked records, all at once if the endpoint has a queue; and the columns of the table."""
         answers = self._answers(
             records,
@@ -101,7 +99,7 @@ class Predictor:
         strict: bool = False,
         resume: bool = False,
         overwrite: bool = False,
-    ) -> Prediction:
+    ) -> PredictionSummary:
         """Classify the proteins of a source, as `protbert-classify predict` does, through the endpoint.
 
         Args:
@@ -132,9 +130,7 @@ class Predictor:
             overwrite=overwrite,
         )
 
-    def update(
-        self, *, wait: bool = True, poll: float = POLL, max_wait: float = MAX_WAIT, **changes: Any
-    ) -> None:
+    def update(self, *, wait: bool = True, poll: float = POLL, max_wait: float = MAX_WAIT, **changes: Any) -> None:
         """Give it another model, instances or container; see [`update_endpoint`].
 
         Args:
@@ -182,9 +178,7 @@ class Predictor:
                 self._channel = RealTime(self.session, self.endpoint_name)
             else:
                 output = queue["OutputConfig"]
-                self._channel = Queued(
-                    self.session, self.endpoint_name, output["S3OutputPath"], output.get("KmsKeyId")
-                )
+                self._channel = Queued(self.session, self.endpoint_name, output["S3OutputPath"], output.get("KmsKeyId"))
         return self._channel
 
     def _answers(

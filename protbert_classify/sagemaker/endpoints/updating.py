@@ -1,4 +1,4 @@
-"""Another model or other instances for an endpoint that goes on answering."""
+"""Another model or other instances for an endpoint that continues answering."""
 
 import logging
 from collections.abc import Mapping
@@ -11,9 +11,8 @@ from ..aws import default_bucket
 from ..calls import Request, delete_if_there, failure_reason, send
 from ..environment import check_environment
 from ..hosting import ONE_WORKER, archive_place, new_stamp
-from ..images import check_image_uri, check_instance, encrypts_itself, has_gpu
+from ..images import check_image_uri, check_instance, encrypts_itself, has_gpu, is_aws_image
 from ..images import image_uri as aws_image
-from ..images import is_aws_image
 from ..packaging import check_wheels
 from ..refusals import told
 from ..typed import whole
@@ -96,14 +95,14 @@ def update_endpoint(
         session: With AWS.
         name: Of the endpoint.
         change: What it gets.
-        wait: Until it has changed; else AWS goes on, and what was replaced is deleted with the endpoint.
+        wait: Until it has changed; else AWS continues, and what was replaced is deleted with the endpoint.
         poll: Seconds between two looks.
         max_wait: Seconds.
 
     Raises:
         InputError: No such endpoint, one that is not in service, or a change that it cannot have.
         ProteinClassifierError: AWS refused, or the new container did not start; the endpoint is as it was.
-        KeyboardInterrupt: Ctrl-C; AWS goes on with the update.
+        KeyboardInterrupt: Ctrl-C; AWS continues with the update.
     """
     described = existing_endpoint(session, name)
     if described["EndpointStatus"] != "InService":
@@ -176,7 +175,7 @@ def update_requests(
     """
     old_variant, fresh = old_config["ProductionVariants"][0], f"{name}-{stamp}"
     if "ServerlessConfig" in old_variant and (change.instance_type or change.instance_count):
-        raise OptionError(f"endpoint {name} is serverless and has no instances; delete it and deploy anew")
+        raise OptionError(f"endpoint {name} is serverless and has no instances; delete it and deploy again")
     container = dict(old_model["PrimaryContainer"])
     changed = _moved(container, old_variant.get("InstanceType"), change.instance_type, region)
     changed["ModelDataUrl"] = archive or changed["ModelDataUrl"]
@@ -225,13 +224,13 @@ def _await_update(session: "Session", name: str, config: str, new_model: bool, p
     outcome = f"it is {status}"
     if status == "InService":  # rolled back: nothing uses the new parts
         _delete(session.sagemaker_client, config, config if new_model else None)
-        outcome = "it goes on as it was"
+        outcome = "it continues as it was"
     reason = failure_reason(described)
     raise ProteinClassifierError(f"endpoint {name} was not updated, {outcome}: {reason}; {log_place(name)}")
 
 
 def _goes_on(name: str) -> str:
-    return f"AWS goes on with the update of {name}; what it replaces is deleted with the endpoint"
+    return f"AWS continues with the update of {name}; what it replaces is deleted with the endpoint"
 
 
 def _delete(client: Any, config: str, model: str | None) -> None:

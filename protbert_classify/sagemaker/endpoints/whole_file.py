@@ -5,23 +5,23 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
+from ...data.loading import Columns
+from ...data.readers import read_unlabelled
 from ...data.records import Place, Record
-from ...data.sources import Columns
-from ...data.unlabelled import read_unlabelled
-from ...inference.parts import Parts
-from ...inference.tables import Call, Column, table_for
-from ...inference.whole_file import (
+from ...inference.shards import Shards
+from ...inference.streaming import (
     FORMAT,
-    Prediction,
+    PredictionSummary,
     Rejects,
     begun,
     check_paths,
     kept_if_any,
-    parts_of,
     progress_bar,
     publish,
+    shards_of,
     skip,
 )
+from ...inference.writers import Column, Prediction, table_for
 from ..payloads import sized
 
 PART = 1024  # proteins; a kill loses no more, and a queue has so many at once
@@ -31,7 +31,7 @@ PROBE = Record(Place("probe", 1, "probe"), "", "M")
 class Classify(Protocol):
     """Checked records to their calls, and to the columns of the table."""
 
-    def __call__(self, records: Sequence[Record]) -> tuple[list[Call], list[Column]]: ...
+    def __call__(self, records: Sequence[Record]) -> tuple[list[Prediction], list[Column]]: ...
 
 
 def predict_whole_file(
@@ -44,7 +44,7 @@ def predict_whole_file(
     strict: bool,
     resume: bool,
     overwrite: bool,
-) -> Prediction:
+) -> PredictionSummary:
     """Classify the proteins of a source, a part at a time.
 
     Args:
@@ -52,7 +52,7 @@ def predict_whole_file(
         answering: What tells this endpoint, and its model, from others: a prediction is resumed with the same alone.
         source: As [`Predictor.predict_file`] takes it, and so on.
     """
-    parts, rejected = Parts(output), f"{output}.rejected.csv"
+    parts, rejected = Shards(output), f"{output}.rejected.csv"
     table_for(output, [])  # the ending first
     check_paths(source, output)
     parts.check(resume, overwrite)
@@ -66,7 +66,7 @@ def predict_whole_file(
         rejects = Rejects(os.path.join(parts.folder, "rejected.csv"), strict)
         count = classified = 0
         with rejects, progress_bar(source, True) as bar:
-            for part in parts_of(records, PART, rejects):
+            for part in shards_of(records, PART, rejects):
                 count, classified = count + 1, classified + len(part.records)
                 if parts.has(part.number, part.digest):
                     skip(bar, len(part.records))
@@ -75,4 +75,4 @@ def predict_whole_file(
                 parts.write(part.number, part.digest, partial(table.write_part, calls=calls))
                 bar.update(len(part.records))
         publish(parts, table, count, rejects, rejected)
-    return Prediction(classified, rejects.count, rejected, True)
+    return PredictionSummary(classified, rejects.count, rejected, True)

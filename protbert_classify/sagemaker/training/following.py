@@ -50,9 +50,7 @@ class Log:
     def _events(self, stream: str) -> Iterator[dict[str, Any]]:
         while True:
             more = {"nextToken": self.tokens[stream]} if stream in self.tokens else {}
-            page = self.client.get_log_events(
-                logGroupName=self.group, logStreamName=stream, startFromHead=True, **more
-            )
+            page = self.client.get_log_events(logGroupName=self.group, logStreamName=stream, startFromHead=True, **more)
             yield from page["events"]
             if page["nextForwardToken"] == self.tokens.get(stream) or not page["events"]:
                 return
@@ -77,9 +75,7 @@ class Outcome(NamedTuple):
     billable_seconds: int | None
 
 
-def follow(
-    session: "Session", name: str, *, show: Callable[[str], None] | None = None, poll: float = POLL
-) -> Outcome:
+def follow(session: "Session", name: str, *, show: Callable[[str], None] | None = None, poll: float = POLL) -> Outcome:
     """Wait for the end of a training job.
 
     Args:
@@ -90,7 +86,7 @@ def follow(
 
     Raises:
         ProteinClassifierError: It failed; the line has SageMaker's reason.
-        KeyboardInterrupt: Ctrl-C; the job goes on, and the text says how to stop it.
+        KeyboardInterrupt: Ctrl-C; the job continues, and the text says how to stop it.
     """
     client = session.boto_session.client("sagemaker")
     log = Log(session.boto_session.client("logs"), LOG_GROUP, name)
@@ -116,7 +112,7 @@ def follow(
 def follow_tuning(
     session: "Session", name: str, *, show: Callable[[str], None] | None = None, poll: float = POLL
 ) -> Job:
-    """Wait for the end of a tuning job, and thereby of its trainings.
+    """Wait for the end of a tuning job and of its trainings.
 
     Args:
         session: Of the SDK.
@@ -126,7 +122,7 @@ def follow_tuning(
 
     Raises:
         ProteinClassifierError: It failed; the line has SageMaker's reason.
-        KeyboardInterrupt: Ctrl-C; the job goes on, and the text says how to stop it.
+        KeyboardInterrupt: Ctrl-C; the job continues, and the text says how to stop it.
     """
     state = None
     try:
@@ -148,7 +144,7 @@ def follow_tuning(
 
 def _goes_on(kind: str, name: str) -> str:
     return (
-        f"the {kind} job {name} goes on, and costs until it ends: protbert-classify sagemaker status --job {name} shows"
+        f"the {kind} job {name} runs, and costs until it ends: protbert-classify sagemaker status --job {name} shows"
         f" it, protbert-classify sagemaker delete --job {name} stops it"
     )
 

@@ -17,7 +17,7 @@ from ..environment import SECRETS
 FORBIDDEN = re.compile(r"['\"`\x00-\x1f\x7f-\x9f\u2028\u2029]")
 LIMIT = 2500  # characters of a value, as the service has it
 FILES = ("data", "validation_data", "test_data")  # of this machine; a job has channels
-FOLDER = ("output_dir", "resume", "overwrite")  # the job has its own, and goes on from the checkpoints that it finds
+FOLDER = ("output_dir", "resume", "overwrite")  # the job has its own, and resumes from the checkpoints that it finds
 
 
 def check_hyperparameters(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def check_hyperparameters(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
             )
         if name in FOLDER:
             raise OptionError(
-                f"hyperparameter {name}: a job writes to a folder of its own, and goes on from the checkpoints in "
+                f"hyperparameter {name}: a job writes to a folder of its own, and resumes from the checkpoints in "
                 "checkpoint_s3_uri; leave it out"
             )
         if name in FILES:

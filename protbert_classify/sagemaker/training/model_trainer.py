@@ -100,7 +100,7 @@ def model_trainer(settings: TrainingSettings) -> Iterator["ModelTrainer"]:
             tags=[Tag(key=tag["Key"], value=tag["Value"]) for tag in tag_list(settings.tags)],
         ).with_metric_definitions([MetricDefinition(name=name, regex=regex) for name, regex in METRICS.items()])
         if checkpoints is not None:
-            logger.info("checkpoints in %s; a job with this checkpoint_s3_uri goes on from them", checkpoints)
+            logger.info("checkpoints in %s; a job with this checkpoint_s3_uri resumes from them", checkpoints)
         try:
             yield trainer
         finally:

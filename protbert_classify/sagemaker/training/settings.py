@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ...data.sources import Columns, read_proteins
+from ...data.loading import Columns, read_proteins
 from ...errors import OptionError
 from .. import aws
 from ..container import CHANNELS, MODEL_CHANNEL
@@ -53,9 +53,9 @@ class TrainingSettings:
         image_uri: The address of a container of one's own.
         volume_size: GiB of a machine's disk.
         max_run: Seconds that a job may compute.
-        use_spot_instances: Cheaper machines that AWS may take back; the job then goes on from its last checkpoint.
+        use_spot_instances: Cheaper machines that AWS may take back; the job then resumes from its last checkpoint.
         max_wait: Seconds that a job on spot instances may take, waiting included; twice `max_run` if None.
-        checkpoint_s3_uri: Where checkpoints are kept, and where a job goes on from if there are any: a second job with
+        checkpoint_s3_uri: Where checkpoints are kept, and where a job resumes from if there are any: a second job with
             the same address continues the first. With spot instances each job has one of its own if None.
         keep_alive_period_in_seconds: Keep the machines, and pay for them, so long after a job, for the next one.
         processes_per_instance: One a GPU if None, or one.
@@ -167,9 +167,7 @@ class TrainingSettings:
             options.auxiliary_tasks,
             options.problem_type,
         )
-        read_proteins(
-            source, ambiguous=options.ambiguous, header_pattern=options.header_pattern, columns=columns
-        )
+        read_proteins(source, ambiguous=options.ambiguous, header_pattern=options.header_pattern, columns=columns)
 
     def _check(self) -> None:
         check_image_uri(self.image_uri)

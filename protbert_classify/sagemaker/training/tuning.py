@@ -90,7 +90,7 @@ def tune(
     Raises:
         OptionError: An objective, a range, an option or a machine that cannot work.
         ProteinClassifierError: The tuning could not begin, or failed.
-        KeyboardInterrupt: Ctrl-C; the text says how to stop what may go on.
+        KeyboardInterrupt: Ctrl-C; the text says how to stop what may continue.
     """
     whole("max_jobs", max_jobs)
     whole("max_parallel_jobs", max_parallel_jobs, most=max_jobs)
@@ -138,7 +138,7 @@ def tune(
             tuner.tune(data, job_name=name, wait=False)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
-                f"the tuning job {name} may go on, and cost: {PREFIX} sagemaker delete --job {name} stops it"
+                f"the tuning job {name} may continue, and cost: {PREFIX} sagemaker delete --job {name} stops it"
             ) from None
     if wait:
         follow_tuning(settings.session, name, show=logger.info, poll=poll)

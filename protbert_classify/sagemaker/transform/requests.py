@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ...serving.queries import FASTA, JSON_LINES
+from ...serving.requests import FASTA, JSON_LINES
 from ..aws import PREFIX
 from ..calls import Request
 from ..hosting import CPU_INSTANCE, LONGEST, Hosting, archive_place

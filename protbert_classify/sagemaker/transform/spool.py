@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ...data.records import Record
 from ...errors import ProteinClassifierError
-from ...inference.tables import Call, Column
+from ...inference.writers import Column, Prediction
 from ..payloads import BODY, TRANSFORM_PROTEINS, rows_of, split
 
 
@@ -43,7 +43,7 @@ class Spool(NamedTuple):
         """The path of a part that is to be sent."""
         return os.path.join(self.folder, part_name(number))
 
-    def calls(self, number: int, answer: bytes) -> tuple[list[Call], list[Column]]:
+    def calls(self, number: int, answer: bytes) -> tuple[list[Prediction], list[Column]]:
         """The calls of a part, with the accessions and descriptions that were read, and the columns of the table.
 
         Raises:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from tqdm.auto import tqdm
 
 from ...errors import OptionError, ProteinClassifierError
-from ...inference.parts import Parts
-from ...inference.tables import Column, table_for
-from ...inference.whole_file import Prediction, Rejects, publish
+from ...inference.shards import Shards
+from ...inference.streaming import PredictionSummary, Rejects, publish
+from ...inference.writers import Column, table_for
 from ..aws import PREFIX
 from ..calls import delete_if_there, failure_reason, found
 from ..refusals import told
@@ -53,23 +53,23 @@ class Transformation:
     ) -> None:
         self.session, self.job, self.output = session, job, output
         self.counts, self.rejected, self.poll = counts, rejected, poll
-        self.spool = Spool(Parts(output).folder)
+        self.spool = Spool(Shards(output).folder)
         self.client = session.sagemaker_client
 
     def remember(self) -> None:
-        """Let another process go on; see [`attach_transform`]."""
+        """Let another process continue; see [`attach_transform`]."""
         with open(os.path.join(self.spool.folder, JOB), "w", encoding="utf-8") as file:
             json.dump({"job": self.job, "counts": [*self.counts], "rejected": self.rejected}, file)
 
-    def collect(self, max_wait: float = MAX_WAIT) -> Prediction:
+    def collect(self, max_wait: float = MAX_WAIT) -> PredictionSummary:
         """Wait for the job, delete its model, and write the table.
 
         Raises:
             JobFailed: It failed, was stopped, or took longer than `max_wait` seconds.
-            ProteinClassifierError: AWS cannot be reached; the job goes on, and this can be called again.
+            ProteinClassifierError: AWS cannot be reached; the job continues, and this can be called again.
             KeyboardInterrupt: Ctrl-C; while it is waited for, the job is stopped.
         """
-        parts = Parts(self.output)
+        parts = Shards(self.output)
         try:
             place = self._await(max_wait)
         except (JobFailed, KeyboardInterrupt):
@@ -81,7 +81,7 @@ class Transformation:
         rejects.count = self.rejected
         rejected_file = f"{self.output}.rejected.csv"
         publish(parts, table_for(self.output, columns), len(self.counts), rejects, rejected_file)
-        return Prediction(sum(self.counts), self.rejected, rejected_file, True)
+        return PredictionSummary(sum(self.counts), self.rejected, rejected_file, True)
 
     @contextmanager
     def ended_if_it_fails(self) -> Iterator[None]:
@@ -93,7 +93,7 @@ class Transformation:
             ended = [self._ended(end) for end in (self._stop, forget)]
             if isinstance(error, KeyboardInterrupt):
                 to_end = f"{PREFIX} sagemaker delete --job {self.job}"
-                said = "is stopped" if all(ended) else f"may go on, and cost; {to_end}"
+                said = "is stopped" if all(ended) else f"may continue, and cost; {to_end}"
                 raise KeyboardInterrupt(f"the transform job {self.job} {said}") from None
             raise
 
@@ -115,7 +115,7 @@ class Transformation:
         """Wait for the job; returns where its answers are."""
         deadline = time.monotonic() + max_wait
         while True:
-            with told(f"look up the transform job {self.job}, which goes on"):
+            with told(f"look up the transform job {self.job}, which continues"):
                 described = self.client.describe_transform_job(TransformJobName=self.job)
             status = described["TransformJobStatus"]
             if status == "Completed":
@@ -126,7 +126,7 @@ class Transformation:
                     raise JobFailed(f"transform job {self.job}: {reason}; its log: CloudWatch, {LOG}")
                 time.sleep(self.poll)
 
-    def _join(self, parts: Parts, place: str) -> list[Column]:
+    def _join(self, parts: Shards, place: str) -> list[Column]:
         """Fetch the answers, and write a part of the table for each; returns the columns of the table."""
         columns: list[Column] = []
         path = os.path.join(self.spool.folder, "answer")
@@ -150,7 +150,7 @@ def attach_transform(output: str, session: "Session", poll: float = POLL) -> Tra
         OptionError: No job makes this table.
     """
     try:
-        with open(os.path.join(Parts(output).folder, JOB), encoding="utf-8") as file:
+        with open(os.path.join(Shards(output).folder, JOB), encoding="utf-8") as file:
             return Transformation(session, **json.load(file), output=output, poll=poll)
     except (FileNotFoundError, NotADirectoryError):
         raise OptionError(f"output {output}: no transform job makes it") from None

@@ -11,15 +11,15 @@ import pytest
 from protbert_classify.data.records import Place, Record
 from protbert_classify.errors import OptionError
 from protbert_classify.evaluation.decision import Decision, decide_task
-from protbert_classify.inference import tables
-from protbert_classify.inference.tables import FORMATS, Call, calls_of, columns_for, table_for
+from protbert_classify.inference import writers
+from protbert_classify.inference.writers import FORMATS, Prediction, columns_for, predictions_of, table_for
 from protbert_classify.model.tasks import MULTI_LABEL, REGRESSION, SINGLE_LABEL, Task
 
 LABELS = ["Cytoplasm", "Lysosome/Vacuole"]
 CALLS = [
-    Call("P1", 'a "b",\tc', 10, ("Cytoplasm", 0.75, 0.75, 0.25), False),
-    Call("P2", "", 20_000, ("Lysosome/Vacuole", 1.0, 0.0, 1.0), True),
-    Call("P3", "é", 1, ("Cytoplasm", 2 / 3, 2 / 3, 1 / 3), False),
+    Prediction("P1", 'a "b",\tc', 10, ("Cytoplasm", 0.75, 0.75, 0.25), False),
+    Prediction("P2", "", 20_000, ("Lysosome/Vacuole", 1.0, 0.0, 1.0), True),
+    Prediction("P3", "é", 1, ("Cytoplasm", 2 / 3, 2 / 3, 1 / 3), False),
 ]
 
 
@@ -81,7 +81,7 @@ def test_a_table_without_calls_still_has_its_columns(tmp_path, ending):
 
 
 def test_parquet_is_typed_and_has_large_row_groups(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "ROW_GROUP", 4)
+    monkeypatch.setattr(writers, "ROW_GROUP", 4)
     path = written(tmp_path, ".parquet", [CALLS] * 3)
     schema = pq.read_schema(path)
     assert [schema.field(name).type for name in ("length", "score", "Cytoplasm", "truncated")] == [
@@ -125,7 +125,7 @@ def lines_of(folder, logits, main, auxiliary=(), ending=".csv"):
     pairs = zip(logits[1:], auxiliary, strict=True)
     others = {other.name: decide_task(np.asarray(values, dtype=np.float32), other) for values, other in pairs}
     decision = Decision(main, answers.scores, answers.chosen, others)
-    calls = calls_of(RECORDS, decision, [False, True])
+    calls = predictions_of(RECORDS, decision, [False, True])
     return written(folder, ending, [calls], columns_for([main, *auxiliary])).read_text().splitlines()
 
 
@@ -170,7 +170,7 @@ def test_auxiliary_tasks_stand_behind_the_classes(tmp_path):
 
 
 def test_parquet_has_a_type_for_each_kind_of_answer(tmp_path):
-    schema = tables.ParquetTable(columns_for([task(), MEMBRANE, CHARGE])).schema
+    schema = writers.ParquetTable(columns_for([task(), MEMBRANE, CHARGE])).schema
     types = {name: str(schema.field(name).type) for name in ("location", "membrane", "membrane score", "charge")}
     assert types == {"location": "string", "membrane": "string", "membrane score": "float", "charge": "float"}
 

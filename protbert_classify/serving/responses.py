@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from ..evaluation.decision import Decision
-from ..inference.tables import calls_of, columns_for, row_cells, row_object
-from .queries import CSV, JSON, JSON_LINES, Query
-from .refusals import NotAcceptable, Unprocessable
+from ..inference.writers import columns_for, predictions_of, row_cells, row_object
+from .http_errors import NotAcceptable, Unprocessable
+from .requests import CSV, JSON, JSON_LINES, Query
 
 TYPES = (JSON, JSON_LINES, CSV)  # the first is the default
 
@@ -51,7 +51,7 @@ def answer(query: Query, decision: Decision, truncated: Sequence[bool], kind: st
         return json.dumps(every[0] if query.form.single else every, ensure_ascii=False)
     check_parameters(query, kind)
     columns = columns_for([decision.task, *(part.task for part in decision.auxiliary.values())])
-    calls = calls_of(query.records, decision, truncated)
+    calls = predictions_of(query.records, decision, truncated)
     if kind == CSV:
         text = io.StringIO()
         header = [column.name for column in columns]

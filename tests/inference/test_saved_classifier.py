@@ -8,7 +8,7 @@ from transformers import BertConfig, BertForSequenceClassification, BertModel
 from protbert_classify import ProteinClassifier, ProteinClassifierConfig
 from protbert_classify.data.tokenizer import protbert_tokenizer
 from protbert_classify.errors import InputError, ModelError, ProteinClassifierError
-from protbert_classify.inference.loading import classifier_encoder, load_classifier
+from protbert_classify.inference.saved_classifier import classifier_encoder, load_classifier
 from tests.conftest import TINY_SHAPE
 
 from .conftest import LABELS, LONG

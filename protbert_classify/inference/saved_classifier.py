@@ -13,7 +13,7 @@ from ..data.tokenizer import load_tokenizer
 from ..errors import ModelError, OptionError, first_line
 from ..model import ProteinClassifier
 from ..model.modeling import NoClassesError
-from ..model_source import cannot_load, model_folder
+from ..model_source import cannot_load, resolve_model_path
 from .precision import set_precision
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ def load_classifier(
         ModelError: No model there, one without classes, or damaged weights.
         OptionError: No such device here, or a precision that it has not.
     """
-    name = model_folder(name_or_path)
+    name = resolve_model_path(name_or_path)
     try:
         model = ProteinClassifier.from_pretrained(name)
     except NoClassesError as error:
@@ -62,7 +62,7 @@ def load_classifier(
         if "out of memory" in str(error):
             raise
         raise OptionError(f"device {device!r} cannot be used here: {first_line(error)}") from error
-    # compiled for a CPU, the loop over packed proteins would be compiled anew for each number of them
+    # compiled for a CPU, the loop over packed proteins would be compiled again for each number of them
     computes = set_precision(model, precision, packing=not (compiled and model.device.type == "cpu"))
     logger.info("computing in %s on %s", computes, device)
     if compiled:

@@ -32,8 +32,8 @@ def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
     return f"the weights or the configuration in {now.get(MODEL)} have changed"
 
 
-class Parts:
-    """Parts are numbered from 0 in the order of the input; each appears whole, under a name that has its digest.
+class Shards:
+    """Shards are numbered from 0 in the order of the input; each appears whole, under a name that has its digest.
 
     Args:
         output: The file that the parts will make.
@@ -55,12 +55,12 @@ class Parts:
             raise OptionError(f"output {self.output} is a folder; expected the name of a file")
         if os.path.isdir(self.folder) and not (resume or overwrite):
             raise OptionError(
-                f"{self.output} was begun before, its parts are in {self.folder}; go on with --resume or start anew "
-                "with --overwrite"
+                f"{self.output} was begun before, its parts are in {self.folder}; continue with --resume or start "
+                "again with --overwrite"
             )
 
     def begin(self, settings: dict[str, Any], resume: bool) -> None:
-        """Make the folder, or go on in it.
+        """Make the folder, or continue in it.
 
         Args:
             settings: What shapes the calls, for JSON: all must be the same but `model`, where the weights are from.
@@ -77,8 +77,8 @@ class Parts:
                 before = json.load(file)
             if difference := _difference(before, settings):
                 raise OptionError(
-                    f"--resume: {difference}, since {self.output} was begun; go on with the same, or start anew with "
-                    "--overwrite"
+                    f"--resume: {difference}, since {self.output} was begun; continue with the same, or start again "
+                    "with --overwrite"
                 )
             return
         os.makedirs(self.folder, exist_ok=True)
@@ -96,7 +96,7 @@ class Parts:
         if found is not None and found[0] != digest:
             raise OptionError(
                 f"--resume: the input is not the one that {self.output} was begun with (part {number + 1} differs); "
-                "go on with the same file, or start anew with --overwrite"
+                "continue with the same file, or start again with --overwrite"
             )
         return found is not None
 
@@ -129,7 +129,7 @@ class Parts:
 
     @property
     def count(self) -> int:
-        """Parts that are there."""
+        """Shards that are there."""
         return len(self._found())
 
     @functools.cached_property

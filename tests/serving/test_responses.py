@@ -7,13 +7,13 @@ import pytest
 
 from protbert_classify.data.tokenizer import protbert_tokenizer
 from protbert_classify.evaluation.decision import decide_task
-from protbert_classify.inference.loading import load_classifier
 from protbert_classify.inference.predict import predict_file
+from protbert_classify.inference.saved_classifier import load_classifier
 from protbert_classify.model.tasks import Task
-from protbert_classify.serving.answers import accepted_type, answer
+from protbert_classify.serving.http_errors import NotAcceptable, Unprocessable
 from protbert_classify.serving.openapi import ANSWER, ROW
-from protbert_classify.serving.queries import read_query
-from protbert_classify.serving.refusals import NotAcceptable, Unprocessable
+from protbert_classify.serving.requests import read_query
+from protbert_classify.serving.responses import accepted_type, answer
 from protbert_classify.serving.served import ServedModel
 from tests.inference.conftest import build_classifier
 

@@ -7,7 +7,7 @@ from accelerate import PartialState
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 
-class Beginning(TrainerCallback):
+class AfterFirstStep(TrainerCallback):
     """Does something once, when the first step is done and before its checkpoint is written.
 
     By then options, data and memory have been tried: what was wrong with them has left a former run as it was.

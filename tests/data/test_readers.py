@@ -8,9 +8,9 @@ import sys
 import pandas as pd
 import pytest
 
-from protbert_classify.data import unlabelled
+from protbert_classify.data import readers
 from protbert_classify.data.columns import Columns
-from protbert_classify.data.unlabelled import count_records, read_unlabelled
+from protbert_classify.data.readers import count_records, read_unlabelled
 from protbert_classify.errors import DataError
 
 RECORDS = [("P1", "Serum albumin", "MKTAY"), ("NA", "", "mk t*"), ("01", 'a "b", c', "MK1"), ("P4", "nothing", "")]
@@ -66,7 +66,7 @@ def test_the_bar_knows_how_many_records_there_are(tmp_path, kind):
 def test_records_are_counted_across_the_blocks_of_a_large_file(tmp_path, monkeypatch):
     (tmp_path / "p.fasta").write_bytes(FASTA * 10)
     for size in range(1, 40):
-        monkeypatch.setattr(unlabelled, "BLOCK", size)
+        monkeypatch.setattr(readers, "BLOCK", size)
         assert count_records(str(tmp_path / "p.fasta")) == 40, size
 
 
@@ -95,7 +95,7 @@ def test_a_null_is_an_empty_sequence_and_not_the_protein_none(tmp_path):
 
 
 def test_reading_begins_at_once_and_holds_some_rows_only(tmp_path, monkeypatch):
-    monkeypatch.setattr(unlabelled, "ROWS", 2)
+    monkeypatch.setattr(readers, "ROWS", 2)
     records = read_unlabelled(write(tmp_path, ".csv"))
     assert next(records).place.accession == "P1"
     assert [record.place.number for record in records] == [2, 3, 4]

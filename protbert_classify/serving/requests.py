@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ..data.records import Place, Record, checked, parse_fasta
 from ..errors import DataError
-from .refusals import TooLarge, Unprocessable, UnsupportedContent
+from .http_errors import TooLarge, Unprocessable, UnsupportedContent
 
 NAME = "request"  # what stands for a file's name in messages
 JSON, JSON_LINES, FASTA, CSV = "application/json", "application/jsonlines", "text/x-fasta", "text/csv"
@@ -106,9 +106,7 @@ def reader_for(content_type: str | None) -> Reader:
 
 def _within(record: Record, limits: Limits) -> Record:
     if len(record.residues) > limits.residues:
-        raise Unprocessable(
-            f"{record.place}: {len(record.residues):,} residues; expected at most {limits.residues:,}"
-        )
+        raise Unprocessable(f"{record.place}: {len(record.residues):,} residues; expected at most {limits.residues:,}")
     return record
 
 

@@ -45,7 +45,7 @@ BEFORE = (Column("id", TEXT), Column("description", TEXT), Column("length", INTE
 AFTER = (Column("truncated", BOOLEAN),)
 
 
-class Call(NamedTuple):
+class Prediction(NamedTuple):
     """What a model makes of one protein: a row of a table.
 
     Args:
@@ -66,7 +66,7 @@ class Call(NamedTuple):
 class Table(Protocol):
     """A format of tables."""
 
-    def write_part(self, path: str, calls: Iterable[Call]) -> None:
+    def write_part(self, path: str, calls: Iterable[Prediction]) -> None:
         """Write some calls to a file of their own, down to the disk."""
 
     def join(self, parts: Sequence[str], path: str) -> None:
@@ -144,7 +144,7 @@ class DelimitedTable:
     def __init__(self, columns: Sequence[Column]) -> None:
         self.columns = columns
 
-    def write_part(self, path: str, calls: Iterable[Call]) -> None:
+    def write_part(self, path: str, calls: Iterable[Prediction]) -> None:
         with open(path, "w", newline="", encoding="utf-8") as file:
             self._writer(file).writerows(row_cells(call, self.columns) for call in calls)
             _to_disk(file)
@@ -170,7 +170,7 @@ class JsonLinesTable:
     def __init__(self, columns: Sequence[Column]) -> None:
         self.columns = columns
 
-    def write_part(self, path: str, calls: Iterable[Call]) -> None:
+    def write_part(self, path: str, calls: Iterable[Prediction]) -> None:
         with open(path, "w", newline="", encoding="utf-8") as file:
             for call in calls:
                 file.write(json.dumps(row_object(call, self.columns), ensure_ascii=False) + "\n")
@@ -188,7 +188,7 @@ class ParquetTable:
     def __init__(self, columns: Sequence[Column]) -> None:
         self.schema = pa.schema([(column.name, ARROW_TYPES[column.kind]) for column in columns])
 
-    def write_part(self, path: str, calls: Iterable[Call]) -> None:
+    def write_part(self, path: str, calls: Iterable[Prediction]) -> None:
         columns = zip(*map(row_values, calls), strict=True)
         arrays = [pa.array(values, field.type) for values, field in zip(columns, self.schema, strict=True)]
         with open(path, "wb") as file:
@@ -215,7 +215,7 @@ FORMATS: dict[str, Any] = {
 }
 
 
-def calls_of(records: Sequence[Record], decision: Decision, truncated: Iterable[bool]) -> list[Call]:
+def predictions_of(records: Sequence[Record], decision: Decision, truncated: Iterable[bool]) -> list[Prediction]:
     """The rows of proteins.
 
     Args:
@@ -226,7 +226,7 @@ def calls_of(records: Sequence[Record], decision: Decision, truncated: Iterable[
     parts = [_cells(decision, classes=True), *(_cells(part, classes=False) for part in decision.auxiliary.values())]
     answers = zip(*(cells for part in parts for cells in part), strict=True)
     return [
-        Call(record.place.accession, record.description, len(record.residues), row, cut)
+        Prediction(record.place.accession, record.description, len(record.residues), row, cut)
         for record, row, cut in zip(records, answers, truncated, strict=True)
     ]
 
@@ -239,19 +239,17 @@ def _cells(decision: Decision, classes: bool) -> list[Sequence[str | float]]:
     return [decision.joined_labels(), decision.score.tolist(), *(scores if classes else ())]
 
 
-def row_values(call: Call) -> list[Any]:
+def row_values(call: Prediction) -> list[Any]:
     """The cells of a row with their types."""
     return [call.id, call.description, call.length, *call.answers, call.truncated]
 
 
-def row_object(call: Call, columns: Sequence[Column]) -> dict[str, Any]:
+def row_object(call: Prediction, columns: Sequence[Column]) -> dict[str, Any]:
     """A row as JSON has it: name of the column -> value, rounded."""
-    return {
-        column.name: ROUNDED[column.kind](value) for column, value in zip(columns, row_values(call), strict=True)
-    }
+    return {column.name: ROUNDED[column.kind](value) for column, value in zip(columns, row_values(call), strict=True)}
 
 
-def row_cells(call: Call, columns: Sequence[Column]) -> list[str]:
+def row_cells(call: Prediction, columns: Sequence[Column]) -> list[str]:
     """The cells of a row as text."""
     return [WRITTEN[column.kind](value) for column, value in zip(columns, row_values(call), strict=True)]
 

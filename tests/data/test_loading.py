@@ -3,14 +3,13 @@ import json
 
 import numpy as np
 import pytest
-from datasets import ClassLabel, Dataset, DatasetDict, Features
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 from datasets import List as ListOf
-from datasets import Value
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protbert_classify.data.loading import Columns, check_there, load_proteins, read_proteins
 from protbert_classify.data.records import protein_features
-from protbert_classify.data.sources import Columns, check_there, load_proteins, read_proteins
 from protbert_classify.data.splitting import merge_splits, whole
 from protbert_classify.errors import DataError, InputError, OptionError, ProteinClassifierError
 from protbert_classify.tasks.columns import infer_task

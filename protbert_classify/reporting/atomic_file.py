@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 
 
-def write_whole(path: str | os.PathLike[str], write: Callable[[str], object]) -> None:
+def write_atomically(path: str | os.PathLike[str], write: Callable[[str], object]) -> None:
     """Write beside the file and move it into place; a reader, or a full disk, never leaves half of it.
 
     Args:

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protbert_classify.errors import DataError, InputError, SequenceError
+from protbert_classify.serving.http_errors import TooLarge, Unprocessable, UnsupportedContent
 from protbert_classify.serving.openapi import REQUEST
-from protbert_classify.serving.queries import Limits, read_query
-from protbert_classify.serving.refusals import TooLarge, Unprocessable, UnsupportedContent
+from protbert_classify.serving.requests import Limits, read_query
 
 
 def read(body, content_type="application/json", limits=Limits()):
