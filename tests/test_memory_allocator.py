@@ -36,8 +36,9 @@ def measured(**environment):
 def test_large_temporaries_are_no_longer_faulted_in_again_and_again():
     before, kept, _, after = measured()
     assert kept == "True"
-    pages = 10 * (48 << 20) // os.sysconf("SC_PAGESIZE")
-    assert int(after) < pages / 100 < int(before)
+    largest_page = 2 << 20  # a system that gives huge pages faults less often
+    assert int(before) >= 10 * (48 << 20) // largest_page
+    assert int(after) < int(before) / 10
 
 
 @LINUX

@@ -11,7 +11,7 @@ from protbert_classify.errors import InputError
 from protbert_classify.serving import hooks
 from tests.training.runs import ROOT, environment
 
-from .test_answers import close
+from .test_responses import close
 
 
 def through(model, body, content_type, accept, *context):

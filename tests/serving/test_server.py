@@ -14,7 +14,7 @@ import torch
 from protbert_classify.inference.saved_classifier import load_classifier
 
 from .servers import HOST, running
-from .test_answers import close
+from .test_responses import close
 
 LONG = "MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQ"
 
