@@ -216,7 +216,7 @@ def _local(source: str) -> str:
 
 def _table_rows(splits: DatasetDict, source: str, columns: Columns) -> Iterator[Row]:
     name = os.path.basename(source.rstrip("/"))
-    needed = {columns.sequence: "--sequence_column", **dict.fromkeys(columns.answers, "--auxiliary_columns")}
+    needed = {columns.sequence: "--sequence_column", **dict.fromkeys(columns.answers, "--auxiliary_tasks")}
     needed |= dict.fromkeys(columns.labels, "--label_column")
     for split, table in splits.items():
         for column, option in needed.items():

@@ -112,7 +112,10 @@ def _loaded_tokenizer(model: ProteinClassifier) -> PreTrainedTokenizerBase:
     backbone = model.config.backbone_config
     if (backbone.model_type, backbone.vocab_size) == ("bert", len(PROTBERT_VOCABULARY)):
         return protbert_tokenizer()
-    raise ModelError(f"no tokenizer is known for this model ({reason}); pass one: processing_class=...")
+    raise ModelError(
+        f"no tokenizer is known for this model ({reason}); pass one: processing_class=..., or give a BERT from scratch "
+        f"vocab_size={len(PROTBERT_VOCABULARY)} in its backbone_config, for ProtBERT's vocabulary"
+    )
 
 
 def _residue_ids(source: PreTrainedTokenizerBase) -> dict[str, int]:

@@ -48,6 +48,7 @@ from .training_arguments import ProteinTrainingArguments
 
 logger = logging.getLogger(__name__)
 
+PURPOSES = {"train": "training", "test": "testing"}
 FEW_TO_CHOOSE_BY = 20  # one protein more or less is 5% of accuracy
 MODEL_FIELDS = (
     "pooling",
@@ -158,10 +159,10 @@ def columns_of(arguments: DataArguments) -> Columns:
 
 def report_splits(splits: DatasetDict, task: Task) -> None:
     """Say what is trained on, and how much of each class."""
-    sizes = ", ".join(f"{count(len(part), 'protein')} to {name}" for name, part in splits.items())
+    sizes = ", ".join(f"{count(len(part), 'protein')} for {PURPOSES.get(name, name)}" for name, part in splits.items())
     counts = label_counts(splits["train"], task)
     labels = ", ".join(f"{label} {number:,}" for label, number in zip(task.labels, counts, strict=True))
-    logger.info("%s; %s to train: %s", sizes, task.name, labels)
+    logger.info("%s; %s of those for training: %s", sizes, task.name, labels)
 
 
 def build_tokenizer(arguments: ModelArguments, max_length: int) -> PreTrainedTokenizerBase:
@@ -261,8 +262,8 @@ def build_trainer(
         raise OptionError(first_line(error)) from error
     if arguments.load_best_model_at_end and validation is not None and len(validation) < FEW_TO_CHOOSE_BY:
         logger.warning(
-            "%s to choose the best checkpoint by: chance decides among close ones; --validation or --validation_data "
-            "gives more",
+            "%s to choose the best checkpoint by: between checkpoints of similar scores, chance decides; --validation "
+            "or --validation_data gives more",
             count(len(validation), "validation protein"),
         )
     return trainer

@@ -473,7 +473,11 @@ def test_to_learn_the_membrane_proteins_whose_flag_is_unknown_are_left_out(write
         ("P1,MKT,a\n", {"label_column": ["x", "id"]}, "label column 'id' is a column that every dataset has; expected"),
         ("P1,MKT,a\n", {"label_column": ["x", "x"]}, "label column 'x' is given twice; expected other names"),
         ("P1,MKT,a\n", {"label_column": []}, "label_column: found none; expected the name of a column, or several"),
-        ("P1,MKT,a\n", {"auxiliary_columns": ["y"]}, "t.csv: no column 'y'; found id, sequence, x: name it with --aux"),
+        (
+            "P1,MKT,a\n",
+            {"auxiliary_columns": ["y"]},
+            "t.csv: no column 'y'; found id, sequence, x: name it with --auxiliary_tasks",
+        ),
         ("P1,MKT,a\n", {"label_column": ["x", "z"], "problem_type": SINGLE}, "label columns x, z: problem_type="),
     ],
 )

@@ -470,7 +470,7 @@ def test_few_validation_proteins_that_choose_the_checkpoint_are_counted_in_a_war
     (tmp_path / "one.fasta").write_text(fasta([("V1 Nucleus-U", "MKTAYIAKQR")]))
     options = ["--validation_data", str(tmp_path / "one.fasta")]
     run(tmp_path / "run", easy, *options)
-    assert "45 proteins to train, 1 protein to validation, " in caplog.text
+    assert "45 proteins for training, 1 protein for validation, " in caplog.text
     assert caplog.text.count("1 validation protein to choose the best checkpoint by") == 1
     caplog.clear()
     run(tmp_path / "last", easy, *options, "--load_best_model_at_end", "false")
