@@ -1,11 +1,11 @@
 """SCL2205 (package `p-scldata`, MIT), 19,074 UniProt proteins with their localization, as FASTA like DeepLoc's."""
 
 import csv
-import importlib.util
 import json
 import logging
 import os
 from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
 
 from ..errors import ProteinClassifierError
@@ -77,7 +77,7 @@ def _name(location: str, multi_label: bool) -> str | None:
 def _read_package() -> tuple[dict[str, str], dict[str, str], dict[str, list[str]]]:
     """Accession -> sequence, accession -> location, split -> accessions."""
     # found, not imported: the package itself loads pandas and reads everything
-    spec = importlib.util.find_spec("scldata")
+    spec = find_spec("scldata")
     data = Path(spec.origin).parent / "data" if spec is not None and spec.origin is not None else None
     if data is None or not (data / "scl2205.csv").is_file():
         raise ProteinClassifierError(

@@ -37,7 +37,7 @@ def test_the_recipe_of_the_demo_is_read(tmp_path):
 
 
 def test_without_the_package_of_the_proteins_it_says_how_to_get_them(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name, *rest: None)
+    monkeypatch.setattr("protbert_classify.data.scl2205.find_spec", lambda name: None)
     assert main(["demo", "--output_dir", str(tmp_path / "demo")]) == 1
     (line,) = complaints(capsys.readouterr().err)
     assert "pip install 'p-scldata==2025.6.0'" in line

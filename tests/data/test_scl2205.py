@@ -82,7 +82,7 @@ def test_its_names_are_deeplocs(scl2205):
 @pytest.mark.parametrize("installed", ["nothing", "a package without data"])
 def test_without_the_proteins_the_message_says_what_to_install(monkeypatch, tmp_path, installed):
     if installed == "nothing":
-        monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
+        monkeypatch.setattr(module, "find_spec", lambda name: None)
     else:
         (tmp_path / "scldata.py").touch()
         monkeypatch.syspath_prepend(tmp_path)
