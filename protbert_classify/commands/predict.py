@@ -21,7 +21,7 @@ Classify proteins with a fine-tuned classifier: a whole proteome, in constant me
 
 The table has a line a protein: id, description, length, location, score (the probability of the call), a column a
 class, and truncated (whether the protein is longer than the model reads). What was done before a kill or Ctrl-C is
-kept beside the output; the same command with --resume resumes from there. Records that cannot be classified go to
+kept beside the output; the same command with --resume continues from there. Records that cannot be classified go to
 OUTPUT.rejected.csv with the reason; the exit code is then 3 (of several processes 0)."""
 
 

@@ -38,7 +38,7 @@ def run(arguments: list[str]) -> int:
     hide_short_progress_bars()
     if not _is_loopback(options.host):
         place = f"{options.host}, port {options.port}"
-        logger.warning("listening at %s: anyone who can connect can send requests: there is no authentication", place)
+        logger.warning("listening at %s: anyone who can connect can send requests; there is no authentication", place)
     serve(
         options.model,
         host=options.host,

@@ -5,7 +5,7 @@ import numpy as np
 from ..model.tasks import DEFAULT_THRESHOLD
 from .metrics import known_references
 
-FEWEST = 5  # proteins with a label; of fewer, the best threshold is chance, and calls too many or none
+FEWEST_POSITIVES = 5  # proteins with a label; of fewer, the best threshold is chance, and calls too many or none
 
 
 def fit_thresholds(scores: np.ndarray, references: np.ndarray) -> list[float]:
@@ -39,7 +39,7 @@ def _threshold(scores: np.ndarray, true: np.ndarray) -> float:
     last = np.flatnonzero(scores[:-1] > scores[1:])  # the last protein of each score but the lowest: all is no decision
     called = last + 1.0  # proteins from there on up, in float64: their products are large
     positives, total = float(true.sum()), float(len(true))
-    if not len(last) or positives < FEWEST or positives == total:
+    if not len(last) or positives < FEWEST_POSITIVES or positives == total:
         return DEFAULT_THRESHOLD
     right = np.cumsum(true)[last]
     covariance = right * total - called * positives

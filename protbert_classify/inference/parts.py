@@ -32,8 +32,8 @@ def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
     return f"the weights or the configuration in {now.get(MODEL)} have changed"
 
 
-class Shards:
-    """Shards are numbered from 0 in the order of the input; each appears whole, under a name that has its digest.
+class Parts:
+    """Parts are numbered from 0 in the order of the input; each appears whole, under a name that has its digest.
 
     Args:
         output: The file that the parts will make.
@@ -129,7 +129,7 @@ class Shards:
 
     @property
     def count(self) -> int:
-        """Shards that are there."""
+        """Parts that are there."""
         return len(self._found())
 
     @functools.cached_property

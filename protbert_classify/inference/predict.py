@@ -17,9 +17,9 @@ from ..data.records import Record, checked
 from ..evaluation.decision import decide
 from ..model import ProteinClassifier
 from .logits import predict_logits
+from .parts import Parts
 from .precision import has_gpu_backend
 from .saved_classifier import classifier_encoder, load_classifier
-from .shards import Shards
 from .streaming import (
     FORMAT,
     PredictionSummary,
@@ -28,9 +28,9 @@ from .streaming import (
     check_paths,
     count_rejected,
     kept_if_any,
+    parts_of,
     progress_bar,
     publish,
-    shards_of,
     skip,
 )
 from .writers import Prediction, columns_for, predictions_of, table_for
@@ -59,7 +59,7 @@ def predict_file(
 ) -> PredictionSummary:
     """Classify the proteins of a source, in its order.
 
-    Memory does not grow with the input: it is read, classified and written a part at a time. Shards stand in a folder
+    Memory does not grow with the input: it is read, classified and written a part at a time. Parts stand in a folder
     beside the output until all are there. Several processes (`accelerate launch`) share the parts; what each gets does
     not depend on how many they are.
 
@@ -70,7 +70,7 @@ def predict_file(
             `truncated`. It appears when it is whole.
         columns: Names of a table's columns.
         strict: Stop at the first record that cannot be classified; else it goes to `<output>.rejected.csv`.
-        resume: Go on with the parts that an interrupted prediction left.
+        resume: Continue with the parts that an interrupted prediction left.
         overwrite: Forget them.
         tokens_per_batch: Tokens of a batch, at most; what suits the device if None.
         device: `cpu`, `cuda`, ...; the GPU if there is one.
@@ -81,7 +81,7 @@ def predict_file(
         InputError: A model, a source or an option that cannot be used; with `strict`, a record.
         KeyboardInterrupt: Ctrl-C; the parts are kept.
     """
-    parts, rejected = Shards(output), f"{output}.rejected.csv"
+    parts, rejected = Parts(output), f"{output}.rejected.csv"
     table_for(output, [])  # the ending first: nothing is worse than to hear of it after an hour
     check_paths(source, output)
     processes = _processes()
@@ -109,7 +109,7 @@ def predict_file(
         worker = _Worker(classifier, classifier_encoder(classifier, tokenizer), tokens_per_batch)
         count = classified = 0
         with rejects, progress_bar(source, main) as bar:
-            for part in shards_of(records, settings["part_size"], rejects):
+            for part in parts_of(records, settings["part_size"], rejects):
                 count, classified = count + 1, classified + len(part.records)
                 if processes is not None and part.number % processes.num_processes != processes.process_index:
                     bar.update(len(part.records))  # others are as fast

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from ..data.readers import STANDARD_INPUT, count_records
 from ..data.records import Record, checked
 from ..errors import InputError, OptionError, ProteinClassifierError
-from .shards import Shards
+from .parts import Parts
 from .writers import Table
 
 FORMAT = 2  # of the parts: another number, and none of a former version is continued
@@ -35,7 +35,7 @@ class PredictionSummary(NamedTuple):
     main: bool
 
 
-class Shard(NamedTuple):
+class Part(NamedTuple):
     """Some records of the input, in its order, without the rejected ones."""
 
     number: int
@@ -84,12 +84,12 @@ def begun(records: Iterator[Record]) -> Iterator[Record]:
     return chain([next(records)], records)
 
 
-def shards_of(records: Iterator[Record], size: int, rejects: Rejects) -> Iterator[Shard]:
-    """Shards of `size` records that can be classified; the others are written down."""
+def parts_of(records: Iterator[Record], size: int, rejects: Rejects) -> Iterator[Part]:
+    """Parts of `size` records that can be classified; the others are written down."""
     good = rejects.keep(records)
     number = 0
     while some := list(islice(good, size)):
-        yield Shard(number, some, _digest(some))
+        yield Part(number, some, _digest(some))
         number += 1
 
 
@@ -118,7 +118,7 @@ def check_paths(source: str, output: str) -> None:
 
 
 @contextmanager
-def kept_if_any(parts: Shards, main: bool) -> Iterator[None]:
+def kept_if_any(parts: Parts, main: bool) -> Iterator[None]:
     """What a failure leaves: the parts that are done, and how to continue with them."""
     try:
         yield
@@ -127,11 +127,11 @@ def kept_if_any(parts: Shards, main: bool) -> Iterator[None]:
         if main and not done:
             parts.discard()
         if isinstance(error, KeyboardInterrupt) and done:
-            raise KeyboardInterrupt(f"the same command with --resume resumes after part {done}") from None
+            raise KeyboardInterrupt(f"the same command with --resume continues after part {done}") from None
         raise
 
 
-def publish(parts: Shards, table: Table, count: int, rejects: Rejects, rejected: str) -> None:
+def publish(parts: Parts, table: Table, count: int, rejects: Rejects, rejected: str) -> None:
     """Join the parts, move the output and the rejected records into place, and remove what they came from."""
     whole = os.path.join(parts.folder, "whole")
     table.join(parts.await_all(count), whole)

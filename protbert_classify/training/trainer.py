@@ -221,7 +221,7 @@ class ProteinTrainer(StepsMixin, EvaluationMixin, PublishingMixin):
         checkpoint = newest_complete_checkpoint(folder)
         if checkpoint is None:
             return KeyboardInterrupt("before the first checkpoint: the same command with --resume starts again")
-        return KeyboardInterrupt(f"the same command with --resume resumes from {os.path.basename(checkpoint)}")
+        return KeyboardInterrupt(f"the same command with --resume continues from {os.path.basename(checkpoint)}")
 
     def compared_settings(self) -> dict[str, Any]:
         """What must be the same when a run is resumed: what shapes the weights."""

@@ -182,7 +182,7 @@ def test_what_was_done_before_a_failure_is_gone_on_with(run_folder, write_fasta,
     with pytest.raises(type(failure)) as raised:
         predict_file(str(run_folder), source, output)
     if isinstance(failure, KeyboardInterrupt):
-        assert str(raised.value) == "the same command with --resume resumes after part 2"
+        assert str(raised.value) == "the same command with --resume continues after part 2"
     assert Path(output).read_text() == "of a former run"
     with pytest.raises(OptionError, match="--resume or start again with --overwrite"):
         predict_file(str(run_folder), source, output)

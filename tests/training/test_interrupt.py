@@ -47,7 +47,7 @@ def interrupted_trainer(folder, step, number=signal.SIGINT, **options):
 
 def train_until(trainer, step):
     """Train, and be stopped after a step, which has left a checkpoint."""
-    with pytest.raises(KeyboardInterrupt, match=f"the same command with --resume resumes from checkpoint-{step}"):
+    with pytest.raises(KeyboardInterrupt, match=f"the same command with --resume continues from checkpoint-{step}"):
         trainer.train()
     assert trainer.state.global_step == step
 
@@ -147,7 +147,7 @@ def test_two_processes_stop_after_the_same_step_with_a_checkpoint_and_go_on_to_t
         process.send_signal(signal.SIGINT)  # of which the launcher tells its processes
         process.wait(120)
     (newest,) = map(os.path.basename, checkpoints(str(folder)))
-    line = f"protbert-classify train: interrupted; the same command with --resume resumes from {newest}"
+    line = f"protbert-classify train: interrupted; the same command with --resume continues from {newest}"
     assert log.read_text().splitlines().count(line) == 1, log.read_text()[-3000:]
     assert not (folder / "run.json").exists()
 
@@ -180,7 +180,7 @@ def test_ctrl_c_on_the_command_line_says_how_to_go_on_and_going_on_ends_with_the
     assert process.returncode == 130
     (line,) = complaints(stderr)
     newest = os.path.basename(newest_complete_checkpoint(str(folder)))
-    assert line == f"protbert-classify train: interrupted; the same command with --resume resumes from {newest}"
+    assert line == f"protbert-classify train: interrupted; the same command with --resume continues from {newest}"
     assert "Traceback" not in stderr
     assert not (folder / "run.json").exists()
     refused = call(*arguments, "--output_dir", folder)

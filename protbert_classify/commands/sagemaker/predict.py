@@ -11,7 +11,7 @@ Classify the proteins of a file with an endpoint. The table is that of 'protbert
 
   protbert-classify sagemaker predict --endpoint locations --input proteins.fasta --output calls.csv
 
-What was done before Ctrl-C is kept beside the output, and --resume resumes from there. Records that cannot be
+What was done before Ctrl-C is kept beside the output, and --resume continues from there. Records that cannot be
 classified are not sent; they go to OUTPUT.rejected.csv with the reason, and the exit code is then 3."""
 
 

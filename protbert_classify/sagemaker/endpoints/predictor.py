@@ -107,7 +107,7 @@ class Predictor:
             output: The .csv, .tsv, .jsonl or .parquet to write.
             columns: Names of a table's columns.
             strict: Stop at the first record that cannot be classified; else it goes to `<output>.rejected.csv`.
-            resume: Go on with what an interrupted prediction left.
+            resume: Continue with what an interrupted prediction left.
             overwrite: Forget it.
 
         Raises:

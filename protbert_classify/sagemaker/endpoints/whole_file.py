@@ -8,7 +8,7 @@ from typing import Protocol
 from ...data.loading import Columns
 from ...data.readers import read_unlabelled
 from ...data.records import Place, Record
-from ...inference.shards import Shards
+from ...inference.parts import Parts
 from ...inference.streaming import (
     FORMAT,
     PredictionSummary,
@@ -16,9 +16,9 @@ from ...inference.streaming import (
     begun,
     check_paths,
     kept_if_any,
+    parts_of,
     progress_bar,
     publish,
-    shards_of,
     skip,
 )
 from ...inference.writers import Column, Prediction, table_for
@@ -52,7 +52,7 @@ def predict_whole_file(
         answering: What tells this endpoint, and its model, from others: a prediction is resumed with the same alone.
         source: As [`Predictor.predict_file`] takes it, and so on.
     """
-    parts, rejected = Shards(output), f"{output}.rejected.csv"
+    parts, rejected = Parts(output), f"{output}.rejected.csv"
     table_for(output, [])  # the ending first
     check_paths(source, output)
     parts.check(resume, overwrite)
@@ -66,7 +66,7 @@ def predict_whole_file(
         rejects = Rejects(os.path.join(parts.folder, "rejected.csv"), strict)
         count = classified = 0
         with rejects, progress_bar(source, True) as bar:
-            for part in shards_of(records, PART, rejects):
+            for part in parts_of(records, PART, rejects):
                 count, classified = count + 1, classified + len(part.records)
                 if parts.has(part.number, part.digest):
                     skip(bar, len(part.records))
