@@ -17,8 +17,8 @@ def keep_freed_memory() -> bool:
     """Let glibc keep freed memory for the next allocation, up to 2 GiB of it; nothing happens elsewhere.
 
     Each operation of torch on a CPU allocates its result and frees what it no longer needs. Results of many megabytes
-    are mapped and unmapped each time, and the system clears every page of them. For a forward pass over 4,096 tokens
-    with ESM-2 8M's shape in float32, that is a fifth of the time. The peak of a process may be a few per cent higher.
+    are mapped and unmapped each time, and the system clears every page of them: `benchmarks.engine` measures what that
+    costs. The peak of a process may be a few per cent higher.
 
     Returns:
         Whether it is done: on Linux with glibc, unless the environment sets these parameters otherwise.

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 import protbert_classify
 
@@ -128,3 +129,8 @@ def test_the_model_imports_only_its_siblings_so_that_it_can_travel_to_the_hub(pa
 def test_nothing_imports_the_commands_but_the_entry():
     importers = {folder_of(path) for path in SOURCES if ("commands",) in {t[:1] for t in imported_modules(path)}}
     assert importers <= {"commands", "__main__"}
+
+
+def test_the_citation_is_of_this_version():
+    citation = yaml.safe_load((Path(__file__).parents[1] / "CITATION.cff").read_text())
+    assert citation["version"] == protbert_classify.__version__

@@ -14,7 +14,7 @@ import torch
 
 logger = logging.getLogger(__name__)
 
-CPU_TOKENS = 2048  # more leaves the caches of a processor, see benchmarks.engine
+CPU_TOKENS = 2048  # more leaves the caches of a processor
 DEVICE_TOKENS = 16_384
 PAD_TO_ON_CPU = 32  # tokens; every new length makes new kernels, which stay in memory
 # how backends say that memory ran out, beside torch.OutOfMemoryError

@@ -67,15 +67,13 @@ class Service:
         # a daemon, which no one who stops the server waits for
         threading.Thread(target=_resolve, args=(loaded, self.load), name="loading", daemon=True).start()
         served = await asyncio.wrap_future(loaded)
-        self.served, self.batcher = (
-            served,
-            Batcher(
-                lambda encoded: served.logits(encoded, self.metrics.passed),
-                tokens=served.tokens_per_batch,
-                wait=self.queueing.wait,
-                longest=self.queueing.longest,
-                waited=self.metrics.queue_seconds.observe,
-            ),
+        self.served = served
+        self.batcher = Batcher(
+            lambda encoded: served.logits(encoded, self.metrics.passed),
+            tokens=served.tokens_per_batch,
+            wait=self.queueing.wait,
+            longest=self.queueing.longest,
+            waited=self.metrics.queue_seconds.observe,
         )
 
     def admit(self) -> None:

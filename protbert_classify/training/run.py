@@ -48,7 +48,6 @@ from .training_arguments import ProteinTrainingArguments
 
 logger = logging.getLogger(__name__)
 
-PURPOSES = {"train": "training", "test": "testing"}
 FEW_TO_CHOOSE_BY = 20  # one protein more or less is 5% of accuracy
 MODEL_FIELDS = (
     "pooling",
@@ -159,10 +158,10 @@ def columns_of(arguments: DataArguments) -> Columns:
 
 def report_splits(splits: DatasetDict, task: Task) -> None:
     """Say what is trained on, and how much of each class."""
-    sizes = ", ".join(f"{count(len(part), 'protein')} for {PURPOSES.get(name, name)}" for name, part in splits.items())
+    sizes = ", ".join(f"{name} {len(part):,}" for name, part in splits.items())
     counts = label_counts(splits["train"], task)
     labels = ", ".join(f"{label} {number:,}" for label, number in zip(task.labels, counts, strict=True))
-    logger.info("%s; %s of those for training: %s", sizes, task.name, labels)
+    logger.info("proteins: %s; %s in train: %s", sizes, task.name, labels)
 
 
 def build_tokenizer(arguments: ModelArguments, max_length: int) -> PreTrainedTokenizerBase:

@@ -18,6 +18,7 @@ from ..data.collators import PackingCollator, PaddingCollator
 from ..data.tokenizer import tokenizer_for
 from ..errors import DataError, OptionError
 from ..evaluation.metrics import BEST_METRIC, higher_is_better, watched_metrics
+from ..inference.engine import CPU_TOKENS, PAD_TO_ON_CPU
 from ..memory_allocator import keep_freed_memory
 from ..model.attention import varlen_attention
 from ..model.losses import model_loss
@@ -40,9 +41,6 @@ from .totals import TrainingTotals
 from .training_arguments import ProteinTrainingArguments
 
 logger = logging.getLogger(__name__)
-
-CPU_MICRO_BATCH = 2048  # tokens; a larger forward pass leaves the caches of a processor
-PAD_TO_ON_CPU = 32  # tokens; every new length makes new kernels, which stay in memory
 
 
 class ProteinTrainer(StepsMixin, EvaluationMixin, PublishingMixin):
@@ -335,7 +333,7 @@ class ProteinTrainer(StepsMixin, EvaluationMixin, PublishingMixin):
         elif self._found_tokens is not None:
             self.tokens_per_batch = self._found_tokens
         elif self.args.device.type == "cpu":
-            self.tokens_per_batch = CPU_MICRO_BATCH
+            self.tokens_per_batch = CPU_TOKENS
         else:
             found = torch.tensor([self._fitting_tokens()], device=self.args.device)
             self.tokens_per_batch = int(self.accelerator.gather(found).min())

@@ -43,7 +43,7 @@ PROTEINS = encoded_proteins(40)
 def classifier(tiny_classifier, monkeypatch):
     """Build a tiny classifier with a frozen backbone that counts its forward passes: one for all the proteins."""
     monkeypatch.setattr("protbert_classify.inference.engine.CPU_TOKENS", 4096)
-    monkeypatch.setattr("protbert_classify.training.trainer.CPU_MICRO_BATCH", 4096)
+    monkeypatch.setattr("protbert_classify.training.trainer.CPU_TOKENS", 4096)
 
     def build(kind="bert", **fields):
         shape = {"model_type": kind, **SHAPES[kind]} | (SIZE if kind != "t5" else {})

@@ -378,7 +378,7 @@ def test_an_overwriting_run_that_stops_after_its_first_step_is_the_only_one_left
         return step(self, *args, **kwargs)
 
     monkeypatch.setattr(ProteinTrainer, "training_step", second_one_interrupted)
-    with pytest.raises(KeyboardInterrupt, match="resumes from checkpoint-2"):
+    with pytest.raises(KeyboardInterrupt, match="continues from checkpoint-2"):
         run(folder, easy, "--overwrite", "--seed", "8")
     assert sorted(os.listdir(folder)) == ["checkpoint-2", "settings.json"]
     monkeypatch.undo()
@@ -470,7 +470,7 @@ def test_few_validation_proteins_that_choose_the_checkpoint_are_counted_in_a_war
     (tmp_path / "one.fasta").write_text(fasta([("V1 Nucleus-U", "MKTAYIAKQR")]))
     options = ["--validation_data", str(tmp_path / "one.fasta")]
     run(tmp_path / "run", easy, *options)
-    assert "45 proteins for training, 1 protein for validation, " in caplog.text
+    assert "proteins: train 45, validation 1, " in caplog.text
     assert caplog.text.count("1 validation protein to choose the best checkpoint by") == 1
     caplog.clear()
     run(tmp_path / "last", easy, *options, "--load_best_model_at_end", "false")
@@ -566,9 +566,9 @@ def test_a_frozen_backbone_is_run_once_a_protein_and_the_numbers_are_those_of_th
 def test_what_auto_found_holds_for_all_of_a_run(tmp_path, easy, monkeypatch):
     folder = tmp_path / "run"
     arguments = ["--data", easy, "--output_dir", str(folder), *TINY, "--tokens_per_batch", "auto"]
-    monkeypatch.setattr("protbert_classify.training.trainer.CPU_MICRO_BATCH", 512)
+    monkeypatch.setattr("protbert_classify.training.trainer.CPU_TOKENS", 512)
     train(*parse_options([*arguments, "--num_train_epochs", "1"]))
     assert json.loads((folder / "settings.json").read_text())["found_tokens_per_batch"] == 512
-    monkeypatch.setattr("protbert_classify.training.trainer.CPU_MICRO_BATCH", 1024)
+    monkeypatch.setattr("protbert_classify.training.trainer.CPU_TOKENS", 1024)
     train(*parse_options([*arguments, "--num_train_epochs", "2", "--resume"]))
     assert json.loads((folder / "settings.json").read_text())["found_tokens_per_batch"] == 512
