@@ -58,6 +58,7 @@ def test_what_does_not_fit_says_what_would(tmp_path, capsys):
         assert any(advice[0] in line and gib in line for line in found["advice"])
 
 
+@pytest.mark.slow
 def test_what_cannot_fit_at_all_says_so(tmp_path):
     shape = {**PROTBERT_SHAPE, "hidden_size": 8192, "num_attention_heads": 64, "intermediate_size": 32768}
     found = recorded(["estimate", "--backbone_config", json.dumps(shape), "--device", "T4"], tmp_path)

@@ -324,6 +324,7 @@ class StopAt(TrainerCallback):
         control.should_save = control.should_training_stop = state.global_step == self.step
 
 
+@pytest.mark.slow
 def test_a_model_may_come_from_a_function_and_hyperparameters_be_searched(tmp_path):
     built = []
 
