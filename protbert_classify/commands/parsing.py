@@ -73,7 +73,7 @@ def add_compute_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tokens_per_batch",
         type=positive,
-        help="memory a batch takes, in tokens, padding included (default 2048 on a CPU, 16384 elsewhere)",
+        help="memory a batch takes, in tokens, padding included (default 2048 to 16384 on a CPU, 16384 elsewhere)",
     )
     parser.add_argument("--compile", action="store_true", help="torch.compile: slow to start, faster on large inputs")
 

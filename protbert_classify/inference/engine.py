@@ -14,7 +14,8 @@ import torch
 
 logger = logging.getLogger(__name__)
 
-CPU_TOKENS = 2048  # more leaves the caches of a processor
+CPU_BATCH = 10 * 2**20  # bytes of the widest float32 activation of a batch: more leaves the caches of a processor
+CPU_TOKENS = (2048, 16_384)  # the fewest and the most of a batch; fewer spend their time between operations
 DEVICE_TOKENS = 16_384
 PAD_TO_ON_CPU = 32  # tokens; every new length makes new kernels, which stay in memory
 # how backends say that memory ran out, beside torch.OutOfMemoryError
@@ -34,7 +35,7 @@ def run_batches(
     collate: Callable[[list[int]], Mapping[str, Any]],
     compute: Callable[[dict[str, Any]], Result],
     device: torch.device,
-    tokens: int | None = None,
+    tokens: int,
     progress: Callable[[int], object] | None = None,
     rounds: int | None = None,
 ) -> Iterator[tuple[list[int], Result]]:
@@ -45,8 +46,7 @@ def run_batches(
         collate: Makes a batch of rows, 0..N-1; its tensors are moved to `device`.
         compute: Runs the model on a batch, without gradients. Its result must not stay on the device.
         device: Where it computes.
-        tokens: Tokens of a batch, at most, padding included; a longer protein goes alone. If None, what suits the
-            device.
+        tokens: Tokens of a batch, at most, padding included, such as [`default_tokens`]; a longer protein goes alone.
         progress: Called after each batch with the number of its proteins.
         rounds: How often to call `compute`, at least as often as there are batches ([`count_batches`]). Where
             processes share a sharded model, each of them must compute as often as the others, or they wait for each
@@ -59,7 +59,7 @@ def run_batches(
         ValueError: Fewer rounds than batches, or rounds without proteins.
         RuntimeError: Out of memory with a single protein, or with `rounds`.
     """
-    batches = list(batches_by_length(lengths, tokens or default_tokens(device)))
+    batches = list(batches_by_length(lengths, tokens))
     if rounds is not None and (rounds < len(batches) or (rounds and not batches)):
         raise ValueError(f"rounds={rounds}: expected at least {max(len(batches), 1)} and a protein to compute")
     todo = batches[::-1]
@@ -91,14 +91,18 @@ def batches_by_length(lengths: Sequence[int] | np.ndarray, tokens_per_batch: int
         yield batch
 
 
-def count_batches(lengths: Sequence[int] | np.ndarray, device: torch.device, tokens: int | None = None) -> int:
+def count_batches(lengths: Sequence[int] | np.ndarray, tokens: int) -> int:
     """How many batches [`run_batches`] makes of proteins of these lengths, as long as memory suffices."""
-    return sum(1 for _ in batches_by_length(lengths, tokens or default_tokens(device)))
+    return sum(1 for _ in batches_by_length(lengths, tokens))
 
 
-def default_tokens(device: torch.device) -> int:
-    """Tokens of a batch that a device computes fast."""
-    return CPU_TOKENS if device.type == "cpu" else DEVICE_TOKENS
+def default_tokens(model: torch.nn.Module) -> int:
+    """Tokens of a batch that a model computes fast where it is: on a CPU, the more the narrower its layers are."""
+    if next(model.parameters()).device.type != "cpu":
+        return DEVICE_TOKENS
+    widest = max((layer.out_features for layer in model.modules() if isinstance(layer, torch.nn.Linear)), default=1)
+    fewest, most = CPU_TOKENS
+    return min(max(CPU_BATCH // (4 * widest), fewest), most)
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -14,7 +14,7 @@ from ..data.collators import PackingCollator, PaddingCollator, padded_length
 from ..model import ProteinClassifier
 from ..model.attention import PADDING_FREE
 from ..model_source import non_finite_error
-from .engine import PAD_TO_ON_CPU, run_batches
+from .engine import PAD_TO_ON_CPU, default_tokens, run_batches
 
 
 def predict_logits(
@@ -111,8 +111,9 @@ def batched_logits(
         return (_finite(model, logits) if finite else logits).cpu().numpy()
 
     found = np.empty((0, model.num_labels), dtype=np.float32)
+    tokens = tokens_per_batch or default_tokens(model)
     with torch.autocast(model.device.type, autocast, enabled=autocast is not None):
-        for rows, logits in run_batches(lengths, collate, compute, model.device, tokens_per_batch, progress, rounds):
+        for rows, logits in run_batches(lengths, collate, compute, model.device, tokens, progress, rounds):
             if not len(found):
                 found = np.empty((len(lengths), logits.shape[1]), dtype=np.float32)
             found[rows] = logits

@@ -27,7 +27,7 @@ class ServedModel:
     ) -> None:
         self.model = model
         self.encoder = classifier_encoder(model, tokenizer)
-        self.tokens_per_batch = tokens_per_batch or default_tokens(model.device)
+        self.tokens_per_batch = tokens_per_batch or default_tokens(model)
 
     def encode(self, record: Record) -> np.ndarray:
         """(T,), the token ids of a checked record, cropped as in the model's training."""

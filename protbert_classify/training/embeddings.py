@@ -249,7 +249,7 @@ def _embed_chunk(
     counts = _counts(model, np.array([len(protein) for protein in proteins]))
     ends = np.cumsum(counts)
     values = np.empty((ends[-1], model.config.hidden_size), dtype=np.float16)
-    compute, tokens = partial(_embed_batch, model, dtype), default_tokens(model.device)
+    compute, tokens = partial(_embed_batch, model, dtype), default_tokens(model)
     lengths, collate = encoded_batches(model, proteins)
     for rows, vectors in run_batches(lengths, collate, compute, model.device, tokens, bar.update):
         for row, piece in zip(rows, np.split(vectors, np.cumsum(counts[rows])[:-1]), strict=True):

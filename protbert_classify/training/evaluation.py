@@ -18,7 +18,7 @@ from ..data.collators import PackingCollator, PaddingCollator
 from ..evaluation.decision import decide, decide_task
 from ..evaluation.metrics import evaluation_metrics, watched_metrics
 from ..evaluation.thresholds import fit_thresholds
-from ..inference.engine import count_batches
+from ..inference.engine import count_batches, default_tokens
 from ..inference.logits import batched_logits
 from ..model.attention import PADDING_FREE
 from ..model.losses import model_loss, split_auxiliary
@@ -110,9 +110,9 @@ class EvaluationMixin(Trainer):
         lengths = np.asarray(source["length"])
         world, rank = self.args.world_size, self.args.process_index
         shares = [by_length(lengths)[start::world] for start in range(world)]
-        tokens = self.tokens_per_batch
+        tokens = self.tokens_per_batch or default_tokens(model)
         sharded = self.is_fsdp_enabled
-        rounds = max(count_batches(lengths[share], model.device, tokens) for share in shares) if sharded else None
+        rounds = max(count_batches(lengths[share], tokens) for share in shares) if sharded else None
         collate = self._eval_collator(model, is_embedded(source))
         rows = source.select_columns([column]).with_format("numpy")
         with tqdm(total=len(lengths), unit="protein", desc=description, disable=self._quiet(), leave=False) as bar:

@@ -18,7 +18,7 @@ from ..data.collators import PackingCollator, PaddingCollator
 from ..data.tokenizer import tokenizer_for
 from ..errors import DataError, OptionError
 from ..evaluation.metrics import BEST_METRIC, higher_is_better, watched_metrics
-from ..inference.engine import CPU_TOKENS, PAD_TO_ON_CPU
+from ..inference.engine import PAD_TO_ON_CPU, default_tokens
 from ..memory_allocator import keep_freed_memory
 from ..model.attention import varlen_attention
 from ..model.losses import model_loss
@@ -333,7 +333,7 @@ class ProteinTrainer(StepsMixin, EvaluationMixin, PublishingMixin):
         elif self._found_tokens is not None:
             self.tokens_per_batch = self._found_tokens
         elif self.args.device.type == "cpu":
-            self.tokens_per_batch = CPU_TOKENS
+            self.tokens_per_batch = default_tokens(self._plain_model())
         else:
             found = torch.tensor([self._fitting_tokens()], device=self.args.device)
             self.tokens_per_batch = int(self.accelerator.gather(found).min())

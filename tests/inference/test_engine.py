@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from protbert_classify.commands.parsing import OneLineParser, add_compute_options
 from protbert_classify.inference.engine import (
+    CPU_TOKENS,
+    DEVICE_TOKENS,
     batches_by_length,
     count_batches,
     default_tokens,
@@ -38,7 +40,7 @@ def test_every_protein_is_computed_once_the_longest_first_and_within_the_budget(
     assert [lengths[row] for row in order] == sorted(lengths, reverse=True)
     for rows, _ in found:
         assert len(rows) == 1 or len(rows) * max(lengths[row] for row in rows) <= tokens
-    assert count_batches(lengths, CPU, tokens) == len(found)
+    assert count_batches(lengths, tokens) == len(found)
 
 
 def test_batches_hold_their_tokens_and_a_longer_protein_goes_alone():
@@ -84,7 +86,7 @@ def failing(error):
 
 def test_one_protein_that_does_not_fit_is_an_error():
     with pytest.raises(torch.OutOfMemoryError):
-        list(run_batches([7], collate, failing(torch.OutOfMemoryError("CUDA out of memory.")), CPU))
+        list(run_batches([7], collate, failing(torch.OutOfMemoryError("CUDA out of memory.")), CPU, 100))
 
 
 def test_another_failure_is_not_taken_for_a_lack_of_memory():
@@ -95,7 +97,7 @@ def test_another_failure_is_not_taken_for_a_lack_of_memory():
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
     with pytest.raises(RuntimeError, match="shapes"):
-        list(run_batches([7, 7], collate, fail, CPU))
+        list(run_batches([7, 7], collate, fail, CPU, 100))
     assert sizes == [2]
 
 
@@ -167,9 +169,16 @@ def test_gradients_are_left_alone_between_batches():
             assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
 
 
+@pytest.mark.parametrize(("widest", "tokens"), [(64, 16_384), (256, 10_240), (1280, 2048), (4096, 2048)])
+def test_batches_of_a_narrow_network_are_larger_on_a_cpu(widest, tokens):
+    network = torch.nn.Sequential(torch.nn.Linear(32, widest), torch.nn.Linear(widest, 32))
+    assert default_tokens(network) == tokens
+    assert default_tokens(network.to("meta")) == DEVICE_TOKENS
+
+
 def test_the_help_tells_the_size_of_batches_that_a_device_gets():
     parser = OneLineParser()
     add_compute_options(parser)
     assert parser.parse_args([]).tokens_per_batch is None
-    cpu, cuda = (default_tokens(torch.device(name)) for name in ("cpu", "cuda"))
-    assert f"(default {cpu} on a CPU, {cuda} elsewhere)" in " ".join(parser.format_help().split())
+    help = " ".join(parser.format_help().split())
+    assert f"(default {CPU_TOKENS[0]} to {CPU_TOKENS[1]} on a CPU, {DEVICE_TOKENS} elsewhere)" in help

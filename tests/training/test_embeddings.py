@@ -40,10 +40,8 @@ PROTEINS = encoded_proteins(40)
 
 
 @pytest.fixture
-def classifier(tiny_classifier, monkeypatch):
+def classifier(tiny_classifier):
     """Build a tiny classifier with a frozen backbone that counts its forward passes: one for all the proteins."""
-    monkeypatch.setattr("protbert_classify.inference.engine.CPU_TOKENS", 4096)
-    monkeypatch.setattr("protbert_classify.training.trainer.CPU_TOKENS", 4096)
 
     def build(kind="bert", **fields):
         shape = {"model_type": kind, **SHAPES[kind]} | (SIZE if kind != "t5" else {})
@@ -116,7 +114,7 @@ def test_memory_is_for_a_chunk_not_for_the_data_and_rows_keep_their_order(classi
     sizes = []
     embed_chunk = embeddings._embed_chunk
     monkeypatch.setattr(embeddings, "CHUNK_TOKENS", 200)
-    monkeypatch.setattr(embeddings, "default_tokens", lambda device: 100)
+    monkeypatch.setattr(embeddings, "default_tokens", lambda model: 100)
     monkeypatch.setattr(
         embeddings, "_embed_chunk", lambda m, p, *rest: sizes.append(sum(map(len, p))) or embed_chunk(m, p, *rest)
     )

@@ -566,9 +566,9 @@ def test_a_frozen_backbone_is_run_once_a_protein_and_the_numbers_are_those_of_th
 def test_what_auto_found_holds_for_all_of_a_run(tmp_path, easy, monkeypatch):
     folder = tmp_path / "run"
     arguments = ["--data", easy, "--output_dir", str(folder), *TINY, "--tokens_per_batch", "auto"]
-    monkeypatch.setattr("protbert_classify.training.trainer.CPU_TOKENS", 512)
+    monkeypatch.setattr("protbert_classify.training.trainer.default_tokens", lambda model: 512)
     train(*parse_options([*arguments, "--num_train_epochs", "1"]))
     assert json.loads((folder / "settings.json").read_text())["found_tokens_per_batch"] == 512
-    monkeypatch.setattr("protbert_classify.training.trainer.CPU_TOKENS", 1024)
+    monkeypatch.setattr("protbert_classify.training.trainer.default_tokens", lambda model: 1024)
     train(*parse_options([*arguments, "--num_train_epochs", "2", "--resume"]))
     assert json.loads((folder / "settings.json").read_text())["found_tokens_per_batch"] == 512
