@@ -8,13 +8,16 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from ..errors import OptionError, ProteinClassifierError
 from ..memory_allocator import keep_freed_memory
-from ..sagemaker.container import in_job, report_failure
 from ..version import __version__
 from .processes import is_distributed, is_first_process, leave_process_group
 from .terminal import close_bars, log_to_stderr
+
+if TYPE_CHECKING:
+    from ..training.job import Job
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -35,8 +38,13 @@ COMMANDS = {
 }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 0 done, 1 the environment, 2 bad input or options, 130 Ctrl-C."""
+def main(arguments: Sequence[str] | None = None, job: "Job | None" = None) -> int:
+    """Run a command and return its exit code: 0 done, 1 the environment, 2 bad input or options, 130 Ctrl-C.
+
+    Args:
+        arguments: Those of the process if None.
+        job: The platform's, if this is a job of one.
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_usage())
@@ -48,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         print(f"{PROG}: unknown command {name!r}; expected one of {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
-    return run_command(name, rest)
+    return run_command(name, rest, job)
 
 
 def load_plugins(arguments: Sequence[str]) -> list[str]:
@@ -76,19 +84,21 @@ def load_plugins(arguments: Sequence[str]) -> list[str]:
     return rest
 
 
-def run_command(name: str, arguments: Sequence[str]) -> int:
+def run_command(name: str, arguments: Sequence[str], job: "Job | None" = None) -> int:
     """Run one command; what goes wrong becomes one line on stderr and an exit code."""
     if name not in SHARED and not is_first_process():
         return 0
-    return run_guarded(name, lambda: import_module(f".{name}", __name__).run(load_plugins(arguments)))
+    of_job = {"job": job} if name == "train" and job is not None else {}
+    return run_guarded(name, lambda: import_module(f".{name}", __name__).run(load_plugins(arguments), **of_job), job)
 
 
-def run_guarded(name: str, run: Callable[[], int | None]) -> int:
+def run_guarded(name: str, run: Callable[[], int | None], job: "Job | None" = None) -> int:
     """Run something as a command, from a script of the user's, say; what goes wrong becomes one line and an exit code.
 
     Args:
         name: For messages.
         run: Returns the exit code, or None for 0.
+        job: Is told what goes wrong, too.
     """
     log_to_stderr()
     keep_freed_memory()  # before anything large is allocated
@@ -97,19 +107,19 @@ def run_guarded(name: str, run: Callable[[], int | None]) -> int:
         leave_process_group()  # only now: after a failure, others may still wait in an exchange
         return code
     except KeyboardInterrupt as interruption:
-        return _fail(name, f"interrupted{f'; {interruption}' if interruption.args else ''}", 130)
+        return _fail(name, f"interrupted{f'; {interruption}' if interruption.args else ''}", 130, job)
     except ProteinClassifierError as error:
-        return _fail(name, str(error), error.exit_code)
+        return _fail(name, str(error), error.exit_code, job)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; nothing more to say
         return 1
     except MemoryError:
-        return _fail(name, "out of memory; try smaller batches or a smaller --max_length", 1)
+        return _fail(name, "out of memory; try smaller batches or a smaller --max_length", 1, job)
     except Exception as error:
         reason = _environment_failure(error)
         if reason is None:
             raise
-        return _fail(name, reason, 1)
+        return _fail(name, reason, 1, job)
 
 
 def _usage() -> str:
@@ -129,12 +139,12 @@ def _usage() -> str:
     )
 
 
-def _fail(name: str, message: str, code: int) -> int:
+def _fail(name: str, message: str, code: int, job: "Job | None") -> int:
     close_bars()
     if int(os.environ.get("LOCAL_RANK", 0)) == 0:  # of several processes one speaks
         print(f"{PROG} {name}: {message}", file=sys.stderr)
-        if in_job():
-            report_failure(f"{name}: {message}")
+        if job is not None:
+            job.report_failure(f"{name}: {message}")
     return code
 
 

@@ -5,8 +5,8 @@ import sys
 import textwrap
 from typing import Any, Literal, get_args, get_origin
 
-from ..sagemaker.container import fetch_hub_token, hand_over, in_job, job_options
 from ..training.arguments import TRAINING_DEFAULTS, DataArguments, ModelArguments
+from ..training.job import Job
 from .terminal import hide_short_progress_bars
 
 INTRODUCTION = """\
@@ -22,7 +22,7 @@ DIR receives model/ (load it with ProteinClassifier.from_pretrained), metrics.js
 run.json (everything to repeat the run). In a SageMaker job its channels and SM_MODEL_DIR are the defaults."""
 
 
-def run(arguments: list[str]) -> int:
+def run(arguments: list[str], job: Job | None = None) -> int:
     if {"-h", "--help"} & set(arguments):
         print(help_text())
         return 0
@@ -31,14 +31,14 @@ def run(arguments: list[str]) -> int:
     from ..training.run import train
 
     hide_short_progress_bars()
-    options = parse_options(arguments, "protbert-classify train", job_options() if in_job() else ())
-    if in_job() and options[-1].push_to_hub:
-        fetch_hub_token()
+    options = parse_options(arguments, "protbert-classify train", job.options() if job else ())
+    if job is not None and options[-1].push_to_hub:
+        job.prepare_push()
     metrics = train(*options)
     training_args = options[-1]
     if training_args.should_save:
-        if in_job():
-            hand_over(str(training_args.output_dir))
+        if job is not None:
+            job.finish(str(training_args.output_dir))
         print(training_summary(metrics, str(training_args.output_dir)))
     return 0
 

@@ -4,7 +4,6 @@ import hashlib
 import json
 import logging
 import os
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,15 +22,10 @@ from .saved_classifier import classifier_encoder, load_classifier
 from .streaming import (
     FORMAT,
     PredictionSummary,
-    Rejects,
     begun,
     check_paths,
     count_rejected,
-    kept_if_any,
-    parts_of,
-    progress_bar,
-    publish,
-    skip,
+    predict_parts,
 )
 from .writers import Prediction, columns_for, predictions_of, table_for
 
@@ -104,23 +98,18 @@ def predict_file(
         parts.begin(settings, resume)
     if processes is not None:
         processes.wait_for_everyone()
-    with kept_if_any(parts, main):
-        rejects = Rejects(os.path.join(parts.folder, "rejected.csv") if main else os.devnull, strict)
-        worker = _Worker(classifier, classifier_encoder(classifier, tokenizer), tokens_per_batch)
-        count = classified = 0
-        with rejects, progress_bar(source, main) as bar:
-            for part in parts_of(records, settings["part_size"], rejects):
-                count, classified = count + 1, classified + len(part.records)
-                if processes is not None and part.number % processes.num_processes != processes.process_index:
-                    bar.update(len(part.records))  # others are as fast
-                elif parts.has(part.number, part.digest):
-                    skip(bar, len(part.records))
-                else:
-                    calls = worker.calls(part.records, bar)
-                    parts.write(part.number, part.digest, partial(table.write_part, calls=calls))
-        if main:
-            publish(parts, table, count, rejects, rejected)
-    return PredictionSummary(classified, rejects.count if main else 0, rejected, main)
+    worker = _Worker(classifier, classifier_encoder(classifier, tokenizer), tokens_per_batch)
+    return predict_parts(
+        parts,
+        records,
+        table,
+        worker.calls,
+        size=settings["part_size"],
+        source=source,
+        strict=strict,
+        main=main,
+        is_mine=lambda number: processes is None or number % processes.num_processes == processes.process_index,
+    )
 
 
 def _processes() -> Any:

@@ -3,8 +3,9 @@
 import csv
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain, islice
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from ..data.readers import STANDARD_INPUT, count_records
 from ..data.records import Record, checked
 from ..errors import InputError, OptionError, ProteinClassifierError
 from .parts import Parts
-from .writers import Table
+from .writers import Prediction, Table
 
 FORMAT = 2  # of the parts: another number, and none of a former version is continued
 
@@ -149,6 +150,50 @@ def count_rejected(path: str) -> int:
         return 0
     with open(path, newline="", encoding="utf-8") as file:
         return sum(1 for _ in csv.reader(file)) - 1
+
+
+def predict_parts(
+    parts: Parts,
+    records: Iterator[Record],
+    table: Table,
+    classify: Callable[[list[Record], tqdm], list[Prediction]],
+    *,
+    size: int,
+    source: str,
+    strict: bool,
+    main: bool = True,
+    is_mine: Callable[[int], bool] = lambda number: True,
+) -> PredictionSummary:
+    """Classify records a part at a time, keep what is done if that fails, and publish the table at the end.
+
+    Args:
+        parts: Where the parts go, and those of an interrupted prediction are.
+        records: Those of the source.
+        table: Of the output.
+        classify: Gives the predictions of a part's records, and moves the bar.
+        size: Records of a part.
+        source: Of the records; for the progress bar.
+        strict: Stop at the first record that cannot be classified.
+        main: Whether this is the process, of several, that tells and publishes.
+        is_mine: Whether a part, by its number, is this process's to classify.
+    """
+    rejected = f"{parts.output}.rejected.csv"
+    with kept_if_any(parts, main):
+        rejects = Rejects(os.path.join(parts.folder, "rejected.csv") if main else os.devnull, strict)
+        count = classified = 0
+        with rejects, progress_bar(source, main) as bar:
+            for part in parts_of(records, size, rejects):
+                count, classified = count + 1, classified + len(part.records)
+                if not is_mine(part.number):
+                    bar.update(len(part.records))  # others are as fast
+                elif parts.has(part.number, part.digest):
+                    skip(bar, len(part.records))
+                else:
+                    found = classify(part.records, bar)
+                    parts.write(part.number, part.digest, partial(table.write_part, calls=found))
+        if main:
+            publish(parts, table, count, rejects, rejected)
+    return PredictionSummary(classified, rejects.count if main else 0, rejected, main)
 
 
 def progress_bar(source: str, main: bool) -> tqdm:

@@ -1,36 +1,26 @@
 """Training and deployment on Amazon SageMaker (extra `sagemaker`), over version 3 of its SDK.
 
-`container` runs inside the jobs, which have no SDK: importing this package imports nothing of it.
+Importing this package imports none of the SDK: `container` runs inside jobs, which do not have it.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .aws import open_session
-    from .deployment import deploy
-    from .endpoints.capacity import Asynchronous, Serverless
-    from .endpoints.deletion import delete_endpoint
-    from .endpoints.lifecycle import list_endpoints
-    from .endpoints.predictor import Predictor, attach
-    from .estimator import HuggingFaceEstimator
-    from .protection import Protection
-    from .transform.transformation import attach_transform
-    from .transformer import Transformer
+    from .endpoint import Asynchronous, Serverless, delete_endpoint, deploy
+    from .predictor import Predictor, attach
+    from .security import Protection
+    from .session import open_session
+    from .training import HuggingFaceEstimator
+    from .transform import Transformer, collect_transform
 
-_HOMES = {
-    "Asynchronous": ".endpoints.capacity",
-    "HuggingFaceEstimator": ".estimator",
-    "Predictor": ".endpoints.predictor",
-    "Protection": ".protection",
-    "Serverless": ".endpoints.capacity",
-    "Transformer": ".transformer",
-    "attach": ".endpoints.predictor",
-    "attach_transform": ".transform.transformation",
-    "delete_endpoint": ".endpoints.deletion",
-    "deploy": ".deployment",
-    "list_endpoints": ".endpoints.lifecycle",
-    "open_session": ".aws",
+_MODULES = {
+    **dict.fromkeys(("Asynchronous", "Serverless", "delete_endpoint", "deploy"), "endpoint"),
+    **dict.fromkeys(("Predictor", "attach"), "predictor"),
+    **dict.fromkeys(("Transformer", "collect_transform"), "transform"),
+    "HuggingFaceEstimator": "training",
+    "Protection": "security",
+    "open_session": "session",
 }
 __all__ = [
     "Asynchronous",
@@ -40,15 +30,14 @@ __all__ = [
     "Serverless",
     "Transformer",
     "attach",
-    "attach_transform",
+    "collect_transform",
     "delete_endpoint",
     "deploy",
-    "list_endpoints",
     "open_session",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name], __name__), name)
+    return getattr(import_module(f".{_MODULES[name]}", __name__), name)

@@ -1,21 +1,19 @@
-"""What would be sent to AWS: a session that asks, but changes nothing, and keeps what it was told to change."""
+"""A dry run: a session that may read from AWS but changes nothing, and records what it was asked to change."""
 
 import json
 from collections import Counter
 from typing import Any
 
-ASKING = ("Get", "Head", "List", "Describe", "Simulate")  # operations that change nothing
-ANSWERS: dict[str, dict[str, Any]] = {  # what the next step needs of one that was not done
+READING = ("Get", "Head", "List", "Describe", "Simulate")  # the operations that change nothing
+ANSWERS: dict[str, dict[str, Any]] = {  # what the next step needs from one that was not done
     "CreateMultipartUpload": {"UploadId": "dry-run"},
     "UploadPart": {"ETag": "dry-run"},
     "PutObject": {"ETag": "dry-run"},
-    "PutScalingPolicy": {"PolicyARN": "the ARN of the policy above"},
 }
-LAST = ("CreateTrainingJob", "CreateHyperParameterTuningJob")  # the SDK looks at what it made; here is nothing
 
 
 class Finished(Exception):
-    """The last request of a dry run was reached."""
+    """A dry run reached its last request; the SDK would now look at the job that it created."""
 
 
 class _Done:
@@ -24,10 +22,10 @@ class _Done:
 
 
 class DryRun:
-    """Keeps every change that a session is asked for, and makes none.
+    """Records every change that a session is asked for, and makes none.
 
     Attributes:
-        requests: (operation, request) of SageMaker, its scaling and its alarms, in order.
+        requests: (operation, request) of SageMaker, in order.
         uploads: Addresses in S3, in order.
     """
 
@@ -37,26 +35,26 @@ class DryRun:
 
     def watch(self, boto_session: Any) -> None:
         """Stand between AWS and every client that this session makes from now on."""
-        boto_session.events.register("provide-client-params", self._note)
+        boto_session.events.register("provide-client-params", self._record)
         boto_session.events.register("before-call", self._answer)
 
-    def _note(self, params: dict[str, Any], model: Any, **_: Any) -> None:
+    def _record(self, params: dict[str, Any], model: Any, **_: Any) -> None:
         operation = str(model.name)
         if operation in ("PutObject", "CreateMultipartUpload"):
             self.uploads.append(f"s3://{params['Bucket']}/{params['Key']}")
-        elif not operation.startswith(ASKING) and model.service_model.service_name != "s3":
+        elif not operation.startswith(READING) and model.service_model.service_name != "s3":
             self.requests.append((operation, dict(params)))
 
     def _answer(self, model: Any, **_: Any) -> tuple[_Done, dict[str, Any]] | None:
         operation = str(model.name)
-        if operation.startswith(ASKING):
+        if operation.startswith(READING):
             return None
-        if operation in LAST:
+        if operation == "CreateTrainingJob":
             raise Finished
         return _Done(), dict(ANSWERS.get(operation, {}))
 
     def text(self) -> str:
-        """All of it, to read: the uploads, several of a folder in one line, then each request as JSON."""
+        """Everything that would be sent: the uploads, a line for each folder, then each request as JSON."""
         folders = Counter(map(_folder, self.uploads))
         lines = [f"upload {uri}" for uri in self.uploads if folders[_folder(uri)] == 1]
         lines += [f"upload {count} files to {folder}/" for folder, count in folders.items() if count > 1]
@@ -66,6 +64,6 @@ class DryRun:
 
 
 def _folder(uri: str) -> str:
-    """Where an upload goes; the SDK's own scripts, in many folders, are one."""
+    """The folder of an upload; the SDK's own scripts, in many folders, count as one."""
     before, drivers, _ = uri.partition("/sm_drivers/")
     return before + drivers.rstrip("/") if drivers else uri.rsplit("/", 1)[0]

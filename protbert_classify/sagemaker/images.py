@@ -1,8 +1,10 @@
-"""The containers that AWS offers, and which one an instance can run."""
+"""AWS' container images, and which of them an instance can run.
+
+Their Dockerfiles are public: https://github.com/aws/deep-learning-containers.
+"""
 
 import difflib
 import re
-from importlib.util import find_spec
 from typing import Literal, NamedTuple
 
 from ..errors import OptionError
@@ -11,7 +13,7 @@ Purpose = Literal["training", "inference", "transform"]
 
 
 class Image(NamedTuple):
-    """A container of AWS' Deep Learning Containers, as `sagemaker.core.image_uris` names it."""
+    """An image of AWS' Deep Learning Containers, in the terms of `sagemaker.core.image_uris`."""
 
     framework: str
     version: str
@@ -19,16 +21,12 @@ class Image(NamedTuple):
     py_version: str
 
 
-# The newest that SDK 3.27 knows. Hugging Face's training image exists for GPUs only; on CPUs PyTorch's takes its place.
+# The newest that SDK 3.27 knows. Hugging Face's training image exists for GPUs only; PyTorch's is for CPUs.
 TRAINING_GPU = Image("huggingface", "5.3.0", "pytorch2.9.0", "py312")
 TRAINING_CPU = Image("pytorch", "2.9.0", None, "py312")
 INFERENCE = Image("huggingface", "5.5.3", "pytorch2.6.0", "py312")
-PYTHON = "3.12"  # of all of them
 
-# Families whose GPUs our images' CUDA (13 to train, 12.4 else) or their torch no longer know
-TOO_OLD = {"training": ("p2", "p3", "p3dn", "g3", "g3s"), "inference": ("p2",), "transform": ("p2",)}
-
-# What the API itself accepts, as botocore's model of it has it
+# botocore's name for the instance types that the API accepts
 SHAPES = {
     "training": "TrainingInstanceType",
     "inference": "ProductionVariantInstanceType",
@@ -37,20 +35,20 @@ SHAPES = {
 
 
 def has_gpu(instance_type: str) -> bool:
-    """Whether an instance has NVIDIA GPUs: families g and p."""
+    """Whether an instance has NVIDIA GPUs: the families g and p."""
     return re.match(r"ml\.[gp]\d", instance_type) is not None
 
 
 def encrypts_itself(instance_type: str) -> bool:
-    """Whether an instance's disks are local and encrypt in hardware: SageMaker then refuses a key for its volume."""
+    """Whether an instance has local disks that encrypt in hardware: SageMaker then refuses a key for its volume."""
     return re.match(r"ml\.(g[4-9]\w*|p[4-9]\w*|p3dn|[a-z]+\d+[a-z]*d[a-z]*)\.", instance_type) is not None
 
 
 def check_instance(instance_type: str, purpose: Purpose) -> None:
-    """Refuse an instance that SageMaker does not have, or that no image runs on.
+    """Refuse an instance type that SageMaker does not have, or that no image runs on.
 
     Raises:
-        OptionError: With the names that are near it.
+        OptionError: With similar names.
     """
     import botocore.session
 
@@ -60,56 +58,30 @@ def check_instance(instance_type: str, purpose: Purpose) -> None:
         complete = f"ml.{instance_type}"
         near = [complete] if complete in known else difflib.get_close_matches(str(instance_type), known, n=3)
         raise OptionError(
-            f"instance type {instance_type!r}: SageMaker has none of this name for {purpose} that this boto3 knows"
+            f"instance type {instance_type!r} is not a valid one for {purpose}"
             f"{'; did you mean ' + ', '.join(near) + '?' if near else ''}"
         )
     family = instance_type.split(".")[1]
-    if re.match(r"(trn|inf)\d", family):
-        raise OptionError(f"instance type {instance_type!r}: Neuron chips need a compiled model; choose a g, m or c")
-    if re.fullmatch(r"[a-z]+\d+g[a-z]*", family):
-        raise OptionError(f"instance type {instance_type!r}: the images are for x86, this is ARM; choose another")
-
-
-def check_image_uri(uri: str | None) -> None:
-    """Refuse what can be no address of a container; None is none of one's own.
-
-    Raises:
-        OptionError: It.
-    """
-    if uri is not None and not re.fullmatch(r"\S{1,255}", uri):
-        raise OptionError(
-            f"image_uri {uri!r}: expected an address in ECR, ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME:TAG"
-        )
-
-
-def is_aws_image(uri: str) -> bool:
-    """Whether a container is one of AWS' for Hugging Face models, which installs what a model's `code/` names."""
-    return "/huggingface-pytorch-" in uri
+    if re.match(r"(trn|inf)\d", family) or re.fullmatch(r"[a-z]+\d+g[a-z]*", family):
+        raise OptionError(f"instance type {instance_type!r}: the images are for x86 and NVIDIA; choose a g, p, m or c")
 
 
 def image_uri(purpose: Purpose, instance_type: str, region: str, image: Image | None = None) -> str:
-    """The address of a container.
-
-    Args:
-        purpose: `training`, `inference` or `transform`.
-        instance_type: `ml.g5.xlarge`; decides between the builds for GPUs and for CPUs.
-        region: `us-east-1`.
-        image: In place of the newest one.
+    """The address of an image, the newest if None, in its build for GPUs or for CPUs, whichever the instance has.
 
     Raises:
-        OptionError: No such instance, no such image, or no build of it for this kind of instance or region.
+        OptionError: No such instance or image, or no build of it for this kind of instance or region.
     """
     check_instance(instance_type, purpose)
-    if find_spec("sagemaker.core") is None:
-        raise OptionError("the SageMaker SDK is not installed; expected: pip install 'protbert_classify[sagemaker]'")
     from sagemaker.core import image_uris
 
     gpu = has_gpu(instance_type)
     if image is None:
-        if instance_type.split(".")[1] in TOO_OLD[purpose]:
+        if purpose == "training" and re.match(
+            r"ml\.(p2|p3|p3dn|g3|g3s)\.", instance_type
+        ):  # CUDA 13 does not know them
             raise OptionError(
-                f"instance type {instance_type!r}: its GPUs are too old for the newest image; choose g4dn, g5, g6, p4 "
-                "or newer, or give an image"
+                f"instance type {instance_type!r}: its GPUs are too old; choose g4dn, g5, g6, p4 or newer"
             )
         image = INFERENCE if purpose != "training" else TRAINING_GPU if gpu else TRAINING_CPU
     try:

@@ -1,64 +1,48 @@
-"""What travels to SageMaker: this package as a wheel, the folder of a job, and a model with its inference code."""
+"""What travels to SageMaker: this package, the source folder of a job, and a model with the code that serves it."""
 
 import os
 import shutil
 import tarfile
 import tempfile
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from ..errors import ModelError, OptionError
 
 PACKAGE = "protbert_classify"
-CODE = "code"  # folder of a model archive that the Hugging Face container reads
-WHEELS = "wheels"
-ENTRY = "train.py"
-ENTRY_SOURCE = """\
+CODE = "code"  # the folder of a model archive that the Hugging Face container reads, and imports from
+CONTAINER_MODEL = "/opt/ml/model"  # where a container unpacks model.tar.gz
+ENTRY, OPTIONS, REQUIREMENTS, INFERENCE = "train.py", "run.yaml", "requirements.txt", "inference.py"
+ENTRY_SOURCE = f"""\
+import os
 import sys
 
-from protbert_classify.commands import run_command
+from protbert_classify.__main__ import main
 
-if __name__ == "__main__":
-    sys.exit(run_command("train", sys.argv[1:]))
+if __name__ == "__main__":  # the options are in a file: none of them meets a shell
+    sys.exit(main(["train", os.path.join(os.path.dirname(os.path.abspath(__file__)), "{OPTIONS}")]))
 """
-INFERENCE = "inference.py"
-REQUIREMENTS = "requirements.txt"
 INFERENCE_SOURCE = "from protbert_classify.serving.hooks import *  # noqa: F401, F403\n"
-CONTAINER_MODEL = "/opt/ml/model"  # where a container unpacks model.tar.gz
-# The image has torch for its CUDA; what the rest needs of it comes along.
-FROM_IMAGE = ("torch",)
+FROM_IMAGE = ("torch",)  # the image has the one for its CUDA, and what torch needs
+SUFFIXES = (".py", ".typed", ".jinja", ".yaml", ".json")  # of the package's files; anything else there is not ours
 
 
-def write_wheel(folder: str) -> str:
-    """Write the installed package as a wheel, whether it was installed from an index or in place.
+def copy_package(folder: str) -> None:
+    """Copy the installed package into a folder from which it can be imported: nothing needs to be installed."""
 
-    Returns:
-        Its path.
-    """
-    from wheel.wheelfile import WheelFile
+    def others(parent: str, names: list[str]) -> list[str]:
+        kept = [name for name in names if name.endswith(SUFFIXES) or os.path.isdir(os.path.join(parent, name))]
+        return [name for name in names if name not in kept or name == "__pycache__"]
 
-    installed = distribution(PACKAGE)
-    name = f"{PACKAGE}-{installed.version}"
-    path = os.path.join(folder, f"{name}-py3-none-any.whl")
-    root = Path(__file__).resolve().parents[1]
-    with WheelFile(path, "w") as wheel:
-        for file in sorted(root.rglob("*")):
-            if file.is_file() and "__pycache__" not in file.parts:
-                wheel.write(str(file), str(Path(PACKAGE) / file.relative_to(root)))
-        # a source folder that is the current one is found first, by its egg-info, which names METADATA otherwise
-        metadata = installed.read_text("METADATA") or installed.read_text("PKG-INFO")
-        for part, text in (("METADATA", metadata), ("entry_points.txt", installed.read_text("entry_points.txt"))):
-            if text:
-                wheel.writestr(f"{name}.dist-info/{part}", text)
-        wheel.writestr(
-            f"{name}.dist-info/WHEEL",
-            f"Wheel-Version: 1.0\nGenerator: {PACKAGE}\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        )
-    return path
+    shutil.copytree(Path(__file__).resolve().parents[1], os.path.join(folder, PACKAGE), ignore=others)
 
 
-def pins() -> list[str]:
-    """Our direct dependencies at the versions that are installed here, but for what an image brings itself.
+def pinned_requirements() -> list[str]:
+    """Our direct dependencies at the versions installed here, without what an image brings itself.
 
     A job then computes with the libraries of this machine.
     """
@@ -76,81 +60,56 @@ def pins() -> list[str]:
     return found
 
 
-def write_job(folder: str, package: str | None = None, wheels: str | None = None) -> None:
-    """Write the source folder of a training job: entry, requirements and wheels.
+def write_job(folder: str, options: Mapping[str, Any], package: str | None = None) -> None:
+    """Write the source folder of a training job: its entry, its options, this package and its requirements.
 
     Args:
         folder: An empty one.
-        package: A requirement (`protbert_classify==0.1.0`) in place of a wheel of what is installed here.
-        wheels: A folder of wheels; the job then installs from them alone.
+        options: Options of `protbert-classify train`; the entry reads them from a file.
+        package: A requirement (`protbert_classify==0.1.0`) to install in place of a copy of what is installed here.
 
     Raises:
-        OptionError: No wheels in the folder.
+        OptionError: A value that YAML cannot hold.
     """
+    write_options(os.path.join(folder, OPTIONS), options)
     Path(folder, ENTRY).write_text(ENTRY_SOURCE)
-    ours = package or f"./{os.path.basename(write_wheel(folder))}"
-    lines = [ours, *pins(), *(["boto3"] if wheels is None else [])]
-    if wheels is not None:
-        check_wheels(wheels)
-        lines = [*_vendored(wheels, folder), *lines]
+    if package is None:
+        copy_package(folder)
+    lines = [*([package] if package else []), *pinned_requirements(), "boto3"]
     Path(folder, REQUIREMENTS).write_text("\n".join(lines) + "\n")
 
 
-def check_wheels(folder: str) -> None:
-    """Refuse a folder without wheels.
+def write_options(path: str, options: Mapping[str, Any]) -> None:
+    """Write options of `train` as the YAML file that `train` reads; those that are None are left out.
 
     Raises:
-        OptionError: It.
+        OptionError: A value that YAML cannot hold.
     """
-    if not list(Path(folder).glob("*.whl")):
-        raise OptionError(f"{folder}: no wheels there; 'protbert-classify sagemaker wheels' writes them")
+    given = {name: value for name, value in options.items() if value is not None}
+    try:
+        text = yaml.safe_dump(given, sort_keys=False, allow_unicode=True)
+    except yaml.YAMLError as error:
+        raise OptionError(f"hyperparameters: {' '.join(str(error).split())}; expected text, numbers, lists") from None
+    Path(path).write_text(text, encoding="utf-8")
 
 
-def _vendored(wheels: str, folder: str) -> list[str]:
-    """Copy wheels into a folder; returns the lines of requirements that let pip take these alone."""
-    os.makedirs(os.path.join(folder, WHEELS), exist_ok=True)
-    for wheel in sorted(Path(wheels).glob("*.whl")):
-        shutil.copy(wheel, os.path.join(folder, WHEELS))
-    return ["--no-index", f"--find-links ./{WHEELS}"]
+def add_serving_code(model: str) -> None:
+    """Write `code/` into the folder of a model: the hooks of the Hugging Face container, and this package.
 
-
-def add_inference_code(model: str, job: str | None = None, wheels: str | None = None) -> None:
-    """Write `code/` into the folder of a model: the hooks of the Hugging Face container, and this package for it.
-
-    Args:
-        model: Folder with config.json.
-        job: Folder that `write_job` wrote, whose wheels are taken; if it is another, or None, a wheel is made.
-        wheels: A folder of wheels, for a container that reaches no index; those of the job if None.
+    Its image has everything that serving imports, so that an endpoint installs nothing when it starts.
     """
     code = os.path.join(model, CODE)
     os.makedirs(code, exist_ok=True)
     Path(code, INFERENCE).write_text(INFERENCE_SOURCE)
-    lines = []
-    if job is not None and os.path.isfile(os.path.join(job, REQUIREMENTS)):
-        lines = [line for line in Path(job, REQUIREMENTS).read_text().splitlines() if PACKAGE in line]
-        for wheel in Path(job).glob(f"{PACKAGE}-*.whl"):
-            shutil.copy(wheel, code)
-        if wheels is None and os.path.isdir(os.path.join(job, WHEELS)):
-            wheels = os.path.join(job, WHEELS)
-    if not lines:
-        try:
-            lines = [f"./{os.path.basename(write_wheel(code))}"]
-        except ImportError:  # the library wheel belongs to the extra sagemaker
-            lines = [f"{PACKAGE}=={version(PACKAGE)}"]
-    if wheels is not None:
-        lines = [*_vendored(wheels, code), *lines]
-    # pip takes a path as from where it runs, not from the file that names it
-    text = "\n".join(line.replace("./", f"{CONTAINER_MODEL}/{CODE}/") for line in lines)
-    Path(code, REQUIREMENTS).write_text(text + "\n")
+    copy_package(code)
 
 
-def pack_model(model: str, archive: str, wheels: str | None = None) -> None:
-    """Write the model.tar.gz of a trained model: its files, and the code that serves it, at its root.
+def pack_model(model: str, archive: str) -> None:
+    """Write the model.tar.gz of a trained model: its files, and the code that serves it, at the root.
 
     Args:
-        model: Folder of a run, or its model/.
+        model: The folder of a run, or its model/.
         archive: Path of the result.
-        wheels: A folder of wheels to take along, for a container that reaches no index.
 
     Raises:
         ModelError: No model there, or weights that are not safetensors.
@@ -161,16 +120,16 @@ def pack_model(model: str, archive: str, wheels: str | None = None) -> None:
     if not any(name.endswith(".safetensors") for name in os.listdir(folder)):
         raise ModelError(f"{model}: no safetensors; only these are deployed")
     with tempfile.TemporaryDirectory() as temporary:
-        add_inference_code(temporary, wheels=wheels)
+        add_serving_code(temporary)
         with tarfile.open(archive, "w:gz", compresslevel=1) as tar:  # weights hardly compress
             for name in sorted(os.listdir(folder)):
                 if os.path.isfile(os.path.join(folder, name)):
-                    tar.add(os.path.join(folder, name), arcname=name, filter=_for_all)
-            tar.add(os.path.join(temporary, CODE), arcname=CODE, filter=_for_all)
+                    tar.add(os.path.join(folder, name), arcname=name, filter=_readable)
+            tar.add(os.path.join(temporary, CODE), arcname=CODE, filter=_readable)
 
 
-def _for_all(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    """Of nobody, and readable by everyone: a container need not run as who packed it."""
+def _readable(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Readable by everyone: a container need not run as the user who packed the model."""
     member.uid = member.gid = 0
     member.uname = member.gname = ""
     member.mode = 0o755 if member.isdir() else 0o644
@@ -181,7 +140,7 @@ def unpack(archive: str, folder: str) -> None:
     """Unpack a model.tar.gz; names that lead out of the folder, links and devices are refused.
 
     Raises:
-        ModelError: It is no such archive, or holds what it should not.
+        ModelError: It is not a valid archive, or contains what it should not.
     """
     try:
         with tarfile.open(archive, "r:gz") as tar:

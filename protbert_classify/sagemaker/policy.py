@@ -1,168 +1,119 @@
-"""Policies of IAM that allow what this package does on SageMaker, and nothing else.
+"""IAM policies that allow what this package does on SageMaker, and nothing else: `policies/*.json`, filled in.
 
-Three principals need one: the role of training jobs, the role of endpoints and transform jobs, and the caller.
+A statement with a placeholder for which there is no value is left out, and a list of values makes a list.
 """
 
 import json
+import re
 from collections.abc import Sequence
-from typing import Any
+from importlib.resources import files
+from typing import Any, Literal
 
 from ..errors import OptionError
-from .aws import PREFIX
-from .statements import (
-    SERVICE,
-    Statement,
-    check_account,
-    containers,
-    encryption,
-    logs,
-    network,
-    operations,
-    place_of,
-    roles_of,
-    scaling,
-    secrets,
-    storage,
-)
+from .security import KMS_KEY
+from .session import PREFIX, split_uri
 
-Document = dict[str, Any]
-
-VERSION = "2012-10-17"  # of the policy language
-LONGEST = 6144  # characters of a managed policy, white space not counted
-TRAINING_LOGS = ("/aws/sagemaker/TrainingJobs",)
-SERVING_LOGS = ("/aws/sagemaker/Endpoints/*", "/aws/sagemaker/TransformJobs")
-LOG_READING = ("DescribeLogStreams", "FilterLogEvents", "GetLogEvents")
-TRAINING_METRICS = ("/aws/sagemaker/TrainingJobs",)
-SERVING_METRICS = ("AWS/SageMaker", "/aws/sagemaker/Endpoints", "/aws/sagemaker/TransformJobs")
+PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
+IMAGE = re.compile(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.[a-z.]+/([a-z0-9._/-]+)([:@]\S+)?")
 
 
-def training_policy(
+def policy(
+    kind: Literal["training", "serving", "user", "trust"],
     account: str,
-    region: str,
-    bucket: str,
-    prefix: str = PREFIX,
+    region: str | None = None,
+    bucket: str | None = None,
     *,
+    prefix: str = PREFIX,
     inputs: Sequence[str] = (),
     kms_key: str | None = None,
     secret: str | None = None,
     images: Sequence[str] = (),
     vpc: bool = False,
-    partition: str | None = None,
-) -> Document:
-    """For the role of training jobs.
+    roles: Sequence[str] = (),
+) -> dict[str, Any]:
+    """A policy document.
 
     Args:
+        kind: For the role of training jobs, the role of endpoints and transform jobs, the user who starts them, or the
+            trust that lets SageMaker assume the two roles.
         account: 12 digits.
-        region: `us-east-1`.
-        bucket: Where data, code, checkpoints and models are.
-        prefix: Of its keys; what is outside is neither read nor written.
-        inputs: Addresses in S3 (`s3://bucket/key`, which stand for all keys that begin so) that are read besides.
-        kms_key: ARN of the key of KMS that encrypts them.
-        secret: Name in Secrets Manager of the token of the Hugging Face Hub.
-        images: Addresses in ECR of containers of one's own, besides AWS'.
-        vpc: Whether jobs are in a VPC.
-        partition: `aws`, `aws-cn`, ...; the region's if None.
+        region: Such as `us-east-1`; like `bucket`, not needed for `trust`.
+        bucket: For data, code, checkpoints and models.
+        prefix: Of its keys; nothing else in the bucket is written.
+        inputs: Further addresses that are read, `s3://bucket/key`; each stands for all keys that begin so.
+        kms_key: ARN of the KMS key, if one is used.
+        secret: Name in Secrets Manager of the Hub's token, if a job publishes its model.
+        images: Images of your own, ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME:TAG.
+        vpc: Whether jobs and endpoints run in a VPC.
+        roles: Names of the roles that a user may give to SageMaker.
 
     Raises:
-        OptionError: What is not what it should be.
+        OptionError: A value that cannot stand in a policy.
     """
-    place = place_of(account, region, partition)
-    return _document(
-        [
-            *storage(place, bucket, prefix, inputs),
-            *encryption(place, kms_key),
-            *containers(place, "training", images, TRAINING_LOGS, TRAINING_METRICS),
-            *secrets(place, secret),
-            *(network(place) if vpc else []),
-        ]
-    )
+    if not re.fullmatch(r"\d{12}", account):
+        raise OptionError(f"account {account!r}: expected 12 digits; 'aws sts get-caller-identity' shows yours")
+    values: dict[str, Any] = {"account": account}
+    if kind != "trust":
+        if region is None or bucket is None or (kind == "user" and not roles):
+            raise OptionError(f"a {kind} policy requires a region and a bucket{', and roles' * (kind == 'user')}")
+        for text in (prefix, *inputs, *roles, secret or ""):
+            if re.search(r"[*?$\s]", text):
+                raise OptionError(
+                    f"{text!r}: *, ? and $ would stand for other names in a policy; expected none of them"
+                )
+        if kms_key is not None and not KMS_KEY.fullmatch(kms_key):
+            raise OptionError(f"kms_key {kms_key!r}: expected the ARN of a key, arn:aws:kms:REGION:ACCOUNT:key/ID")
+        read = [split_uri(uri) for uri in (f"s3://{bucket}", *inputs)]
+        partition = _partition(region)
+        values |= {
+            "region": region,
+            "partition": partition,
+            "bucket": bucket,
+            "prefix": prefix.strip("/"),
+            "buckets": sorted({name for name, _ in read}),
+            "inputs": [f"{name}/{key}" for name, key in read[1:]],
+            "input_buckets": sorted({name for name, _ in read[1:]}),
+            "input_keys": [key for _, key in read[1:]],
+            "kms_key": kms_key,
+            "secret": secret,
+            "images": [_repository(uri, partition) for uri in images],
+            "vpc": region if vpc else None,
+            "roles": [role.rpartition(":role/")[2] for role in roles],
+        }
+    given = {name: value for name, value in values.items() if value}
+    document = json.loads(files(__package__).joinpath(f"policies/{kind}.json").read_text())
+    statements = [part for part in document["Statement"] if set(PLACEHOLDER.findall(json.dumps(part))) <= given.keys()]
+    return {**document, "Statement": [_filled(statement, given) for statement in statements]}
 
 
-def serving_policy(
-    account: str,
-    region: str,
-    bucket: str,
-    prefix: str = PREFIX,
-    *,
-    inputs: Sequence[str] = (),
-    kms_key: str | None = None,
-    images: Sequence[str] = (),
-    vpc: bool = False,
-    partition: str | None = None,
-) -> Document:
-    """For the role of endpoints and transform jobs: models and requests are read in S3, answers written there.
-
-    Args and errors are [`training_policy`]'s.
-    """
-    place = place_of(account, region, partition)
-    return _document(
-        [
-            *storage(place, bucket, prefix, inputs),
-            *encryption(place, kms_key),
-            *containers(place, "inference", images, SERVING_LOGS, SERVING_METRICS),
-            *(network(place) if vpc else []),
-        ]
-    )
+def _filled(part: Any, values: dict[str, Any]) -> Any:
+    if isinstance(part, dict):
+        return {name: _filled(value, values) for name, value in part.items()}
+    if isinstance(part, list):
+        return [item for value in part for item in _listed(_filled(value, values))]
+    filled = part
+    for name in PLACEHOLDER.findall(part):
+        texts = [text.replace(f"${{{name}}}", value) for text in _listed(filled) for value in _listed(values[name])]
+        filled = texts if isinstance(values[name], list) else texts[0] if isinstance(filled, str) else texts
+    return filled
 
 
-def user_policy(
-    account: str,
-    region: str,
-    bucket: str,
-    prefix: str = PREFIX,
-    *,
-    roles: Sequence[str],
-    inputs: Sequence[str] = (),
-    kms_key: str | None = None,
-    names: str = "*",
-    partition: str | None = None,
-) -> Document:
-    """For the person, or the continuous integration, that trains, deploys, asks and deletes.
-
-    Args:
-        roles: Names or ARNs of the roles of jobs and endpoints; only these may be passed, and to SageMaker alone.
-        names: Of jobs, models and endpoints, all of them or those that begin so: `protbert-*`.
-
-    Other args, and errors, are [`training_policy`]'s.
-    """
-    place = place_of(account, region, partition)
-    return _document(
-        [
-            # whether a bucket is there is asked (HeadBucket) as a listing of all of it
-            *storage(place, bucket, prefix, inputs, whole_listing=True),
-            *encryption(place, kms_key),
-            *operations(place, names),
-            *scaling(place, names),
-            *roles_of(place, roles),
-            logs(place, "ReadLogs", LOG_READING, TRAINING_LOGS + SERVING_LOGS),
-        ]
-    )
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
-def trust_policy(account: str) -> Document:
-    """Who may assume the two roles: SageMaker, and only for jobs and endpoints of the account.
+def _partition(region: str) -> str:
+    import botocore.session
+    from botocore.exceptions import BotoCoreError
 
-    Without the condition, a stranger who learns the name of a role could have SageMaker use it (the confused deputy).
-
-    Raises:
-        OptionError: The account is none.
-    """
-    return _document(
-        [
-            {
-                "Sid": "SageMaker",
-                "Effect": "Allow",
-                "Principal": {"Service": SERVICE},
-                "Action": "sts:AssumeRole",
-                "Condition": {"StringEquals": {"aws:SourceAccount": check_account(account)}},
-            }
-        ]
-    )
+    try:
+        return str(botocore.session.get_session().get_partition_for_region(region))
+    except BotoCoreError:
+        raise OptionError(f"region {region!r}: AWS has none of this name; expected one such as us-east-1") from None
 
 
-def _document(statements: list[Statement]) -> Document:
-    document = {"Version": VERSION, "Statement": statements}
-    length = len(json.dumps(document, separators=(",", ":")))
-    if length > LONGEST:
-        raise OptionError(f"a policy of {length:,} characters, and IAM takes {LONGEST:,}; give fewer or shorter inputs")
-    return document
+def _repository(uri: str, partition: str) -> str:
+    match = IMAGE.fullmatch(uri)
+    if match is None:
+        raise OptionError(f"image_uri {uri!r}: expected ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME:TAG")
+    return f"arn:{partition}:ecr:{match[2]}:{match[1]}:repository/{match[3]}"

@@ -1,5 +1,6 @@
 """From a command line, and before it a YAML or JSON file, to the three dataclasses of a run."""
 
+import argparse
 import dataclasses
 import difflib
 import json
@@ -55,17 +56,22 @@ def parse_options(
     return tuple(parsed)
 
 
-def check_options(arguments: Sequence[str]) -> None:
-    """Check names and kinds of options that another machine will parse; whether it can do them, only that one knows.
+def check_options(path: str) -> argparse.Namespace:
+    """Check a file of options for another machine: names and kinds. Whether it can do them, only that machine knows.
+
+    Returns:
+        The options, with their defaults.
 
     Raises:
         OptionError: As `parse_options`.
     """
-    values, unknown = _Parser(KINDS, allow_abbrev=False).parse_known_args(list(arguments))
+    arguments = _options_of_file(path)
+    values, unknown = _Parser(KINDS, allow_abbrev=False).parse_known_args(arguments)
     _refuse_unknown(unknown)
     check_ranges(values)
     _check_registered(values)
     _encoder(arguments)
+    return values
 
 
 def option_names() -> list[str]:
@@ -127,8 +133,12 @@ WORDS = {
 }
 
 
-def _options_of_file(path: str) -> list[str]:
-    """A file's keys and values as the options they stand for; relative to nothing, as on the command line."""
+def read_options_file(path: str) -> dict[str, Any]:
+    """The options in a YAML or JSON file, with `-` in their names as `_`.
+
+    Raises:
+        OptionError: It cannot be read, or is not a mapping.
+    """
     try:
         with open(path, encoding="utf-8") as file:
             values = yaml.safe_load(file)  # JSON is YAML
@@ -138,10 +148,15 @@ def _options_of_file(path: str) -> list[str]:
         raise OptionError(f"{path}: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise OptionError(f"{path}: found {type(values).__name__}; expected 'option: value' lines")
+    return {str(name).replace("-", "_"): value for name, value in values.items()}
+
+
+def _options_of_file(path: str) -> list[str]:
+    """A file's keys and values as the options they stand for; relative to nothing, as on the command line."""
     options: list[str] = []
-    for name, value in values.items():
+    for name, value in read_options_file(path).items():
         if value is not None:
-            word = WORDS.get(str(name).replace("-", "_"), {}).get(value, value) if isinstance(value, bool) else value
+            word = WORDS.get(name, {}).get(value, value) if isinstance(value, bool) else value
             options += [f"--{name}", *_words(word)]
     return options
 

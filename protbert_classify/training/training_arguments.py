@@ -2,7 +2,7 @@
 
 import os
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from transformers import TrainingArguments
@@ -38,7 +38,7 @@ class ProteinTrainingArguments(TrainingArguments):
     num_train_epochs: float = _default("num_train_epochs")
     per_device_train_batch_size: int = _default("per_device_train_batch_size")
     tokens_per_batch: str | None = _default("tokens_per_batch")
-    packing: str = _default("packing")
+    packing: Literal["auto", "on", "off"] = _default("packing")
     learning_rate: float = _default("learning_rate")
     warmup_steps: float = _default("warmup_steps")
     weight_decay: float = _default("weight_decay")

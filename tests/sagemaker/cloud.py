@@ -49,7 +49,6 @@ class Cloud(AbstractContextManager):
             "AWS_ACCESS_KEY_ID": "testing",
             "AWS_SECRET_ACCESS_KEY": "testing",
             "AWS_DEFAULT_REGION": REGION,
-            "AWS_REGION": REGION,
             "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
@@ -58,8 +57,6 @@ class Cloud(AbstractContextManager):
         self.stack.enter_context(mock.patch.dict(os.environ, self.environment))
         self.stack.enter_context(mock.patch.object(IamResponse, "simulate_principal_policy", _allowed, create=True))
         self.stack.enter_context(mock.patch.object(SageMakerResponse, "stop_training_job", _stopped, create=True))
-        stop_tuning = "stop_hyper_parameter_tuning_job"
-        self.stack.enter_context(mock.patch.object(SageMakerResponse, stop_tuning, _tuning_stopped, create=True))
         self.stack.enter_context(mock.patch.object(SageMakerResponse, "call_action", self._recorded()))
         self.client("s3").create_bucket(Bucket=BUCKET)
         self.client("iam").create_role(RoleName="protbert", AssumeRolePolicyDocument="{}")
@@ -147,13 +144,6 @@ def _stopped(response):
     """moto 5.2.5 has no such operation."""
     job = response.sagemaker_backend.training_jobs[response._get_param("TrainingJobName")]
     job.training_job_status = job.secondary_status = "Stopped"
-    return EmptyResult()
-
-
-def _tuning_stopped(response):
-    """Nor this one."""
-    name = response._get_param("HyperParameterTuningJobName")
-    response.sagemaker_backend.hyper_parameter_tuning_jobs[name].hyper_parameter_tuning_job_status = "Stopped"
     return EmptyResult()
 
 

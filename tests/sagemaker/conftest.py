@@ -49,15 +49,15 @@ def archive(serving, model_folder):
 @pytest.fixture
 def clean(serving, monkeypatch):
     """Nothing that one test set is there for the next, and nothing is waited for longer than it takes."""
-    from protbert_classify.sagemaker.endpoints import invocation
+    from protbert_classify.sagemaker import predictor
 
-    monkeypatch.setattr(invocation, "ASYNC_POLL", 0.05)
-    monkeypatch.setattr(invocation, "PAUSE", 0.01)
+    monkeypatch.setattr(predictor, "ASYNC_POLL", 0.05)
+    monkeypatch.setattr(predictor, "PAUSE", 0.01)
     serving.bodies.clear()
     serving.cloud.requests.clear()
     yield
     serving.failure = serving.stays = None
-    serving.stub.__dict__.clear()
+    serving.stub.__init__()
 
 
 @pytest.fixture
@@ -80,6 +80,7 @@ def pipe(model_folder):
 def up(archive, session):
     """Deploy the archive; what a test does not delete is deleted after it."""
     from protbert_classify.sagemaker import deploy
+    from protbert_classify.sagemaker.endpoint import clean_up
 
     made = []
 
@@ -89,7 +90,7 @@ def up(archive, session):
 
     yield up
     for predictor in made:
-        predictor.delete()
+        clean_up(session, predictor.endpoint_name)
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """The containers that SageMaker would run, as processes here."""
 
+import json
 import os
 import subprocess
 import sys
@@ -69,10 +70,16 @@ class Container:
         self.process.wait(30)
 
 
+def answer_stubbed(body, content_type, accept):
+    """The length of each protein of a request in JSON as its label."""
+    return 200, accept, json.dumps([{"label": len(text), "score": 1.0} for text in json.loads(body)["inputs"]]).encode()
+
+
 class Stub:
     """A container without a process, for an image of the name `stub`: answers with what it is given."""
 
-    answer = staticmethod(lambda body, content_type, accept: (200, accept, b"[]"))
+    def __init__(self):
+        self.answer = answer_stubbed
 
     def wait(self):
         pass

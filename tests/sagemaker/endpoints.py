@@ -7,7 +7,7 @@ import time
 from contextlib import AbstractContextManager, ExitStack
 from unittest import mock
 
-from moto.core.responses import ActionResult, EmptyResult
+from moto.core.responses import EmptyResult
 from moto.sagemaker.exceptions import ValidationError
 from moto.sagemaker.responses import SageMakerResponse
 from moto.sagemakerruntime.responses import SageMakerRuntimeResponse
@@ -17,7 +17,7 @@ from protbert_classify.sagemaker.packaging import pack_model
 from .cloud import ACCOUNT, BUCKET
 from .containers import STARTING, Container, Stub
 
-CHANGING = ("Creating", "Updating")
+CHANGING = ("Creating",)
 
 
 class Serving(AbstractContextManager):
@@ -26,7 +26,7 @@ class Serving(AbstractContextManager):
     Attributes:
         containers: name of an endpoint or a transform job -> its container, while it runs.
         stub: Of all endpoints whose image is `stub`.
-        failure: What the next endpoint or update fails with, if anything.
+        failure: What the next endpoint fails with, if anything.
         stays: The status that endpoints do not leave, if any.
         bodies: Of all requests to endpoints.
     """
@@ -74,7 +74,6 @@ class Serving(AbstractContextManager):
         patch(SageMakerResponse, "create_endpoint", create_endpoint)
         patch(SageMakerResponse, "delete_endpoint", delete_endpoint)
         patch(SageMakerResponse, "create_model", create_model)
-        patch(SageMakerResponse, "update_endpoint", lambda response: serving._updated(response))
         patch(SageMakerResponse, "stop_transform_job", lambda response: serving._transform_stopped(response))
         patch(SageMakerRuntimeResponse, "invoke_endpoint", lambda response: serving._invoked(response))
         patch(SageMakerRuntimeResponse, "invoke_endpoint_async", lambda response: serving._queued(response))
@@ -140,20 +139,13 @@ class Serving(AbstractContextManager):
             endpoint.failure_reason, endpoint.endpoint_status = None, "InService"
         except Exception as error:
             endpoint.failure_reason = str(error)
-            endpoint.endpoint_status = "InService" if endpoint.endpoint_status == "Updating" else "Failed"
+            endpoint.endpoint_status = "Failed"
 
     def _hold(self):
         while self.stays is not None:
             time.sleep(0.02)
         if self.failure is not None:
             raise RuntimeError(self.failure)
-
-    def _updated(self, response):
-        endpoint = response.sagemaker_backend.endpoints[response._get_param("EndpointName")]
-        endpoint.endpoint_status = "Updating"
-        config = response._get_param("EndpointConfigName")
-        self.cloud.background(self._bring_up, endpoint, response.sagemaker_backend, config)
-        return ActionResult({"EndpointArn": endpoint.arn})
 
     def _invoked(self, response):
         name = response.path.split("/")[2]

@@ -1,13 +1,11 @@
-"""Endpoints without a model behind them: what the stub of `Serving` answers, and other help for tests of endpoints."""
+"""Help for tests of endpoints without a model behind them: what the stub of `Serving` answers."""
 
-import json
 import time
 from types import SimpleNamespace
 
 import pytest
 
-from protbert_classify.sagemaker import Protection
-from protbert_classify.sagemaker.endpoints import deletion, lifecycle
+from protbert_classify.sagemaker import Protection, endpoint
 
 PROTEIN = "MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQ"  # longer than the model reads
 PROTEINS = [PROTEIN, "MKT", "m k t w y", "ACDEFGHIKLMNPQRSTVWY"]
@@ -24,27 +22,16 @@ def close(found, expected):
 
 
 def stubbed(serving, *answers):
-    """Let the stub give these answers, each (status, body), in turn; the last one for ever."""
-    left = list(answers)
+    """Let the stub give these answers, each (status, body), in turn; the last one for ever. None answers as usual."""
+    left, usual = list(answers), serving.stub.answer
 
     def answer(body, kind, accept):
-        status, write = left.pop(0) if len(left) > 1 else left[0]
-        return status, accept, write(body)
+        given = left.pop(0) if len(left) > 1 else left[0]
+        return usual(body, kind, accept) if given is None else (given[0], accept, given[1].encode())
 
     serving.stub.answer = answer
 
 
 def asleep(monkeypatch, sleep):
     """What our code, and nobody else, does while it would sleep."""
-    clock = SimpleNamespace(sleep=sleep, monotonic=time.monotonic)
-    for module in (lifecycle, deletion):
-        monkeypatch.setattr(module, "time", clock)
-
-
-def said(text):
-    return lambda body: text.encode()
-
-
-def calls(body):
-    """What a container says of each protein of a request: its length as the label."""
-    return json.dumps([{"label": len(residues), "score": 1.0} for residues in json.loads(body)["inputs"]]).encode()
+    monkeypatch.setattr(endpoint, "time", SimpleNamespace(sleep=sleep, monotonic=time.monotonic))

@@ -2,25 +2,24 @@
 
 import json
 import logging
-import re
 import subprocess
 import sys
 import time
-from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
-from moto.sagemaker.models import sagemaker_backends
+import yaml
 
 from protbert_classify.commands import main
 from protbert_classify.errors import OptionError, ProteinClassifierError
-from protbert_classify.sagemaker import HuggingFaceEstimator
-from protbert_classify.sagemaker.jobs import describe_job, running_jobs
-from protbert_classify.sagemaker.training import tuning
-from protbert_classify.sagemaker.training.following import LOG_GROUP, follow
+from protbert_classify.sagemaker import HuggingFaceEstimator, training
+from protbert_classify.sagemaker.packaging import write_job
+from protbert_classify.sagemaker.session import is_missing, translate_errors
+from protbert_classify.sagemaker.status import describe, list_running
+from protbert_classify.sagemaker.training import LOG_GROUP, follow
 from tests.training.runs import easy_records, environment, fasta
 
 from .cloud import ACCOUNT, BUCKET, REGION, ROLE
-from .stubs import asleep
 
 HERE = ["--bucket", BUCKET, "--role", "protbert"]
 NOTHING = f"nothing of protbert-classify runs in {REGION}"
@@ -56,14 +55,14 @@ def test_without_an_action_it_lists_them_and_an_unknown_one_is_a_line(run):
     assert code == 2 and "\n  transform  classify the proteins of a file" in out
     code, _, told = run("trian")
     assert (code, told) == (2, "protbert-classify sagemaker: unknown action 'trian'; did you mean train?\n")
-    assert run("x")[2].endswith("expected one of train, deploy, predict, transform, status, delete, policy, wheels\n")
+    assert run("x")[2].endswith("expected one of train, deploy, predict, transform, status, delete, policy\n")
 
 
 @pytest.mark.parametrize("local", [False, True])
 def test_a_dry_run_of_deploy_prints_the_three_requests_and_changes_nothing(run, cloud, archive, model_folder, local):
     model, before = model_folder if local else archive, cloud.keys()
     code, out, told = run("deploy", *HERE, "--model", model, "--endpoint", "dry", "--dry-run")
-    assert code == 0 and "billed until it is deleted: protbert-classify sagemaker delete --endpoint dry" in told
+    assert code == 0 and "billed until it is deleted; to delete it: protbert-classify sagemaker delete --end" in told
     assert [line for line in out.splitlines() if line.startswith("Create")] == [
         "CreateModel",
         "CreateEndpointConfig",
@@ -76,56 +75,18 @@ def test_a_dry_run_of_deploy_prints_the_three_requests_and_changes_nothing(run, 
 
 
 @pytest.mark.parametrize(
-    ("options", "complaint"),
-    [
-        (["--autoscale", "4", "1"], "scaling from 4 to 1 instances"),
-        (["--autoscale", "0", "4"], "none at all is for asynchronous ones"),
-        (["--serverless", "--autoscale", "1", "4"], "is serverless: it scales by itself"),
-    ],
-)
-def test_a_scaling_that_cannot_be_leaves_no_endpoint(run, cloud, archive, options, complaint):
-    code, _, told = run("deploy", *HERE, "--model", archive, "--endpoint", "scaled", *options)
-    assert code == 2 and complaint in told and changes(cloud) == []
-
-
-def test_a_dry_run_shows_the_scaling_and_the_alarm_that_wakes_an_endpoint(run, cloud, archive):
-    options = ["--model", archive, "--asynchronous", "--autoscale", "0", "4", "--dry-run"]
-    code, out, told = run("deploy", *HERE, *options)
-    assert code == 0 and "0 to 4 x ml.m5.xlarge with a queue" in told.replace(",", "")
-    operations = [line for line in out.splitlines() if line and line[0].isupper()]
-    assert operations[3:] == ["RegisterScalableTarget", "PutScalingPolicy", "PutScalingPolicy", "PutMetricAlarm"]
-    assert changes(cloud) == []
-
-
-@pytest.mark.parametrize(
     ("wrong", "complaint"),
     [
         (["--input", "/nowhere.fasta"], "/nowhere.fasta"),
         (["--output", "calls.txt"], "calls.txt"),
         (["--model", "/nowhere"], "/nowhere: no model there"),
-        (["--model", "s3://proteins/none.tar.gz"], "there is no such object in S3"),
+        (["--model", "s3://proteins/none.tar.gz"], "nothing at s3://proteins/none.tar.gz"),
     ],
 )
 def test_a_dry_run_of_transform_finds_what_is_not_there(run, archive, proteins, wrong, complaint):
     options = ["--model", archive, "--input", proteins, "--output", "calls.csv", *wrong]
     code, out, told = run("transform", *HERE, *options, "--dry-run")
     assert (code, out) == (2, "") and complaint in told.splitlines()[-1]
-
-
-def test_a_second_ctrl_c_says_what_may_be_left(serving, clean, archive, session, monkeypatch):
-    from protbert_classify.sagemaker import deploy
-    from protbert_classify.sagemaker.endpoints import deletion
-
-    def interrupt(*arguments, **keywords):
-        raise KeyboardInterrupt
-
-    asleep(monkeypatch, interrupt)
-    serving.stays = "Creating"
-    with monkeypatch.context() as hurry, pytest.raises(KeyboardInterrupt, match="still there, and costs; .* hurried"):
-        hurry.setattr(deletion, "delete_endpoint", interrupt)
-        deploy(archive, role="protbert", session=session, image_uri="stub", endpoint_name="hurried")
-    sagemaker_backends[ACCOUNT][REGION].endpoints["hurried"].endpoint_status = "InService"
-    deletion.delete_endpoint("hurried", session)
 
 
 def test_a_dry_run_of_transform_prints_both_requests_and_changes_nothing(run, cloud, archive, proteins, tmp_path):
@@ -137,23 +98,14 @@ def test_a_dry_run_of_transform_prints_both_requests_and_changes_nothing(run, cl
 
 
 @pytest.mark.slow
-def test_an_endpoint_is_deployed_told_about_scaled_updated_and_deleted(run, archive):
-    code, out, told = run(
-        *("deploy", *HERE, "--model", archive, "--endpoint", "mine", "--image_uri", "stub", "--autoscale", "1", "3")
-    )
-    assert (code, out) == (0, "mine\n") and "1 to 3 x ml.m5.xlarge, billed until it is deleted" in told
+def test_an_endpoint_is_deployed_described_and_deleted(run, archive):
+    code, out, told = run("deploy", *HERE, "--model", archive, "--endpoint", "mine", "--image_uri", "stub")
+    assert (code, out) == (0, "mine\n") and "1 x ml.m5.xlarge, billed until it is deleted" in told
     code, out, _ = run("status", "--endpoint", "mine")
     assert code == 0 and out.startswith("endpoint mine: InService, 1 x ml.m5.xlarge, since ")
     code, _, told = run("deploy", *HERE, "--model", archive, "--endpoint", "mine", "--image_uri", "stub")
-    assert code == 2 and "endpoint mine: it is there already" in told
-    code, out, _ = run("deploy", *HERE, "--model", archive, "--endpoint", "mine", "--update", "--image_uri", "stub")
-    assert (code, out) == (0, "mine\n")
-    update = ["--bucket", BUCKET, "--endpoint", "mine", "--update", "--instance_count", "2"]
-    code, out, _ = run("deploy", *update, "--dry-run")
-    assert code == 0 and "CreateEndpointConfig\n" in out and "UpdateEndpoint\n" in out and "CreateModel\n" not in out
-    assert run("status", "--endpoint", "mine")[1].startswith("endpoint mine: InService, 1 x ml.m5.xlarge")
-    assert run("deploy", *update)[:2] == (0, "mine\n")
-    assert run("status", "--endpoint", "mine")[1].startswith("endpoint mine: InService, 2 x ml.m5.xlarge")
+    assert code == 2 and "endpoint mine exists already" in told
+    assert run("status")[1].startswith("endpoint mine: InService, 1 x ml.m5.xlarge")
     code, out, told = run("delete", "--endpoint", "mine", "--dry-run")
     assert code == 0 and "DeleteEndpoint\n" in out and "deleted" not in told
     assert run("status", "--endpoint", "mine")[0] == 0
@@ -173,29 +125,34 @@ def test_an_endpoint_is_deployed_told_about_scaled_updated_and_deleted(run, arch
         (["deploy", "--model", "m", *HERE, "--instance_type", "ml.m5.huge"], "did you mean ml.m5.large"),
         (["deploy", "--model", "m", *HERE, "--tags", "team"], "--tags 'team': expected NAME=VALUE"),
         (["deploy", "--model", "m", *HERE, "--instance_type", "m5.large"], "did you mean ml.m5.large?"),
-        (["deploy", *HERE], "no --model"),
-        (["deploy", "--model", "m", *HERE, "--serverless", "--asynchronous", "--memory", "2048"], "cannot be"),
-        (["deploy", "--model", "m", *HERE, "--concurrency", "3"], "--concurrency is of --serverless and --asyn"),
-        (["deploy", "--model", "m", *HERE, "--update"], "--update needs --endpoint"),
-        (["deploy", "--model", "m", *HERE, "--update", "--endpoint", "e", "--kms_key", "k"], "--update with --kms_key"),
-        (["deploy", "--model", "m", *HERE, "--memory", "2048"], "--memory is of --serverless endpoints; add that"),
+        (["deploy", *HERE], "the following arguments are required: --model"),
+        (
+            ["deploy", "--model", "m", *HERE, "--serverless", "--asynchronous", "--memory", "2048"],
+            "not allowed with argument",
+        ),
+        (
+            ["deploy", "--model", "m", *HERE, "--concurrency", "3"],
+            "--concurrency does not belong to this kind of endpoint",
+        ),
+        (["deploy", "--model", "m", *HERE, "--memory", "2048"], "--memory does not belong to this kind of endpoint"),
         (["deploy", "--model", "m", *HERE, "--environment", "HF_TOKEN=hf_x"], "environment HF_TOKEN: a secret"),
-        (["deploy", "--model", "m", *HERE, "--kms_key", "abc"], "KMS key 'abc': expected the ARN"),
+        (["deploy", "--model", "m", *HERE, "--kms_key", "abc"], "KMS key 'abc': expected arn:aws"),
         (["predict", "--endpoint", "none", "--input", "x", "--output", "y.csv"], "endpoint none: there is none"),
         (["transform", *HERE, "--model", "m", "--input", "x", "--output", "y.txt"], "y.txt"),
         (["transform", "--bucket", "no-such-bucket", "--model", "m", "--input", "x", "--output", "y.csv"], "no-such-b"),
         (["transform", *HERE, "--model", "m", "--input", "x", "--output", "y.csv", "--resume"], "no transform job"),
-        (["status", "--region", "mars"], "region 'mars': expected the name of one"),
-        (["transform", "--bucket", "My_Bucket", "--model", "m", "--input", "x", "--output", "y.csv"], "not a name of"),
+        (
+            ["transform", "--bucket", "My_Bucket", "--model", "m", "--input", "x", "--output", "y.csv"],
+            "not a valid address",
+        ),
         (["status", "--job", "none"], "job none: there is none"),
         (["delete", "--job", "none"], "job none: there is none"),
         (["delete"], "one of the arguments --endpoint --job is required"),
-        (["policy", "training", "--account", "1"], "needs --region"),
+        (["policy", "training", "--account", ACCOUNT], "requires a region and a bucket"),
         (["policy", "trust", "--account", "1"], "12 digits"),
-        (["wheels", "--output_dir", "/etc/hostname"], "is a file"),
         (["train", *HERE], "no --data"),
         (["train", *HERE, "run.yaml"], "a file of options comes first"),
-        (["train", "--data", "x"], "no --role"),
+        (["train", "--data", "x"], "no role; give the name or ARN of an IAM role"),
         (["train", *HERE, "--data", "/nowhere"], "channel train: /nowhere: no such file"),
         (["train", *HERE, "--data", "s3://proteins/x", "--use_spot_instance"], "did you mean --use_spot_instances?"),
         (["train", "none.yaml", *HERE], "none.yaml: No such file or directory; expected a YAML or JSON file"),
@@ -228,12 +185,19 @@ def test_policies_are_printed_as_json(run):
     assert trust["Statement"][0]["Principal"] == {"Service": "sagemaker.amazonaws.com"}
 
 
-def test_options_of_a_file_come_before_those_of_the_line(run, cloud, proteins, tmp_path):
+def test_options_of_a_file_come_before_those_of_the_line(run, cloud, proteins, tmp_path, monkeypatch):
+    kept = {}
+
+    def keep(folder, *rest):
+        write_job(folder, *rest)
+        kept.update(yaml.safe_load(Path(folder, "run.yaml").read_text()))
+
+    monkeypatch.setattr(training, "write_job", keep)
     (tmp_path / "run.yaml").write_text(f"data: {proteins}\nlearning_rate: 0.1\nnum_train_epochs: 2\n")
-    code, out, _ = run("train", str(tmp_path / "run.yaml"), *HERE, "--learning_rate", "0.2", "--dry-run")
-    assert code == 0
-    request = json.loads(out.split("CreateTrainingJob\n")[1])
-    assert request["HyperParameters"] == {"learning_rate": "0.2", "num_train_epochs": "2"}
+    line = ["--learning_rate", "0.2", "--auxiliary_tasks", "membrane", "--bf16", "--packing=off"]
+    assert run("train", str(tmp_path / "run.yaml"), *HERE, *line, "--dry-run")[0] == 0
+    expected = {"learning_rate": "0.2", "num_train_epochs": 2, "auxiliary_tasks": "membrane", "bf16": True}
+    assert kept == {**expected, "packing": "off"}
 
 
 class Jobs:
@@ -277,67 +241,28 @@ def job(cloud, session, clean, proteins):
 def test_a_running_job_is_told_about_and_stopped(run, job, session):
     code, out, _ = run("status")
     assert code == 0 and out.startswith(f"training job {job.name}: InProgress, Training, 1 x ml.g5.2xlarge, since ")
-    assert [found.name for found in running_jobs(session)] == [job.name]
+    assert [found.name for found in list_running(session)] == [job.name]
     code, out, _ = run("delete", "--job", job.name)
     assert (code, out) == (0, f"training job {job.name}: stopping\n")
     assert run("delete", "--job", job.name)[1] == f"training job {job.name}: it has ended already: Stopped\n"
     assert run("status")[1] == f"{NOTHING}\n"
-    assert describe_job(session, job.name).output is None
+    assert describe(session, job.name, "training").output is None
     job.end("Completed")
-    assert describe_job(session, job.name).output.endswith(f"{job.name}/output/model.tar.gz")
-
-
-def test_a_running_tuning_is_told_about_and_stopped(run, serving, session, proteins):
-    estimator = HuggingFaceEstimator(ROLE, session=session, base_job_name="search")
-    tuner = estimator.tune(proteins, {"seed": (1, 9)}, max_jobs=4, max_parallel_jobs=2, wait=False)
-    name = tuner.latest_tuning_job.hyper_parameter_tuning_job_name
-    assert name.startswith("search-") and len(name) <= 32
-    job = sagemaker_backends[ACCOUNT][REGION].hyper_parameter_tuning_jobs[name]
-    job.hyper_parameter_tuning_job_status = "InProgress"
-    said = "1 of 4 trainings done, best so far FakeTrainingJobName, 2 x ml.g5.2xlarge, since "  # as moto has it
-    line = f"tuning job {name}: InProgress, {said}"
-    assert run("status")[1].startswith(line) and run("status", "--job", name)[1].startswith(line)
-    assert run("delete", "--job", name)[1] == f"tuning job {name}: stopping\n"
-    assert run("delete", "--job", name)[1] == f"tuning job {name}: it has ended already: Stopped\n"
-    assert run("status")[1] == f"{NOTHING}\n"
-
-
-@pytest.mark.parametrize("end", ["Completed", "Failed"])
-def test_a_tuning_is_waited_for_and_told_about_in_lines(serving, session, proteins, monkeypatch, end):
-    shown, states = [], iter(["InProgress", "InProgress", end])
-    jobs = sagemaker_backends[ACCOUNT][REGION].hyper_parameter_tuning_jobs
-
-    def meanwhile(*_):
-        name, job = list(jobs.items())[-1]
-        assert name.startswith("waited-")
-        job.hyper_parameter_tuning_job_status = next(states)
-        if job.hyper_parameter_tuning_job_status == "Failed":
-            job.failure_reason = "no\nmachines"
-
-    monkeypatch.setitem(serving.cloud.after, "CreateHyperParameterTuningJob", meanwhile)
-    monkeypatch.setattr("protbert_classify.sagemaker.training.following.time.sleep", meanwhile)
-    monkeypatch.setattr(tuning.logger, "info", lambda text, *values: shown.append(text % values))
-    estimator = HuggingFaceEstimator(ROLE, session=session, base_job_name="waited")
-    with nullcontext() if end == "Completed" else pytest.raises(ProteinClassifierError) as failure:
-        estimator.tune(proteins, {"seed": (1, 9)}, max_jobs=4)
-    ended = "1 of 4 trainings done, best so far FakeTrainingJobName"  # as moto has it
-    assert [line.split(": ", 1)[1] for line in shown[2:]] == [
-        f"InProgress, {ended}",
-        "Failed, no machines" if end == "Failed" else f"Completed, {ended}",
-    ]
-    if end == "Failed":
-        assert re.fullmatch(r"the tuning job waited-\S+ failed: no machines", str(failure.value))
+    assert describe(session, job.name, "training").output.endswith(f"{job.name}/output/model.tar.gz")
 
 
 def test_the_log_of_all_machines_is_shown_once_each_line_while_the_job_runs(job, session, monkeypatch):
     shown = []
+    monkeypatch.setattr(
+        "protbert_classify.sagemaker.training.logger.info", lambda text, *values: shown.append(text % values)
+    )
 
     def meanwhile(seconds):
         job.write(f"{job.name}/algo-1-1", ["third of algo-1"])
         job.end("Completed")
 
-    monkeypatch.setattr("protbert_classify.sagemaker.training.following.time.sleep", meanwhile)
-    outcome = follow(session, job.name, show=shown.append)
+    monkeypatch.setattr("protbert_classify.sagemaker.training.time.sleep", meanwhile)
+    outcome = follow(session, job.name, True, 0.05)
     assert outcome.status == "Completed" and outcome.model_data.endswith("model.tar.gz")
     assert shown == [
         "[algo-1] first of algo-1",
@@ -354,7 +279,9 @@ def test_a_stopped_job_has_no_model_and_says_how_to_go_on(job, session):
     job.job.model_artifacts = {"S3ModelArtifacts": "s3://proteins/empty/model.tar.gz"}  # SageMaker packs what is there
     job.end("Stopped")
     estimator = HuggingFaceEstimator(ROLE, session=session).attach(job.name)
-    with pytest.raises(ProteinClassifierError, match="Stopped. left no model; one with the checkpoint_s3_uri") as error:
+    with pytest.raises(
+        ProteinClassifierError, match="Stopped. left no model; if it kept checkpoints, a job with"
+    ) as error:
         estimator.model_data
     assert "\n" not in str(error.value)
 
@@ -362,7 +289,7 @@ def test_a_stopped_job_has_no_model_and_says_how_to_go_on(job, session):
 def test_a_failed_job_is_one_line_with_sagemakers_reason(job, session):
     job.end("Failed", "AlgorithmError: train: x.fasta,\nrecord 1, exit code: 1")
     with pytest.raises(ProteinClassifierError) as failure:
-        follow(session, job.name)
+        follow(session, job.name, False, 0.05)
     assert str(failure.value) == (
         f"the training job {job.name} failed: AlgorithmError: train: x.fasta, record 1, exit code: 1; its log: "
         f"CloudWatch, /aws/sagemaker/TrainingJobs, {job.name}"
@@ -373,9 +300,9 @@ def test_ctrl_c_leaves_a_job_running_and_says_how_to_stop_it(job, session, monke
     def interrupt(seconds):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("protbert_classify.sagemaker.training.following.time.sleep", interrupt)
+    monkeypatch.setattr("protbert_classify.sagemaker.training.time.sleep", interrupt)
     with pytest.raises(KeyboardInterrupt, match=f"protbert-classify sagemaker delete --job {job.name} stops it"):
-        follow(session, job.name)
+        follow(session, job.name, False, 0.05)
     assert job.job.training_job_status == "InProgress"
 
 
@@ -383,27 +310,23 @@ def test_ctrl_c_leaves_a_job_running_and_says_how_to_stop_it(job, session, monke
 def test_what_aws_says_of_what_is_not_there_is_known(said):
     from botocore.exceptions import ClientError
 
-    from protbert_classify.sagemaker.calls import is_missing
-
     assert is_missing(ClientError({"Error": {"Code": "ValidationException", "Message": said}}, "DescribeTrainingJob"))
 
 
 def test_what_aws_refuses_is_one_line_with_what_to_do(session, monkeypatch):
     from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 
-    from protbert_classify.sagemaker.refusals import told
-
     def refusal(code, operation="CreateTrainingJob"):
         return ClientError({"Error": {"Code": code, "Message": "so\nit is"}}, operation)
 
     for error, kind, complaint in [
-        (refusal("AccessDeniedException"), ProteinClassifierError, "sagemaker policy' prints what is needed"),
+        (refusal("AccessDeniedException"), ProteinClassifierError, "sagemaker policy' prints the permissions"),
         (refusal("ResourceLimitExceeded"), ProteinClassifierError, "Service Quotas"),
         (refusal("ExpiredToken"), ProteinClassifierError, "sign in to AWS again"),
         (refusal("ValidationException"), OptionError, "could not begin: so it is"),
         (NoCredentialsError(), OptionError, "aws configure"),
         (EndpointConnectionError(endpoint_url="https://x"), ProteinClassifierError, "Could not connect"),
     ]:
-        with pytest.raises(kind, match=complaint) as told_error, told("begin"):
+        with pytest.raises(kind, match=complaint) as told_error, translate_errors("begin"):
             raise error
         assert "\n" not in str(told_error.value)

@@ -3,17 +3,20 @@
 import io
 import json
 import os
+import subprocess
+import sys
 import tarfile
+from pathlib import Path
 
 import pytest
 
-from protbert_classify.commands import main
+from protbert_classify.__main__ import main
 from protbert_classify.errors import DataError, ModelError, ProteinClassifierError
-from protbert_classify.sagemaker.container import SECRET, fetch_hub_token, job_options
-from protbert_classify.sagemaker.packaging import pack_model, unpack, write_job
+from protbert_classify.sagemaker.container import SECRET, TrainingContainer
+from protbert_classify.sagemaker.packaging import copy_package, pack_model, unpack, write_job
 from tests.training.runs import TINY, easy_records, fasta
 
-from .cloud import Cloud
+from .cloud import REGION, Cloud
 
 
 @pytest.fixture
@@ -30,14 +33,14 @@ def job(tmp_path, monkeypatch):
 
 
 def given(name):
-    options = job_options()
+    options = TrainingContainer().options()
     return options[options.index(name) + 1] if name in options else None
 
 
 def test_channels_and_folders_are_the_defaults_of_a_training(job, capsys):
     assert main(["train", *TINY, "--num_train_epochs", "1", "--max_train_samples", "20"]) == 0
     model = {path.name for path in (job / "model").rglob("*") if path.is_file()}
-    assert {"model.safetensors", "config.json", "tokenizer.json", "inference.py", "requirements.txt"} <= model
+    assert {"model.safetensors", "config.json", "tokenizer.json", "inference.py", "hooks.py"} <= model
     results = set(os.listdir(job / "output/data"))
     assert {"metrics.json", "run.json", "test_predictions.csv", "figures"} <= results and "model" not in results
     printed = float(capsys.readouterr().out.split("test: 15 proteins, accuracy ")[1].split(",")[0])
@@ -61,7 +64,8 @@ def test_a_job_that_keeps_checkpoints_works_there_and_resumes(job):
 
 def test_several_machines_keep_their_own_checkpoints(job, monkeypatch):
     assert given("--save_on_each_node") is None
-    monkeypatch.setenv("SM_HOST_COUNT", "2")
+    monkeypatch.setenv("SM_HOSTS", '["algo-1", "algo-2"]')
+    monkeypatch.setenv("SM_CURRENT_HOST", "algo-2")
     assert given("--save_on_each_node") == "true"
 
 
@@ -72,11 +76,11 @@ def test_a_channel_has_one_file_of_proteins(job):
     assert given("--data") == str(folder / "proteins.fasta")
     (folder / "more.csv.gz").write_text("")
     with pytest.raises(DataError, match="channel train: found 2 files"):
-        job_options()
+        TrainingContainer().options()
     for path in folder.iterdir():
         path.unlink()
     with pytest.raises(DataError, match="channel train: found no file"):
-        job_options()
+        TrainingContainer().options()
 
 
 def test_the_model_of_a_channel_may_be_a_folder_or_an_archive(job, tmp_path, monkeypatch):
@@ -84,7 +88,7 @@ def test_the_model_of_a_channel_may_be_a_folder_or_an_archive(job, tmp_path, mon
     channel.mkdir()
     monkeypatch.setenv("SM_CHANNEL_MODEL", str(channel))
     with pytest.raises(ModelError, match="no config.json"):
-        job_options()
+        TrainingContainer().options()
     add(channel / "model.tar.gz", {"config.json": b"{}"})
     assert os.listdir(given("--model_name_or_path")) == ["config.json"]
     (channel / "config.json").write_text("{}")
@@ -130,39 +134,46 @@ def test_only_safetensors_are_packed(tmp_path):
         pack_model(str(tmp_path), str(tmp_path / "x.tar.gz"))
 
 
-def test_a_job_installs_this_package_and_the_libraries_of_this_machine(tmp_path):
-    import zipfile
-
+def test_a_job_has_this_package_and_installs_the_libraries_of_this_machine(tmp_path):
     import transformers
 
-    write_job(str(tmp_path))
-    (wheel,) = tmp_path.glob("*.whl")
+    write_job(str(tmp_path), {"packing": "off", "learning_rate": None})
+    assert (tmp_path / "run.yaml").read_text() == "packing: 'off'\n"
     lines = (tmp_path / "requirements.txt").read_text().splitlines()
-    assert lines[0] == f"./{wheel.name}" and f"transformers=={transformers.__version__}" in lines
+    assert f"transformers=={transformers.__version__}" in lines
     assert not any(line.startswith("torch") for line in lines), "the image has the torch of its CUDA"
-    names = zipfile.ZipFile(wheel).namelist()
-    assert {"protbert_classify/__init__.py", "protbert_classify/py.typed"} <= set(names)
-    assert not [name for name in names if "__pycache__" in name]
+    code = "import protbert_classify; print(protbert_classify.__file__)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(tmp_path / "protbert_classify" / "__init__.py")
+
+
+def test_a_job_can_install_a_released_package_instead(tmp_path):
+    write_job(str(tmp_path), {}, "protbert_classify==0.1.0")
+    assert (tmp_path / "requirements.txt").read_text().startswith("protbert_classify==0.1.0\n")
+    assert not (tmp_path / "protbert_classify").exists()
 
 
 @pytest.mark.parametrize("text", ["hf_x", '{"HF_TOKEN": "hf_x"}', '{"token": "hf_x\\n"}'])
-def test_the_token_of_the_hub_comes_out_of_secrets_manager(tmp_path, monkeypatch, text):
+def test_the_token_of_the_hub_is_read_from_secrets_manager(job, tmp_path, monkeypatch, text):
     with Cloud(tmp_path) as cloud:
         cloud.client("secretsmanager").create_secret(Name="hub", SecretString=text)
         monkeypatch.setenv(SECRET, "hub")
         monkeypatch.setenv("HF_TOKEN", "")
-        fetch_hub_token()
+        monkeypatch.setenv("AWS_REGION", REGION)  # all that SageMaker sets
+        monkeypatch.delenv("AWS_DEFAULT_REGION")
+        TrainingContainer().prepare_push()
         assert os.environ["HF_TOKEN"] == "hf_x"
 
 
-@pytest.mark.parametrize(("name", "complaint"), [("none", "cannot be read"), ("empty", "holds no token")])
-def test_a_secret_that_is_none_is_one_line_without_its_content(tmp_path, monkeypatch, name, complaint):
+@pytest.mark.parametrize(("name", "complaint"), [("none", "cannot be read"), ("empty", "has no token")])
+def test_a_secret_without_a_token_is_one_line_without_its_content(job, tmp_path, monkeypatch, name, complaint):
     with Cloud(tmp_path) as cloud:
         cloud.client("secretsmanager").create_secret(Name="empty", SecretString='{"password": "hf_x"}')
         monkeypatch.setenv(SECRET, name)
         monkeypatch.delenv("HF_TOKEN", raising=False)
+        monkeypatch.setenv("AWS_REGION", REGION)
         with pytest.raises(ProteinClassifierError, match=complaint) as refusal:
-            fetch_hub_token()
+            TrainingContainer().prepare_push()
         assert "hf_x" not in str(refusal.value) and "\n" not in str(refusal.value)
 
 
@@ -175,3 +186,18 @@ def test_an_archive_may_be_read_by_everyone(model_folder, tmp_path):
         members = [member for member in tar if member.isfile()]
     assert "model.safetensors" in {member.name for member in members}
     assert {(member.mode, member.uid, member.uname) for member in members} == {(0o644, 0, "")}
+
+
+def test_the_packages_files_travel_and_nothing_else_that_lies_in_its_folder(tmp_path):
+    import protbert_classify
+
+    stray = Path(protbert_classify.__file__).with_name(".env")
+    stray.write_text("HF_TOKEN=hf_secret")
+    try:
+        copy_package(str(tmp_path))
+    finally:
+        stray.unlink()
+    names = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
+    assert not [name for name in names if name.endswith((".env", "__pycache__", ".pyc"))]
+    assert {"protbert_classify/sagemaker/policies/user.json", "protbert_classify/commands/demo.yaml"} <= names
+    assert {"protbert_classify/py.typed", "protbert_classify/reporting/dataset_card.md.jinja"} <= names

@@ -12,7 +12,7 @@ boto3 = pytest.importorskip("boto3")
 moto = pytest.importorskip("moto")
 
 from protbert_classify.errors import OptionError  # noqa: E402
-from protbert_classify.sagemaker.policy import serving_policy, training_policy, trust_policy, user_policy  # noqa: E402
+from protbert_classify.sagemaker.policy import policy as filled  # noqa: E402
 
 ACCOUNT, REGION, BUCKET = "123456789012", "us-east-1", "proteins"
 HERE = (ACCOUNT, REGION, BUCKET)
@@ -23,8 +23,7 @@ STARS = {  # actions that know no resource
     *("ecr:GetAuthorizationToken", "cloudwatch:PutMetricData"),
     *("ec2:DescribeDhcpOptions", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups"),
     *("ec2:DescribeSubnets", "ec2:DescribeVpcs"),
-    *("sagemaker:ListEndpoints", "sagemaker:ListEndpointConfigs", "sagemaker:ListHyperParameterTuningJobs"),
-    *("sagemaker:ListModels", "sagemaker:ListTrainingJobs", "sagemaker:ListTransformJobs"),
+    *("sagemaker:ListEndpoints", "sagemaker:ListTrainingJobs", "sagemaker:ListTransformJobs"),
 }
 
 
@@ -33,9 +32,9 @@ def policies():
     """Each with all that it can allow."""
     options = {"inputs": INPUTS, "kms_key": KEY}
     return {
-        "training": training_policy(*HERE, **options, secret="hub/token", vpc=True),
-        "serving": serving_policy(*HERE, **options, vpc=True),
-        "user": user_policy(*HERE, **options, roles=["protbert-training", "protbert-serving"]),
+        "training": filled("training", *HERE, **options, secret="hub/token", vpc=True),
+        "serving": filled("serving", *HERE, **options, vpc=True),
+        "user": filled("user", *HERE, **options, roles=["protbert-training", "protbert-serving"]),
     }
 
 
@@ -98,19 +97,19 @@ def test_objects_below_the_prefix_are_read_and_written_inputs_only_read_and_othe
     assert not any("s3:DeleteObject" in statement["Action"] for statement in policy["Statement"])
 
 
-def test_the_listing_of_one_bucket_does_not_open_another(policies):
+def test_only_our_keys_and_those_of_inputs_are_listed(policies):
     keys, others = "arn:aws:s3:::proteins", "arn:aws:s3:::laboratory"
     for name in ("training", "serving"):
-        (ours,), (theirs,) = (allowing(policies[name], "s3:ListBucket", arn) for arn in (keys, others))
-        assert ours["Condition"] == {"StringLike": {"s3:prefix": ["protbert-classify/*", "shared/*"]}}
-        assert theirs["Condition"] == {"StringLike": {"s3:prefix": ["deeploc/train.fasta*"]}}
-    (ours,), (theirs,) = (allowing(policies["user"], "s3:ListBucket", arn) for arn in (keys, others))
+        ours, inputs = allowing(policies[name], "s3:ListBucket", keys)
+        assert ours["Condition"] == {"StringLike": {"s3:prefix": ["protbert-classify/*"]}}
+        assert inputs["Condition"] == {"StringLike": {"s3:prefix": ["deeploc/train.fasta*", "shared/*"]}}
+        assert allowing(policies[name], "s3:ListBucket", others) == [inputs]
+    ours, _ = allowing(policies["user"], "s3:ListBucket", keys)
     assert "Condition" not in ours  # whether the bucket is there
-    assert theirs["Condition"] == {"StringLike": {"s3:prefix": ["deeploc/train.fasta*"]}}
 
 
 def test_a_job_pulls_our_images_writes_its_logs_and_its_metrics_and_nothing_else():
-    policy = training_policy(*HERE)
+    policy = filled("training", *HERE)
     images = "arn:aws:ecr:us-east-1:763104351884:repository/"
     for name in ("huggingface-pytorch-training", "pytorch-training"):
         assert allows(policy, "ecr:BatchGetImage", images + name)
@@ -127,7 +126,7 @@ def test_a_job_pulls_our_images_writes_its_logs_and_its_metrics_and_nothing_else
 
 
 def test_an_endpoint_pulls_the_inference_image_and_writes_the_logs_of_endpoints_and_transform_jobs():
-    policy = serving_policy(*HERE)
+    policy = filled("serving", *HERE)
     images = "arn:aws:ecr:us-east-1:763104351884:repository/"
     assert allows(policy, "ecr:GetDownloadUrlForLayer", images + "huggingface-pytorch-inference")
     assert not allows(policy, "ecr:GetDownloadUrlForLayer", images + "huggingface-pytorch-training")
@@ -158,23 +157,27 @@ def test_interfaces_in_a_vpc_are_for_those_who_have_one(policies):
     for name in ("training", "serving"):
         assert allows(policies[name], "ec2:CreateNetworkInterface", f"arn:aws:ec2:{REGION}:{ACCOUNT}:subnet/subnet-1")
         assert allows(policies[name], "ec2:DescribeVpcs", "*")
-    assert "ec2:" not in json.dumps([training_policy(*HERE), serving_policy(*HERE), policies["user"]])
+    assert "ec2:" not in json.dumps([filled("training", *HERE), filled("serving", *HERE), policies["user"]])
 
 
-def test_the_caller_makes_asks_and_deletes_but_hands_only_two_roles_to_sagemaker_alone(policies):
-    policy = policies["user"]
+def test_a_user_creates_uses_and_deletes_what_has_our_tag_and_hands_only_its_roles_to_sagemaker_alone(policies):
+    policy, here = policies["user"], f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:"
     kinds = {
-        "training-job": ["CreateTrainingJob", "DescribeTrainingJob", "StopTrainingJob"],
-        "hyper-parameter-tuning-job": ["CreateHyperParameterTuningJob", "StopHyperParameterTuningJob"],
-        "model": ["CreateModel", "DescribeModel", "DeleteModel"],
-        "endpoint-config": ["CreateEndpointConfig", "DescribeEndpointConfig", "DeleteEndpointConfig"],
-        "endpoint": ["CreateEndpoint", "UpdateEndpoint", "DeleteEndpoint", "InvokeEndpoint", "InvokeEndpointAsync"],
-        "transform-job": ["CreateTransformJob", "DescribeTransformJob", "StopTransformJob"],
+        "training-job": ("CreateTrainingJob", "DescribeTrainingJob", "StopTrainingJob"),
+        "model": ("CreateModel", "DescribeModel", "DeleteModel"),
+        "endpoint-config": ("CreateEndpointConfig", "DescribeEndpointConfig", "DeleteEndpointConfig"),
+        "endpoint": ("CreateEndpoint", "DescribeEndpoint", "DeleteEndpoint", "InvokeEndpoint", "InvokeEndpointAsync"),
+        "transform-job": ("CreateTransformJob", "DescribeTransformJob", "StopTransformJob"),
     }
     for kind, actions in kinds.items():
-        for action in [*actions, "AddTags", "ListTags"]:
-            assert allows(policy, f"sagemaker:{action}", f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{kind}/mine"), action
+        for action in actions:
+            (statement,) = allowing(policy, f"sagemaker:{action}", f"{here}{kind}/mine")
             assert not allows(policy, f"sagemaker:{action}", f"arn:aws:sagemaker:{REGION}:999999999999:{kind}/mine")
+            tag = "aws:RequestTag" if action.startswith("Create") else "aws:ResourceTag"
+            expected = {"StringEquals": {f"{tag}/created-by": "protbert-classify"}}
+            assert statement.get("Condition") == (None if action.startswith("Describe") else expected), action
+    (tagging,) = allowing(policy, "sagemaker:AddTags", f"{here}endpoint/mine")
+    assert "CreateEndpoint" in tagging["Condition"]["StringEquals"]["sagemaker:TaggingAction"]
     roles = [f"arn:aws:iam::{ACCOUNT}:role/protbert-{name}" for name in ("training", "serving")]
     (passing,) = allowing(policy, "iam:PassRole", roles[0])
     assert passing["Resource"] == roles
@@ -182,25 +185,11 @@ def test_the_caller_makes_asks_and_deletes_but_hands_only_two_roles_to_sagemaker
     assert not allows(policy, "iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/Administrator")
     assert allows(policy, "iam:GetRole", roles[1])
     group = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/aws/sagemaker/"
-    assert allows(policy, "logs:GetLogEvents", group + "Endpoints/mine:log-stream:x")
-    target = f"arn:aws:application-autoscaling:{REGION}:{ACCOUNT}:scalable-target/1a2b"
-    assert allows(policy, "application-autoscaling:PutScalingPolicy", target)
-    alarm = f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:"
-    for name in ("TargetTracking-endpoint/mine/variant/AllTraffic-AlarmHigh-1", "mine-wake"):
-        assert allows(policy, "cloudwatch:PutMetricAlarm", alarm + name)
-    assert not allows(policy, "cloudwatch:DeleteAlarms", alarm + "reactor")
-
-
-def test_a_caller_can_be_kept_to_names_that_begin_so():
-    policy = user_policy(*HERE, roles=["r"], names="protbert-*")
-    arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/"
-    assert allows(policy, "sagemaker:DeleteEndpoint", arn + "protbert-classify-1")
-    assert not allows(policy, "sagemaker:DeleteEndpoint", arn + "checkout")
-    assert not allows(policy, "cloudwatch:DeleteAlarms", f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:checkout-wake")
+    assert allows(policy, "logs:FilterLogEvents", group + "TrainingJobs:log-stream:x")
 
 
 def test_the_roles_are_assumed_by_sagemaker_for_this_account_alone():
-    assert trust_policy(ACCOUNT)["Statement"] == [
+    assert filled("trust", ACCOUNT)["Statement"] == [
         {
             "Sid": "SageMaker",
             "Effect": "Allow",
@@ -216,7 +205,7 @@ def test_the_roles_are_assumed_by_sagemaker_for_this_account_alone():
     [("cn-north-1", "aws-cn", "727897471807"), ("us-gov-west-1", "aws-us-gov", "442386744353")],
 )
 def test_other_partitions_have_their_own_arns_and_registries(region, partition, registry):
-    policy = training_policy(ACCOUNT, region, BUCKET, partition=partition, vpc=True)
+    policy = filled("training", ACCOUNT, region, BUCKET, vpc=True)
     check_form(policy, partition)
     assert allows(policy, "ecr:BatchGetImage", f"arn:{partition}:ecr:{region}:{registry}:repository/pytorch-training")
 
@@ -231,7 +220,7 @@ def test_iam_takes_it(policies, name, monkeypatch):
     with moto.mock_aws():
         iam = boto3.client("iam", region_name=REGION)
         iam.create_policy(PolicyName="policy", PolicyDocument=json.dumps(policies[name]))
-        iam.create_role(RoleName="role", AssumeRolePolicyDocument=json.dumps(trust_policy(ACCOUNT)))
+        iam.create_role(RoleName="role", AssumeRolePolicyDocument=json.dumps(filled("trust", ACCOUNT)))
 
 
 @pytest.mark.parametrize("name", ["training", "serving", "user"])
@@ -257,14 +246,14 @@ def test_every_action_exists_and_is_for_a_resource_of_its_statement(policies, na
 def test_an_image_of_ones_own_may_be_pulled_and_no_other():
     uri = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/protbert-classify:1"
     mine = "arn:aws:ecr:eu-west-1:123456789012:repository/protbert-classify"
-    for policy in (serving_policy, training_policy):
-        assert not allows(policy(*HERE), "ecr:BatchGetImage", mine)
-        document = policy(*HERE, images=[uri])
+    for kind in ("serving", "training"):
+        assert not allows(filled(kind, *HERE), "ecr:BatchGetImage", mine)
+        document = filled(kind, *HERE, images=[uri])
         check_form(document)
         assert allows(document, "ecr:BatchGetImage", mine)
         assert not allows(document, "ecr:BatchGetImage", mine + "-2")
     with pytest.raises(OptionError, match="image_uri 'python:3': expected ACCOUNT.dkr.ecr.REGION"):
-        serving_policy(*HERE, images=["python:3"])
+        filled("serving", *HERE, images=["python:3"])
 
 
 def test_what_a_key_encrypts_for_sagemaker_needs_encrypt_too(policies):

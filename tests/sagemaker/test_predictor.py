@@ -1,138 +1,172 @@
-"""Endpoints give the scores of the pipeline, and the table of `predict`."""
+"""Endpoints give the scores of the pipeline, and the table of `predict`; what goes wrong is one line."""
 
 import json
 
 import pytest
 
-from protbert_classify.errors import DataError, OptionError, ProteinClassifierError, SequenceError
+from protbert_classify.errors import DataError, InputError, OptionError, ProteinClassifierError, SequenceError
 from protbert_classify.inference.predict import predict_file
-from protbert_classify.sagemaker import Asynchronous, Serverless
-from protbert_classify.sagemaker.endpoints import invocation
-from protbert_classify.sagemaker.payloads import BODY
-from protbert_classify.sagemaker.payloads import PROTEINS as MOST
+from protbert_classify.sagemaker import Asynchronous, Serverless, delete_endpoint
+from protbert_classify.sagemaker import predictor as module
+from protbert_classify.serving.client import BODY
 
 from .endpoints import one_line
-from .stubs import PROTEIN, PROTEINS, calls, close, stubbed
+from .stubs import PROTEIN, PROTEINS, close, stubbed
 
 pytestmark = pytest.mark.usefixtures("clean")
-
-
-def test_an_endpoint_gives_the_scores_of_the_pipeline(endpoint, pipe):
-    assert close(endpoint.predict(PROTEINS), pipe(PROTEINS))
-    assert close(endpoint.predict(PROTEIN), pipe(PROTEIN))
-    assert close(endpoint.predict(PROTEINS, top_k=None), pipe(PROTEINS, top_k=None))
-    assert close(endpoint.predict([PROTEIN], top_k=2), pipe([PROTEIN], top_k=2))
-    assert endpoint.predict([]) == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
+        {},
         {"image_uri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/protbert-classify:1"},
         {"asynchronous": Asynchronous()},
         {"serverless": Serverless(memory=4096)},
     ],
-    ids=["our server", "asynchronous", "serverless"],
+    ids=["real-time", "our server", "asynchronous", "serverless"],
 )
-def test_every_kind_of_endpoint_gives_the_scores_of_the_pipeline(up, pipe, options):
+def test_every_kind_of_endpoint_gives_the_scores_of_the_pipeline_and_the_table_of_predict(
+    up, serving, pipe, options, model_folder, tmp_path
+):
     predictor = up(**options)
     assert close(predictor.predict(PROTEINS), pipe(PROTEINS))
     assert close(predictor.predict(PROTEIN, top_k=None), pipe(PROTEIN, top_k=None))
-
-
-@pytest.mark.slow
-def test_an_asynchronous_endpoint_gives_the_reason_of_a_failure_and_the_table_of_a_file(
-    up, model_folder, write_fasta, tmp_path
-):
-    predictor = up(asynchronous=Asynchronous())
-    source = write_fasta([(f"P{number} protein {number}", PROTEIN[number % 20 :]) for number in range(150)])
-    predictor.predict_file(source, str(tmp_path / "cloud.csv"))
-    predict_file(model_folder, source, str(tmp_path / "here.csv"))
-    assert (tmp_path / "cloud.csv").read_text() == (tmp_path / "here.csv").read_text()
-    wrong = predictor.channel.submit(invocation.Body(b"no json", "application/json", "application/json"))
-    with pytest.raises(ProteinClassifierError, match="request: no JSON") as error:
-        wrong()
-    assert "/aws/sagemaker/Endpoints/" in one_line(error)
-
-
-def test_a_file_gives_the_table_that_predict_writes(endpoint, serving, model_folder, tmp_path):
+    assert close(predictor.predict([PROTEIN], top_k=2), pipe([PROTEIN], top_k=2))
+    assert predictor.predict([]) == []
     source = tmp_path / "proteins.jsonl"
     odd = [{"id": 'a "b",\tc', "description": "two\nlines, é", "sequence": "MKT"}, {"id": "bad", "sequence": "M1"}]
     rows = odd + [{"id": f"P{n}", "sequence": PROTEIN[n % 20 :]} for n in range(100)]
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    for name in ("calls.csv", "calls.jsonl"):
-        done = endpoint.predict_file(str(source), str(tmp_path / name))
-        assert done[:2] == (101, 1)
+    serving.bodies.clear()
+    for name in ("out.csv", "out.jsonl"):
+        assert predictor.predict_file(str(source), str(tmp_path / name))[:2] == (101, 1)
         predict_file(model_folder, str(source), str(tmp_path / f"here-{name}"))
         assert (tmp_path / name).read_text() == (tmp_path / f"here-{name}").read_text()
         here = (tmp_path / f"here-{name}.rejected.csv").read_text()
         assert (tmp_path / f"{name}.rejected.csv").read_text() == here
         assert not (tmp_path / f"{name}.parts").exists()
-    assert max(body.count(b"\n") for body in serving.bodies) == MOST
+    if serving.bodies:  # an asynchronous one is asked through S3
+        assert max(body.count(b"\n") for body in serving.bodies) == module.PROTEINS
 
 
-def test_what_an_interrupted_file_has_is_kept_and_gone_on_with(endpoint, write_fasta, tmp_path, monkeypatch):
-    from protbert_classify.sagemaker.endpoints import whole_file
+@pytest.mark.slow
+def test_an_asynchronous_endpoint_gives_the_reason_of_a_failure(up):
+    predictor = up(asynchronous=Asynchronous())
+    wrong = predictor._submit(b"no json", "application/json")
+    with pytest.raises(ProteinClassifierError, match="its container failed: .*no JSON") as error:
+        wrong()
+    assert "/aws/sagemaker/Endpoints/" in one_line(error)
 
-    monkeypatch.setattr(whole_file, "PART", 10)
-    source, output = write_fasta([(f"P{n}", PROTEIN[n % 20 :]) for n in range(35)]), str(tmp_path / "calls.csv")
-    table, asked = endpoint.table, []
 
-    def interrupted(records):
-        asked.append(len(records))
-        if len(asked) == 4:
+@pytest.fixture
+def predictor(up):
+    return up(image_uri="stub")
+
+
+def test_an_interrupted_file_keeps_what_is_done_and_resumes(predictor, serving, write_fasta, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "PART", 10)
+    source, output = write_fasta([(f"P{n}", PROTEIN[n % 20 :]) for n in range(35)]), str(tmp_path / "out.csv")
+    sent = []
+
+    def answer(body, kind, accept):
+        proteins = [json.loads(line) for line in body.decode().splitlines()]
+        sent.append(len(proteins))
+        if len(sent) == 4:
             raise KeyboardInterrupt
-        return table(records)
+        rows = [
+            {"id": p["id"], "description": p["description"], "length": len(p["sequence"]), "location": "Nucleus"}
+            | {"score": 0.75, "Nucleus": 0.75, "truncated": False}
+            for p in proteins
+        ]
+        return 200, accept, "".join(json.dumps(row) + "\n" for row in rows).encode()
 
-    monkeypatch.setattr(endpoint, "table", interrupted)
+    monkeypatch.setattr(predictor, "_invoke", lambda body, kind: answer(body, kind, kind)[2])
     with pytest.raises(KeyboardInterrupt, match="--resume continues after part 2"):
-        endpoint.predict_file(source, output)
+        predictor.predict_file(source, output)
     with pytest.raises(OptionError, match="begun before"):
-        endpoint.predict_file(source, output)
-    asked.clear()
-    monkeypatch.setattr(endpoint, "table", lambda records: asked.append(len(records)) or table(records))
-    assert endpoint.predict_file(source, output, resume=True).classified == 35
-    assert asked == [1, 10, 5]
+        predictor.predict_file(source, output)
+    sent.clear()
+    assert predictor.predict_file(source, output, resume=True).classified == 35
+    assert sent == [1, 10, 5]
 
 
-def test_records_come_as_rows_in_their_order(endpoint, write_fasta):
-    from protbert_classify.data.readers import read_unlabelled
-
-    source = write_fasta([(f"P{n} of {n}", PROTEIN[n % 20 :]) for n in range(70)])
-    rows = list(endpoint.rows(read_unlabelled(source)))
-    assert [(row.id, row.description, row.length) for row in rows] == [
-        (f"P{n}", f"of {n}", len(PROTEIN) - n % 20) for n in range(70)
-    ]
-    assert all(len(row.answers) == 5 and row.truncated == (row.length > 20) for row in rows)
-
-
-def test_a_character_that_is_no_residue_costs_no_call(endpoint, serving):
-    with pytest.raises(SequenceError, match="^sequence 2: '1' at position 3 is no residue") as error:
-        endpoint.predict(["MKT", "MK1"])
+def test_a_character_that_is_not_a_residue_costs_no_request(predictor, serving):
+    serving.bodies.clear()
+    with pytest.raises(SequenceError, match="^sequence 2: '1' at position 3") as error:
+        predictor.predict(["MKT", "MK1"])
     one_line(error)
-    with pytest.raises(SequenceError, match="100,001 residues; an endpoint takes at most 100,000"):
-        endpoint.predict("M" * 100_001)
-    with pytest.raises(SequenceError, match="found int; expected a protein as text, or a list of them"):
-        endpoint.predict(3)
-    with pytest.raises(OptionError, match="top_k 0"):
-        endpoint.predict("MKT", top_k=0)
+    with pytest.raises(SequenceError, match="100,001 residues; the server takes at most 100,000"):
+        predictor.predict("M" * 100_001)
+    with pytest.raises(SequenceError, match="sequence 2: found int, expected text"):
+        predictor.predict(["MKT", 3])
     assert serving.bodies == []
 
 
-def test_a_list_is_sent_in_requests_within_the_limits(up, serving):
-    predictor = up(image_uri="stub")
-    stubbed(serving, (200, calls))
-    sequences = ["M" * (1 + number % 7) for number in range(3 * MOST + 1)] + ["M" * 100_000] * MOST
-    assert [call["label"] for call in predictor.predict(sequences)] == list(map(len, sequences))
+def test_a_list_is_sent_in_requests_within_the_limits(predictor, serving):
+    serving.bodies.clear()
+    sequences = ["M" * (1 + number % 7) for number in range(3 * module.PROTEINS + 1)] + ["M" * 100_000] * 64
+    assert [found["label"] for found in predictor.predict(sequences)] == list(map(len, sequences))
     counts = [len(json.loads(body)["inputs"]) for body in serving.bodies]
-    assert sum(counts) == len(sequences) and max(counts) == MOST
+    assert sum(counts) == len(sequences) and max(counts) == module.PROTEINS
     assert max(map(len, serving.bodies)) < BODY + 2**16 and len(counts) > 4
 
 
-def test_a_file_that_is_not_there_costs_no_call(endpoint, serving, tmp_path):
+def test_a_file_that_is_not_there_costs_no_request(predictor, serving, tmp_path):
+    serving.bodies.clear()
     with pytest.raises(DataError, match="no such file"):
-        endpoint.predict_file(str(tmp_path / "none.fasta"), str(tmp_path / "calls.csv"))
+        predictor.predict_file(str(tmp_path / "none.fasta"), str(tmp_path / "out.csv"))
     with pytest.raises(OptionError, match="expected a name that ends in"):
-        endpoint.predict_file(str(tmp_path / "none.fasta"), str(tmp_path / "calls.txt"))
+        predictor.predict_file(str(tmp_path / "none.fasta"), str(tmp_path / "out.txt"))
     assert serving.bodies == []
+
+
+# what a container says
+
+
+def test_a_busy_container_is_asked_again(predictor, serving):
+    serving.bodies.clear()
+    stubbed(serving, (429, '{"error": "full"}'), (503, "loading"), None)
+    assert predictor.predict("MKT") == {"label": 3, "score": 1.0}
+    assert len(serving.bodies) == 3
+
+
+def test_a_request_that_takes_too_long_is_halved(predictor, serving):
+    limit = "Your invocation timed out while waiting for a response from container primary."
+    usual = serving.stub.answer
+    serving.stub.answer = lambda body, kind, accept: (
+        usual(body, kind, accept) if len(json.loads(body)["inputs"]) <= 16 else (0, accept, limit.encode())
+    )
+    assert [found["label"] for found in predictor.predict(["M" * n for n in range(1, 130)])] == list(range(1, 130))
+    assert predictor.proteins_per_request == 16
+    stubbed(serving, (0, limit))
+    with pytest.raises(ProteinClassifierError, match="no answer within 60 s") as error:
+        predictor.predict(["M", "MK"])
+    one_line(error)
+
+
+def test_an_endpoint_that_somebody_deleted_is_told_so(up, session):
+    predictor = up(image_uri="stub", endpoint_name="vanishing")
+    delete_endpoint("vanishing", session)
+    with pytest.raises(OptionError, match="endpoint vanishing: there is none of this name any more") as error:
+        predictor.predict("MKT")
+    one_line(error)
+
+
+@pytest.mark.parametrize(
+    "status, text, expected",
+    [
+        (413, '{"error": "too large"}', r"its container failed \(413\): too large"),
+        (500, '{"code": 500, "message": "out\\n of memory"}', r"failed \(500\): out of memory"),
+        (502, "", r"failed \(502\): .*; its log: CloudWatch, /aws/sagemaker/Endpoints/"),
+        (200, "<html>", "not an answer of this package"),
+        (200, "[]", "not an answer of this package to 1 proteins"),
+    ],
+)
+def test_what_a_container_says_is_one_line_and_not_the_fault_of_the_input(predictor, serving, status, text, expected):
+    stubbed(serving, (status, text))
+    with pytest.raises(ProteinClassifierError, match=expected) as error:
+        predictor.predict("MKT")
+    assert not isinstance(error.value, InputError)
+    one_line(error)

@@ -1,53 +1,36 @@
-"""Jobs that really run: what SageMaker would do with the recorded requests."""
+"""What is refused before anything is sent, and what exactly is sent."""
 
-import io
+import inspect
 import json
-import tarfile
-import time
+import re
+from pathlib import Path
 
 import pytest
-from safetensors.numpy import load
 
-from protbert_classify.errors import ProteinClassifierError
+from protbert_classify.commands import main
+from protbert_classify.errors import InputError, OptionError
 from protbert_classify.sagemaker import HuggingFaceEstimator, Protection, open_session
-from protbert_classify.training.checkpoints import MARKER
-from tests.training.runs import SHAPE, easy_records, fasta
+from protbert_classify.sagemaker.dry_run import DryRun, Finished
+from protbert_classify.sagemaker.images import TRAINING_GPU, encrypts_itself, has_gpu, image_uri
+from protbert_classify.sagemaker.training import METRICS
+from tests.training.runs import ROOT, easy_records, fasta
 
-from .cloud import BUCKET, ROLE, Cloud
-from .training_jobs import TrainingJobs, install_image
+from .cloud import BUCKET, REGION, ROLE, Cloud
+from .snapshots import same_as_snapshot
+from .stubs import KEY, VPC
 
-pytestmark = pytest.mark.slow
-
-OPTIONS = {"backbone_config": SHAPE, "max_length": 64, "learning_rate": 0.01, "logging_steps": 2, "seed": 7}
-CPU = "ml.m5.xlarge"
+ISOLATED = Protection(network_isolation=True)
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory):
-    return install_image(tmp_path_factory.mktemp("container") / "image")
+def cloud(tmp_path_factory):
+    with Cloud(tmp_path_factory.mktemp("cloud")) as account:
+        yield account
 
 
-@pytest.fixture
-def account(tmp_path, image):
-    """An account whose training jobs run."""
-    with Cloud(tmp_path / "cloud") as cloud:
-        cloud.jobs = TrainingJobs(cloud, image)
-        yield cloud
-
-
-@pytest.fixture
-def estimator(account):
-    def build(instance_type=CPU, hyperparameters=None, environment=None, **options):
-        return HuggingFaceEstimator(
-            ROLE,
-            session=open_session(BUCKET),
-            instance_type=instance_type,
-            hyperparameters={**OPTIONS, **(hyperparameters or {})},
-            environment={"OMP_NUM_THREADS": "1", **(environment or {})},  # sums in one order, whatever the machine
-            **options,
-        )
-
-    return build
+@pytest.fixture(scope="module")
+def session(cloud):
+    return open_session(BUCKET)
 
 
 @pytest.fixture
@@ -57,118 +40,226 @@ def proteins(tmp_path):
     return str(path)
 
 
-def archive(account, uri):
-    """Name -> content of a tar.gz in S3."""
-    with tarfile.open(fileobj=io.BytesIO(account.get(uri))) as tar:
-        return {member.name: tar.extractfile(member).read() for member in tar if member.isfile()}
+def dry(proteins, **options):
+    """The one request that a dry run would send, its names of the moment replaced."""
+    watched = DryRun()
+    estimator = HuggingFaceEstimator(ROLE, session=open_session(BUCKET, dry_run=watched), **options)
+    with pytest.raises(Finished):
+        estimator.fit(proteins)
+    ((operation, request),) = watched.requests
+    names = r"[a-z-]+-\d{6}-\d{6}-[0-9a-f]{4}|protbert-classify-[0-9a-f]{4}(-\d{14})?"
+    text = re.sub(names, "TIME", json.dumps(request))
+    return {operation: json.loads(text)}
 
 
-def weights(account, uri):
-    return load(archive(account, uri)["model.safetensors"])
+def test_the_request_of_a_plain_job(cloud, proteins):
+    same_as_snapshot("training", dry(proteins, hyperparameters={"num_train_epochs": 3, "learning_rate": 3e-5}))
+    assert cloud.requests == [] and cloud.keys() == [], "a dry run changes nothing"
 
 
-def same(first, second):
-    return first.keys() == second.keys() and all((first[name] == second[name]).all() for name in first)
+def test_the_request_of_a_guarded_job_on_spot_instances(cloud, proteins):
+    request = dry(
+        proteins,
+        instance_type="ml.m5.4xlarge",
+        instance_count=2,
+        use_spot_instances=True,
+        max_run=3600,
+        protection=Protection(kms_key=KEY, **VPC),
+        push_to_hub="me/locations",
+        hub_token_secret="hub-token",
+        tags={"team": "cells"},
+    )
+    same_as_snapshot("training_guarded", request)
 
 
-def test_one_job_on_two_machines_computes_what_two_processes_on_one_compute(account, estimator, proteins):
-    two_processes = estimator(processes_per_instance=2, hyperparameters={"num_train_epochs": 2})
-    two_processes.fit(proteins, poll=0.2)
-    two_machines = estimator(instance_count=2, hyperparameters={"num_train_epochs": 2})
-    two_machines.fit(proteins, poll=0.2)
-
-    assert "--nnodes=2 --nproc_per_node=1" in account.jobs.log(two_machines.job_name)
-    assert same(weights(account, two_machines.model_data), weights(account, two_processes.model_data))
-    files = archive(account, two_machines.model_data)
-    assert {"config.json", "model.safetensors", "tokenizer.json", "code/inference.py"} <= set(files)
-    results = archive(account, two_machines.model_data.replace("model.tar.gz", "output.tar.gz"))
-    assert json.loads(results["run.json"])["world_size"] == 2
-    metrics = json.loads(results["metrics.json"])
-    found = two_machines.outcome.metrics  # by the regular expressions that CloudWatch would use
-    assert found["test:accuracy"] == pytest.approx(metrics["test_accuracy"], abs=1e-3)
-    assert found["test:mcc"] == pytest.approx(metrics["test_mcc"], abs=1e-3)
-    log = json.loads(results["trainer_state.json"])["log_history"]
-    evaluations = [entry for entry in log if "eval_mcc" in entry]
-    assert found["validation:accuracy"] == pytest.approx(evaluations[-1]["eval_accuracy"], abs=1e-3)
-    assert found["validation:mcc"] == pytest.approx(evaluations[-1]["eval_mcc"], abs=1e-3)
-    assert found["train:loss"] == pytest.approx([entry for entry in log if "loss" in entry][-1]["loss"], abs=1e-3)
+def test_the_command_line_prints_the_request_it_would_send(cloud, proteins, capsys):
+    options = ["--role", "protbert", "--bucket", BUCKET, "--data", proteins, "--num_train_epochs", "3", "--bf16"]
+    assert main(["sagemaker", "train", *options, "--learning_rate", "3e-5", "--dry-run"]) == 0
+    out, told = capsys.readouterr()
+    upload, request = out.split("\nCreateTrainingJob\n")
+    assert f"upload s3://{BUCKET}/protbert-classify/" in upload and "/input/train/proteins.fasta" in upload
+    sent = json.loads(request)
+    assert not sent.get("HyperParameters"), "options travel in a file"
+    assert "1 x ml.g5.2xlarge for at most 24 hours; it ends by itself" in told
+    assert cloud.requests == [] and cloud.keys() == []
 
 
-def test_a_spot_job_that_is_killed_goes_on_in_a_second_job_and_ends_with_the_same_weights(account, estimator, proteins):
-    settings = {
-        "processes_per_instance": 2,
-        "use_spot_instances": True,
-        "hyperparameters": {"num_train_epochs": 12, "early_stopping_patience": 0},
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"role": None}, "no role"),
+        ({"role": "nobody"}, "role 'nobody': the account has no role of this name"),
+        ({"instance_type": "ml.g5.large"}, "did you mean ml.g5.xlarge"),
+        ({"instance_type": "ml.trn1.2xlarge"}, "the images are for x86 and NVIDIA"),
+        ({"hyperparameters": {"run_name": print}}, "expected text, numbers, lists"),
+        ({"hyperparameters": {"learning_rat": 1}}, "did you mean --learning_rate"),
+        ({"hyperparameters": {"num_train_epochs": "many"}}, "invalid float value: 'many'"),
+        ({"hyperparameters": {"hub_token": "hf_x"}}, "a secret would travel with the job; see hub_token_secret"),
+        ({"hyperparameters": {"data": "x.fasta"}}, "the data of a job are channels"),
+        ({"hyperparameters": {"a b": 1}}, "unknown option"),
+        ({"hyperparameters": {"packing": "maybe"}}, "invalid choice: 'maybe'"),
+        ({"environment": {"HF_TOKEN": "hf_x"}}, "would be recorded"),
+        ({"use_spot_instances": True, "max_run": 10, "max_wait": 5}, "max_wait=5"),
+        ({"use_spot_instances": True, "keep_alive_period_in_seconds": 60}, "choose one of the two"),
+        ({"checkpoint_s3_uri": "bucket/x"}, "not a valid address in S3"),
+        ({"protection": ISOLATED}, "give image_uri"),
+        ({"push_to_hub": "me/x"}, "give hub_token_secret"),
+        ({"hub_token_secret": "s"}, "hub_token_secret requires push_to_hub"),
+        ({"push_to_hub": "me/x", "hub_token_secret": "hf_x"}, "the name of a secret"),
+        ({"max_wait": 100}, "requires use_spot_instances"),
+        ({"protection": Protection(kms_key=KEY.replace("us-east-1", "eu-west-1"))}, "expected arn:aws:kms:us-east-1:"),
+        ({"environment": {"A": 1}}, "environment A=1: expected text"),
+        ({"hyperparameters": {"output_dir": "runs/x"}}, "a job resumes from checkpoint_s3_uri"),
+        ({"checkpoint_s3_uri": "s3://no-such-bucket/x"}, "bucket 'no-such-bucket': it does not exist"),
+        ({"push_to_hub": "m", "hub_token_secret": "s", "protection": ISOLATED, "image_uri": "i"}, "does not reach"),
+    ],
+)
+def test_what_cannot_work_is_one_line_before_anything_is_sent(session, options, complaint):
+    with pytest.raises(OptionError) as refusal:
+        HuggingFaceEstimator(**{"role": ROLE, "session": session, **options})
+    assert complaint in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+def test_the_arguments_that_the_docs_name_are_there():
+    text = (ROOT / "docs" / "sagemaker.md").read_text()
+    paragraph = text[text.index("Migrating from SDK v2") : text.index("| version 2 | here |")]
+    names = re.findall(r"`(\w+)`", paragraph) + re.findall(r"`(\w+)=", text[text.index("| version 2 | here |") :])
+    assert len(names) > 10 and set(names) <= set(inspect.signature(HuggingFaceEstimator).parameters)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "complaint"),
+    [
+        ("/nowhere.fasta", "no such file"),
+        ("s3://proteins/nothing", "nothing at s3://proteins/nothing"),
+        ("s3://no-such-bucket/x", "bucket does not exist"),
+        (
+            {"train": "/etc/hostname", "tests": "x"},
+            "channel 'tests': expected train and, if you have them",
+        ),
+        ({"test": "/etc/hostname"}, "no channel train"),
+        ("/etc", "/etc: found a folder; expected one file of proteins"),
+    ],
+)
+def test_inputs_that_are_not_there_are_one_line(session, inputs, complaint):
+    with pytest.raises(OptionError) as refusal:
+        HuggingFaceEstimator(ROLE, session=session).fit(inputs)
+    assert complaint in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+def test_an_address_of_several_files_is_refused(cloud, session):
+    for name in ("a.fasta", "b.fasta"):
+        cloud.put(f"many/{name}", b">P1 Nucleus-U\nMKV\n")
+    with pytest.raises(OptionError, match=r"several objects begin with .* \(many/a.fasta, many/b.fasta\)"):
+        HuggingFaceEstimator(ROLE, session=session)._channels("s3://proteins/many")
+    cloud.put("one/", b"")  # as AWS' console marks a folder
+    cloud.put("one/a.fasta", b">P1 Nucleus-U\nMKV\n")
+    one = {"train": "s3://proteins/one/"}
+    assert HuggingFaceEstimator(ROLE, session=session)._channels(one) == one
+
+
+def test_proteins_may_be_a_path(session, proteins):
+    assert HuggingFaceEstimator(ROLE, session=session)._channels(Path(proteins)) == {"train": proteins}
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_ctrl_c_while_a_job_starts_says_what_may_run(cloud, proteins, moment):
+    def interrupt(**_):
+        raise KeyboardInterrupt
+
+    session = open_session(BUCKET)
+    estimator = HuggingFaceEstimator(ROLE, session=session, base_job_name=f"interrupted-{moment}")
+    session.boto_session.events.register(f"{moment}-call.sagemaker.CreateTrainingJob", interrupt)
+    with pytest.raises(KeyboardInterrupt, match=f"a job interrupted-{moment}-.* may run, and cost; .* status shows it"):
+        estimator.fit(proteins, wait=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "complaint"),
+    [
+        ("hello", {}, "proteins.fasta"),
+        (">P1 Nucleus-U\nMK1V\n", {}, "'1' at position 3"),
+        (">P1 loc=Nucleus\nMKV\n", {}, "record 1 (P1)"),
+        (">P1 loc=Nucleus\nMKV\n", {"header_pattern": "where=(?P<label>.+)"}, "record 1 (P1)"),
+    ],
+)
+def test_proteins_that_a_job_could_not_read_cost_nothing(session, tmp_path, text, options, complaint):
+    (tmp_path / "proteins.fasta").write_text(text)
+    with pytest.raises(InputError) as refusal:
+        HuggingFaceEstimator(ROLE, session=session, hyperparameters=options).fit(str(tmp_path / "proteins.fasta"))
+    assert complaint in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+def test_an_isolated_job_without_a_pretrained_model_is_refused(session, proteins, tmp_path):
+    estimator = HuggingFaceEstimator(ROLE, session=session, protection=ISOLATED, image_uri="mine")
+    with pytest.raises(OptionError, match="give a pretrained model as a channel"):
+        estimator.fit(proteins)
+
+
+def test_a_mistyped_bucket_is_refused_and_not_created(cloud):
+    with pytest.raises(OptionError, match="'protein': it does not exist"):
+        open_session("protein")
+    assert [bucket["Name"] for bucket in cloud.client("s3").list_buckets()["Buckets"]] == [BUCKET]
+
+
+def test_without_a_region_or_credentials_one_line_says_what_to_do(cloud, monkeypatch):
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    monkeypatch.delenv("AWS_REGION", raising=False)
+    with pytest.raises(OptionError, match="no AWS region"):
+        open_session()
+    with pytest.raises(OptionError, match="profile"):
+        open_session(profile="nobody", region=REGION)
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    with pytest.raises(OptionError, match="no AWS credentials"):
+        open_session(region=REGION)
+
+
+def test_gpus_that_the_newest_image_does_not_know_are_refused_for_it_alone():
+    with pytest.raises(OptionError, match="'ml.p3.2xlarge': its GPUs are too old"):
+        image_uri("training", "ml.p3.2xlarge", REGION)
+    assert "gpu" in image_uri("training", "ml.p3.2xlarge", REGION, TRAINING_GPU)
+    assert "gpu" in image_uri("inference", "ml.p3.2xlarge", REGION)
+
+
+def test_images_are_the_newest_and_fit_the_instance():
+    assert "huggingface-pytorch-training:2.9.0-transformers5.3.0-gpu" in image_uri("training", "ml.g5.xlarge", REGION)
+    assert "pytorch-training:2.9.0-cpu-py312" in image_uri("training", "ml.m5.xlarge", REGION)
+    assert "inference:2.6.0-transformers5.5.3-cpu" in image_uri("inference", "ml.m5.xlarge", REGION)
+    assert "inference:2.6.0-transformers5.5.3-gpu" in image_uri("transform", "ml.g5.xlarge", REGION)
+    with pytest.raises(OptionError, match="no training image huggingface 5.3.0.* for CPUs"):
+        image_uri("training", "ml.m5.xlarge", REGION, TRAINING_GPU)
+    with pytest.raises(OptionError, match="the images are for x86 and NVIDIA"):
+        image_uri("inference", "ml.m6g.large", REGION)
+    with pytest.raises(OptionError, match="in us-nowhere-1"):
+        image_uri("training", "ml.g5.xlarge", "us-nowhere-1")
+
+
+def test_what_an_instance_is_is_read_from_its_name():
+    assert [has_gpu(f"ml.{name}") for name in ("g5.xlarge", "p4d.24xlarge", "m5.xlarge", "c5.xlarge")] == [
+        *(True, True, False, False)
+    ]
+    assert all(encrypts_itself(f"ml.{name}.xlarge") for name in ("g4dn", "g5", "g6e", "p4d", "p5", "m5d", "r5d", "c5d"))
+    assert not any(encrypts_itself(f"ml.{name}.xlarge") for name in ("m5", "c5", "p3", "r5", "m7i"))
+
+
+def test_the_metrics_of_cloudwatch_are_found_in_a_log():
+    log = "\n".join(
+        [
+            "{'loss': '0.5', 'grad_norm': '1.2', 'learning_rate': '3e-05', 'epoch': '1'}",
+            "{'eval_loss': '1.1e-05', 'eval_accuracy': '0.75', 'eval_mcc': '-0.25', 'eval_macro_f1': '0.7'}",
+            "{'train_runtime': '16', 'train_loss': '2.3', 'epoch': '2'}",
+            "test: 1,384 proteins, accuracy 0.664, MCC -0.571, macro F1 0.498",
+        ]
+    )
+    found = {name: [float(value) for value in re.findall(regex, log, re.MULTILINE)] for name, regex in METRICS.items()}
+    assert found == {
+        "train:loss": [0.5],
+        "validation:loss": [1.1e-5],
+        "validation:accuracy": [0.75],
+        "validation:mcc": [-0.25],
+        "validation:macro_f1": [0.7],
+        "test:accuracy": [0.664],
+        "test:mcc": [-0.571],
+        "test:macro_f1": [0.498],
     }
-    checkpoints = f"s3://{BUCKET}/runs/one/checkpoints"
-    first = estimator(checkpoint_s3_uri=checkpoints, **settings)
-    name = first.fit(proteins, wait=False)
-    wait_for(lambda: account.jobs.written(name, f"checkpoints/**/{MARKER}"), "checkpoint")
-    account.jobs.freeze(name)  # however fast it trains and however slowly its files are copied
-    wait_for(lambda: whole_checkpoint(account, "runs/one/checkpoints/"), "checkpoint in S3")
-    account.jobs.kill(name)
-    wait_for(lambda: status(account, name) == "Stopped", "end")
-    assert "Training Container Execution Completed" not in account.jobs.log(name), "it was killed in the middle"
-
-    second = estimator(checkpoint_s3_uri=checkpoints, **settings)
-    second.fit(proteins, poll=0.2)
-    assert "resuming from" in account.jobs.log(second.job_name)
-    undisturbed = estimator(**settings)
-    undisturbed.fit(proteins, poll=0.2)
-    assert "resuming from" not in account.jobs.log(undisturbed.job_name)
-    assert same(weights(account, second.model_data), weights(account, undisturbed.model_data))
-
-
-def whole_checkpoint(account, prefix):
-    """Whether S3 has all files of a checkpoint; they are copied in any order."""
-    sizes = {key: len(account.get(f"s3://{BUCKET}/{key}")) for key in account.keys(prefix)}
-    markers = [key for key in sizes if key.endswith(MARKER)]
-    declared = {key: json.loads(account.get(f"s3://{BUCKET}/{key}"))["bytes"] for key in markers}
-    return any(
-        all(sizes.get(key.replace(MARKER, name)) == size for name, size in files.items())
-        for key, files in declared.items()
-    )
-
-
-def status(account, name):
-    return account.client("sagemaker").describe_training_job(TrainingJobName=name)["TrainingJobStatus"]
-
-
-def wait_for(condition, what, seconds=120):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"no {what} within {seconds} s")
-
-
-def test_an_isolated_job_trains_on_the_model_of_a_channel_without_a_network(account, estimator, proteins, tmp_path):
-    pretrained = estimator(hyperparameters={"num_train_epochs": 1})
-    pretrained.fit(proteins, poll=0.2)
-    wheels = tmp_path / "wheels"
-    wheels.mkdir()
-    (wheels / "nothing-1.0-py3-none-any.whl").write_bytes(b"")  # the image of the tests has all that a job needs
-    isolated = estimator(
-        hyperparameters={"num_train_epochs": 1, "backbone_config": None},
-        protection=Protection(network_isolation=True),
-        wheels=str(wheels),
-    )
-    isolated.fit({"train": proteins, "model": pretrained.model_data}, poll=0.2)
-
-    (_, request) = account.made("CreateTrainingJob")
-    assert request["EnableNetworkIsolation"] is True
-    assert "--no-index" in archive(account, isolated.model_data)["code/requirements.txt"].decode()
-    results = archive(account, isolated.model_data.replace("model.tar.gz", "output.tar.gz"))
-    assert json.loads(results["run.json"])["model_arguments"]["model_name_or_path"].endswith("/model")
-
-
-def test_a_failing_job_is_one_line_with_its_reason(account, estimator):
-    proteins = account.put("bad.fasta", b">P1 Nucleus-U\nMK1V\n")  # of S3: a file here would be read before
-    with pytest.raises(ProteinClassifierError) as failure:
-        estimator().fit(proteins, poll=0.2)
-    message = str(failure.value)
-    assert "\n" not in message and failure.value.exit_code == 1
-    assert "bad.fasta, record 1 (P1): '1' at position 3" in message, message
-    assert "CloudWatch, /aws/sagemaker/TrainingJobs" in message

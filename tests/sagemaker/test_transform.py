@@ -3,17 +3,14 @@
 import csv
 import json
 import random
-import time
 from types import SimpleNamespace
 
 import pytest
 
 from protbert_classify.errors import DataError, InputError, OptionError, ProteinClassifierError, SequenceError
 from protbert_classify.inference.predict import predict_file
-from protbert_classify.sagemaker import Protection, Transformer, attach_transform
-from protbert_classify.sagemaker.hosting import Hosting
-from protbert_classify.sagemaker.transform import spool, transformation
-from protbert_classify.sagemaker.transform.requests import transform_requests
+from protbert_classify.sagemaker import Protection, Transformer, collect_transform
+from protbert_classify.sagemaker import transform as module
 
 from .cloud import BUCKET, ROLE
 from .endpoints import one_line
@@ -29,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("clean")
 @pytest.fixture
 def transformer(archive, session):
     def build(model=archive, **options):
-        return Transformer(model, **{"role": "protbert", "session": session, "poll": 0.05, **options})
+        return Transformer(model, **{"role": "protbert", "session": session, **options})
 
     return build
 
@@ -42,12 +39,12 @@ def few(write_fasta):
 
 
 def rows_for(body):
-    """What a container answers to FASTA, without a model."""
+    """What a container answers, without a model."""
     rows = []
-    lines = body.decode().split("\n")
-    for header, residues in zip(lines[::2], lines[1::2], strict=False):
-        row = {"id": header, "description": "", "length": len(residues), "location": "Nucleus", "score": 0.75}
-        rows.append({**row, "Cytoplasm": 0.25, "Nucleus": 0.75, "truncated": False})
+    for protein in map(json.loads, body.decode().splitlines()):
+        row = {"id": protein["id"], "description": protein["description"], "length": len(protein["sequence"])}
+        scores = {"location": "Nucleus", "score": 0.75, "Cytoplasm": 0.25, "Nucleus": 0.75}
+        rows.append({**row, **scores, "truncated": False})
     return "".join(json.dumps(row) + "\n" for row in rows).encode()
 
 
@@ -79,8 +76,8 @@ def test_a_file_of_several_parts_gives_the_table_that_predict_writes(
         for number in range(1200)
     ]
     source = write_fasta([*records[:700], ("bad one", "MK1"), *records[700:]])
-    before, output = serving.there(), tmp_path / "calls.csv"
-    done = transformer(model_folder, image_uri=image, instance_count=2).transform(source, str(output))
+    before, output = serving.there(), tmp_path / "out.csv"
+    done = transformer(model_folder, image_uri=image, instance_count=2).transform(source, str(output), poll=0.05)
     assert done[:2] == (1200, 1)
     predict_file(model_folder, source, str(tmp_path / "here.csv"))
     found, expected = read(output), read(tmp_path / "here.csv")
@@ -91,12 +88,12 @@ def test_a_file_of_several_parts_gives_the_table_that_predict_writes(
             name: wanted[name] for name in wanted if name not in numbers
         }
         assert all(float(row[name]) == pytest.approx(float(wanted[name]), abs=1e-5) for name in numbers)
-    assert (tmp_path / "calls.csv.rejected.csv").read_text() == (tmp_path / "here.csv.rejected.csv").read_text()
+    assert (tmp_path / "out.csv.rejected.csv").read_text() == (tmp_path / "here.csv.rejected.csv").read_text()
     job = serving.cloud.made("CreateTransformJob")[0]["TransformJobName"]
     assert [key.rsplit("/", 1)[1] for key in serving.cloud.keys(f"protbert-classify/{job}/input/")] == [
-        "part-00000.fasta",
-        "part-00001.fasta",
-        "part-00002.fasta",
+        "part-00000.jsonl",
+        "part-00001.jsonl",
+        "part-00002.jsonl",
     ]
     assert serving.there() == before
     assert f"transform job {job}: 2 x ml.m5.xlarge, ends by itself" in log.messages
@@ -106,57 +103,57 @@ def test_a_file_of_several_parts_gives_the_table_that_predict_writes(
 def test_every_format_of_tables_can_be_written(transformer, stubbed, few, tmp_path, ending):
     import pandas as pd
 
-    output = str(tmp_path / f"calls.{ending}")
-    transformer(image_uri="stub").transform(few, output)
+    output = str(tmp_path / f"out.{ending}")
+    transformer(image_uri="stub").transform(few, output, poll=0.05)
     readers = {"csv": pd.read_csv, "tsv": lambda path: pd.read_csv(path, sep="\t"), "parquet": pd.read_parquet}
     table = readers.get(ending, lambda path: pd.read_json(path, lines=True))(output)
     assert list(table["id"]) == [f"P{number}" for number in range(5)]
     assert list(table["length"]) == [3, 4, 5, 6, 7] and list(table["Nucleus"]) == [0.75] * 5
-    assert not (tmp_path / f"calls.{ending}.parts").exists()
-    assert stubbed[0][:2] == ("text/x-fasta", "application/jsonlines")
+    assert not (tmp_path / f"out.{ending}.parts").exists()
+    assert stubbed[0][:2] == ("application/jsonlines", "application/jsonlines")
 
 
 def test_odd_accessions_of_a_table_in_s3_survive(transformer, serving, stubbed, tmp_path, monkeypatch):
-    monkeypatch.setattr(spool, "TRANSFORM_PROTEINS", 2)
+    monkeypatch.setattr(module, "PROTEINS", 2)
     names = [("a b", "two\nlines"), (">c", ""), ("d", "tab\there, \"quoted\" 'é'"), ("e;|", ">f")]
     lines = [json.dumps({"id": name, "description": about, "sequence": "mkt"}) + "\n" for name, about in names]
     source = serving.cloud.put("data/proteins.jsonl", "".join(lines).encode())
-    done = transformer(image_uri="stub").transform(source, str(tmp_path / "calls.jsonl"))
+    done = transformer(image_uri="stub").transform(source, str(tmp_path / "out.jsonl"), poll=0.05)
     assert done.classified == 4 and len(stubbed) == 2
-    rows = [json.loads(line) for line in (tmp_path / "calls.jsonl").read_text().split("\n") if line]
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().split("\n") if line]
     assert [(row["id"], row["description"]) for row in rows] == names
-    assert not (tmp_path / "calls.jsonl.rejected.csv").exists()
+    assert not (tmp_path / "out.jsonl.rejected.csv").exists()
 
 
-def test_a_job_need_not_be_waited_for(transformer, serving, stubbed, few, tmp_path):
+def test_a_job_need_not_be_waited_for(transformer, serving, session, stubbed, few, tmp_path):
     before, serving.stays = serving.there(), "InProgress"
-    started = transformer(image_uri="stub").start(few, str(tmp_path / "calls.csv"))
+    transformer(image_uri="stub").start(few, str(tmp_path / "out.csv"))
     assert len(serving.there()[2]) == len(before[2]) + 1
-    with pytest.raises(OptionError, match="calls.csv was begun before: attach_transform") as error:
-        transformer(image_uri="stub").transform(few, str(tmp_path / "calls.csv"))
+    with pytest.raises(OptionError, match="out.csv was begun before") as error:
+        transformer(image_uri="stub").transform(few, str(tmp_path / "out.csv"))
     one_line(error)
     serving.stays = None
-    done = started.collect()
-    assert done == (5, 1, str(tmp_path / "calls.csv.rejected.csv"), True)
-    assert len(read(tmp_path / "calls.csv")) == 5
-    assert [row["id"] for row in read(tmp_path / "calls.csv.rejected.csv")] == ["bad"]
+    done = collect_transform(str(tmp_path / "out.csv"), session, poll=0.05)
+    assert done == (5, 1, str(tmp_path / "out.csv.rejected.csv"), True)
+    assert len(read(tmp_path / "out.csv")) == 5
+    assert [row["id"] for row in read(tmp_path / "out.csv.rejected.csv")] == ["bad"]
     assert serving.there() == before
 
 
 def test_a_job_goes_on_where_aws_cannot_be_reached_and_another_process_fetches_the_table(
-    transformer, serving, session, stubbed, few, tmp_path, monkeypatch
+    transformer, serving, session, stubbed, few, tmp_path
 ):
-    output = str(tmp_path / "calls.csv")
-    started = transformer(image_uri="stub").start(few, output)
-    monkeypatch.setattr(started, "client", unreachable())
+    output = str(tmp_path / "out.csv")
+    transformer(image_uri="stub").start(few, output)
+    away = SimpleNamespace(sagemaker_client=unreachable())
     with pytest.raises(ProteinClassifierError, match="not look up the transform job .*, which continues") as error:
-        started.collect()
+        collect_transform(output, away)
     one_line(error)
     assert serving.cloud.made("StopTransformJob") == []
-    assert attach_transform(output, session, poll=0.05).collect()[:2] == (5, 1)
+    assert collect_transform(output, session, poll=0.05)[:2] == (5, 1)
     assert len(read(output)) == 5
     with pytest.raises(OptionError, match="no transform job makes it"):
-        attach_transform(output, session)
+        collect_transform(output, session)
 
 
 def unreachable():
@@ -172,68 +169,65 @@ def test_a_job_that_fails_says_why_and_leaves_nothing(transformer, serving, few,
     before = serving.there()
     serving.stub.answer = lambda body, kind, accept: (400, accept, b"no\nmemory")
     with pytest.raises(ProteinClassifierError, match="ClientError: 400: no memory; its log: CloudWatch") as error:
-        transformer(image_uri="stub").transform(few, str(tmp_path / "calls.csv"))
+        transformer(image_uri="stub").transform(few, str(tmp_path / "out.csv"), poll=0.05)
     assert "/aws/sagemaker/TransformJobs" in one_line(error)
     assert serving.there() == before
-    assert not list(tmp_path.glob("calls*"))
+    assert not list(tmp_path.glob("out*"))
 
 
-@pytest.mark.parametrize("kind", [KeyboardInterrupt, ProteinClassifierError])
-def test_ctrl_c_or_the_end_of_patience_stops_the_job_and_deletes_its_model(
-    transformer, serving, few, tmp_path, monkeypatch, kind
+def test_after_ctrl_c_the_job_continues_and_its_table_can_be_fetched(
+    transformer, serving, session, stubbed, few, tmp_path, monkeypatch
 ):
-    before, serving.stays = serving.there(), "InProgress"
+    output, serving.stays = str(tmp_path / "out.csv"), "InProgress"
 
     def interrupt(seconds):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(transformation, "time", SimpleNamespace(sleep=interrupt, monotonic=time.monotonic))
-    max_wait = 60 if kind is KeyboardInterrupt else -1
-    with pytest.raises(kind, match="is stopped|it is InProgress"):
-        transformer(image_uri="stub").transform(few, str(tmp_path / "calls.csv"), max_wait=max_wait)
-    job = serving.cloud.made("CreateTransformJob")[0]["TransformJobName"]
-    described = serving.cloud.client("sagemaker").describe_transform_job(TransformJobName=job)
-    assert described["TransformJobStatus"] == "Stopped"
-    assert serving.there() == before
-    assert not list(tmp_path.glob("calls*"))
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(KeyboardInterrupt, match="continues, .* --resume' with the same"),
+    ):
+        patch.setattr(module, "time", SimpleNamespace(sleep=interrupt))
+        transformer(image_uri="stub").transform(few, output)
+    assert serving.cloud.made("StopTransformJob") == []
+    serving.stays = None
+    assert collect_transform(output, session, poll=0.05)[:2] == (5, 1)
 
 
 def test_strict_refuses_the_file_before_anything_is_created(transformer, serving, few, tmp_path):
     with pytest.raises(SequenceError, match=r"record 3 \(bad\): '1' at position 3") as error:
-        transformer(image_uri="stub").transform(few, str(tmp_path / "calls.csv"), strict=True)
+        transformer(image_uri="stub").transform(few, str(tmp_path / "out.csv"), strict=True)
     one_line(error)
-    assert serving.cloud.requests == [] and not list(tmp_path.glob("calls*"))
+    assert serving.cloud.requests == [] and not list(tmp_path.glob("out*"))
 
 
 @pytest.mark.parametrize(
     "options, expected",
     [
         ({"instance_type": "ml.m5.xlarg"}, "did you mean ml.m5.xlarge"),
-        ({"instance_count": 0}, "instance_count=0: expected 1 or more"),
-        ({"environment": {"A-B": "1"}}, "environment 'A-B'"),
-        ({"tags": {"aws:team": "1"}}, "tag 'aws:team'"),
-        ({"model": "s3://proteins/none.tar.gz"}, "there is no such object in S3"),
+        ({"environment": {"MY_SECRET": "1"}}, "environment MY_SECRET: a secret"),
+        ({"model": "s3://proteins/none.tar.gz"}, "nothing at s3://proteins/none.tar.gz"),
         ({"model": "/nowhere"}, "no model there"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(transformer, serving, few, tmp_path, options, expected):
     with pytest.raises(InputError, match=expected) as error:
-        transformer(**{"image_uri": "stub", **options}).transform(few, str(tmp_path / "calls.csv"))
+        transformer(**{"image_uri": "stub", **options}).transform(few, str(tmp_path / "out.csv"))
     one_line(error)
-    assert serving.cloud.made("CreateModel") == [] and not list(tmp_path.glob("calls*"))
+    assert serving.cloud.made("CreateModel") == [] and not list(tmp_path.glob("out*"))
 
 
 def test_a_source_that_cannot_be_used_is_refused(transformer, serving, write_fasta, tmp_path):
     for source, output, kind, expected in (
-        (str(tmp_path / "none.fasta"), "calls.csv", DataError, "no such file"),
-        (write_fasta([("bad", "MK1")], "bad.fasta"), "calls.csv", DataError, "none of its 1 records can be classified"),
-        (write_fasta([("P1", "MKT")]), "calls.txt", OptionError, "expected a name that ends in"),
-        (f"s3://{BUCKET}/none.fasta", "calls.csv", InputError, "could not download s3://proteins/none.fasta"),
+        (str(tmp_path / "none.fasta"), "out.csv", DataError, "no such file"),
+        (write_fasta([("bad", "MK1")], "bad.fasta"), "out.csv", DataError, "none of its 1 records can be classified"),
+        (write_fasta([("P1", "MKT")]), "out.txt", OptionError, "expected a name that ends in"),
+        (f"s3://{BUCKET}/none.fasta", "out.csv", InputError, "could not download s3://proteins/none.fasta"),
     ):
         with pytest.raises(kind, match=expected) as error:
             transformer(image_uri="stub").transform(source, str(tmp_path / output))
         one_line(error)
-    assert serving.cloud.made("CreateModel") == [] and not list(tmp_path.glob("calls*"))
+    assert serving.cloud.made("CreateModel") == [] and not list(tmp_path.glob("out*"))
 
 
 def test_the_requests_of_a_job_with_everything(transformer, serving, stubbed, archive, few, tmp_path):
@@ -245,23 +239,19 @@ def test_the_requests_of_a_job_with_everything(transformer, serving, stubbed, ar
         "tags": {"team": "membranes"},
         "environment": {"OMP_NUM_THREADS": "4"},
     }
-    transformer(**instances, **container).transform(few, str(tmp_path / "calls.csv"))
-    sent = [(name, body) for name, body in serving.cloud.requests if name.startswith("Create")]
-    job = sent[-1][1]["TransformJobName"]
-    hosting = Hosting(region="us-east-1", **container)
-    instances["instance_count"] = 1  # of one part the others would have nothing
-    assert transform_requests(archive, job, hosting=hosting, bucket=BUCKET, **instances) == sent
-    same_as_snapshot("transform_secured", dict(sent))
+    transformer(**instances, **container).transform(few, str(tmp_path / "out.csv"), poll=0.05)
+    sent = {name: body for name, body in serving.cloud.requests if name.startswith("Create")}
+    assert sent["CreateTransformJob"]["TransformResources"]["InstanceCount"] == 1, "of one part, others have nothing"
+    same_as_snapshot("transform_secured", sent)
 
 
-def test_an_instance_whose_disks_encrypt_themselves_gets_no_key_for_them():
+def test_an_instance_whose_disks_encrypt_themselves_gets_no_key_for_them(transformer):
     def resources(instance_type):
-        hosting = Hosting(role=ROLE, region="us-east-1", protection=Protection(kms_key=KEY))
-        requests = transform_requests(
-            "s3://b-b/model.tar.gz", "job", hosting=hosting, bucket="b-b", instance_type=instance_type
+        request = transformer(instance_type=instance_type, protection=Protection(kms_key=KEY))._request(
+            "job", "s3://b", 1
         )
-        assert requests[1][1]["TransformOutput"]["KmsKeyId"] == KEY
-        return requests[1][1]["TransformResources"]
+        assert request["TransformOutput"]["KmsKeyId"] == KEY
+        return request["TransformResources"]
 
     assert "VolumeKmsKeyId" not in resources("ml.g4dn.xlarge")
     assert resources("ml.m5.xlarge")["VolumeKmsKeyId"] == KEY

@@ -193,7 +193,8 @@ class Machine:
             nowhere = "http://127.0.0.1:9"
             environment |= dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), nowhere)
         else:
-            environment |= self.jobs.cloud.environment
+            account = self.jobs.cloud.environment
+            environment |= {name: value for name, value in account.items() if name != "AWS_DEFAULT_REGION"}
         environment |= self.request.get("Environment") or {}
         self.output = open(self.folder / "log", "wb")  # noqa: SIM115 - closed when the job ends
         self.process = subprocess.Popen(

@@ -6,20 +6,24 @@ from importlib import import_module
 from ...errors import OptionError
 
 ACTIONS = {
-    "train": "fine-tune on machines of AWS: the options of train, and those of the job",
-    "deploy": "an endpoint that answers requests, and costs, until it is deleted",
+    "train": "fine-tune on machines of AWS, with the options of train and those of the job",
+    "deploy": "create an endpoint, which answers requests and is billed until it is deleted",
     "predict": "classify the proteins of a file with an endpoint",
     "transform": "classify the proteins of a file on machines that end by themselves",
-    "status": "what runs now, and costs; or how a job or an endpoint is",
-    "delete": "stop a job, delete an endpoint with all that belongs to it",
-    "policy": "the IAM permissions that jobs, endpoints and their users need",
-    "wheels": "download what containers without a network install",
+    "status": "what runs now and is billed; or how a job or an endpoint is",
+    "delete": "stop a job, or delete an endpoint with all that belongs to it",
+    "policy": "print the IAM permissions that jobs, endpoints and their users need",
 }
 
 
 def run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(_usage())
+        width = max(map(len, ACTIONS))
+        print("usage: protbert-classify sagemaker ACTION ...\n")
+        print("Train and deploy on Amazon SageMaker, with the credentials that AWS' own tools use. Requires the extra")
+        print("sagemaker. Billed resources are listed first; --dry-run shows the exact requests and changes nothing.\n")
+        print("\n".join(f"  {name:<{width}}  {text}" for name, text in ACTIONS.items()))
+        print("\nprotbert-classify sagemaker ACTION --help shows the options of an action.")
         return 0 if arguments else 2
     action, *rest = arguments
     if action not in ACTIONS:
@@ -31,23 +35,6 @@ def run(arguments: list[str]) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] not in ("boto3", "botocore", "sagemaker"):
             raise
-        from ...sagemaker.aws import NOT_INSTALLED
+        from ...sagemaker.session import NOT_INSTALLED
 
         raise OptionError(NOT_INSTALLED) from None
-
-
-def _usage() -> str:
-    width = max(map(len, ACTIONS))
-    lines = [f"  {name:<{width}}  {text}" for name, text in ACTIONS.items()]
-    return "\n".join(
-        [
-            "usage: protbert-classify sagemaker ACTION ...",
-            "",
-            "Train and deploy on Amazon SageMaker, with the credentials that AWS' own tools use. Needs the extra",
-            "sagemaker. What costs is said before it begins; --dry-run shows the exact request and changes nothing.",
-            "",
-            *lines,
-            "",
-            "protbert-classify sagemaker ACTION --help tells about one of them.",
-        ]
-    )

@@ -1,0 +1,189 @@
+"""A session with AWS: credentials, bucket and role; files in S3; and what AWS refuses, in one line."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from ..errors import OptionError, ProteinClassifierError
+
+if TYPE_CHECKING:
+    from sagemaker.core.helper.session_helper import Session
+
+    from .dry_run import DryRun
+else:
+    Session = Any  # importing the SDK takes seconds
+
+PREFIX = "protbert-classify"  # of keys in S3, and of the names of jobs and endpoints
+NOT_INSTALLED = "the SageMaker SDK is not installed; run: pip install 'protbert_classify[sagemaker]'"
+CREDENTIALS = "no AWS credentials; run 'aws configure' or 'aws sso login', or set AWS_PROFILE"
+S3_URI = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*))?")
+# errors that another request avoids; all others are the account's, and exit with 1
+INPUT_CODES = ("ValidationException", "ValidationError", "NoSuchBucket", "NoSuchKey", "404", "ResourceNotFound")
+SIGN_IN = ("ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException")
+DENIED = ("AccessDenied", "AccessDeniedException", "403")
+
+
+def open_session(
+    bucket: str | None = None,
+    *,
+    region: str | None = None,
+    profile: str | None = None,
+    dry_run: "DryRun | None" = None,
+) -> Session:
+    """Open a session of the SageMaker SDK, with the credentials that AWS' own tools find.
+
+    Args:
+        bucket: For data, code and models; it must exist. If None, SageMaker's default, `sagemaker-REGION-ACCOUNT`.
+        region: Such as `us-east-1`; the configured one if None.
+        profile: A profile of AWS' configuration.
+        dry_run: Records every change instead of sending it.
+
+    Raises:
+        OptionError: No SDK, region, credentials, profile or bucket.
+    """
+    if find_spec("sagemaker") is None or find_spec("boto3") is None:
+        raise OptionError(NOT_INSTALLED)
+    import boto3
+    from sagemaker.core.config.config import load_sagemaker_config
+    from sagemaker.core.helper.session_helper import Session as SdkSession
+
+    with translate_errors("open a session"):
+        boto_session = boto3.Session(region_name=region, profile_name=profile)
+        if dry_run is not None:
+            dry_run.watch(boto_session)
+        if boto_session.region_name is None:
+            raise OptionError("no AWS region; give one (--region us-east-1) or set AWS_DEFAULT_REGION")
+        if boto_session.get_credentials() is None:
+            raise OptionError(CREDENTIALS)
+        config = load_sagemaker_config() or {"SchemaVersion": "1.0"}
+        modules = config.setdefault("SageMaker", {}).setdefault("PythonSDK", {}).setdefault("Modules", {})
+        modules.setdefault("TelemetryOptOut", True)  # the SDK would report accounts and errors to AWS
+        session = SdkSession(boto_session=boto_session, default_bucket=bucket, sagemaker_config=config)
+    if bucket is not None:
+        check_bucket(session, f"s3://{bucket}")
+    return session
+
+
+def default_bucket(session: Session) -> str:
+    """The bucket of a session; SageMaker's own is created if it does not exist yet."""
+    with translate_errors("find SageMaker's bucket (--bucket names one of yours)"):
+        return str(session.default_bucket())
+
+
+def check_bucket(session: Session, uri: str | None, readable: bool = True) -> None:
+    """Refuse an address in a bucket that does not exist: the SDK would create one under a mistyped name.
+
+    The caller needs access to it, unless only a job's role does (`readable=False`).
+    """
+    from botocore.exceptions import ClientError
+
+    if uri is None:
+        return
+    bucket = split_uri(uri)[0]
+    with translate_errors(f"look at {uri}"):
+        try:
+            session.boto_session.client("s3").head_bucket(Bucket=bucket)
+        except ClientError as error:
+            code = str(error.response["Error"]["Code"])
+            reasons = {"404": "it does not exist", "403": "no access to it", "301": "it is in another region"}
+            if code == "403" and not readable:
+                return
+            if code not in reasons:
+                raise
+            raise OptionError(f"bucket {bucket!r}: {reasons[code]}; expected one of yours in this region") from None
+
+
+def role_arn(session: Session, role: str | None) -> str:
+    """The ARN of a role, given its name or its ARN."""
+    if not role:
+        raise OptionError("no role; give the name or ARN of an IAM role that SageMaker may assume (--role)")
+    if role.startswith("arn:"):
+        return role
+    with translate_errors(f"look up the role {role}"):
+        iam = session.boto_session.client("iam")
+        try:
+            return str(iam.get_role(RoleName=role)["Role"]["Arn"])
+        except iam.exceptions.NoSuchEntityException:
+            raise OptionError(f"role {role!r}: the account has no role of this name") from None
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """Bucket and key of an `s3://bucket/key`."""
+    match = S3_URI.fullmatch(str(uri))
+    if match is None:
+        raise OptionError(f"{uri!r} is not a valid address in S3; expected s3://bucket/key")
+    return match[1], match[2] or ""
+
+
+def list_keys(session: Session, uri: str, what: str) -> list[str]:
+    """Up to three keys that begin as an address does: SageMaker reads all of them. An error names `what` it is."""
+    bucket, prefix = split_uri(uri)
+    with translate_errors(f"look at {what}, {uri}"):
+        found = session.boto_session.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1000)
+    keys = [item["Key"] for item in found.get("Contents", []) if not item["Key"].endswith("/")]  # which marks a folder
+    if not keys:
+        raise OptionError(f"{what}: nothing at {uri}; expected the address of a file or a folder in S3")
+    return keys[:3]
+
+
+def upload(session: Session, path: str, uri: str, kms_key: str | None = None) -> None:
+    """Upload a file to S3, encrypted with a KMS key if one is given, and else with S3's own."""
+    bucket, key = split_uri(uri)
+    extra = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key} if kms_key else None
+    with translate_errors(f"upload {os.path.basename(path)} to {uri}"):
+        session.boto_session.client("s3").upload_file(path, bucket, key, ExtraArgs=extra)
+
+
+def download(session: Session, uri: str, path: str) -> None:
+    """Download a file from S3; `path` appears only once it is complete."""
+    bucket, key = split_uri(uri)
+    with translate_errors(f"download {uri}"):
+        session.boto_session.client("s3").download_file(bucket, key, path + ".part")
+    os.replace(path + ".part", path)
+
+
+@contextmanager
+def translate_errors(action: str) -> Iterator[None]:
+    """Turn what AWS refuses into one line; `action` says what was tried, such as `create the endpoint`.
+
+    Raises:
+        OptionError: The request was wrong.
+        ProteinClassifierError: Permissions, quotas, the network.
+    """
+    from boto3.exceptions import Boto3Error
+    from botocore import exceptions as aws
+
+    try:
+        yield
+    except (aws.BotoCoreError, aws.ClientError, Boto3Error) as error:
+        cause: Any = error.__context__ if isinstance(error, Boto3Error) and error.__context__ else error
+        text, kind = " ".join(str(cause).split()), ProteinClassifierError
+        if isinstance(cause, aws.ClientError):
+            code = str(cause.response["Error"]["Code"])
+            text = " ".join(str(cause.response["Error"].get("Message") or code).split())
+            text += _advice(code, cause.operation_name)
+            kind = OptionError if code in INPUT_CODES else kind
+        elif isinstance(cause, aws.NoCredentialsError | aws.PartialCredentialsError):
+            text, kind = CREDENTIALS, OptionError
+        elif isinstance(cause, aws.ProfileNotFound | aws.ParamValidationError):
+            kind = OptionError
+        raise kind(f"could not {action}: {text}") from error
+
+
+def _advice(code: str, operation: str) -> str:
+    if code in DENIED:
+        return f"; {operation} is not allowed: 'protbert-classify sagemaker policy' prints the permissions"
+    if code == "ResourceLimitExceeded":
+        return "; ask for more at Service Quotas, or choose another instance"
+    return "; sign in to AWS again" if code in SIGN_IN else ""
+
+
+def is_missing(error: Exception) -> bool:
+    """Whether AWS refused because nothing has this name; SageMaker has no error code of its own for it."""
+    details = getattr(error, "response", {}).get("Error", {})
+    code, text = str(details.get("Code")), str(details.get("Message", "")).lower()
+    unnamed = code.startswith("Validation") and ("could not find" in text or "not found" in text)
+    return unnamed or code in ("ResourceNotFound", "404", "NoSuchKey", "NoSuchBucket")

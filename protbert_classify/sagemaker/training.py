@@ -1,0 +1,410 @@
+"""Training jobs, with the verbs of SageMaker's Hugging Face estimator, over `ModelTrainer` of SDK version 3."""
+
+import logging
+import os
+import secrets
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import KW_ONLY, dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from botocore.exceptions import ClientError
+
+from ..data.loading import Columns, read_proteins
+from ..errors import OptionError, ProteinClassifierError
+from ..training.options import check_options
+from .container import CHANNELS, MODEL_CHANNEL, SECRET
+from .images import Image, check_instance, image_uri
+from .packaging import ENTRY, OPTIONS, REQUIREMENTS, write_job, write_options
+from .security import SECRET as SECRET_NAME
+from .security import Protection, check_environment, tag_list
+from .session import PREFIX, Session, check_bucket, default_bucket, list_keys, role_arn, translate_errors
+
+if TYPE_CHECKING:
+    from sagemaker.train import ModelTrainer
+
+    from .predictor import Predictor
+    from .transform import Transformer
+
+logger = logging.getLogger(__name__)
+
+POLL = 10.0  # seconds between two requests for a job's status
+LOG_GROUP = "/aws/sagemaker/TrainingJobs"
+# options of `train` that a job sets itself
+DATA = ("data", "validation_data", "test_data")
+FOLDER = ("output_dir", "resume", "overwrite")
+_NUMBER = r"'?([-+0-9.eE]+)"
+METRICS = {  # name in CloudWatch -> what the log of a training says
+    "train:loss": rf"'loss': {_NUMBER}",
+    "validation:loss": rf"'eval_loss': {_NUMBER}",
+    "validation:accuracy": rf"'eval_accuracy': {_NUMBER}",
+    "validation:mcc": rf"'eval_mcc': {_NUMBER}",
+    "validation:macro_f1": rf"'eval_macro_f1': {_NUMBER}",
+    "test:accuracy": r"^test: .* accuracy ([0-9.]+)",
+    "test:mcc": r"^test: .* MCC (-?[0-9.]+)",
+    "test:macro_f1": r"^test: .* macro F1 ([0-9.]+)",
+}
+Inputs = str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]]
+
+
+class Outcome(NamedTuple):
+    """How a training job ended."""
+
+    name: str
+    status: str  # Completed or Stopped
+    model_data: str | None  # address of its model.tar.gz
+    metrics: dict[str, float]  # name -> last value, see METRICS
+    billable_seconds: int | None  # of each machine
+
+
+@dataclass
+class HuggingFaceEstimator:
+    """Fine-tune a classifier on SageMaker: `fit`, then `deploy` or `transformer`.
+
+    A job installs a wheel of this package and runs the training that `protbert-classify train` runs here, with torchrun
+    on all GPUs of all its machines.
+
+    Args:
+        role: Name or ARN of the job's IAM role; `protbert-classify sagemaker policy training` prints what it needs.
+        session: See [`open_session`].
+        instance_type: Such as `ml.g5.2xlarge`.
+        instance_count: Number of machines that share the training.
+        hyperparameters: Options of `protbert-classify train`.
+        base_job_name: The beginning of the job's name.
+        output_path: Where model.tar.gz goes, `s3://bucket/prefix`; in the session's bucket if None.
+        image: Use this image of AWS instead of the newest Hugging Face image (PyTorch's without a GPU).
+        image_uri: An image of your own.
+        volume_size: GiB of a machine's disk.
+        max_run: Seconds that a job may compute.
+        use_spot_instances: Use cheaper machines that AWS may take back; the job resumes from its last checkpoint.
+        max_wait: Seconds that a job on spot instances may take, waiting included; twice `max_run` if None.
+        checkpoint_s3_uri: Where checkpoints are kept; a job resumes from those that are there. If None, a job on spot
+            instances has a folder of its own, and others keep none.
+        keep_alive_period_in_seconds: Keep the machines, billed, for the next job.
+        processes_per_instance: One for each GPU if None.
+        protection: Key, VPC and isolation, of the job and of what is deployed from it.
+        encrypt_inter_container_traffic: Encrypt the traffic between the machines of a job.
+        package: A requirement (`protbert_classify==0.1.0`) in place of a wheel of what is installed here.
+        push_to_hub: Repository on the Hugging Face Hub (`me/my-classifier`) to which the job publishes its model.
+        hub_token_secret: Name of the secret in AWS Secrets Manager with the Hub's token; the job reads it.
+        environment: Variables of the container.
+        tags: Of the job, name to value.
+
+    Raises:
+        OptionError: What cannot work, before anything is sent.
+    """
+
+    role: str | None = None
+    _: KW_ONLY
+    session: Session
+    instance_type: str = "ml.g5.2xlarge"
+    instance_count: int = 1
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    base_job_name: str = PREFIX
+    output_path: str | None = None
+    image: Image | None = None
+    image_uri: str | None = None
+    volume_size: int = 100
+    max_run: int = 24 * 3600
+    use_spot_instances: bool = False
+    max_wait: int | None = None
+    checkpoint_s3_uri: str | None = None
+    keep_alive_period_in_seconds: int | None = None
+    processes_per_instance: int | None = None
+    protection: Protection = Protection()
+    encrypt_inter_container_traffic: bool = True
+    package: str | None = None
+    push_to_hub: str | None = None
+    hub_token_secret: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    job_name: str | None = field(init=False, default=None)
+    outcome: Outcome | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self._options = self._checked_options()
+        if self.image_uri is None:
+            check_instance(self.instance_type, "training")
+        if self.max_wait is not None and not self.use_spot_instances:
+            raise OptionError("max_wait: requires use_spot_instances; only spot instances are waited for")
+        if self.max_wait is not None and self.max_wait < self.max_run:
+            raise OptionError(f"max_wait={self.max_wait}: expected max_run ({self.max_run}) or more; it includes both")
+        if self.use_spot_instances and self.keep_alive_period_in_seconds:
+            raise OptionError("spot instances cannot be kept alive after a job; choose one of the two")
+        check_environment(self.environment)
+        self.protection.check(self.session.boto_region_name)
+        if self.protection.network_isolation and self.image_uri is None:
+            raise OptionError("network isolation: AWS' image could not install our requirements; give image_uri")
+        self._check_hub()
+        self.role = role_arn(self.session, self.role)
+        for uri in (self.output_path, self.checkpoint_s3_uri):
+            check_bucket(self.session, uri, readable=False)
+
+    def fit(self, inputs: Inputs, *, wait: bool = True, logs: bool = True, poll: float = POLL) -> str:
+        """Run a training job, and return its name.
+
+        Args:
+            inputs: The proteins: a file here or in S3; or channels, of `train`, `validation`, `test` (each one file)
+                and `model` (a pretrained one: its folder, or a model.tar.gz).
+            wait: Wait until it has ended.
+            logs: Show its log meanwhile.
+            poll: Seconds between two requests for its status.
+
+        Raises:
+            InputError: Inputs that do not exist, or proteins that cannot be read.
+            ProteinClassifierError: The job could not start, or failed.
+            KeyboardInterrupt: Ctrl-C; the job, if it has started, continues.
+        """
+        channels = self._channels(inputs)
+        kept = self.keep_alive_period_in_seconds
+        after = f"; then kept and billed for {kept / 60:.0f} more minutes" if kept else "; it ends by itself"
+        spot = ", spot" if self.use_spot_instances else ""
+        hours = f"{self.max_run / 3600:g} hours"
+        logger.info("%d x %s%s for at most %s%s", self.instance_count, self.instance_type, spot, hours, after)
+        with tempfile.TemporaryDirectory() as source, translate_errors("start the training job"):
+            write_job(source, self._options, self.package)
+            self.job_name, self.outcome = self._start(source, channels), None
+        logger.info("training job %s; protbert-classify sagemaker status --job %s", self.job_name, self.job_name)
+        if wait:
+            self.wait(logs=logs, poll=poll)
+        return self.job_name
+
+    def attach(self, job_name: str) -> "HuggingFaceEstimator":
+        """Use a training job that was started elsewhere; `wait`, `model_data` and `deploy` are then of that job."""
+        self.job_name, self.outcome = job_name, None
+        return self
+
+    def wait(self, *, logs: bool = True, poll: float = POLL) -> Outcome:
+        """Wait for the end of the job.
+
+        Raises:
+            ProteinClassifierError: It failed; the message has SageMaker's reason.
+            KeyboardInterrupt: Ctrl-C; the job continues, and the message says how to stop it.
+        """
+        if self.job_name is None:
+            raise OptionError("no training job yet; fit starts one")
+        self.outcome = follow(self.session, self.job_name, logs, poll)
+        if self.outcome.status == "Stopped":
+            logger.warning("%s was stopped, or reached max_run, before its model was written", self.job_name)
+        return self.outcome
+
+    @property
+    def model_data(self) -> str:
+        """Address of the model.tar.gz of the last job.
+
+        Raises:
+            ProteinClassifierError: The job failed, or left none.
+        """
+        outcome = self.outcome or self.wait(logs=False)
+        if outcome.status != "Completed" or outcome.model_data is None:
+            raise ProteinClassifierError(
+                f"the training job {outcome.name} ({outcome.status}) left no model; if it kept checkpoints, a job with "
+                "their checkpoint_s3_uri resumes from them"
+            )
+        return outcome.model_data
+
+    def deploy(self, **options: Any) -> "Predictor":
+        """Create an endpoint for the trained model; see [`deploy`]. Role, protection and tags are the training's."""
+        from .endpoint import deploy
+
+        return deploy(self.model_data, **{**self._shared(), **options})
+
+    def transformer(self, **options: Any) -> "Transformer":
+        """Batch transform with the trained model; see [`Transformer`]. Role, protection and tags are the training's."""
+        from .transform import Transformer
+
+        return Transformer(self.model_data, **{**self._shared(), **options})
+
+    def _shared(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("role", "session", "protection", "tags")}
+
+    def _checked_options(self) -> dict[str, Any]:
+        """The options of `train`, read here as the job will read them."""
+        for name in self.hyperparameters:
+            if name in DATA:
+                raise OptionError(f"hyperparameter {name}: the data of a job are channels; give them to fit")
+            if name in FOLDER:
+                raise OptionError(f"hyperparameter {name}: leave it out; a job resumes from checkpoint_s3_uri")
+            if SECRET_NAME.search(name):
+                raise OptionError(f"hyperparameter {name}: a secret would travel with the job; see hub_token_secret")
+        publish = {} if self.push_to_hub is None else {"push_to_hub": True, "hub_model_id": self.push_to_hub}
+        options = {**publish, **self.hyperparameters}
+        with tempfile.TemporaryDirectory() as folder:
+            write_options(os.path.join(folder, OPTIONS), options)
+            self._parsed = check_options(os.path.join(folder, OPTIONS))
+        return options
+
+    def _check_hub(self) -> None:
+        if self.push_to_hub is None:
+            if self.hub_token_secret is not None:
+                raise OptionError("hub_token_secret requires push_to_hub, the repository to publish to")
+            return
+        if self.protection.network_isolation:
+            raise OptionError("push_to_hub: an isolated job does not reach the Hub; use 'protbert-classify push' later")
+        if self.hub_token_secret is None or self.hub_token_secret.startswith("hf_"):
+            raise OptionError("push_to_hub: give hub_token_secret, the name of a secret in AWS Secrets Manager")
+
+    def _channels(self, inputs: Inputs) -> dict[str, str]:
+        """The inputs of `fit`, each checked where it is."""
+        named = dict(inputs) if isinstance(inputs, Mapping) else {"train": inputs}
+        channels = {name: os.fspath(source) for name, source in named.items()}
+        unknown = [name for name in channels if name not in (*CHANNELS, MODEL_CHANNEL)]
+        if unknown or "train" not in channels:
+            found = f"channel {unknown[0]!r}" if unknown else "no channel train"
+            raise OptionError(f"{found}: expected train and, if you have them, validation, test and {MODEL_CHANNEL}")
+        if self.protection.network_isolation and not {MODEL_CHANNEL, "backbone_config"} & {*channels, *self._options}:
+            raise OptionError("network isolation: the job does not reach the Hub; give a pretrained model as a channel")
+        for name, source in channels.items():
+            if source.startswith("s3://"):
+                keys = list_keys(self.session, source, f"channel {name}")
+                if name in CHANNELS and len(keys) > 1:
+                    raise OptionError(
+                        f"channel {name}: several objects begin with {source} ({', '.join(keys)}); expected one"
+                    )
+            elif not os.path.exists(source):
+                raise OptionError(f"channel {name}: {source}: no such file; expected one, or an s3:// address")
+            elif name in CHANNELS:
+                self._check_proteins(source)
+        return channels
+
+    def _check_proteins(self, source: str) -> None:
+        """Read the proteins as the job will, before a machine is billed."""
+        if os.path.isdir(source):
+            raise OptionError(f"{source}: found a folder; expected one file of proteins")
+        options = self._parsed
+        names = ("id_column", "sequence_column", "label_column", "split_column", "auxiliary_tasks", "problem_type")
+        columns = Columns(*(getattr(options, name) for name in names))
+        read_proteins(source, ambiguous=options.ambiguous, header_pattern=options.header_pattern, columns=columns)
+
+    def _start(self, source: str, channels: Mapping[str, str]) -> str:
+        from sagemaker.core.training.configs import InputData
+
+        trainer = self._trainer(source)
+        data = [InputData(channel_name=name, data_source=place) for name, place in channels.items()]
+        try:
+            # without the decorator that reports to AWS: it swallows a Ctrl-C
+            type(trainer).train.__wrapped__(trainer, input_data_config=data, wait=False, logs=False)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"a job {trainer.base_job_name}-... may run, and cost; protbert-classify sagemaker status shows it"
+            ) from None
+        finally:
+            if trainer._temp_code_dir is not None:  # the SDK leaves it behind where it fails
+                trainer._temp_code_dir.cleanup()
+        return str(trainer._latest_training_job.training_job_name)
+
+    def _trainer(self, source: str) -> "ModelTrainer":
+        from sagemaker.core.shapes import MetricDefinition, Tag
+        from sagemaker.core.training import configs
+        from sagemaker.train import ModelTrainer
+        from sagemaker.train.distributed import Torchrun
+
+        # the SDK would test the role on every permission ("*"), and refuse one that has only what it needs
+        os.environ.setdefault("SAGEMAKER_VALIDATE_ROLE", "false")
+        bucket, protection = default_bucket(self.session), self.protection
+        name = f"{self.base_job_name}-{secrets.token_hex(2)}"  # the SDK adds the second, which several jobs may share
+        checkpoints = self.checkpoint_s3_uri
+        if checkpoints is None and self.use_spot_instances:
+            checkpoints = f"s3://{bucket}/{PREFIX}/{name}-{time.strftime('%Y%m%d%H%M%S', time.gmtime())}/checkpoints"
+        if checkpoints is not None:
+            logger.info("checkpoints in %s; a job with this checkpoint_s3_uri resumes from them", checkpoints)
+        longest = self.max_wait or 2 * self.max_run if self.use_spot_instances else None
+        hub = {} if self.hub_token_secret is None else {SECRET: self.hub_token_secret}
+        fixed = {"TOKENIZERS_PARALLELISM": "false", "PIP_QUIET": "1", "PIP_ROOT_USER_ACTION": "ignore", **hub}
+        if protection.network_isolation:
+            fixed["HF_HUB_OFFLINE"] = "1"
+        region = self.session.boto_region_name
+        return ModelTrainer(
+            sagemaker_session=self.session,
+            role=self.role,
+            base_job_name=name,
+            input_s3_key_prefix=PREFIX,
+            training_image=self.image_uri or image_uri("training", self.instance_type, region, self.image),
+            source_code=configs.SourceCode(
+                source_dir=source,
+                entry_script=ENTRY,
+                requirements=None if protection.network_isolation else REQUIREMENTS,
+                ignore_patterns=None,
+            ),
+            distributed=Torchrun(process_count_per_node=self.processes_per_instance),
+            compute=configs.Compute(
+                instance_type=self.instance_type,
+                instance_count=self.instance_count,
+                volume_size_in_gb=self.volume_size,
+                enable_managed_spot_training=self.use_spot_instances,
+                keep_alive_period_in_seconds=self.keep_alive_period_in_seconds,
+                volume_kms_key_id=protection.volume_key(self.instance_type),
+            ),
+            networking=configs.Networking(
+                subnets=list(protection.subnets) or None,
+                security_group_ids=list(protection.security_group_ids) or None,
+                enable_network_isolation=protection.network_isolation,
+                enable_inter_container_traffic_encryption=self.encrypt_inter_container_traffic,
+            ),
+            stopping_condition=configs.StoppingCondition(
+                max_runtime_in_seconds=self.max_run, max_wait_time_in_seconds=longest
+            ),
+            output_data_config=configs.OutputDataConfig(
+                s3_output_path=self.output_path or f"s3://{bucket}/{PREFIX}", kms_key_id=protection.kms_key
+            ),
+            checkpoint_config=None if checkpoints is None else configs.CheckpointConfig(s3_uri=checkpoints),
+            environment={**fixed, **self.environment},
+            tags=[Tag(key=tag["Key"], value=tag["Value"]) for tag in tag_list(self.tags)],
+        ).with_metric_definitions([MetricDefinition(name=name, regex=regex) for name, regex in METRICS.items()])
+
+
+def follow(session: Session, name: str, logs: bool, poll: float) -> Outcome:
+    """Wait for the end of a training job, and log its status and its own log meanwhile; see `wait`."""
+    client, lines, state = session.sagemaker_client, log_lines(session, name), None
+    try:
+        while True:
+            with translate_errors(f"look at the training job {name}"):
+                job = client.describe_training_job(TrainingJobName=name)
+                new = next(lines) if logs else []
+            status = job["TrainingJobStatus"]
+            now = f"{name}: {', '.join(dict.fromkeys(filter(None, (status, job.get('SecondaryStatus')))))}"
+            for line in [*new, now] if now != state and logs else new:
+                logger.info("%s", line)
+            state = now
+            if status in ("Completed", "Failed", "Stopped"):
+                break
+            time.sleep(poll)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"the training job {name} continues, and costs until it ends: {PREFIX} sagemaker status --job {name} shows "
+            f"it, {PREFIX} sagemaker delete --job {name} stops it"
+        ) from None
+    if status == "Failed":
+        reason = " ".join(str(job.get("FailureReason", "no reason given")).split())[:600]
+        raise ProteinClassifierError(
+            f"the training job {name} failed: {reason}; its log: CloudWatch, {LOG_GROUP}, {name}"
+        )
+    metrics = {metric["MetricName"]: metric["Value"] for metric in job.get("FinalMetricDataList", [])}
+    model = job.get("ModelArtifacts", {}).get("S3ModelArtifacts")
+    return Outcome(name, status, model, metrics, job.get("BillableTimeInSeconds"))
+
+
+def log_lines(session: Session, name: str) -> Iterator[list[str]]:
+    """The lines that were added to the log of a job since the last look, from all its machines."""
+    pages = session.boto_session.client("logs").get_paginator("filter_log_events")
+    seen: set[str] = set()
+    since = 0
+    while True:
+        new = []
+        try:
+            for page in pages.paginate(logGroupName=LOG_GROUP, logStreamNamePrefix=f"{name}/", startTime=since):
+                for event in page["events"]:
+                    if event["eventId"] not in seen and event["logStreamName"].startswith(f"{name}/"):
+                        seen.add(event["eventId"])
+                        since = max(since, event["timestamp"])
+                        new.append(f"[{_machine(event['logStreamName'])}] {event['message'].rstrip()}")
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ResourceNotFoundException":  # there is no log yet
+                raise
+        yield new
+
+
+def _machine(stream: str) -> str:
+    """`algo-1` of `JOB/algo-1-1764000000`."""
+    return stream.rpartition("/")[2].rpartition("-")[0]

@@ -1,1 +1,0 @@
-"""Training jobs: their settings, their hyperparameters, the search of these, and how a job is followed."""

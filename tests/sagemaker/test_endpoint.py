@@ -1,0 +1,259 @@
+"""Endpoints: what is sent, what is refused before anything is, and that nothing unwanted is left, however it ends."""
+
+import re
+import time
+
+import pytest
+from moto.sagemaker.models import sagemaker_backends
+
+from protbert_classify.errors import ModelError, OptionError, ProteinClassifierError
+from protbert_classify.sagemaker import Asynchronous, Predictor, Protection, Serverless, attach, delete_endpoint
+from protbert_classify.sagemaker import endpoint as module
+
+from .cloud import ACCOUNT, REGION, ROLE
+from .endpoints import one_line
+from .snapshots import same_as_snapshot
+from .stubs import GUARDED, KEY, asleep, stubbed
+
+pytestmark = pytest.mark.usefixtures("clean")
+
+
+def created(serving):
+    return {name: body for name, body in serving.cloud.requests if name.startswith("Create")}
+
+
+def test_the_requests_of_an_endpoint_with_everything(up, serving):
+    up(
+        endpoint_name="everything",
+        role=ROLE,
+        asynchronous=Asynchronous(concurrency=2),
+        instance_type="ml.m5.2xlarge",
+        instance_count=2,
+        image_uri="stub",
+        protection=GUARDED,
+        tags={"team": "membranes"},
+        environment={"OMP_NUM_THREADS": "4"},
+    )
+    same_as_snapshot("endpoint_asynchronous_secured", created(serving))
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"serverless": Serverless(memory=3072, concurrency=9)}], ids=["plain", "serverless"]
+)
+def test_the_requests_of_an_endpoint(up, serving, options, request):
+    up(image_uri="stub", endpoint_name="shown", **options)
+    same_as_snapshot(f"endpoint_{request.node.callspec.id}", created(serving))
+
+
+@pytest.mark.parametrize(
+    "options, image",
+    [({"instance_type": "ml.g4dn.xlarge"}, "-gpu-"), ({}, "-cpu-"), ({"serverless": Serverless()}, "-cpu-")],
+)
+def test_the_image_suits_the_instances(up, serving, options, image):
+    up(wait=False, **options)
+    assert re.search(f"huggingface-pytorch-inference:.*{image}", str(created(serving)["CreateModel"]))
+
+
+@pytest.mark.parametrize(
+    "options, expected",
+    [
+        ({"serverless": Serverless(), "asynchronous": Asynchronous()}, "serverless excludes asynchronous"),
+        ({"serverless": Serverless(), "instance_type": "ml.g5.xlarge"}, "serverless excludes asynchronous, GPUs"),
+        ({"serverless": Serverless(), "instance_count": 2}, "and several instances"),
+        ({"endpoint_name": "a" * 45}, "45 characters; expected at most 44"),
+        ({"instance_type": "ml.m5.xlarg"}, "did you mean ml.m5.xlarge"),
+        ({"environment": {"WANDB_KEY": "1"}}, "environment WANDB_KEY: a secret would be recorded"),
+        ({"environment": {"AWS_SECRET_ACCESS_KEY": "1"}}, "environment AWS_SECRET_ACCESS_KEY: a secret"),
+        ({"environment": {"GITHUB_PAT": "1"}}, "environment GITHUB_PAT: a secret"),
+        ({"environment": {"THREADS": 4}}, "environment THREADS=4: expected text"),
+        ({"asynchronous": Asynchronous(output="s3://no-such/x")}, "bucket 'no-such': it does not exist"),
+        ({"protection": Protection(kms_key=KEY.replace("us-east", "eu-west"))}, "expected arn:aws:kms:us-east-1:"),
+        ({"protection": Protection(kms_key="my key")}, "KMS key 'my key': expected arn:aws:kms:us-east-1:"),
+        ({"role": "nobody"}, "role 'nobody': the account has no role of this name"),
+    ],
+)
+def test_what_cannot_work_is_refused_in_one_line_before_anything_is_created(up, serving, options, expected):
+    with pytest.raises(OptionError, match=re.escape(expected)) as error:
+        up(**{"image_uri": "stub", **options})
+    one_line(error)
+    assert not created(serving)
+
+
+@pytest.mark.parametrize(
+    "values", [{"subnets": ["subnet-1"]}, {"security_group_ids": ["sg-1"]}], ids=["no groups", "no subnets"]
+)
+def test_a_vpc_needs_subnets_and_security_groups(values):
+    with pytest.raises(OptionError, match="a VPC needs subnets and security groups") as error:
+        Protection(**values)
+    one_line(error)
+
+
+@pytest.mark.parametrize(
+    "model, expected",
+    [
+        ("s3://proteins/models/none.tar.gz", "nothing at s3://proteins/models/none.tar.gz"),
+        ("s3://proteins/models/", "expected a model.tar.gz, or a local folder"),
+        ("/nowhere", "/nowhere: no model there"),
+    ],
+)
+def test_a_model_that_is_not_there_is_refused(up, serving, model, expected):
+    with pytest.raises((ModelError, OptionError), match=expected) as error:
+        up(model)
+    one_line(error)
+    assert not created(serving)
+
+
+def test_a_name_that_is_taken_is_refused_and_left_alone(up, serving):
+    up(image_uri="stub", endpoint_name="taken")
+    before = serving.there()
+    with pytest.raises(OptionError, match=r"taken exists already \(InService\); to delete it: ") as error:
+        up(image_uri="stub", endpoint_name="taken")
+    one_line(error)
+    assert serving.there() == before
+
+
+def test_an_endpoint_that_somebody_else_creates_meanwhile_is_left_alone(up, serving, monkeypatch):
+    up(image_uri="stub", endpoint_name="theirs-now")
+    before, describe, looks = serving.there(), module.describe_endpoint, []
+
+    def not_yet(*both):
+        looks.append(both)
+        return None if len(looks) == 1 else describe(*both)
+
+    monkeypatch.setattr(module, "describe_endpoint", not_yet)
+    with pytest.raises(OptionError, match="could not create the endpoint: Cannot create already existing") as error:
+        up(image_uri="stub", endpoint_name="theirs-now")
+    one_line(error)
+    assert serving.there() == before
+
+
+def test_an_endpoint_that_does_not_exist_cannot_be_attached(session):
+    with pytest.raises(OptionError, match="endpoint nobody: there is none of this name") as error:
+        attach("nobody", session)
+    one_line(error)
+    with pytest.raises(OptionError, match="there is none of this name"):
+        Predictor("nobody", session).predict("MKT")
+
+
+# the end
+
+
+def test_delete_leaves_nothing(up, serving, log, session):
+    before = serving.there()
+    up(image_uri="stub", endpoint_name="mine").delete()
+    assert serving.there() == before
+    told = "\n".join(log.messages)
+    assert "1 x ml.m5.xlarge, billed until it is deleted; to delete it: protbert-classify sagemaker delete" in told
+    with pytest.raises(OptionError, match="endpoint mine: there is none of this name in us-east-1") as error:
+        delete_endpoint("mine", session)
+    one_line(error)
+
+
+def test_what_cannot_be_deleted_is_named(up, serving, session, monkeypatch):
+    from moto.sagemaker.exceptions import AWSValidationException
+    from moto.sagemaker.responses import SageMakerResponse
+
+    up(image_uri="stub", endpoint_name="stuck")
+
+    def refuse(response):
+        raise AWSValidationException("User is not authorized")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SageMakerResponse, "delete_model", refuse)
+        with pytest.raises(ProteinClassifierError, match="could not delete the model stuck-.*: User is not") as error:
+            delete_endpoint("stuck", session)
+    assert "stuck" not in serving.there()[0]
+    one_line(error)
+    for name in serving.there()[2]:
+        if name.startswith("stuck-"):
+            session.sagemaker_client.delete_model(ModelName=name)
+
+
+def test_the_end_of_a_with_block_deletes_whatever_happened(up, serving):
+    before = serving.there()
+    for kind in (ZeroDivisionError, KeyboardInterrupt):
+        with pytest.raises(kind), up(image_uri="stub"):
+            raise kind
+        assert serving.there() == before
+    with up(image_uri="stub") as predictor:
+        assert predictor.predict("MKT") == {"label": 3, "score": 1.0}
+    assert serving.there() == before
+
+
+def test_an_endpoint_that_does_not_come_up_is_deleted_and_says_why(up, serving):
+    before, serving.failure = serving.there(), "The image\nhas no manifest"
+    with pytest.raises(ProteinClassifierError, match="broken did not come up: The image has no manifest") as error:
+        up(image_uri="stub", endpoint_name="broken")
+    assert "CloudWatch, /aws/sagemaker/Endpoints/broken" in one_line(error)
+    assert serving.there() == before
+
+
+def test_a_model_that_is_up_but_does_not_answer_is_deleted_and_says_why(up, serving):
+    """multi-model-server is healthy without a model that works, and SageMaker then says InService."""
+    before = serving.there()
+    stubbed(serving, (400, '{"code": 400, "message": "cannot import name x"}'))
+    with pytest.raises(
+        ProteinClassifierError, match=r"does not answer: .* failed \(400\): cannot import name"
+    ) as error:
+        up(image_uri="stub", endpoint_name="mute")
+    assert error.value.exit_code == 1, "it is not the user's input that is wrong"
+    one_line(error)
+    assert serving.there() == before
+
+
+def test_ctrl_c_while_an_endpoint_is_created_deletes_it_as_soon_as_aws_allows(up, serving, monkeypatch, log):
+    before, serving.stays = serving.there(), "Creating"
+    looks = []
+
+    def sleep(seconds):
+        looks.append(seconds)
+        if len(looks) == 2:
+            serving.stays = None
+        time.sleep(seconds)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    asleep(monkeypatch, sleep)
+    monkeypatch.setattr(module, "_wait", interrupt)
+    with pytest.raises(KeyboardInterrupt, match="the endpoint unwanted is deleted"):
+        up(image_uri="stub", endpoint_name="unwanted")
+    assert serving.there() == before
+    assert "waiting until AWS can delete it" in log.text and len(looks) >= 2
+
+
+def test_a_second_ctrl_c_says_what_may_be_left(up, serving, monkeypatch, session):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    asleep(monkeypatch, interrupt)
+    serving.stays = "Creating"
+    with monkeypatch.context() as hurry, pytest.raises(KeyboardInterrupt, match="may still be there, .* hurried"):
+        hurry.setattr(module, "_wait", interrupt)
+        up(image_uri="stub", endpoint_name="hurried")
+    serving.stays = None
+    sagemaker_backends[ACCOUNT][REGION].endpoints["hurried"].endpoint_status = "InService"
+    delete_endpoint("hurried", session)
+
+
+def test_an_endpoint_that_takes_too_long_is_deleted(up, serving, monkeypatch):
+    before, serving.stays = serving.there(), "Creating"
+
+    def sleep(seconds):
+        serving.stays = None
+        time.sleep(seconds)
+
+    asleep(monkeypatch, sleep)
+    with pytest.raises(ProteinClassifierError, match="slow did not come up: it is Creating") as error:
+        up(image_uri="stub", endpoint_name="slow", max_wait=0.05)
+    one_line(error)
+    assert serving.there() == before
+
+
+def test_an_endpoint_need_not_be_waited_for(up, serving, session):
+    serving.stays = "Creating"
+    predictor = up(image_uri="stub", wait=False, endpoint_name="later")
+    assert module.describe_endpoint(session, "later")["EndpointStatus"] == "Creating"
+    serving.stays = None
+    module._wait(session, predictor.endpoint_name, 0.05, 10)
+    assert attach("later", session).predict("MK")["label"] == 2
