@@ -34,7 +34,8 @@ from .model_source import resolve_model_path
 from .reporting.card import Licences
 from .reporting.dataset_card import answers_of, dataset_card
 from .reporting.model_card import draw_card_pictures, model_card
-from .reporting.run_folder import RECORD, Run, read_run
+from .runs.files import MODEL, RECORD, SETTINGS
+from .runs.reader import Run, read_run
 
 logger = logging.getLogger(__name__)
 
@@ -174,7 +175,7 @@ def find_model(folder: str | os.PathLike[str]) -> tuple[str, Run | None]:
     if not os.path.isdir(name):
         raise ModelError(f"{name}: no such folder; expected the output_dir of a training, or the folder of a model")
     run = name
-    if os.path.basename(name) == "model" and os.path.isfile(os.path.join(os.path.dirname(name), RECORD)):
+    if os.path.basename(name) == MODEL and os.path.isfile(os.path.join(os.path.dirname(name), RECORD)):
         run = os.path.dirname(name)
     if os.path.isfile(os.path.join(run, RECORD)) or _is_unfinished(run):
         found = read_run(run)
@@ -184,7 +185,7 @@ def find_model(folder: str | os.PathLike[str]) -> tuple[str, Run | None]:
 
 def _is_unfinished(folder: str) -> bool:
     """Whether a training of ours began there; one by a script of the user's may have its model beside checkpoints."""
-    begun = os.path.isfile(os.path.join(folder, "settings.json")) or glob.glob("checkpoint-*", root_dir=folder)
+    begun = os.path.isfile(os.path.join(folder, SETTINGS)) or glob.glob("checkpoint-*", root_dir=folder)
     return bool(begun) and not os.path.isfile(os.path.join(folder, CONFIG))
 
 

@@ -469,7 +469,7 @@ def test_what_is_no_model_of_ours_is_refused_with_the_reason(run_of_nothing, tmp
     assert "no such folder" in refusal(tmp_path / "nowhere")
     (tmp_path / "begun").mkdir()
     (tmp_path / "begun" / "settings.json").write_text("{}")
-    assert "interrupted run" in refusal(tmp_path / "begun")
+    assert "its training was interrupted, and resume finishes it" in refusal(tmp_path / "begun")
     weights = run_of_nothing / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
     assert "damaged weights" in refusal(run_of_nothing)

@@ -18,6 +18,7 @@ FLOORS = [
     {"tasks"},
     {"data"},
     {"evaluation"},
+    {"runs"},
     {"reporting"},
     {"inference", "hub"},
     {"cost"},

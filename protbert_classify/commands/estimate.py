@@ -87,7 +87,7 @@ def run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     if (options.model is None) == (options.backbone_config is None):
         raise OptionError("give --model or --backbone_config, one of them")
-    from ..training.outputs import write_json
+    from ..runs.files import write_json
 
     model = _model(options)
     plan = _plan(options, model)

@@ -19,7 +19,7 @@ def run(arguments: list[str]) -> int:
     from ..inference.evaluate import measure
     from ..inference.saved_classifier import load_classifier
     from ..inference.streaming import check_paths
-    from ..training.outputs import write_json
+    from ..runs.files import write_json
     from .metrics_table import metrics_table
 
     hide_short_progress_bars()

@@ -6,7 +6,8 @@ import textwrap
 from typing import Any, Literal, get_args, get_origin
 
 from ..sagemaker.container import fetch_hub_token, hand_over, in_job, job_options
-from ..training.arguments import TRAINING_DEFAULTS, DataArguments, ModelArguments
+from ..training.arguments import DataArguments, ModelArguments
+from ..training.defaults import TRAINING_DEFAULTS
 from .terminal import hide_short_progress_bars
 
 INTRODUCTION = """\

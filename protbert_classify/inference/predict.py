@@ -117,7 +117,7 @@ def predict_file(
                     skip(bar, len(part.records))
                 else:
                     calls = worker.calls(part.records, bar)
-                    parts.write(part.number, part.digest, partial(table.write_part, calls=calls))
+                    parts.write(part.number, part.digest, partial(table.write_part, predictions=calls))
         if main:
             publish(parts, table, count, rejects, rejected)
     return PredictionSummary(classified, rejects.count if main else 0, rejected, main)

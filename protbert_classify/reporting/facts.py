@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from ..runs.reader import Run
 from .data_figures import cut_share
-from .run_folder import Run
 
 Rows = list[list[str]]
 

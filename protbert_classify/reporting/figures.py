@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .atomic_file import write_atomically
+from ..runs.files import write_atomically
 
 DPI = 150
 WIDTH = 5.8  # inches of a usual figure, half the page

@@ -12,7 +12,8 @@ from ..evaluation.decision import Decision
 from ..evaluation.intervals import bootstrap_intervals, task_intervals
 from ..evaluation.metrics import WATCHED, known_references
 from ..model.tasks import MULTI_LABEL, REGRESSION, SINGLE_LABEL, Task
-from .run_folder import METRICS, Run
+from ..runs.files import METRICS
+from ..runs.reader import Run
 
 SPLITS = ("test", "validation")  # the first that was measured is the one
 TABLES = {SINGLE_LABEL: ("per_class", "confusion_matrix"), MULTI_LABEL: ("per_class",), REGRESSION: ("per_target",)}

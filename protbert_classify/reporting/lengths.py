@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..evaluation.metrics import known_references
-from .run_folder import Run
+from ..runs.reader import Run
 
 
 def cap(run: Run) -> int | None:

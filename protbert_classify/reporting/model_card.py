@@ -9,13 +9,14 @@ from ..data.deeploc import URL as DEEPLOC_URL
 from ..evaluation.metrics import NAMES, WATCHED
 from ..model import ProteinClassifierConfig
 from ..model.publishing import TAGS, TASK
+from ..runs.files import FIGURES
+from ..runs.reader import Run
 from ..version import __version__
 from .card import DEEPLOC, Licences, citation, data_name, hub_id, link, render_card
 from .facts import LOST, TRAINING, capitalised, count, duration, split_table
 from .figures import save_figure
 from .judged import SPLITS, Judged, judged, judged_auxiliary
 from .kinds import report_of
-from .run_folder import FIGURES, Run
 from .task_report import CardFigure
 
 TEMPLATE = "model_card.md.jinja"

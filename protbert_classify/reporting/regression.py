@@ -8,11 +8,12 @@ from ..evaluation.by_length import edges
 from ..evaluation.metrics import NAMES, WATCHED
 from ..evaluation.mistakes import largest_errors
 from ..model.tasks import REGRESSION, Task
+from ..runs.files import PREDICTIONS
+from ..runs.reader import Run
 from .facts import OPTIMISTIC, Rows, capitalised, interval_text, listed, with_interval
 from .judged import Judged
 from .lengths import cap, known_lengths
 from .regression_figures import draw_errors_by_length, draw_number_histogram, draw_predicted_and_true
-from .run_folder import PREDICTIONS, Run
 from .score_figures import length_range
 from .sections import Beside, Card, Figures, Part, Section, Table, Text, left_out
 from .task_report import FORWARD, CardFigure, Draw, TaskReport, length_section

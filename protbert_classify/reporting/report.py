@@ -5,13 +5,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ..runs.files import DATA, FIGURES, REPORT, STATE, write_atomically
+from ..runs.reader import Run
 from ..version import __version__
 from . import facts
-from .atomic_file import write_atomically
 from .judged import Judged, judged, judged_auxiliary
 from .kinds import report_of
 from .pictures import Drawer, data_pictures, training_pictures
-from .run_folder import DATA, FIGURES, REPORT, STATE, Run
 from .sections import Cards, Section, Text
 
 TEMPLATE = "report.html.jinja"

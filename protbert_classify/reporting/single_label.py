@@ -9,12 +9,13 @@ from ..evaluation.calibration import calibration, scored
 from ..evaluation.metrics import NAMES, WATCHED
 from ..evaluation.mistakes import confident_mistakes, frequent_confusions
 from ..model.tasks import SINGLE_LABEL, Task
+from ..runs.files import PREDICTIONS
+from ..runs.reader import Run
 from .class_figures import draw_class_bars, draw_confusion_matrix
 from .facts import OPTIMISTIC, Rows, best_and_worst, capitalised, count, interval_text, with_interval
 from .judged import Judged
 from .lengths import cap, known_lengths
 from .pictures import Picture
-from .run_folder import PREDICTIONS, Run
 from .score_figures import draw_accuracy_by_length, draw_reliability, draw_score_histogram, length_range
 from .sections import Beside, Card, Figures, Part, Section, Table, Text, left_out
 from .task_report import FORWARD, CardFigure, Draw, TaskReport, length_section

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..model.tasks import Task
+from ..runs.files import PREDICTIONS
+from ..runs.reader import Run
 from .judged import Judged
 from .pictures import Picture
-from .run_folder import PREDICTIONS, Run
 from .sections import Card, Part, Section, Table, left_out
 
 Draw = Callable[..., Picture]

@@ -15,7 +15,7 @@ from ..model.heads import HEADS
 from ..model.losses import LOSSES
 from ..model.pooling import POOLINGS
 from .arguments import DataArguments, ModelArguments
-from .ranges import check_ranges
+from .option_ranges import check_ranges
 from .training_arguments import ProteinTrainingArguments
 
 ENCODERS = ("model_name_or_path", "backbone_config")  # one of them

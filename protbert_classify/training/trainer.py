@@ -1,4 +1,4 @@
-"""HF's Trainer for protein classifiers: raw proteins in, and the same optimisation on every device."""
+"""The Trainer for protein classifiers: it takes raw proteins, and trains alike on every device."""
 
 import logging
 import os
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from datasets import Dataset
 from torch.utils.data import DataLoader
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainingArguments
 
 from ..cost.devices import free_memory
 from ..cost.micro_batch import fitting_tokens
@@ -22,28 +22,31 @@ from ..inference.engine import PAD_TO_ON_CPU, default_tokens
 from ..memory_allocator import keep_freed_memory
 from ..model.attention import varlen_attention
 from ..model.losses import model_loss
-from .checkpoints import checkpoints, mark_complete, newest_complete_checkpoint, remove_old_checkpoints
-from .divergence import StopOnDivergence, check_weights
-from .early_stopping import EarlyStopping
-from .embeddings import EmbeddingCollator, embed
-from .evaluation import EvaluationMixin
-from .first_step import AfterFirstStep
-from .interrupt import SaveOnInterrupt
-from .lock import FolderLock
-from .output_dir import OutputDir
-from .outputs import naming
+from ..runs.checkpoints import checkpoints, mark_complete, newest_complete_checkpoint, remove_old_checkpoints
+from ..runs.files import naming
+from ..runs.lock import FolderLock
+from .callbacks import (
+    AfterFirstStep,
+    EarlyStopping,
+    SaveOnInterrupt,
+    SetEpoch,
+    StopOnDivergence,
+    TrainingTotals,
+    check_weights,
+)
+from .embedding_cache import EmbeddingCollator, embed
+from .evaluation_loop import EvaluationMixin
+from .hub_mixin import HubMixin
 from .preparation import encode_proteins, fit_model, has_ids, is_embedded, is_raw
-from .publishing_mixin import PublishingMixin
-from .resume import choose_best_again, run_settings
+from .resume import ResumableRun, choose_best_again, run_settings
 from .samplers import LengthGroupedBatches
-from .steps import StepsMixin
-from .totals import TrainingTotals
 from .training_arguments import ProteinTrainingArguments
+from .training_step import TrainingStepMixin
 
 logger = logging.getLogger(__name__)
 
 
-class ProteinTrainer(StepsMixin, EvaluationMixin, PublishingMixin):
+class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
     """Trains a [`ProteinClassifier`] on proteins as `load_deeploc`, `load_proteins` or `load_dataset` give them.
 
     What differs from `Trainer`:
@@ -174,7 +177,7 @@ class ProteinTrainer(StepsMixin, EvaluationMixin, PublishingMixin):
         if self.model is None and not searching:  # after a search
             self.model = self.call_model_init()
         with FolderLock(str(self.args.output_dir), self.is_world_process_zero() and not searching) as lock:
-            folder = None if searching else OutputDir(self.args, self.compared_settings(), lock, self._began)
+            folder = None if searching else ResumableRun(self.args, self.compared_settings(), lock, self._began)
             checkpoint = None if folder is None else folder.checkpoint(resume_from_checkpoint)
             self._found_tokens = folder.found_tokens() if folder is not None and checkpoint is not None else None
             callbacks = self._own_callbacks(folder)
@@ -192,7 +195,7 @@ class ProteinTrainer(StepsMixin, EvaluationMixin, PublishingMixin):
         self._settle_thresholds()
         return output
 
-    def _own_callbacks(self, folder: OutputDir | None) -> list[Any]:
+    def _own_callbacks(self, folder: ResumableRun | None) -> list[Any]:
         """The callbacks of one training, in this order: what the first asks to be saved the second looks at."""
         overwriting = bool(getattr(self.args, "overwrite", False)) and not self._began
         interrupt = SaveOnInterrupt(after_first_step=overwriting)  # an earlier checkpoint would replace the former run
@@ -207,7 +210,7 @@ class ProteinTrainer(StepsMixin, EvaluationMixin, PublishingMixin):
             self.add_callback(callback)
         return callbacks
 
-    def _begin(self, folder: OutputDir) -> None:
+    def _begin(self, folder: ResumableRun) -> None:
         folder.begin(self.tokens_per_batch)
         self._began = True
 
@@ -218,8 +221,8 @@ class ProteinTrainer(StepsMixin, EvaluationMixin, PublishingMixin):
             return KeyboardInterrupt(f"before the first step was done: {folder} is as it was")
         checkpoint = newest_complete_checkpoint(folder)
         if checkpoint is None:
-            return KeyboardInterrupt("before the first checkpoint: the same command with --resume starts again")
-        return KeyboardInterrupt(f"the same command with --resume continues from {os.path.basename(checkpoint)}")
+            return KeyboardInterrupt("before the first checkpoint; train again to start from the beginning")
+        return KeyboardInterrupt(f"train again with resume to continue from {os.path.basename(checkpoint)}")
 
     def compared_settings(self) -> dict[str, Any]:
         """What must be the same when a run is resumed: what shapes the weights."""
@@ -259,7 +262,7 @@ class ProteinTrainer(StepsMixin, EvaluationMixin, PublishingMixin):
         batches = LengthGroupedBatches(
             np.asarray(proteins["length"]), self._train_batch_size, self.args.world_size, seed
         )
-        self.add_callback(_SetEpoch(batches))
+        self.add_callback(SetEpoch(batches))
         loader = DataLoader(
             self._remove_unused_columns(proteins, description="training"),
             batch_sampler=batches,
@@ -398,15 +401,3 @@ def _settle_metric(args: ProteinTrainingArguments, config: Any, own_metrics: boo
 def _lacks_labels(proteins: Any) -> bool:
     columns = proteins.column_names if isinstance(proteins, Dataset) else ("labels",)
     return "input_ids" in columns and "labels" not in columns
-
-
-class _SetEpoch(TrainerCallback):
-    """Tells the batches which epoch begins: neither Accelerate nor Trainer reaches them after a resume."""
-
-    def __init__(self, batches: LengthGroupedBatches) -> None:
-        self.batches = batches
-
-    def on_epoch_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        self.batches.set_epoch(int(state.epoch or 0))

@@ -15,7 +15,7 @@ def model(tmp_path_factory):
 
     from protbert_classify import ProteinClassifier, ProteinClassifierConfig
     from protbert_classify.data.tokenizer import protbert_tokenizer
-    from protbert_classify.training.outputs import save_model
+    from protbert_classify.runs.writer import save_model
     from tests.training.runs import SHAPE
 
     torch.manual_seed(0)

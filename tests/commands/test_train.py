@@ -8,7 +8,8 @@ from protbert_classify.commands import main
 from protbert_classify.commands.train import help_text
 from protbert_classify.data.deeploc import URL
 from protbert_classify.reporting.summary import training_summary
-from protbert_classify.training.arguments import TRAINING_DEFAULTS, DataArguments, ModelArguments
+from protbert_classify.training.arguments import DataArguments, ModelArguments
+from protbert_classify.training.defaults import TRAINING_DEFAULTS
 from tests.training.runs import SHAPE, TINY, call, complaints, easy_records, fasta
 
 GOOD = "MKTAYIAKQR" * 3
@@ -142,7 +143,7 @@ def test_a_finished_run_is_refused_then_overwritten(tmp_path, easy, capsys):
     assert f"model in {tmp_path}/run/model" in out
     before = (tmp_path / "run" / "run.json").stat().st_mtime_ns
     assert main(arguments) == 2
-    assert "holds a finished run; give another --output_dir" in complaints(capsys.readouterr().err)[0]
+    assert "holds a finished run; set another output_dir" in complaints(capsys.readouterr().err)[0]
     assert (tmp_path / "run" / "run.json").stat().st_mtime_ns == before
     assert main([*arguments, "--overwrite"]) == 0
     assert (tmp_path / "run" / "run.json").stat().st_mtime_ns > before

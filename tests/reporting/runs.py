@@ -8,7 +8,7 @@ import numpy as np
 from protbert_classify.evaluation.decision import Decision, decide_task
 from protbert_classify.evaluation.metrics import classification_metrics, evaluation_metrics, watched_metrics
 from protbert_classify.model.tasks import MULTI_LABEL, REGRESSION, SINGLE_LABEL, Task
-from protbert_classify.reporting.predictions import write_predictions
+from protbert_classify.runs.predictions import write_predictions
 
 LABELS = ["Cytoplasm", "Mitochondrion", "Nucleus"]
 CAP = 62

@@ -7,7 +7,7 @@ from protbert_classify.model.tasks import Task
 from protbert_classify.reporting import facts, single_label
 from protbert_classify.reporting.judged import judged
 from protbert_classify.reporting.kinds import report_of
-from protbert_classify.reporting.run_folder import read_run
+from protbert_classify.runs.reader import read_run
 from tests.reporting.runs import write_run
 
 

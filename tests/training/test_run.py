@@ -19,11 +19,13 @@ from protbert_classify.commands import main
 from protbert_classify.data.fingerprint import fingerprint
 from protbert_classify.errors import OptionError
 from protbert_classify.model.tasks import Task
-from protbert_classify.reporting.run_folder import read_run
-from protbert_classify.training.checkpoints import mark_complete, newest_complete_checkpoint
+from protbert_classify.runs.checkpoints import mark_complete, newest_complete_checkpoint
+from protbert_classify.runs.reader import read_run
+from protbert_classify.training.build_model import build_model, build_tokenizer
+from protbert_classify.training.load_data import load_splits
 from protbert_classify.training.options import parse_options
 from protbert_classify.training.resume import check_unchanged
-from protbert_classify.training.run import build_model, build_tokenizer, load_splits, train
+from protbert_classify.training.run import train
 from protbert_classify.training.trainer import ProteinTrainer
 from tests.training.runs import LABELS, TINY, assert_same_weights, call, complaints, easy_records, fasta, weights
 
@@ -284,7 +286,7 @@ def test_going_on_with_other_settings_is_refused_and_leaves_the_run_as_it_was(tm
     before = contents(folder)
     assert main(["train", "--data", easy, "--output_dir", str(folder), *TINY, "--resume", *change]) == 2
     (line,) = complaints(capsys.readouterr().err)
-    assert words in line and "or start again with --overwrite" in line
+    assert words in line and "or start again with overwrite" in line
     assert contents(folder) == before
 
 

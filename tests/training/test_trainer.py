@@ -15,8 +15,8 @@ from protbert_classify.errors import DataError, OptionError
 from protbert_classify.evaluation.decision import decide
 from protbert_classify.evaluation.metrics import classification_metrics
 from protbert_classify.evaluation.thresholds import fit_thresholds
+from protbert_classify.runs.checkpoints import checkpoints
 from protbert_classify.tasks.columns import infer_task
-from protbert_classify.training.checkpoints import checkpoints
 from protbert_classify.training.training_arguments import ProteinTrainingArguments
 from tests.training.child import build_trainer, trained
 from tests.training.runs import LABELS, SHAPE, assert_same_weights, easy_records, encoded_proteins
@@ -259,7 +259,7 @@ def test_a_loss_that_becomes_nan_ends_the_training_with_advice(tmp_path):
 
 def test_a_former_run_is_kept_unless_it_is_to_be_resumed_or_overwritten(tmp_path):
     product(tmp_path, num_train_epochs=1).train()
-    with pytest.raises(OptionError, match="holds an interrupted run; continue with --resume or start again"):
+    with pytest.raises(OptionError, match="set resume to continue it, or overwrite to start again"):
         product(tmp_path, num_train_epochs=1).train()
     resumed = product(tmp_path, num_train_epochs=2, resume=True)
     resumed.train()
@@ -279,7 +279,7 @@ def test_a_trainer_may_train_again_in_its_own_folder(tmp_path):
 
 def test_other_proteins_or_options_are_not_resumed_with(tmp_path):
     product(tmp_path, num_train_epochs=1).train()
-    with pytest.raises(OptionError, match="--resume: learning_rate was 0.01 when the run"):
+    with pytest.raises(OptionError, match="resume: learning_rate was 0.01 when the run"):
         product(tmp_path, num_train_epochs=2, resume=True, learning_rate=0.02).train()
     other = ProteinTrainer(small_model(), arguments(tmp_path, resume=True), train_dataset=raw_proteins(60, seed=9))
     with pytest.raises(OptionError, match="encoded train was"):

@@ -72,7 +72,7 @@ def predict_whole_file(
                     skip(bar, len(part.records))
                     continue
                 calls, _ = classify(part.records)
-                parts.write(part.number, part.digest, partial(table.write_part, calls=calls))
+                parts.write(part.number, part.digest, partial(table.write_part, predictions=calls))
                 bar.update(len(part.records))
         publish(parts, table, count, rejects, rejected)
     return PredictionSummary(classified, rejects.count, rejected, True)

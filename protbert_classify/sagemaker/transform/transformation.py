@@ -134,7 +134,7 @@ class Transformation:
             download(self.session, f"{place}/{part_name(number)}.out", path)
             with open(path, "rb") as file:
                 calls, columns = self.spool.calls(number, file.read())
-            parts.write(number, "0", partial(table_for(self.output, columns).write_part, calls=calls))
+            parts.write(number, "0", partial(table_for(self.output, columns).write_part, predictions=calls))
         return columns
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from protbert_classify.errors import DataError, ModelError, OptionError
-from protbert_classify.reporting.run_folder import read_run
+from protbert_classify.runs.reader import read_run
 from tests.reporting.runs import CAP, LABELS, write_run
 
 
@@ -70,8 +70,11 @@ def test_without_any_metrics_the_labels_are_those_of_the_model(tmp_path):
     ("leftovers", "words"),
     [
         ([], "holds no run (no run.json); expected the output_dir of a finished training"),
-        (["settings.json"], "holds an interrupted run (no run.json); --resume would finish it"),
-        (["checkpoint-5"], "holds an interrupted run"),
+        (
+            ["settings.json"],
+            "has no run.json: its training was interrupted, and resume finishes it; or it ran in Python",
+        ),
+        (["checkpoint-5"], "has no run.json: its training was interrupted"),
     ],
 )
 def test_a_folder_that_is_no_finished_run_says_what_it_is(tmp_path, leftovers, words):

@@ -19,7 +19,7 @@ from ..evaluation.metrics import known_references, split_references
 from ..model.losses import IGNORED
 from ..model.tasks import REGRESSION, SINGLE_LABEL, Task
 from ..model_source import non_finite_error
-from .atomic_file import write_atomically
+from .files import write_atomically
 
 UNKNOWN = "?"  # behind a label of which it is not known whether a protein has it
 

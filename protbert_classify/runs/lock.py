@@ -1,4 +1,4 @@
-"""One training at a time writes to a folder."""
+"""Locks a run's folder: one training at a time writes there."""
 
 import os
 from types import TracebackType
@@ -13,15 +13,15 @@ except ImportError:  # Windows has none
 
 
 class FolderLock:
-    """Held by a training from its beginning, or from when its folder is there, until it ends, however it ends.
+    """Held by a training while it runs, however it ends.
 
-    Two would delete each other's checkpoints: started twice by mistake, or resumed while the processes of a killed
-    launcher still run. The operating system forgets the lock with its process; no file is left. Within one
-    process the lock can be taken again, by a trainer inside a command, say.
+    Two trainings would delete each other's checkpoints: one started twice by mistake, or resumed while the processes of
+    a killed launcher still run. The operating system releases the lock with its process; no file is left. A process can
+    take the lock again, as a trainer does inside a command.
 
     Args:
-        folder: Of the run.
-        wanted: False for the processes of a training that leave it to the first.
+        folder: The run's folder; if it is not there yet, the lock is taken later.
+        wanted: False for the processes of a training that leave it to the main one.
     """
 
     def __init__(self, folder: str, wanted: bool = True) -> None:
@@ -43,10 +43,10 @@ class FolderLock:
             self._held.discard(os.path.realpath(self.folder))
 
     def take(self) -> None:
-        """Take it, if the folder is there and it was not taken yet.
+        """Take the lock if the folder exists and this process does not have it yet.
 
         Raises:
-            OptionError: Another training has it.
+            OptionError: Another training has the lock.
         """
         if fcntl is None or not self.wanted or self._descriptor is not None or not os.path.isdir(self.folder):
             return

@@ -11,8 +11,8 @@ import torch
 from protbert_classify import ProteinClassifier, ProteinClassifierConfig, ProteinTrainer
 from protbert_classify.data.collators import PaddingCollator
 from protbert_classify.model.losses import model_loss
-from protbert_classify.training.steps import known_labels
 from protbert_classify.training.training_arguments import ProteinTrainingArguments
+from protbert_classify.training.training_step import known_labels
 from tests.training.child import DEFAULTS
 from tests.training.runs import LABELS, ROOT, SHAPE, encoded_proteins, environment
 

@@ -5,7 +5,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
 from protbert_classify.evaluation.decision import decide_task
 from protbert_classify.model.tasks import Task
-from protbert_classify.training.record import describe_data, write_test_predictions
+from protbert_classify.runs.writer import describe_data, write_test_predictions
 
 NAMES = ["Cytoplasm", "Golgi.apparatus", "Nucleus"]
 TASK = Task(name="location", problem_type="single_label_classification", labels=["Cytoplasm", "Nucleus"])
@@ -33,11 +33,9 @@ def test_the_data_in_numbers_leaves_out_a_class_that_is_not_trained(tmp_path):
 def test_test_predictions_have_the_length_of_the_whole_protein(tmp_path):
     logits = np.log(np.array([[0.2, 0.8], [0.9, 0.1]], dtype=np.float32))
     decision, references = decide_task(logits, TASK), (np.array([0, 1]), None)
-    metrics = {"test_confusion_matrix": [[0, 1], [1, 0]]}
-    write_test_predictions(str(tmp_path), proteins([900, 30], [0, 2]), decision, references, metrics)
+    write_test_predictions(str(tmp_path), proteins([900, 30], [0, 2]), decision, references)
     assert (tmp_path / "test_predictions.csv").read_text().splitlines() == [
         "id,length,location,predicted,score,Cytoplasm,Nucleus",
         "P0,900,Cytoplasm,Nucleus,0.800000,0.200000,0.800000",
         "P1,30,Nucleus,Cytoplasm,0.900000,0.900000,0.100000",
     ]
-    assert (tmp_path / "figures" / "confusion_matrix.png").read_bytes().startswith(b"\x89PNG")

@@ -10,12 +10,12 @@ import time
 import pytest
 
 from protbert_classify.errors import OptionError
-from protbert_classify.training.lock import FolderLock
+from protbert_classify.runs.lock import FolderLock
 from tests.training.runs import TINY, call, complaints, environment
 
 HOLD = """
 import sys, time
-from protbert_classify.training.lock import FolderLock
+from protbert_classify.runs.lock import FolderLock
 
 with FolderLock(sys.argv[1]):
     print("held", flush=True)

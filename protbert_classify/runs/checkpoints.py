@@ -1,4 +1,4 @@
-"""Checkpoints that are whole, and only those."""
+"""The checkpoints of a run: marking them as complete, finding the newest complete one, removing old ones."""
 
 import json
 import os
@@ -9,9 +9,9 @@ MARKER = "complete.json"  # the last file of a checkpoint, written when all proc
 
 
 def mark_complete(checkpoint: str, step: int) -> None:
-    """Declare a checkpoint whole; appears at once or not at all.
+    """Mark a checkpoint as complete, by a file that appears whole or not at all.
 
-    The files are listed with their sizes: a copy, as a cloud keeps one, may have the marker before the rest.
+    It lists the files with their sizes: a copy in cloud storage may have the marker before the rest.
     """
     path = os.path.join(checkpoint, MARKER)
     with open(path + ".tmp", "w", encoding="utf-8") as file:
@@ -22,15 +22,20 @@ def mark_complete(checkpoint: str, step: int) -> None:
 
 
 def checkpoints(output_dir: str) -> list[str]:
-    """All checkpoints of a run, by step, whole or not."""
+    """All checkpoints of a run, by step, complete or not."""
     if not os.path.isdir(output_dir):
         return []
     steps = {int(m[1]): entry for entry in os.listdir(output_dir) if (m := re.fullmatch(r"checkpoint-(\d+)", entry))}
     return [os.path.join(output_dir, steps[step]) for step in sorted(steps)]
 
 
+def checkpoint_path(output_dir: str, step: int) -> str:
+    """The folder of the checkpoint of a step."""
+    return os.path.join(output_dir, f"checkpoint-{step}")
+
+
 def is_complete(checkpoint: str) -> bool:
-    """Whether it was declared whole, and still is."""
+    """Whether a checkpoint was marked as complete and still has all of its files."""
     try:
         with open(os.path.join(checkpoint, MARKER), encoding="utf-8") as file:
             declared = json.load(file)
@@ -41,13 +46,13 @@ def is_complete(checkpoint: str) -> bool:
 
 
 def _sizes(checkpoint: str) -> dict[str, int]:
-    """Path of each file, from the checkpoint on, and its bytes."""
+    """Path of each file, relative to the checkpoint, and its bytes."""
     paths = (os.path.join(folder, name) for folder, _, names in os.walk(checkpoint) for name in names)
     return {os.path.relpath(path, checkpoint): os.path.getsize(path) for path in paths if MARKER not in path}
 
 
 def newest_complete_checkpoint(output_dir: str) -> str | None:
-    """The checkpoint to resume from; one that a kill left half-written does not count."""
+    """The checkpoint to resume from; half-written ones, as a kill leaves them, do not count."""
     complete = [path for path in checkpoints(output_dir) if is_complete(path)]
     return complete[-1] if complete else None
 
@@ -62,7 +67,7 @@ def remove_old_checkpoints(output_dir: str, limit: int | None, keep: str | None)
     kept = {*complete[-1:], *best, *others[max(len(complete) - limit, 0) :]}
     for path in checkpoints(output_dir):
         if path not in kept:
-            gone = path + ".removed"  # no longer a checkpoint, however far the deletion comes
+            gone = path + ".removed"  # no longer a checkpoint, even if the deletion is cut off
             shutil.rmtree(gone, ignore_errors=True)
             os.replace(path, gone)
             shutil.rmtree(gone)

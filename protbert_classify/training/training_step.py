@@ -11,14 +11,14 @@ from transformers import Trainer
 
 from ..data.collators import split_batch, split_by_tokens
 from ..model.losses import count_known, model_loss, split_auxiliary
-from .totals import TrainingTotals
+from .callbacks import TrainingTotals
 
 logger = logging.getLogger(__name__)
 
 LABELS = ("labels", "auxiliary_labels")
 
 
-class StepsMixin(Trainer):
+class TrainingStepMixin(Trainer):
     """Replaces a step of `Trainer`: what a step learns does not depend on the memory of a device."""
 
     tokens_per_batch: int | None

@@ -1,4 +1,4 @@
-"""The folder of a finished run, read back: what the report and the model card are made of."""
+"""Reads the folder of a finished run, for the report and the model card."""
 
 import glob
 import json
@@ -8,15 +8,8 @@ from typing import Any
 
 from ..errors import DataError, OptionError
 from ..model.tasks import SINGLE_LABEL, Task
+from .files import DATA, METRICS, MODEL, PREDICTIONS, RECORD, SETTINGS, STATE
 from .predictions import Predictions, read_predictions
-
-RECORD = "run.json"  # written last: a folder that has it holds a finished run
-METRICS = "metrics.json"
-PREDICTIONS = "test_predictions.csv"
-DATA = "data.json"
-STATE = "trainer_state.json"
-FIGURES = "figures"
-REPORT = "report.html"
 
 
 @dataclass(frozen=True)
@@ -87,8 +80,11 @@ def _check_finished(folder: str) -> None:
         raise OptionError(f"{folder}: no such folder; expected the output_dir of a finished training")
     if os.path.isfile(os.path.join(folder, RECORD)):
         return
-    if os.path.exists(os.path.join(folder, "settings.json")) or glob.glob("checkpoint-*", root_dir=folder):
-        raise OptionError(f"{folder} holds an interrupted run (no {RECORD}); --resume would finish it")
+    if os.path.exists(os.path.join(folder, SETTINGS)) or glob.glob("checkpoint-*", root_dir=folder):
+        raise OptionError(
+            f"{folder} has no {RECORD}: its training was interrupted, and resume finishes it; or it ran in Python with "
+            "ProteinTrainer alone, which writes none: call save_run after train, as examples/train.py does"
+        )
     raise OptionError(f"{folder} holds no run (no {RECORD}); expected the output_dir of a finished training")
 
 
@@ -122,7 +118,7 @@ def _read_labels(folder: str, metrics: dict[str, Any]) -> list[str]:
     for split in ("test", "validation"):
         if f"{split}_per_class" in metrics:
             return list(metrics[f"{split}_per_class"])
-    names = _read_object(folder, os.path.join("model", "config.json")).get("id2label", {})
+    names = _read_object(folder, os.path.join(MODEL, "config.json")).get("id2label", {})
     return [names[index] for index in sorted(names, key=int)]
 
 

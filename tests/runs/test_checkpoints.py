@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from protbert_classify.training.checkpoints import (
+from protbert_classify.runs.checkpoints import (
     checkpoints,
     mark_complete,
     newest_complete_checkpoint,

@@ -22,8 +22,8 @@ from protbert_classify import ProteinClassifier, ProteinTrainer
 from protbert_classify.data.encoding import encode
 from protbert_classify.errors import DataError, OptionError, ProteinClassifierError
 from protbert_classify.inference.logits import predict_logits
-from protbert_classify.training import embeddings
-from protbert_classify.training.embeddings import EmbeddingCollator, cache_key, embed
+from protbert_classify.training import embedding_cache
+from protbert_classify.training.embedding_cache import EmbeddingCollator, cache_key, embed
 from protbert_classify.training.training_arguments import ProteinTrainingArguments
 from tests.training.child import DEFAULTS
 from tests.training.runs import ROOT, encoded_proteins, environment, launch
@@ -112,11 +112,11 @@ def test_memory_is_for_a_chunk_not_for_the_data_and_rows_keep_their_order(classi
     model = classifier(pooling="light_attention")
     whole = embed(model, PROTEINS, cache_root=tmp_path / "whole")
     sizes = []
-    embed_chunk = embeddings._embed_chunk
-    monkeypatch.setattr(embeddings, "CHUNK_TOKENS", 200)
-    monkeypatch.setattr(embeddings, "default_tokens", lambda model: 100)
+    embed_chunk = embedding_cache._embed_chunk
+    monkeypatch.setattr(embedding_cache, "CHUNK_TOKENS", 200)
+    monkeypatch.setattr(embedding_cache, "default_tokens", lambda model: 100)
     monkeypatch.setattr(
-        embeddings, "_embed_chunk", lambda m, p, *rest: sizes.append(sum(map(len, p))) or embed_chunk(m, p, *rest)
+        embedding_cache, "_embed_chunk", lambda m, p, *rest: sizes.append(sum(map(len, p))) or embed_chunk(m, p, *rest)
     )
     chunked = embed(model, PROTEINS, cache_root=tmp_path / "chunked")
     assert len(sizes) > 4 and max(sizes) < 200 + 62
@@ -191,7 +191,7 @@ def test_the_same_proteins_and_backbone_are_not_embedded_twice(classifier, tmp_p
     again = classifier(head="article", classifier_dropout=0.5)
     assert bits(embed(again, PROTEINS, cache_root=tmp_path)) == bits(dataset)
     assert again.passes == 0
-    written, taken = [record.getMessage() for record in caplog.records if record.name == embeddings.__name__]
+    written, taken = [record.getMessage() for record in caplog.records if record.name == embedding_cache.__name__]
     assert written.startswith("embeddings of 40 proteins (0.00 GB) written to ")
     assert taken.startswith("embeddings of 40 proteins (0.00 GB) taken from ")
 
@@ -324,9 +324,9 @@ def test_a_disk_without_room_is_found_before_the_work(classifier, tmp_path, monk
 
 
 def test_a_disk_that_fills_up_leaves_no_half_cache(classifier, tmp_path, monkeypatch):
-    monkeypatch.setattr(embeddings, "CHUNK_TOKENS", 300)
+    monkeypatch.setattr(embedding_cache, "CHUNK_TOKENS", 300)
     model = classifier()
-    embed_chunk = embeddings._embed_chunk
+    embed_chunk = embedding_cache._embed_chunk
 
     def full(model, *rest):
         if model.passes == 2:
@@ -334,22 +334,22 @@ def test_a_disk_that_fills_up_leaves_no_half_cache(classifier, tmp_path, monkeyp
         return embed_chunk(model, *rest)
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
-        patch.setattr(embeddings, "_embed_chunk", full)
+        patch.setattr(embedding_cache, "_embed_chunk", full)
         embed(model, PROTEINS, cache_root=tmp_path)
     assert not list(tmp_path.iterdir())
     assert len(embed(model, PROTEINS, cache_root=tmp_path)) == 40
 
 
 def test_of_two_runs_with_the_same_the_second_takes_what_the_first_published(classifier, tmp_path, monkeypatch):
-    write = embeddings._write
+    write = embedding_cache._write
     other = {}
 
     def write_and_be_overtaken(*arguments):
         write(*arguments)
-        monkeypatch.setattr(embeddings, "_write", write)
+        monkeypatch.setattr(embedding_cache, "_write", write)
         other["rows"] = embed(classifier(), PROTEINS, cache_root=tmp_path)
 
-    monkeypatch.setattr(embeddings, "_write", write_and_be_overtaken)
+    monkeypatch.setattr(embedding_cache, "_write", write_and_be_overtaken)
     mine = embed(classifier(), PROTEINS, cache_root=tmp_path)
     assert bits(mine) == bits(other["rows"])
     assert mine.cache_files == other["rows"].cache_files
@@ -386,7 +386,7 @@ import json, sys, time
 from pathlib import Path
 import torch
 from protbert_classify import ProteinClassifier
-from protbert_classify.training import embeddings
+from protbert_classify.training import embedding_cache
 from protbert_classify.training.training_arguments import ProteinTrainingArguments
 from tests.training.runs import encoded_proteins
 
@@ -394,7 +394,7 @@ torch.set_num_threads(1)
 arguments = ProteinTrainingArguments(output_dir=sys.argv[1])  # brings the processes together
 folder, hang = Path(sys.argv[1]), sys.argv[2:] == ["hang"]
 embeddings.CHUNK_TOKENS = 300
-embed_chunk = embeddings._embed_chunk
+embed_chunk = embedding_cache._embed_chunk
 done = []
 
 def watched(*arguments):
@@ -404,7 +404,7 @@ def watched(*arguments):
     done.append(1)
     return embed_chunk(*arguments)
 
-embeddings._embed_chunk = watched
+embedding_cache._embed_chunk = watched
 model = ProteinClassifier.from_pretrained(folder / "model")
 for turn in range(2):
     dataset = embeddings.embed(model, encoded_proteins(40), cache_root=folder / "cache")

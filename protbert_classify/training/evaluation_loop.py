@@ -23,7 +23,7 @@ from ..inference.logits import batched_logits
 from ..model.attention import PADDING_FREE
 from ..model.losses import model_loss, split_auxiliary
 from ..model.tasks import MULTI_LABEL
-from .embeddings import EmbeddingCollator
+from .embedding_cache import EmbeddingCollator
 from .preparation import by_length, is_embedded
 
 

@@ -11,7 +11,7 @@ from protbert_classify.errors import DataError, ModelError
 from protbert_classify.evaluation.decision import Decision, decide_task
 from protbert_classify.evaluation.metrics import evaluation_metrics, watched_metrics
 from protbert_classify.model.tasks import MULTI_LABEL, PROBLEM_TYPES, REGRESSION, SINGLE_LABEL, Task
-from protbert_classify.reporting.predictions import read_predictions, write_predictions
+from protbert_classify.runs.predictions import read_predictions, write_predictions
 
 NAN = float("nan")
 LABELS = ["Lysosome/Vacuole", "Golgi, other"]

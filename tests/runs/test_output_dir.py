@@ -5,13 +5,10 @@ import os
 import pytest
 
 from protbert_classify.errors import OptionError
-from protbert_classify.training.checkpoints import mark_complete
-from protbert_classify.training.outputs import (
-    claim_output_dir,
-    clear_output_dir,
-    save_model,
-    write_json,
-)
+from protbert_classify.runs.checkpoints import mark_complete
+from protbert_classify.runs.files import write_json
+from protbert_classify.runs.output_dir import claim_output_dir, clear_output_dir
+from protbert_classify.runs.writer import save_model
 
 
 @pytest.fixture
@@ -42,7 +39,7 @@ def test_a_folder_with_a_users_own_files_is_free(folder):
 
 def test_a_finished_run_is_refused_unless_told_otherwise(folder):
     (folder / "run.json").write_text("{}")
-    with pytest.raises(OptionError, match="holds a finished run.*--overwrite or --resume"):
+    with pytest.raises(OptionError, match="holds a finished run; set another output_dir, overwrite or resume"):
         claim_output_dir(str(folder), False, False)
     assert claim_output_dir(str(folder), False, True) is None
     assert claim_output_dir(str(folder), True, False) is None
@@ -50,7 +47,7 @@ def test_a_finished_run_is_refused_unless_told_otherwise(folder):
 
 def test_an_interrupted_run_is_refused_unless_told_otherwise(folder):
     checkpoint = add_checkpoint(folder)
-    with pytest.raises(OptionError, match="holds an interrupted run; continue with --resume"):
+    with pytest.raises(OptionError, match="holds checkpoints of an earlier run; set resume to continue it"):
         claim_output_dir(str(folder), False, False)
     assert claim_output_dir(str(folder), True, False) == checkpoint
     assert claim_output_dir(str(folder), False, True) is None

@@ -3,11 +3,15 @@ import signal
 import subprocess
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
+import torch
 from transformers import TrainerCallback
 
-from protbert_classify.training.checkpoints import checkpoints, newest_complete_checkpoint
+from protbert_classify.errors import OptionError
+from protbert_classify.runs.checkpoints import checkpoints, newest_complete_checkpoint
+from protbert_classify.training.callbacks import StopOnDivergence
 from tests.training.child import build_trainer
 from tests.training.runs import (
     ROOT,
@@ -47,7 +51,7 @@ def interrupted_trainer(folder, step, number=signal.SIGINT, **options):
 
 def train_until(trainer, step):
     """Train, and be stopped after a step, which has left a checkpoint."""
-    with pytest.raises(KeyboardInterrupt, match=f"the same command with --resume continues from checkpoint-{step}"):
+    with pytest.raises(KeyboardInterrupt, match=f"train again with resume to continue from checkpoint-{step}"):
         trainer.train()
     assert trainer.state.global_step == step
 
@@ -147,7 +151,7 @@ def test_two_processes_stop_after_the_same_step_with_a_checkpoint_and_go_on_to_t
         process.send_signal(signal.SIGINT)  # of which the launcher tells its processes
         process.wait(120)
     (newest,) = map(os.path.basename, checkpoints(str(folder)))
-    line = f"protbert-classify train: interrupted; the same command with --resume continues from {newest}"
+    line = f"protbert-classify train: interrupted; train again with resume to continue from {newest}"
     assert log.read_text().splitlines().count(line) == 1, log.read_text()[-3000:]
     assert not (folder / "run.json").exists()
 
@@ -180,15 +184,35 @@ def test_ctrl_c_on_the_command_line_says_how_to_go_on_and_going_on_ends_with_the
     assert process.returncode == 130
     (line,) = complaints(stderr)
     newest = os.path.basename(newest_complete_checkpoint(str(folder)))
-    assert line == f"protbert-classify train: interrupted; the same command with --resume continues from {newest}"
+    assert line == f"protbert-classify train: interrupted; train again with resume to continue from {newest}"
     assert "Traceback" not in stderr
     assert not (folder / "run.json").exists()
     refused = call(*arguments, "--output_dir", folder)
     assert refused.returncode == 2
-    assert "continue with --resume" in complaints(refused.stderr)[0]
+    assert "set resume to continue it" in complaints(refused.stderr)[0]
 
     resumed = call(*arguments, "--output_dir", folder, "--resume")
     assert resumed.returncode == 0, resumed.stderr[-3000:]
     assert_same_weights(folder / "model", tmp_path / "undisturbed" / "model")
     for name in ("test_predictions.csv",):
         assert (folder / name).read_text() == (tmp_path / "undisturbed" / name).read_text()
+
+
+# --- a loss that is NaN
+
+
+def log(model, fp16, **logs):
+    args = SimpleNamespace(fp16=fp16, learning_rate=0.01, device="cpu")
+    StopOnDivergence().on_log(args, SimpleNamespace(global_step=7), None, logs=logs, model=model)
+
+
+def test_a_step_that_overflowed_in_float16_ends_nothing_while_the_weights_are_sound():
+    model = torch.nn.Linear(2, 2)
+    log(model, True, loss=float("nan"))  # the scaler skipped that step
+    with pytest.raises(OptionError, match="the loss is not a number at step 7"):
+        log(model, False, loss=float("nan"))
+    with pytest.raises(OptionError, match="the validation loss is not a number"):
+        log(model, True, eval_loss=float("nan"))
+    torch.nn.init.constant_(model.bias, float("inf"))
+    with pytest.raises(OptionError, match="the weights are not numbers at step 7"):
+        log(model, True, loss=float("nan"))

@@ -9,10 +9,11 @@ from huggingface_hub import HfApi
 from transformers import Trainer
 
 from ..hub import hub_errors, push_saved
-from ..reporting.run_folder import RECORD, Run, read_run
+from ..runs.files import RECORD
+from ..runs.reader import Run, read_run
 
 
-class PublishingMixin(Trainer):
+class HubMixin(Trainer):
     """Replaces what `Trainer` does with the Hub; see `protbert_classify.hub`."""
 
     def push_to_hub(
