@@ -23,7 +23,7 @@ NAMED = {
 def run(arguments: list[str]) -> int:
     options, more = _parser().parse_known_args(arguments)
     from ..data.scl2205 import write_scl2205
-    from ..reporting.summary import training_summary
+    from ..reporting.terminal_summary import training_summary
     from ..training.options import parse_options
     from ..training.run import train
 

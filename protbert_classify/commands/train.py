@@ -27,7 +27,7 @@ def run(arguments: list[str]) -> int:
     if {"-h", "--help"} & set(arguments):
         print(help_text())
         return 0
-    from ..reporting.summary import training_summary
+    from ..reporting.terminal_summary import training_summary
     from ..training.options import parse_options
     from ..training.run import train
 

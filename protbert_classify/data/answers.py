@@ -11,9 +11,9 @@ from ..errors import DataError
 from ..model.tasks import SINGLE_LABEL
 from ..tasks.cells import EMPTY
 from ..tasks.columns import read_columns, usual_problem_type
-from ..tasks.kind import Kind
-from ..tasks.kinds import KINDS
 from ..tasks.multi_label import SEPARATOR
+from ..tasks.problem_type import ProblemType
+from ..tasks.problem_type_registry import PROBLEM_TYPE_CLASSES
 from .alphabet import space
 from .columns import Columns
 from .records import Accessions, Place, protein_features
@@ -82,7 +82,7 @@ def _answers(
     kind_name = problem_type or _usual(rows, names, source, required)
     if problem_type is None and kind_name != SINGLE_LABEL:
         logger.info("%s: %s: read as %s", source, ", ".join(names), kind_name)
-    kind = KINDS[kind_name]()
+    kind = PROBLEM_TYPE_CLASSES[kind_name]()
     several = len(names) > 1
     plain = {name: _plain(rows, name, kind, several, required) for name in names}
     labels = list(names)
@@ -113,7 +113,7 @@ def _check_missing(rows: Sequence[Row], name: str, wants: str, required: bool) -
         raise DataError(f"{rows[0].place.file}: column {name!r} is empty; expected {wants}")
 
 
-def _plain(rows: Sequence[Row], name: str, kind: Kind, several: bool, required: bool) -> list[Any]:
+def _plain(rows: Sequence[Row], name: str, kind: ProblemType, several: bool, required: bool) -> list[Any]:
     """The values of a column, None where there is none."""
     _check_missing(rows, name, kind.wants, required)
     parse = kind.parse_part if several else kind.parse

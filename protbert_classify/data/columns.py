@@ -40,16 +40,20 @@ class Columns:
 
     def check(self) -> None:
         """Raise OptionError for names that cannot be."""
-        from ..tasks.kinds import KINDS  # with it comes `datasets`, half a second; predicting reads no answers
+        from ..tasks.problem_type_registry import (
+            PROBLEM_TYPE_CLASSES,  # with it comes `datasets`, half a second; predicting reads no answers
+        )
 
         if not self.labels:
             raise OptionError("label_column: found none; expected the name of a column, or several")
-        if self.problem_type is not None and self.problem_type not in KINDS:
-            raise OptionError(f"problem_type={self.problem_type!r}: expected one of {', '.join(PROBLEM_TYPES)}")
-        if self.problem_type is not None and len(self.labels) > 1 and not KINDS[self.problem_type].several:
-            raise OptionError(
-                f"label columns {', '.join(self.labels)}: problem_type={self.problem_type!r} reads one; expected one"
-            )
+        if self.problem_type is not None:
+            if self.problem_type not in PROBLEM_TYPE_CLASSES:
+                raise OptionError(f"problem_type={self.problem_type!r}: expected one of {', '.join(PROBLEM_TYPES)}")
+            if len(self.labels) > 1 and not PROBLEM_TYPE_CLASSES[self.problem_type].several:
+                raise OptionError(
+                    f"label columns {', '.join(self.labels)}: problem_type={self.problem_type!r} reads one; "
+                    "expected one"
+                )
         for name in self.answers:
             if name in NO_ANSWERS or self.answers.count(name) > 1:
                 what = "is given twice" if self.answers.count(name) > 1 else "is a column that every dataset has"

@@ -17,7 +17,7 @@ from ..data.records import Record, checked
 from ..evaluation.decision import decide
 from ..model import ProteinClassifier
 from .logits import predict_logits
-from .parts import Parts
+from .parts_folder import PartsFolder
 from .precision import has_gpu_backend
 from .saved_classifier import classifier_encoder, load_classifier
 from .streaming import (
@@ -59,7 +59,7 @@ def predict_file(
 ) -> PredictionSummary:
     """Classify the proteins of a source, in its order.
 
-    Memory does not grow with the input: it is read, classified and written a part at a time. Parts stand in a folder
+    Memory does not grow with the input: it is read, classified and written a part at a time. Parts are kept in a folder
     beside the output until all are there. Several processes (`accelerate launch`) share the parts; what each gets does
     not depend on how many they are.
 
@@ -81,7 +81,7 @@ def predict_file(
         InputError: A model, a source or an option that cannot be used; with `strict`, a record.
         KeyboardInterrupt: Ctrl-C; the parts are kept.
     """
-    parts, rejected = Parts(output), f"{output}.rejected.csv"
+    parts, rejected = PartsFolder(output), f"{output}.rejected.csv"
     table_for(output, [])  # the ending first: nothing is worse than to hear of it after an hour
     check_paths(source, output)
     processes = _processes()

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from ..data.readers import STANDARD_INPUT, count_records
 from ..data.records import Record, checked
 from ..errors import InputError, OptionError, ProteinClassifierError
-from .parts import Parts
+from .parts_folder import PartsFolder
 from .writers import Table
 
 FORMAT = 2  # of the parts: another number, and none of a former version is continued
@@ -118,7 +118,7 @@ def check_paths(source: str, output: str) -> None:
 
 
 @contextmanager
-def kept_if_any(parts: Parts, main: bool) -> Iterator[None]:
+def kept_if_any(parts: PartsFolder, main: bool) -> Iterator[None]:
     """What a failure leaves: the parts that are done, and how to continue with them."""
     try:
         yield
@@ -131,7 +131,7 @@ def kept_if_any(parts: Parts, main: bool) -> Iterator[None]:
         raise
 
 
-def publish(parts: Parts, table: Table, count: int, rejects: Rejects, rejected: str) -> None:
+def publish(parts: PartsFolder, table: Table, count: int, rejects: Rejects, rejected: str) -> None:
     """Join the parts, move the output and the rejected records into place, and remove what they came from."""
     whole = os.path.join(parts.folder, "whole")
     table.join(parts.await_all(count), whole)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.deeploc import URL as DEEPLOC_URL
-from .facts import listed
+from .formatting import listed
 
 DEEPLOC = ("Almagro Armenteros et al. 2017, DeepLoc", "10.1093/bioinformatics/btx431")
 _SPECIAL = re.compile(r"([\\`*_{}\[\]|~$])")

@@ -1,4 +1,4 @@
-"""How long the proteins are that a run is judged by."""
+"""Lengths of the proteins that a run is evaluated on."""
 
 import numpy as np
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..data.loading import Columns
 from ..data.readers import read_unlabelled
 from ..errors import DataError, OptionError
-from ..inference.parts import Parts
+from ..inference.parts_folder import PartsFolder
 from ..inference.streaming import PredictionSummary, Rejects, begun, check_paths
 from ..inference.writers import table_for
 from .archives import provide_archive
@@ -135,7 +135,7 @@ class Transformer:
         overwrite: bool = False,
     ) -> Transformation:
         """Begin what `transform` does; what is returned, or [`attach_transform`] later, fetches the table."""
-        parts = Parts(output)
+        parts = PartsFolder(output)
         table_for(output, [])  # the ending first
         check_paths(source, output)
         if os.path.isdir(parts.folder) and not overwrite:

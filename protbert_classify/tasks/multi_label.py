@@ -12,15 +12,15 @@ from datasets import List as ListOf
 
 from ..model.tasks import IGNORED, Task
 from .cells import EMPTY, Column, described, names_of, shown
-from .kind import Kind
 from .label_table import LabelTable, parsed_cells
+from .problem_type import ProblemType
 from .single_label import SingleLabel
 
 SEPARATOR = ";"  # between the labels of one protein in a text
 FLAGS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
 
 
-class MultiLabel(Kind):
+class MultiLabel(ProblemType):
     """Several classes a protein: lists of names, texts like `A;B`, or a column of 0 and 1 for each class."""
 
     wants = "lists of classes, texts like 'A;B', or columns of 0 and 1"

@@ -13,7 +13,7 @@ from transformers import TrainerState, TrainingArguments
 
 from ..errors import OptionError
 from ..model import ProteinClassifierConfig
-from ..reporting.facts import count
+from ..reporting.formatting import count
 from ..runs.checkpoints import MARKER, checkpoint_path, is_complete, newest_complete_checkpoint
 from ..runs.files import SETTINGS, read_json, write_json
 from ..runs.lock import FolderLock
@@ -208,11 +208,10 @@ def check_unchanged(output_dir: str, settings: dict[str, Any]) -> None:
     before.pop(FOUND_TOKENS, None)
     by_command = COMMAND_SETTING in before
     if by_command != (COMMAND_SETTING in settings):
-        began, advice = (
-            ("protbert-classify train", "that command") if by_command else ("ProteinTrainer", "it in Python")
-        )
+        began = "protbert-classify train" if by_command else "ProteinTrainer"
+        advice = "with that command" if by_command else "in Python"
         raise OptionError(
-            f"resume: the run in {output_dir} began with {began}; resume {advice}, or start again with overwrite"
+            f"resume: the run in {output_dir} began with {began}; resume it {advice}, or start again with overwrite"
         )
     changed = [name for name in {**before, **settings} if before.get(name) != settings.get(name)]
     if "world_size" in changed:

@@ -18,8 +18,8 @@ from ..evaluation.metrics import evaluation_metrics
 from ..model import ProteinClassifier
 from ..reporting.class_figures import draw_confusion_matrix
 from ..reporting.data_figures import draw_length_histogram
-from ..reporting.facts import count
 from ..reporting.figures import save_figure
+from ..reporting.formatting import count
 from ..runs.files import FIGURES, METRICS, read_json
 from ..runs.lock import FolderLock
 from ..runs.output_dir import claim_output_dir, is_finished

@@ -7,7 +7,7 @@ import pytest
 from protbert_classify.commands import main
 from protbert_classify.commands.train import help_text
 from protbert_classify.data.deeploc import URL
-from protbert_classify.reporting.summary import training_summary
+from protbert_classify.reporting.terminal_summary import training_summary
 from protbert_classify.training.arguments import DataArguments, ModelArguments
 from protbert_classify.training.defaults import TRAINING_DEFAULTS
 from tests.training.runs import SHAPE, TINY, call, complaints, easy_records, fasta

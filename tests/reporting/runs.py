@@ -24,10 +24,10 @@ def write_run(folder, labels=LABELS, proteins=60, epochs=3, test=True, validatio
     splits = {"train": split(generator, labels, 200)}
     if validation:
         splits["validation"] = split(generator, labels, 30)
-        metrics.update(judged("validation", generator, labels, 30))
+        metrics.update(split_metrics("validation", generator, labels, 30))
     if test:
         splits["test"] = split(generator, labels, proteins)
-        metrics.update(judged("test", generator, labels, proteins, folder, splits["test"]["lengths"]))
+        metrics.update(split_metrics("test", generator, labels, proteins, folder, splits["test"]["lengths"]))
     write(folder, "data.json", {"max_residues": CAP, "splits": splits})
     write(folder, "trainer_state.json", {"log_history": log(epochs, validation), "global_step": 10 * epochs})
     write(folder, "metrics.json", metrics)
@@ -132,7 +132,7 @@ def split(generator, labels, proteins):
     return {"classes": dict(zip(labels, counts.tolist())), "lengths": lengths}
 
 
-def judged(name, generator, labels, proteins, folder=None, lengths=None):
+def split_metrics(name, generator, labels, proteins, folder=None, lengths=None):
     references = generator.integers(0, len(labels), proteins)
     logits = generator.normal(size=(proteins, len(labels)))
     logits[np.arange(proteins), references] += 2

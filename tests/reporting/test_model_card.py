@@ -139,7 +139,7 @@ def test_without_test_proteins_the_card_says_that_the_numbers_are_optimistic(con
 
 def test_classes_with_few_proteins_are_named_among_the_limits(config, run):
     text = model_card(config(), "me/mine", run)
-    assert "Fewer than 30 proteins were judged of a: b\\_c and \\[x\\](y) \\`z\\`: their" in text
+    assert "Fewer than 30 proteins were evaluated of a: b\\_c and \\[x\\](y) \\`z\\`: their" in text
 
 
 def test_a_network_from_scratch_has_no_base_model(config, run):

@@ -72,7 +72,7 @@ def test_without_any_metrics_the_labels_are_those_of_the_model(tmp_path):
         ([], "holds no run (no run.json); expected the output_dir of a finished training"),
         (
             ["settings.json"],
-            "has no run.json: its training was interrupted, and resume finishes it; or it ran in Python",
+            "its training was interrupted, and resume finishes it; or it ran in Python with Protein",
         ),
         (["checkpoint-5"], "has no run.json: its training was interrupted"),
     ],

@@ -134,8 +134,8 @@ def test_training_killed_twice_ends_with_the_weights_of_an_undisturbed_one(tmp_p
 @pytest.mark.parametrize(
     ("before", "now", "words"),
     [
-        ({}, {"model_name_or_path": "a"}, "began with ProteinTrainer; resume it in Python, or start again"),
-        ({"model_name_or_path": "a"}, {}, "began with protbert-classify train; resume that command, or start again"),
+        ({}, {"model_name_or_path": "a"}, "began with ProteinTrainer; resume it in Python, or start"),
+        ({"model_name_or_path": "a"}, {}, "began with protbert-classify train; resume it with that command, or"),
     ],
 )
 def test_a_run_is_resumed_where_it_began_and_no_option_is_blamed(tmp_path, before, now, words):

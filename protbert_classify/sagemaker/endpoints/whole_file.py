@@ -8,7 +8,7 @@ from typing import Protocol
 from ...data.loading import Columns
 from ...data.readers import read_unlabelled
 from ...data.records import Place, Record
-from ...inference.parts import Parts
+from ...inference.parts_folder import PartsFolder
 from ...inference.streaming import (
     FORMAT,
     PredictionSummary,
@@ -52,7 +52,7 @@ def predict_whole_file(
         answering: What tells this endpoint, and its model, from others: a prediction is resumed with the same alone.
         source: As [`Predictor.predict_file`] takes it, and so on.
     """
-    parts, rejected = Parts(output), f"{output}.rejected.csv"
+    parts, rejected = PartsFolder(output), f"{output}.rejected.csv"
     table_for(output, [])  # the ending first
     check_paths(source, output)
     parts.check(resume, overwrite)

@@ -1,4 +1,4 @@
-"""The finished parts of a prediction, in a folder beside its output: what a kill leaves, and a resumed run finds."""
+"""The finished parts of a prediction, in a folder beside its output, which a resumed prediction continues from."""
 
 import functools
 import json
@@ -32,8 +32,8 @@ def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
     return f"the weights or the configuration in {now.get(MODEL)} have changed"
 
 
-class Parts:
-    """Parts are numbered from 0 in the order of the input; each appears whole, under a name that has its digest.
+class PartsFolder:
+    """Parts are numbered from 0 in the order of the input. Each file appears whole, and its name has a digest.
 
     Args:
         output: The file that the parts will make.

@@ -1,4 +1,4 @@
-"""What a problem type has to know about columns and the numbers that they become.
+"""The interface of a problem type: from the columns of a dataset to labels and numbers.
 
 Shapes: N proteins, C labels of a task.
 """
@@ -13,8 +13,8 @@ from ..model.tasks import Task
 from .cells import EMPTY, Column, Unfit, missing_label
 
 
-class Kind(ABC):
-    """One problem type."""
+class ProblemType(ABC):
+    """How one problem type reads the columns of a dataset."""
 
     wants: ClassVar[str]  # what a column has to hold, for messages
     several: ClassVar[bool]  # whether a task may read several columns

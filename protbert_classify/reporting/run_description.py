@@ -1,4 +1,4 @@
-"""A run in words and tables, whatever its task: what stands in a report beside the pictures."""
+"""Describes a run in words and tables, whatever its task: what a report shows beside the figures."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,8 +7,7 @@ import numpy as np
 
 from ..runs.reader import Run
 from .data_figures import cut_share
-
-Rows = list[list[str]]
+from .formatting import Rows, count, duration
 
 LOST = {"ends": "their middle", "head": "their end", "tail": "their beginning"}
 # of more than a hundred arguments of Trainer's those that shape a run
@@ -115,34 +114,6 @@ def split_table(run: Run) -> Rows:
     return rows
 
 
-def with_interval(value: float | None, interval: tuple[float, float] | None, digits: str = ".2f") -> str:
-    """A cell with a number and, if it is known, the 95% interval of it."""
-    if value is None:
-        return "–"
-    if interval is None:
-        return f"{value:{digits}}"
-    low, high = interval
-    return f"{value:{digits}} ({'–' if low == high else f'{low:{digits}} to {high:{digits}}'})"
-
-
-def interval_text(interval: tuple[float, float] | None, digits: str = ".3f") -> str:
-    """The 95% interval of a number in large type."""
-    # resampling calls that are all right, or all wrong, gives the same again: no knowledge, not certainty
-    if interval is None or interval[0] == interval[1]:
-        return "no interval"
-    return f"95%: {interval[0]:{digits}} to {interval[1]:{digits}}"
-
-
-def capitalised(text: str) -> str:
-    """With a capital letter, and the rest as it is."""
-    return text[:1].upper() + text[1:]
-
-
-def listed(names: Sequence[str]) -> str:
-    """`a, b and c`."""
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-
-
 def arguments(run: Run) -> dict[str, Rows]:
     """Names and values of the arguments: of the model, the data, those that shape the training, and all others."""
     training = run.record.get("training_arguments", {})
@@ -167,19 +138,6 @@ def circumstances(run: Run) -> Rows:
         rows.append(["training took", f"{duration(metrics['train_runtime'])}, {rate:,.0f} proteins a second"])
     rows.append(["versions", _value(record.get("versions", {}))])
     return rows
-
-
-def duration(seconds: float) -> str:
-    """As one would say it: 45 s, 12 min, 3.5 h."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def count(number: float, noun: str) -> str:
-    """A number and what it counts: 1 protein, 2,147 proteins."""
-    written = f"{int(number):,}" if number == int(number) else f"{number:g}"
-    return f"{written} {noun}{'' if number == 1 else 'es' if noun.endswith('s') else 's'}"
 
 
 def _pairs(values: Mapping[str, Any]) -> Rows:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from protbert_classify.errors import OptionError, ProteinClassifierError
-from protbert_classify.inference import parts as module
-from protbert_classify.inference.parts import Parts
+from protbert_classify.inference import parts_folder as module
+from protbert_classify.inference.parts_folder import PartsFolder
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def output(tmp_path):
 
 
 def begun(output, resume=False, **settings):
-    parts = Parts(output)
+    parts = PartsFolder(output)
     parts.begin({"model": "m"} | settings, resume)
     return parts
 
@@ -96,23 +96,23 @@ def test_beginning_anew_forgets_what_was_there(output):
 def test_an_unfinished_one_is_not_overwritten_unasked(output):
     begun(output)
     with pytest.raises(OptionError, match="was begun before.*--resume or start again with --overwrite"):
-        Parts(output).check(resume=False, overwrite=False)
-    Parts(output).check(resume=True, overwrite=False)
-    Parts(output).check(resume=False, overwrite=True)
+        PartsFolder(output).check(resume=False, overwrite=False)
+    PartsFolder(output).check(resume=True, overwrite=False)
+    PartsFolder(output).check(resume=False, overwrite=True)
     with pytest.raises(OptionError, match="exclude each other"):
-        Parts(output).check(resume=True, overwrite=True)
+        PartsFolder(output).check(resume=True, overwrite=True)
 
 
 def test_an_output_that_is_a_folder_is_refused(tmp_path):
     with pytest.raises(OptionError, match="is a folder; expected the name of a file"):
-        Parts(str(tmp_path)).check(False, False)
+        PartsFolder(str(tmp_path)).check(False, False)
 
 
 def test_other_processes_are_waited_for(output, monkeypatch):
     monkeypatch.setattr(module, "WAIT", 0.01)
     parts = begun(output)
     parts.write(0, "ab", text("0"))
-    late = threading.Thread(target=lambda: (time.sleep(0.1), Parts(output).write(1, "ab", text("1"))))
+    late = threading.Thread(target=lambda: (time.sleep(0.1), PartsFolder(output).write(1, "ab", text("1"))))
     late.start()
     assert [Path(path).read_text() for path in parts.await_all(2)] == ["0", "1"]
     late.join()

@@ -11,11 +11,12 @@ from ..evaluation.mistakes import confident_mistakes, confusions, frequent_confu
 from ..model.tasks import Task
 from ..runs.files import PREDICTIONS
 from ..runs.reader import Run
+from .captioned_figures import CaptionedFigure
 from .class_figures import draw_class_bars, draw_confusion_matrix, draw_label_counts
-from .facts import OPTIMISTIC, Rows, best_and_worst, capitalised, count, interval_text, with_interval
-from .judged import Judged
+from .evaluated_split import EvaluatedSplit
+from .formatting import Rows, capitalised, count, interval_text, with_interval
 from .lengths import cap, known_lengths
-from .pictures import Picture
+from .run_description import OPTIMISTIC, best_and_worst
 from .score_figures import draw_accuracy_by_length, draw_reliability, draw_score_histogram, length_range
 from .sections import Beside, Card, Figures, Part, Section, Table, Text, left_out
 from .task_report import FORWARD, CardFigure, Draw, TaskReport, length_section
@@ -46,7 +47,7 @@ class MultiLabelReport(TaskReport):
     def asked(self, task: Task) -> str:
         return f"with {count(len(task.labels), 'class')}, of which a protein may have several,"
 
-    def headline(self, found: Judged) -> list[Card]:
+    def headline(self, found: EvaluatedSplit) -> list[Card]:
         return [
             Card(
                 capitalised(NAMES[key]),
@@ -57,7 +58,7 @@ class MultiLabelReport(TaskReport):
             for key in ON_TOP
         ]
 
-    def sentences(self, run: Run, found: Judged) -> list[str]:
+    def sentences(self, run: Run, found: EvaluatedSplit) -> list[str]:
         proteins, per_class = found.metrics["proteins"], found.metrics["per_class"]
         exact = round(found.metrics["subset_accuracy"] * proteins)
         words = f"It predicts exactly the true labels of {exact:,} of {count(proteins, f'{found.split} protein')}"
@@ -75,7 +76,7 @@ class MultiLabelReport(TaskReport):
             ]
         return sentences
 
-    def sections(self, run: Run, found: Judged | None, picture: Draw) -> list[Section]:
+    def sections(self, run: Run, found: EvaluatedSplit | None, picture: Draw) -> list[Section]:
         return [
             Section("classes", "Classes", self._classes(found, picture)),
             Section("scores", "Scores", _scores(found, picture)),
@@ -83,7 +84,7 @@ class MultiLabelReport(TaskReport):
             Section("mistakes", "Most confidently wrong labels", _mistakes(run, found), "Mistakes"),
         ]
 
-    def _classes(self, found: Judged | None, picture: Draw) -> list[Part]:
+    def _classes(self, found: EvaluatedSplit | None, picture: Draw) -> list[Part]:
         if found is None:
             return [left_out("metrics of each class. The run had neither test nor validation proteins.")]
         note = f"{NOTE} {NO_INTERVAL}" if found.intervals else NOTE
@@ -92,7 +93,7 @@ class MultiLabelReport(TaskReport):
         header = ["true class", "predicted in error", "proteins", "of the true class"]
         return [*parts, *([Table(header, rows, [2, 3], "Most frequent confusions")] if rows else [])]
 
-    def table(self, found: Judged) -> Table:
+    def table(self, found: EvaluatedSplit) -> Table:
         header = ["class", "proteins", *(NAMES[name] for name in PER_CLASS), "threshold"]
         sure = ", with 95% intervals" if found.intervals else ""
         return Table(header, class_table(found), list(range(1, 8)), f"Each class, {found.split} proteins{sure}")
@@ -104,25 +105,25 @@ class MultiLabelReport(TaskReport):
         thresholds = "torch.tensor(model.config.thresholds)" if task.thresholds else "0.5"
         return CODE.replace("THRESHOLDS", thresholds)
 
-    def limits(self, task: Task, found: Judged | None) -> list[str]:
+    def limits(self, task: Task, found: EvaluatedSplit | None) -> list[str]:
         return [
             f"It always predicts at least one of its {len(task.labels)} classes, also for a protein that belongs to "
             "none of them, for\n  fragments, and for sequences that are not proteins.",
             FITTED if task.thresholds else "A class is predicted from a score of 0.5 on.",
         ]
 
-    def card_figures(self, found: Judged) -> list[CardFigure]:
+    def card_figures(self, found: EvaluatedSplit) -> list[CardFigure]:
         intervals = {name: found.intervals.get(f"per_class_{name}", []) for name in PER_CLASS}
         figure = draw_class_bars(found.metrics["per_class"], intervals, PER_CLASS)
         return [CardFigure("per_class", figure, f"Metrics of each class, {found.split} proteins")]
 
-    def calibration_figure(self, found: Judged) -> CardFigure | None:
+    def calibration_figure(self, found: EvaluatedSplit) -> CardFigure | None:
         if found.predictions is None:
             return None
         alt = "Reliability diagram: of the labels with a score, how many a protein has"
         return CardFigure("reliability", _reliability(found), alt)
 
-    def calibration_text(self, found: Judged) -> str:
+    def calibration_text(self, found: EvaluatedSplit) -> str:
         assert found.predictions is not None
         ece = calibration(*found.predictions)["ece"]
         return f"Over the scores of all labels, the expected calibration error is **{ece:.3f}** (10 bins; 0 is best)."
@@ -136,7 +137,7 @@ NOTE = "A class is predicted from its threshold on."
 NO_INTERVAL = "(–): no interval, as resampling predictions that are all right, or all wrong, gives the same again."
 
 
-def _known(found: Judged) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _known(found: EvaluatedSplit) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The true and the predicted labels that can be compared, (n, C) bool, and which proteins these are, (N,) bool."""
     assert found.predictions is not None
     decision, references = found.predictions
@@ -145,7 +146,7 @@ def _known(found: Judged) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return ((references == 1) & known)[rows], (decision.chosen & known)[rows], rows
 
 
-def _baseline(found: Judged) -> str:
+def _baseline(found: EvaluatedSplit) -> str:
     """How good it would be to give all proteins the most frequent label."""
     if found.predictions is None:
         return ""
@@ -155,7 +156,7 @@ def _baseline(found: Judged) -> str:
     return f"; predicting only {found.task.labels[largest]} for all of them would be exact for {alone:,}"
 
 
-def class_table(found: Judged) -> Rows:
+def class_table(found: EvaluatedSplit) -> Rows:
     """For each class: its name, proteins, its metrics with their intervals, and its threshold."""
     rows = []
     for index, (label, values) in enumerate(found.metrics["per_class"].items()):
@@ -167,7 +168,7 @@ def class_table(found: Judged) -> Rows:
     return rows
 
 
-def confusion_table(found: Judged) -> Rows:
+def confusion_table(found: EvaluatedSplit) -> Rows:
     """The most frequent confusions: a true class, one that is predicted in error, proteins, and their share."""
     if found.predictions is None:
         return []
@@ -178,7 +179,7 @@ def confusion_table(found: Judged) -> Rows:
     ]
 
 
-def class_pictures(found: Judged, picture: Draw) -> list[Picture]:
+def class_pictures(found: EvaluatedSplit, picture: Draw) -> list[CaptionedFigure]:
     """How good each class is predicted; what is predicted in error, and how many labels proteins get."""
     per_class, labels = found.metrics["per_class"], found.task.labels
     intervals = {name: found.intervals.get(f"per_class_{name}", []) for name in PER_CLASS}
@@ -217,12 +218,12 @@ def class_pictures(found: Judged, picture: Draw) -> list[Picture]:
     ]
 
 
-def _reliability(found: Judged) -> object:
+def _reliability(found: EvaluatedSplit) -> object:
     assert found.predictions is not None
     return draw_reliability(calibration(*found.predictions), "labels", "share of true labels", "scores")
 
 
-def _scores(found: Judged | None, picture: Draw) -> list[Part]:
+def _scores(found: EvaluatedSplit | None, picture: Draw) -> list[Part]:
     """Whether scores say what they promise."""
     if found is None or found.predictions is None:
         return [left_out(f"reliability diagram and score histogram. The run has no {PREDICTIONS}.")]
@@ -250,7 +251,7 @@ def _scores(found: Judged | None, picture: Draw) -> list[Part]:
     return [Figures(pictures)]
 
 
-def _lengths(run: Run, found: Judged | None, picture: Draw) -> list[Part]:
+def _lengths(run: Run, found: EvaluatedSplit | None, picture: Draw) -> list[Part]:
     """Whether long proteins fare as well as short ones; nothing without lengths."""
     lengths = known_lengths(run)
     if found is None or found.predictions is None or lengths is None:
@@ -274,7 +275,7 @@ def _lengths(run: Run, found: Judged | None, picture: Draw) -> list[Part]:
     return [Beside(drawn, Table(["residues", "proteins", "exactly right"], rows, [1, 2], heading))]
 
 
-def _mistakes(run: Run, found: Judged | None) -> list[Part]:
+def _mistakes(run: Run, found: EvaluatedSplit | None) -> list[Part]:
     """The wrong labels of the highest scores: accession, residues, true labels, the wrong one and its score."""
     if found is None or found.predictions is None or run.predictions is None:
         return [left_out(f"the run has no {PREDICTIONS}.")]

@@ -1,4 +1,4 @@
-"""The split that a run is judged by: its metrics and how sure they are."""
+"""The split that a run is evaluated on: its metrics and their intervals."""
 
 import functools
 import os
@@ -15,17 +15,17 @@ from ..model.tasks import MULTI_LABEL, REGRESSION, SINGLE_LABEL, Task
 from ..runs.files import METRICS
 from ..runs.reader import Run
 
-SPLITS = ("test", "validation")  # the first that was measured is the one
+SPLITS = ("test", "validation")  # the first one with metrics is shown
 TABLES = {SINGLE_LABEL: ("per_class", "confusion_matrix"), MULTI_LABEL: ("per_class",), REGRESSION: ("per_target",)}
 
 
 @dataclass(frozen=True)
-class Judged:
+class EvaluatedSplit:
     """Metrics of one task on one split.
 
     Args:
         split: `test`, or without test proteins `validation`.
-        task: Which one.
+        task: The task.
         metrics: What [`task_metrics`] returns; of the main task also `proteins`.
         predictions: The answers for the proteins of the split, and the true ones; None where they were not written.
     """
@@ -53,7 +53,7 @@ class Judged:
         return task_intervals(*self.predictions) if self.predictions is not None else {}
 
 
-def judged(run: Run) -> Judged | None:
+def evaluated_split(run: Run) -> EvaluatedSplit | None:
     """The metrics of the main task on the test proteins, without any on the validation proteins, else None.
 
     Raises:
@@ -61,28 +61,28 @@ def judged(run: Run) -> Judged | None:
     """
     for split in SPLITS:
         if _is_measured(run, run.task, f"{split}_"):
-            return _judged(run, run.task, split, f"{split}_", ("proteins",))
+            return _evaluated(run, run.task, split, f"{split}_", ("proteins",))
     return None
 
 
-def judged_auxiliary(run: Run, split: str) -> list[Judged]:
+def evaluated_auxiliary_tasks(run: Run, split: str) -> list[EvaluatedSplit]:
     """The metrics of the auxiliary tasks on a split, of those that were measured.
 
     Raises:
         DataError: `metrics.json` lacks some of them.
     """
     prefixes = [(task, f"{split}_{task.name}_") for task in run.tasks[1:]]
-    return [_judged(run, task, split, prefix) for task, prefix in prefixes if _is_measured(run, task, prefix)]
+    return [_evaluated(run, task, split, prefix) for task, prefix in prefixes if _is_measured(run, task, prefix)]
 
 
 def _is_measured(run: Run, task: Task, prefix: str) -> bool:
     return f"{prefix}{WATCHED[task.problem_type][0]}" in run.metrics
 
 
-def _judged(run: Run, task: Task, split: str, prefix: str, more: tuple[str, ...] = ()) -> Judged:
+def _evaluated(run: Run, task: Task, split: str, prefix: str, more: tuple[str, ...] = ()) -> EvaluatedSplit:
     names = [*more, *WATCHED[task.problem_type], *TABLES[task.problem_type]]
     missing = [f"{prefix}{name}" for name in names if f"{prefix}{name}" not in run.metrics]
     if missing:
         raise DataError(f"{os.path.join(run.folder, METRICS)}: damaged; found no {', '.join(missing)}")
     predictions = run.predictions.of(task) if split == "test" and run.predictions is not None else None
-    return Judged(split, task, {name: run.metrics[f"{prefix}{name}"] for name in names}, predictions)
+    return EvaluatedSplit(split, task, {name: run.metrics[f"{prefix}{name}"] for name in names}, predictions)

@@ -11,11 +11,12 @@ from ..evaluation.mistakes import confident_mistakes, frequent_confusions
 from ..model.tasks import SINGLE_LABEL, Task
 from ..runs.files import PREDICTIONS
 from ..runs.reader import Run
+from .captioned_figures import CaptionedFigure
 from .class_figures import draw_class_bars, draw_confusion_matrix
-from .facts import OPTIMISTIC, Rows, best_and_worst, capitalised, count, interval_text, with_interval
-from .judged import Judged
+from .evaluated_split import EvaluatedSplit
+from .formatting import Rows, capitalised, count, interval_text, with_interval
 from .lengths import cap, known_lengths
-from .pictures import Picture
+from .run_description import OPTIMISTIC, best_and_worst
 from .score_figures import draw_accuracy_by_length, draw_reliability, draw_score_histogram, length_range
 from .sections import Beside, Card, Figures, Part, Section, Table, Text, left_out
 from .task_report import FORWARD, CardFigure, Draw, TaskReport, length_section
@@ -41,7 +42,7 @@ class SingleLabelReport(TaskReport):
     def asked(self, task: Task) -> str:
         return f"of {len(task.labels)} classes"
 
-    def headline(self, found: Judged) -> list[Card]:
+    def headline(self, found: EvaluatedSplit) -> list[Card]:
         cards = [
             Card(capitalised(NAMES[key]), f"{found.metrics[key]:.3f}", interval_text(interval), MEANINGS[key])
             for key, interval in ((key, found.intervals[key]) for key in WATCHED[SINGLE_LABEL])
@@ -51,13 +52,13 @@ class SingleLabelReport(TaskReport):
             cards.append(Card("ECE", f"{ece:.3f}", MEANINGS["ece"], "0 is best"))
         return cards
 
-    def sentences(self, run: Run, found: Judged) -> list[str]:
+    def sentences(self, run: Run, found: EvaluatedSplit) -> list[str]:
         sentences = quality_sentences(found)
         if found.predictions is not None:
             sentences.append(score_sentence(found))
         return sentences
 
-    def sections(self, run: Run, found: Judged | None, picture: Draw) -> list[Section]:
+    def sections(self, run: Run, found: EvaluatedSplit | None, picture: Draw) -> list[Section]:
         return [
             Section("classes", "Classes", self._classes(found, picture)),
             Section("scores", "Scores", _scores(found, picture)),
@@ -65,7 +66,7 @@ class SingleLabelReport(TaskReport):
             Section("mistakes", "Most confidently wrong", _mistakes(run, found), "Mistakes"),
         ]
 
-    def _classes(self, found: Judged | None, picture: Draw) -> list[Part]:
+    def _classes(self, found: EvaluatedSplit | None, picture: Draw) -> list[Part]:
         if found is None:
             words = "confusion matrix and metrics of each class. The run had neither test nor validation proteins."
             return [left_out(words)]
@@ -74,7 +75,7 @@ class SingleLabelReport(TaskReport):
         header = ["true class", "called", "proteins", "of the true class"]
         return [*parts, *([Table(header, rows, [2, 3], "Most frequent confusions")] if rows else [])]
 
-    def table(self, found: Judged) -> Table:
+    def table(self, found: EvaluatedSplit) -> Table:
         header = ["class", "proteins", *(NAMES[name] for name in PER_CLASS)]
         heading = f"Each class, {found.split} proteins, with 95% intervals"
         return Table(header, class_table(found), [1, 2, 3, 4], heading)
@@ -85,24 +86,24 @@ class SingleLabelReport(TaskReport):
     def code(self, task: Task) -> str:
         return CODE
 
-    def limits(self, task: Task, found: Judged | None) -> list[str]:
+    def limits(self, task: Task, found: EvaluatedSplit | None) -> list[str]:
         return [
             f"It always names one of its {len(task.labels)} classes, also for a protein that belongs to none of them, "
             "for fragments,\n  and for sequences that are no proteins."
         ]
 
-    def card_figures(self, found: Judged) -> list[CardFigure]:
+    def card_figures(self, found: EvaluatedSplit) -> list[CardFigure]:
         figure = draw_confusion_matrix(found.metrics["confusion_matrix"], found.task.labels)
         alt = f"Confusion matrix of the {found.split} proteins: true classes in rows, called ones in columns"
         return [CardFigure("confusion_matrix", figure, alt)]
 
-    def calibration_figure(self, found: Judged) -> CardFigure | None:
+    def calibration_figure(self, found: EvaluatedSplit) -> CardFigure | None:
         if found.predictions is None:
             return None
         alt = "Reliability diagram: of the calls with a score, how many are right"
         return CardFigure("reliability", draw_reliability(calibration(*found.predictions)), alt)
 
-    def calibration_text(self, found: Judged) -> str:
+    def calibration_text(self, found: EvaluatedSplit) -> str:
         assert found.predictions is not None
         score, right = scored(*found.predictions)
         ece = calibration(*found.predictions)["ece"]
@@ -112,7 +113,7 @@ class SingleLabelReport(TaskReport):
         )
 
 
-def quality_sentences(found: Judged) -> list[str]:
+def quality_sentences(found: EvaluatedSplit) -> list[str]:
     """How many are called right, and which classes best and worst."""
     proteins, per_class = found.metrics["proteins"], found.metrics["per_class"]
     right = sum(found.metrics["confusion_matrix"][index][index] for index in range(len(per_class)))
@@ -126,14 +127,14 @@ def quality_sentences(found: Judged) -> list[str]:
     return sentences + best_and_worst(per_class, never_called(found), "called")
 
 
-def never_called(found: Judged) -> list[str]:
+def never_called(found: EvaluatedSplit) -> list[str]:
     """The classes that have proteins, but no call."""
     called = np.asarray(found.metrics["confusion_matrix"]).sum(0)
     per_class = found.metrics["per_class"]
     return [name for name, calls in zip(per_class, called) if not calls and per_class[name]["support"]]
 
 
-def score_sentence(found: Judged) -> str:
+def score_sentence(found: EvaluatedSplit) -> str:
     """Whether the scores of the calls are too high or too low on the whole."""
     assert found.predictions is not None
     scores, right = scored(*found.predictions)
@@ -148,7 +149,7 @@ def score_sentence(found: Judged) -> str:
     )
 
 
-def class_table(found: Judged) -> Rows:
+def class_table(found: EvaluatedSplit) -> Rows:
     """For each class: its name, proteins, and precision, recall and F1 with their intervals."""
     rows = []
     for index, (label, values) in enumerate(found.metrics["per_class"].items()):
@@ -157,7 +158,7 @@ def class_table(found: Judged) -> Rows:
     return rows
 
 
-def confusion_table(found: Judged) -> Rows:
+def confusion_table(found: EvaluatedSplit) -> Rows:
     """The most frequent confusions: true and called class, proteins, and their share of the true class."""
     labels = list(found.metrics["per_class"])
     return [
@@ -166,7 +167,7 @@ def confusion_table(found: Judged) -> Rows:
     ]
 
 
-def class_pictures(found: Judged, picture: Draw) -> list[Picture]:
+def class_pictures(found: EvaluatedSplit, picture: Draw) -> list[CaptionedFigure]:
     """What is called what, in counts and in shares, and how good the calls of each class are."""
     matrix, per_class, labels = found.metrics["confusion_matrix"], found.metrics["per_class"], found.task.labels
     wide = len(labels) > WIDE_MATRIX
@@ -201,7 +202,7 @@ def class_pictures(found: Judged, picture: Draw) -> list[Picture]:
     ]
 
 
-def _scores(found: Judged | None, picture: Draw) -> list[Part]:
+def _scores(found: EvaluatedSplit | None, picture: Draw) -> list[Part]:
     """Whether scores say what they promise."""
     if found is None or found.predictions is None:
         return [left_out(f"reliability diagram and score histogram. The run has no {PREDICTIONS}.")]
@@ -227,7 +228,7 @@ def _scores(found: Judged | None, picture: Draw) -> list[Part]:
     return [Figures(pictures)]
 
 
-def _lengths(run: Run, found: Judged | None, picture: Draw) -> list[Part]:
+def _lengths(run: Run, found: EvaluatedSplit | None, picture: Draw) -> list[Part]:
     """Whether long proteins are called as well as short ones; nothing without lengths."""
     lengths = known_lengths(run)
     if found is None or found.predictions is None or lengths is None:
@@ -250,7 +251,7 @@ def _lengths(run: Run, found: Judged | None, picture: Draw) -> list[Part]:
     return [Beside(drawn, Table(["residues", "proteins", "right"], rows, [1, 2], heading))]
 
 
-def _mistakes(run: Run, found: Judged | None) -> list[Part]:
+def _mistakes(run: Run, found: EvaluatedSplit | None) -> list[Part]:
     """The most confidently wrong calls: accession, residues, true class, called class, and the scores of both."""
     if found is None or found.predictions is None or run.predictions is None:
         return [left_out(f"the run has no {PREDICTIONS}.")]

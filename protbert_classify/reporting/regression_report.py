@@ -10,10 +10,11 @@ from ..evaluation.mistakes import largest_errors
 from ..model.tasks import REGRESSION, Task
 from ..runs.files import PREDICTIONS
 from ..runs.reader import Run
-from .facts import OPTIMISTIC, Rows, capitalised, interval_text, listed, with_interval
-from .judged import Judged
+from .evaluated_split import EvaluatedSplit
+from .formatting import Rows, capitalised, interval_text, listed, with_interval
 from .lengths import cap, known_lengths
 from .regression_figures import draw_errors_by_length, draw_number_histogram, draw_predicted_and_true
+from .run_description import OPTIMISTIC
 from .score_figures import length_range
 from .sections import Beside, Card, Figures, Part, Section, Table, Text, left_out
 from .task_report import FORWARD, CardFigure, Draw, TaskReport, length_section
@@ -41,7 +42,7 @@ class RegressionReport(TaskReport):
     def asked(self, task: Task) -> str:
         return f"to predict {listed(task.labels)}"
 
-    def headline(self, found: Judged) -> list[Card]:
+    def headline(self, found: EvaluatedSplit) -> list[Card]:
         several = len(found.task.labels) > 1
         return [
             Card(
@@ -53,7 +54,7 @@ class RegressionReport(TaskReport):
             for key in WATCHED[REGRESSION]
         ]
 
-    def sentences(self, run: Run, found: Judged) -> list[str]:
+    def sentences(self, run: Run, found: EvaluatedSplit) -> list[str]:
         per_target = found.metrics["per_target"]
         sentences = [
             f"{capitalised(name)} is off by {values['mae']:.3g} on average{_baseline(found, index)}."
@@ -70,14 +71,14 @@ class RegressionReport(TaskReport):
             )
         return sentences
 
-    def sections(self, run: Run, found: Judged | None, picture: Draw) -> list[Section]:
+    def sections(self, run: Run, found: EvaluatedSplit | None, picture: Draw) -> list[Section]:
         return [
             Section("numbers", "Numbers", self._numbers(found, picture)),
             length_section("Errors by length", run, _lengths(run, found, picture)),
             Section("mistakes", "Largest errors", _mistakes(run, found)),
         ]
 
-    def _numbers(self, found: Judged | None, picture: Draw) -> list[Part]:
+    def _numbers(self, found: EvaluatedSplit | None, picture: Draw) -> list[Part]:
         if found is None:
             return [left_out("metrics of each number. The run had neither test nor validation proteins.")]
         parts: list[Part] = []
@@ -105,7 +106,7 @@ class RegressionReport(TaskReport):
             parts.append(left_out(f"predicted against true numbers. The run has no {PREDICTIONS}."))
         return [*parts, self.table(found)]
 
-    def table(self, found: Judged) -> Table:
+    def table(self, found: EvaluatedSplit) -> Table:
         header = ["number", "proteins", *(NAMES[name] for name in WATCHED[REGRESSION])]
         sure = ", with 95% intervals" if found.intervals else ""
         return Table(header, target_table(found), [1, 2, 3, 4, 5], f"Each number, {found.split} proteins{sure}")
@@ -116,13 +117,13 @@ class RegressionReport(TaskReport):
     def code(self, task: Task) -> str:
         return CODE.replace("UNDONE", UNDONE if task.mean is not None and task.std is not None else "")
 
-    def limits(self, task: Task, found: Judged | None) -> list[str]:
+    def limits(self, task: Task, found: EvaluatedSplit | None) -> list[str]:
         return [
             "It returns numbers for any sequence, also for fragments and for sequences that are not proteins, and says "
             "nothing\n  about how sure they are. Outside the range of the training proteins they mean little."
         ]
 
-    def card_figures(self, found: Judged) -> list[CardFigure]:
+    def card_figures(self, found: EvaluatedSplit) -> list[CardFigure]:
         if found.predictions is None:
             return []
         decision, references = found.predictions
@@ -131,7 +132,7 @@ class RegressionReport(TaskReport):
         return [CardFigure("predicted_and_true", figure, alt)]
 
 
-def _baseline(found: Judged, target: int) -> str:
+def _baseline(found: EvaluatedSplit, target: int) -> str:
     """How far the mean of the training proteins would be off."""
     if found.predictions is None or found.task.mean is None:
         return ""
@@ -140,7 +141,7 @@ def _baseline(found: Judged, target: int) -> str:
     return f"; the mean of the training proteins would be off by {off:.3g}"
 
 
-def target_table(found: Judged) -> Rows:
+def target_table(found: EvaluatedSplit) -> Rows:
     """For each number: its name, proteins, and its metrics with their intervals."""
     rows = []
     for index, (name, values) in enumerate(found.metrics["per_target"].items()):
@@ -153,7 +154,7 @@ def target_table(found: Judged) -> Rows:
     return rows
 
 
-def _lengths(run: Run, found: Judged | None, picture: Draw) -> list[Part]:
+def _lengths(run: Run, found: EvaluatedSplit | None, picture: Draw) -> list[Part]:
     """Whether long proteins fare as well as short ones; nothing without lengths."""
     lengths = known_lengths(run)
     if found is None or found.predictions is None or lengths is None:
@@ -197,7 +198,7 @@ def error_table(lengths: np.ndarray, errors: np.ndarray, max_residues: int | Non
     return rows
 
 
-def _mistakes(run: Run, found: Judged | None) -> list[Part]:
+def _mistakes(run: Run, found: EvaluatedSplit | None) -> list[Part]:
     """The largest errors: accession, residues, which number, true, predicted, and their difference."""
     if found is None or found.predictions is None or run.predictions is None:
         return [left_out(f"the run has no {PREDICTIONS}.")]

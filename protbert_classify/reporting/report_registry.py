@@ -1,9 +1,9 @@
-"""Which report a problem type has; a new one is registered here."""
+"""The report of each problem type; a new one is registered here."""
 
 from ..model.tasks import MULTI_LABEL, REGRESSION, SINGLE_LABEL, Task
-from .multi_label import MultiLabelReport
-from .regression import RegressionReport
-from .single_label import SingleLabelReport
+from .multi_label_report import MultiLabelReport
+from .regression_report import RegressionReport
+from .single_label_report import SingleLabelReport
 from .task_report import TaskReport
 
 REPORTS: dict[str, TaskReport] = {

@@ -1,4 +1,4 @@
-"""The pictures of a report, each with what it says in words: a caption to read it by, and a text in its place."""
+"""The figures of a report, each with a caption and an alternative text."""
 
 import base64
 import os
@@ -16,16 +16,16 @@ CSS_DPI = 96  # pixels of CSS in an inch
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture of the page.
+class CaptionedFigure:
+    """A figure on the page.
 
     Args:
         source: `data:` URI, so that the page needs nothing but itself.
-        width: CSS pixels on the page, where there is room.
+        width: CSS pixels, if the page has room.
         height: CSS pixels.
-        caption: How to read it, one sentence.
-        alt: What it shows, for who does not see it.
-        wide: Over the whole width of the page, or half of it.
+        caption: How to read it, in one sentence.
+        alt: What it shows, for readers who cannot see it.
+        wide: Whether it takes the whole width of the page, or half of it.
     """
 
     source: str
@@ -36,17 +36,17 @@ class Picture:
     wide: bool
 
 
-class Drawer:
-    """Saves pictures in a folder and inlines them.
+class FigureFolder:
+    """Saves figures as PNG files in a folder and inlines them in the page.
 
     Args:
-        folder: Made if it is not there.
+        folder: Created if missing.
     """
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
 
-    def picture(self, name: str, figure: Any, caption: str, alt: str, wide: bool = False) -> Picture:
+    def picture(self, name: str, figure: Any, caption: str, alt: str, wide: bool = False) -> CaptionedFigure:
         path = os.path.join(self.folder, f"{name}.png")
         save_figure(figure, path)
         with open(path, "rb") as file:
@@ -54,13 +54,13 @@ class Drawer:
         pixels = (int.from_bytes(content[at : at + 4], "big") for at in (16, 20))  # of a PNG's header
         width, height = (round(side * CSS_DPI / DPI) for side in pixels)
         source = f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
-        return Picture(source, width, height, caption, alt, wide)
+        return CaptionedFigure(source, width, height, caption, alt, wide)
 
 
-Draw = Callable[..., Picture]
+Draw = Callable[..., CaptionedFigure]
 
 
-def data_pictures(run: Run, picture: Draw) -> list[Picture]:
+def data_pictures(run: Run, picture: Draw) -> list[CaptionedFigure]:
     """How long the proteins are, and how many there are of each class; none without `data.json`."""
     if run.data is None:
         return []
@@ -77,7 +77,7 @@ def data_pictures(run: Run, picture: Draw) -> list[Picture]:
     return [drawn] if run.task.problem_type == REGRESSION else [drawn, _class_balance(run, picture)]
 
 
-def _class_balance(run: Run, picture: Draw) -> Picture:
+def _class_balance(run: Run, picture: Draw) -> CaptionedFigure:
     assert run.data is not None
     splits = run.data["splits"]
     classes = {name: split["classes"] for name, split in splits.items()}
@@ -95,7 +95,7 @@ def _class_balance(run: Run, picture: Draw) -> Picture:
     )
 
 
-def training_pictures(run: Run, picture: Draw) -> list[Picture]:
+def training_pictures(run: Run, picture: Draw) -> list[CaptionedFigure]:
     """Loss and metrics over the epochs; none without a log."""
     if not curve(run.log, "loss")[0] and not curve(run.log, "eval_loss")[0]:
         return []

@@ -1,9 +1,9 @@
-"""A training in a few lines, for a terminal."""
+"""The result of a training in a few lines, for a terminal."""
 
 from typing import Any
 
 from ..evaluation.metrics import NAMES, WATCHED
-from .facts import count
+from .formatting import count
 
 SHOWN = 3  # metrics of a split
 

@@ -4,9 +4,9 @@ import pytest
 
 from protbert_classify.evaluation.metrics import classification_metrics
 from protbert_classify.model.tasks import Task
-from protbert_classify.reporting import facts, single_label
-from protbert_classify.reporting.judged import judged
-from protbert_classify.reporting.kinds import report_of
+from protbert_classify.reporting import run_description, single_label_report
+from protbert_classify.reporting.evaluated_split import evaluated_split
+from protbert_classify.reporting.report_registry import report_of
 from protbert_classify.runs.reader import read_run
 from tests.reporting.runs import write_run
 
@@ -22,12 +22,12 @@ def location(labels):
 
 def summary(run):
     """The sentences on top of the page."""
-    found, report = judged(run), report_of(run.task)
-    return facts.summary(run, report.asked(run.task), report.sentences(run, found) if found else None)
+    found, report = evaluated_split(run), report_of(run.task)
+    return run_description.summary(run, report.asked(run.task), report.sentences(run, found) if found else None)
 
 
 def measured(run, matrix, split="test"):
-    """The run with other calls, as far as `judged` reads them."""
+    """The run with other predictions, as far as `evaluated_split` reads them."""
     names = ["a", "b"]
     rows = [sum(row) for row in matrix]
     recall = [matrix[index][index] / rows[index] if rows[index] else None for index in range(2)]
@@ -57,34 +57,35 @@ def test_classes_that_are_never_called_are_named_rather_than_one_of_them_the_wor
     metrics = {f"test_{name}": value for name, value in classification_metrics(calls, references, labels).items()}
     metrics = {**run.metrics, **metrics, "test_proteins": 14}
     changed = dataclasses.replace(run, tasks=location(labels), predictions=None, metrics=metrics)
-    found = judged(changed)
+    found = evaluated_split(changed)
     sentences = summary(changed)
     assert "Best called is b (F1 0.86, 4 proteins), worst a (F1 0.84, 8 proteins)." in sentences
     assert "1 of 4 classes is never called: c." in sentences
-    table = single_label.class_table(found)
+    table = single_label_report.class_table(found)
     assert table[2] == ["c", "2", "–", "0.00 (–)", "0.00 (–)"] and table[3] == ["d", "0", "–", "–", "–"]
     assert not [sentence for sentence in summary(run) if "never called" in sentence]
 
 
 def test_validation_proteins_stand_in_for_test_proteins_and_it_says_so(run):
     changed = measured(run, [[1, 0], [0, 1]], "validation")
-    found = judged(changed)
+    found = evaluated_split(changed)
     assert found.split == "validation"
     assert "There were no test proteins; its weights may have been chosen by those of validation." in summary(changed)
 
 
 def test_calls_that_are_all_right_have_no_interval_rather_than_one_of_no_width(run):
-    found = judged(measured(run, [[3, 0], [0, 2]]))
+    found = evaluated_split(measured(run, [[3, 0], [0, 2]]))
     assert report_of(run.task).headline(found)[0].interval == "no interval"
-    assert single_label.class_table(found)[0] == ["a", "3", "1.00 (–)", "1.00 (–)", "1.00 (–)"]
+    assert single_label_report.class_table(found)[0] == ["a", "3", "1.00 (–)", "1.00 (–)", "1.00 (–)"]
 
 
 def test_a_class_without_proteins_has_dashes(run):
-    assert single_label.class_table(judged(measured(run, [[3, 1], [0, 0]])))[1] == ["b", "0", "–", "–", "–"]
+    found = evaluated_split(measured(run, [[3, 1], [0, 0]]))
+    assert single_label_report.class_table(found)[1] == ["b", "0", "–", "–", "–"]
 
 
 def test_the_most_frequent_confusions_are_named(run):
-    assert single_label.confusion_table(judged(measured(run, [[70, 10], [15, 5]]))) == [
+    assert single_label_report.confusion_table(evaluated_split(measured(run, [[70, 10], [15, 5]]))) == [
         ["b", "a", "15", "75%"],
         ["a", "b", "10", "12%"],
     ]
@@ -101,12 +102,12 @@ def test_the_mean_score_is_held_against_the_accuracy(run):
 
 def test_a_pretrained_backbone_is_named(run):
     record = {**run.record, "model_arguments": {"model_name_or_path": "Rostlab/prot_bert_bfd", "backbone_config": None}}
-    assert facts.backbone(dataclasses.replace(run, record=record)) == "Rostlab/prot_bert_bfd"
+    assert run_description.backbone(dataclasses.replace(run, record=record)) == "Rostlab/prot_bert_bfd"
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(45, "45 s"), (720, "12 min"), (12600, "3.5 h")])
 def test_durations(seconds, text):
-    assert facts.duration(seconds) == text
+    assert run_description.duration(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -114,5 +115,5 @@ def test_durations(seconds, text):
     [(1, "protein", "1 protein"), (1234567, "protein", "1,234,567 proteins"), (2.5, "epoch", "2.5 epochs")],
 )
 def test_counts(number, noun, text):
-    assert facts.count(number, noun) == text
-    assert facts.count(2, "process") == "2 processes"
+    assert run_description.count(number, noun) == text
+    assert run_description.count(2, "process") == "2 processes"
