@@ -8,10 +8,9 @@ from typing import Any
 from datasets import Dataset, DatasetDict
 
 from ..errors import DataError
-from ..model.tasks import SINGLE_LABEL
+from ..model.tasks import LABEL_SEPARATOR, SINGLE_LABEL
 from ..tasks.cells import EMPTY
 from ..tasks.columns import read_columns, usual_problem_type
-from ..tasks.multi_label import SEPARATOR
 from ..tasks.problem_type import ProblemType
 from ..tasks.problem_type_registry import PROBLEM_TYPE_CLASSES
 from .alphabet import space
@@ -135,6 +134,6 @@ def _tell_of_names(names: Sequence[str], source: str, problem_type: str) -> None
     groups = [", ".join(map(repr, group)) for group in alike.values() if len(group) > 1]
     if groups:
         logger.warning("%s: classes that differ in case or blanks only, kept apart: %s", source, "; ".join(groups))
-    joined = next((name for name in names if SEPARATOR in name), None)
+    joined = next((name for name in names if LABEL_SEPARATOR in name), None)
     if joined and problem_type == SINGLE_LABEL:
         logger.info("%s: %r is one class; problem_type=multi_label_classification reads it as several", source, joined)

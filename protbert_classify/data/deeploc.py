@@ -17,8 +17,8 @@ from datasets.builder import Key
 from datasets.packaged_modules.fasta.fasta import Fasta, FastaConfig
 
 from ..errors import DataError, OptionError
+from ..model.tasks import LABEL_SEPARATOR
 from ..tasks.columns import infer_task
-from ..tasks.multi_label import SEPARATOR
 from .alphabet import space
 from .records import (
     PARSER_VERSION,
@@ -252,10 +252,10 @@ class _HeaderParser:
                 f"{place}: found {found} after the accession; expected Location-M, -S or -U and, perhaps, 'test'; "
                 "other headers need a pattern (--header_pattern)"
             )
-        names = match["location"].split(SEPARATOR) if self.multi_label else [match["location"]]
+        names = match["location"].split(LABEL_SEPARATOR) if self.multi_label else [match["location"]]
         for name in names:
             if name not in LOCATIONS and name != AMBIGUOUS:
-                several = "several at once need multi_label_classification; " if SEPARATOR in name else ""
+                several = "several at once need multi_label_classification; " if LABEL_SEPARATOR in name else ""
                 raise DataError(
                     f"{place}: unknown location {name!r}; expected one of {', '.join(LOCATIONS)}, {AMBIGUOUS}; "
                     f"{several}other labels need a pattern (--header_pattern)"

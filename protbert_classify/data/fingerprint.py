@@ -6,8 +6,8 @@ from typing import Any
 
 from datasets import Dataset
 
+from ..model.tasks import LABEL_SEPARATOR
 from ..tasks.cells import NO_CLASS, names_of
-from ..tasks.multi_label import SEPARATOR
 from .records import NO_ANSWERS
 
 
@@ -33,7 +33,7 @@ def fingerprint(proteins: Dataset, columns: Sequence[str] | None = None) -> str:
 def _told(answer: Any, classes: list[str] | None) -> str:
     """An answer as text, a class by its name: its index depends on which other classes there are."""
     if isinstance(answer, list):
-        return SEPARATOR.join(sorted(_told(part, classes) for part in answer))
+        return LABEL_SEPARATOR.join(sorted(_told(part, classes) for part in answer))
     if answer is None or (classes and answer == NO_CLASS):
         return ""
     return classes[answer] if classes else str(answer)

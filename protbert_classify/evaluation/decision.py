@@ -11,9 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..model.tasks import DEFAULT_THRESHOLD, MULTI_LABEL, REGRESSION, SINGLE_LABEL, Task
-
-SEPARATOR = ";"  # between several labels of a protein, as in the tables that are trained on
+from ..model.tasks import DEFAULT_THRESHOLD, LABEL_SEPARATOR, MULTI_LABEL, REGRESSION, SINGLE_LABEL, Task
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ class Decision:
         """(N,), the predicted labels of each protein with `;` between them, the highest score first."""
         if self.task.problem_type == SINGLE_LABEL:
             return [self.task.labels[index] for index in self.best]
-        return [SEPARATOR.join(self.labels(row)) for row in range(len(self))]
+        return [LABEL_SEPARATOR.join(self.labels(row)) for row in range(len(self))]
 
     def answer(self, row: int, top_k: int | None | Literal["predicted"] = "predicted") -> Any:
         """The answer for one protein as pipelines of transformers give it.

@@ -13,6 +13,7 @@ MULTI_LABEL = "multi_label_classification"
 REGRESSION = "regression"
 PROBLEM_TYPES = (SINGLE_LABEL, MULTI_LABEL, REGRESSION)
 DEFAULT_THRESHOLD = 0.5
+LABEL_SEPARATOR = ";"  # between several labels of one protein in a text
 IGNORED = -100  # the class of a protein whose label is not known, as in torch
 
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..errors import DataError
-from ..evaluation.decision import SEPARATOR, Decision
+from ..evaluation.decision import Decision
 from ..evaluation.metrics import known_references, split_references
 from ..model.losses import IGNORED
-from ..model.tasks import REGRESSION, SINGLE_LABEL, Task
+from ..model.tasks import LABEL_SEPARATOR, REGRESSION, SINGLE_LABEL, Task
 from ..model_source import non_finite_error
 from .files import write_atomically
 
@@ -117,7 +117,7 @@ def _true_names(task: Task, references: np.ndarray) -> list[str]:
         return [task.labels[int(value)] if there else "" for value, there in zip(references, known)]
     marked = [(label, f"{label}{UNKNOWN}") for label in task.labels]
     return [
-        SEPARATOR.join(names[not there] for names, has, there in zip(marked, row, given) if has or not there)
+        LABEL_SEPARATOR.join(names[not there] for names, has, there in zip(marked, row, given) if has or not there)
         for row, given in zip(references == 1, known)
     ]
 
@@ -225,11 +225,11 @@ class _Reader:
 
     def _read_labels(self, row: int, true: str, predicted: str) -> None:
         several = self.task.problem_type != SINGLE_LABEL
-        for name in predicted.split(SEPARATOR) if several else [predicted]:
+        for name in predicted.split(LABEL_SEPARATOR) if several else [predicted]:
             self.chosen[row, self._place(name)] = True
         if not several:
             self.true[row] = np.nan if not true else 0
-        for name in filter(None, true.split(SEPARATOR) if several else [true]):
+        for name in filter(None, true.split(LABEL_SEPARATOR) if several else [true]):
             known = name in self.places or not several
             self.true[row, self._place(name if known else name.removesuffix(UNKNOWN))] = 1 if known else np.nan
 
