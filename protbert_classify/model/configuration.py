@@ -54,7 +54,7 @@ class ProteinClassifierConfig(PretrainedConfig):
         backbone_config: Configuration of the encoder, or a dict with its `model_type`; ProtBERT's shape if None.
         pooling: How the hidden states of a protein's residues become one vector: `mean` over residues, `cls` (the first
             token), `pooler` (the backbone's own pooler over the first token) or `light_attention` (Stärk et al. 2021).
-        head: `linear` (dropout, linear) or `article` (dropout 0.2, linear, tanh: logits stay in -1..1, so the top
+        head: `linear` (dropout, linear) or `tanh` (dropout 0.2, linear, tanh: logits stay in -1..1, so the top
             probability of 10 classes cannot pass 0.451).
         classifier_dropout: Dropout before the linear head, 0..1.
         light_attention_kernel_size: Width of the light attention's convolutions, in residues; odd.
@@ -125,7 +125,7 @@ class ProteinClassifierConfig(PretrainedConfig):
         for name, size in sizes.items():
             setattr(self, name, size)
         self.pooling = pooling
-        self.head = head
+        self.head = HEADS.resolve(head)
         self.classifier_dropout = classifier_dropout
         self.light_attention_kernel_size = light_attention_kernel_size
         self.light_attention_dropout = light_attention_dropout

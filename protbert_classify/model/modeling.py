@@ -592,6 +592,8 @@ def _with_backbone(config: PretrainedConfig, backbone: PretrainedConfig | dict[s
 def _take_fields(kwargs: dict[str, Any], labels: list[str] | None) -> dict[str, Any]:
     """Fields of our configuration, taken out of the arguments; labels that were given twice must agree."""
     fields = {key: kwargs.pop(key) for key in (*CONFIG_FIELDS, *LABEL_FIELDS, *OUTPUT_FIELDS) if key in kwargs}
+    if "head" in fields:
+        fields["head"] = HEADS.resolve(fields["head"])
     if fields.get("auxiliary_tasks") is not None:
         main = fields.get("task_name", _PARAMETERS["task_name"].default)
         fields["auxiliary_tasks"] = [task.to_dict() for task in auxiliary_tasks(fields["auxiliary_tasks"], main)]

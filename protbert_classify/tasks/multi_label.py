@@ -39,13 +39,8 @@ class MultiLabel(ProblemType):
     def parse(self, cell: Any) -> list[str]:
         if isinstance(cell, dict):
             raise ValueError(f"found {shown(cell)}; expected classes")
-        parts = (
-            cell.split(LABEL_SEPARATOR)
-            if isinstance(cell, str)
-            else cell
-            if isinstance(cell, (list, tuple))
-            else [cell]
-        )
+        parts = cell.split(LABEL_SEPARATOR) if isinstance(cell, str) else cell
+        parts = parts if isinstance(parts, (list, tuple)) else [parts]
         if any(isinstance(part, (list, tuple, dict)) for part in parts):
             raise ValueError(f"found {shown(cell)}; expected classes")
         names = [part.strip() if isinstance(part, str) else str(part) for part in parts if part not in EMPTY]

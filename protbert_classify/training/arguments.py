@@ -29,7 +29,7 @@ class ModelArguments:
     )
     head: str = field(
         default="linear",
-        metadata={"help": "linear, or article: dropout 0.2, linear, tanh, for fidelity to the article."},
+        metadata={"help": "linear, or tanh: dropout 0.2, linear, tanh, which caps the top probability."},
     )
     loss: str | None = field(
         default=None,

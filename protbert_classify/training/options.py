@@ -104,6 +104,7 @@ def _check_values(
     if training_args.num_train_epochs <= 0 and training_args.max_steps <= 0:
         raise OptionError(f"num_train_epochs={training_args.num_train_epochs}: expected more than 0")
     _check_registered(model_args)
+    model_args.head = HEADS.resolve(model_args.head)
     metric = str(training_args.metric_for_best_model or "loss").removeprefix("eval_")
     known = {"auto", "loss", *(name for names in WATCHED.values() for name in names)}
     # the metrics of an auxiliary task begin with its name

@@ -13,6 +13,7 @@ from transformers import TrainerState, TrainingArguments
 
 from ..errors import OptionError
 from ..model import ProteinClassifierConfig
+from ..model.heads import HEADS
 from ..reporting.formatting import count
 from ..runs.checkpoints import MARKER, checkpoint_path, is_complete, newest_complete_checkpoint
 from ..runs.files import SETTINGS, read_json, write_json
@@ -206,6 +207,8 @@ def check_unchanged(output_dir: str, settings: dict[str, Any]) -> None:
     with open(path, encoding="utf-8") as file:
         before = json.load(file)
     before.pop(FOUND_TOKENS, None)
+    if "head" in before:
+        before["head"] = HEADS.resolve(before["head"])
     by_command = COMMAND_SETTING in before
     if by_command != (COMMAND_SETTING in settings):
         began = "protbert-classify train" if by_command else "ProteinTrainer"

@@ -188,7 +188,7 @@ def test_the_same_proteins_and_backbone_are_not_embedded_twice(classifier, tmp_p
     first = classifier()
     dataset = embed(first, PROTEINS, cache_root=tmp_path)
     assert first.passes == 1
-    again = classifier(head="article", classifier_dropout=0.5)
+    again = classifier(head="tanh", classifier_dropout=0.5)
     assert bits(embed(again, PROTEINS, cache_root=tmp_path)) == bits(dataset)
     assert again.passes == 0
     written, taken = [record.getMessage() for record in caplog.records if record.name == embedding_cache.__name__]

@@ -143,3 +143,10 @@ def test_a_run_is_resumed_where_it_began_and_no_option_is_blamed(tmp_path, befor
     with pytest.raises(OptionError, match=words):
         check_unchanged(str(tmp_path), {"seed": 1, **now})
     check_unchanged(str(tmp_path), {"seed": 1, **before})
+
+
+def test_a_run_that_began_with_the_former_name_of_a_head_is_resumed(tmp_path):
+    (tmp_path / "settings.json").write_text(json.dumps({"head": "article"}))
+    check_unchanged(str(tmp_path), {"head": "tanh"})
+    with pytest.raises(OptionError, match="head was tanh when the run .* began and is linear"):
+        check_unchanged(str(tmp_path), {"head": "linear"})
