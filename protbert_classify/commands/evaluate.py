@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 def run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
-    from ..data.loading import check_there, read_proteins
+    from ..data.loading import read_proteins
+    from ..data.sources import check_there
     from ..data.splitting import whole
     from ..errors import DataError, OptionError
     from ..inference.evaluate import measure

@@ -20,16 +20,9 @@ from ..errors import DataError, OptionError
 from ..model.tasks import LABEL_SEPARATOR
 from ..tasks.columns import infer_task
 from .alphabet import space
-from .records import (
-    PARSER_VERSION,
-    Accessions,
-    Place,
-    Record,
-    open_plain_or_gzip,
-    plain_errors,
-    protein_features,
-    read_fasta,
-)
+from .fasta import PARSER_VERSION, read_fasta
+from .records import Accessions, Place, Record, protein_features
+from .sources import dataset_errors, open_plain_or_gzip
 from .splitting import add_validation, report_copies
 
 logger = logging.getLogger(__name__)
@@ -250,7 +243,7 @@ class _HeaderParser:
             found = f"{description.strip()[:60]!r}" if description.strip() else "nothing"
             raise DataError(
                 f"{place}: found {found} after the accession; expected Location-M, -S or -U and, perhaps, 'test'; "
-                "other headers need a pattern (--header_pattern)"
+                "other headers need a header_pattern"
             )
         names = match["location"].split(LABEL_SEPARATOR) if self.multi_label else [match["location"]]
         for name in names:
@@ -258,7 +251,7 @@ class _HeaderParser:
                 several = "several at once need multi_label_classification; " if LABEL_SEPARATOR in name else ""
                 raise DataError(
                     f"{place}: unknown location {name!r}; expected one of {', '.join(LOCATIONS)}, {AMBIGUOUS}; "
-                    f"{several}other labels need a pattern (--header_pattern)"
+                    f"{several}other labels need a header_pattern"
                 )
         return Label(self._locations(names), match["membrane"], match["test"] is None)
 
@@ -322,7 +315,7 @@ def read_deeploc(
     named = ", ".join(map(str, sources or [URL]))
     if source is None:
         logger.info("DeepLoc 1.0 from %s; downloaded once", URL)
-    with plain_errors(named):
+    with dataset_errors(named):
         # no files, not [URL]: once prepared, the official data is found without a network
         builder = DeepLoc(data_files=files or None, ambiguous=ambiguous, multi_label=multi_label)
         builder.download_and_prepare()

@@ -13,7 +13,7 @@ from ..model.tasks import Task
 from ..tasks.targets import auxiliary_targets, has_targets, targets
 from ..version import __version__
 from .encoder import ProteinEncoder
-from .records import PARSER_VERSION
+from .fasta import PARSER_VERSION
 
 ENCODING_VERSION = 2  # raise it when `encode` would give other numbers than before: caches are then made again
 

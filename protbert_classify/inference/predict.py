@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..data.columns import Columns
+from ..data.column_names import ColumnNames
 from ..data.encoder import ProteinEncoder
-from ..data.readers import STANDARD_INPUT, read_unlabelled
+from ..data.reader import read_records
 from ..data.records import Record, checked
+from ..data.sources import STANDARD_INPUT
 from ..evaluation.decision import decide
 from ..model import ProteinClassifier
 from .logits import predict_logits
@@ -48,7 +49,7 @@ def predict_file(
     source: str,
     output: str,
     *,
-    columns: Columns | None = None,
+    columns: ColumnNames | None = None,
     strict: bool = False,
     resume: bool = False,
     overwrite: bool = False,
@@ -65,7 +66,7 @@ def predict_file(
 
     Args:
         model: The folder of a run or of a model, or a Hub id.
-        source: See [`read_unlabelled`].
+        source: See [`read_records`].
         output: A .csv, .tsv, .jsonl or .parquet file: `id, description, length`, the answers (see [`columns_for`]),
             `truncated`. It appears when it is whole.
         columns: Names of a table's columns.
@@ -90,9 +91,9 @@ def predict_file(
         parts.check(resume, overwrite)
         if resume and not os.path.isdir(parts.folder) and os.path.isfile(output):
             return PredictionSummary(None, count_rejected(rejected), rejected, main)
-    records = begun(read_unlabelled(source, columns))
+    records = begun(read_records(source, columns))
     if strict and source != STANDARD_INPUT:
-        for record in read_unlabelled(source, columns):
+        for record in read_records(source, columns):
             checked(record)
     if processes is not None and device is None and processes.device.type != "cpu":
         device = str(processes.device)

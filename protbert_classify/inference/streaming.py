@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from tqdm.auto import tqdm
 
-from ..data.readers import STANDARD_INPUT, count_records
+from ..data.reader import count_records
 from ..data.records import Record, checked
+from ..data.sources import STANDARD_INPUT
 from ..errors import InputError, OptionError, ProteinClassifierError
 from .parts_folder import PartsFolder
 from .writers import Table

@@ -6,7 +6,7 @@ from typing import Any
 
 from datasets import DatasetDict
 
-from ..data.columns import Columns
+from ..data.column_names import ColumnNames
 from ..data.loading import read_proteins
 from ..data.splitting import (
     add_validation,
@@ -70,9 +70,9 @@ def load_splits(arguments: DataArguments) -> DatasetDict:
     return DatasetDict({name: splits[name] for name in ("train", "validation", "test") if name in splits})
 
 
-def columns_of(arguments: DataArguments) -> Columns:
+def columns_of(arguments: DataArguments) -> ColumnNames:
     """Names of a table's columns."""
-    return Columns(
+    return ColumnNames(
         id=arguments.id_column,
         sequence=arguments.sequence_column,
         label=arguments.label_column,

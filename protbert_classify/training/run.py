@@ -11,7 +11,7 @@ from datasets import Dataset, DatasetDict
 from transformers import PreTrainedTokenizerBase, set_seed
 
 from ..data.fingerprint import fingerprint
-from ..data.loading import check_there
+from ..data.sources import check_there
 from ..errors import DataError, OptionError, first_line
 from ..evaluation.decision import Decision, decide
 from ..evaluation.metrics import evaluation_metrics

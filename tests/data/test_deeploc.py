@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from protbert_classify import DeepLoc, load_deeploc
 from protbert_classify.data import deeploc
 from protbert_classify.data.deeploc import LOCATIONS, read_deeploc
-from protbert_classify.data.records import PARSER_VERSION
+from protbert_classify.data.fasta import PARSER_VERSION
 from protbert_classify.errors import DataError, InputError, OptionError, ProteinClassifierError
 from protbert_classify.tasks.columns import infer_task
 from protbert_classify.tasks.targets import auxiliary_targets, label_counts

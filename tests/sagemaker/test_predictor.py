@@ -97,10 +97,10 @@ def test_what_an_interrupted_file_has_is_kept_and_gone_on_with(endpoint, write_f
 
 
 def test_records_come_as_rows_in_their_order(endpoint, write_fasta):
-    from protbert_classify.data.readers import read_unlabelled
+    from protbert_classify.data.reader import read_records
 
     source = write_fasta([(f"P{n} of {n}", PROTEIN[n % 20 :]) for n in range(70)])
-    rows = list(endpoint.rows(read_unlabelled(source)))
+    rows = list(endpoint.rows(read_records(source)))
     assert [(row.id, row.description, row.length) for row in rows] == [
         (f"P{n}", f"of {n}", len(PROTEIN) - n % 20) for n in range(70)
     ]

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
-from ...data.loading import Columns
-from ...data.readers import read_unlabelled
+from ...data.column_names import ColumnNames
+from ...data.reader import read_records
 from ...data.records import Place, Record
 from ...inference.parts_folder import PartsFolder
 from ...inference.streaming import (
@@ -40,7 +40,7 @@ def predict_whole_file(
     source: str,
     output: str,
     *,
-    columns: Columns | None,
+    columns: ColumnNames | None,
     strict: bool,
     resume: bool,
     overwrite: bool,
@@ -56,7 +56,7 @@ def predict_whole_file(
     table_for(output, [])  # the ending first
     check_paths(source, output)
     parts.check(resume, overwrite)
-    records = sized(begun(read_unlabelled(source, columns)))
+    records = sized(begun(read_records(source, columns)))
     _, names = classify([PROBE])  # names the columns, and tells at once of an endpoint that does not answer
     table = table_for(output, names)
     settings = {"format": FORMAT, **answering, "part_size": PART}

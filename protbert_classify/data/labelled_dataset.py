@@ -1,48 +1,38 @@
-"""Rows of any source, with their answers as they stand, to datasets with one type a column."""
+"""From labelled records, with their answers as written, to datasets with one type for each column."""
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
 from datasets import Dataset, DatasetDict
 
-from ..errors import DataError
+from ..errors import DataError, first_line
 from ..model.tasks import LABEL_SEPARATOR, SINGLE_LABEL
 from ..tasks.cells import EMPTY
 from ..tasks.columns import read_columns, usual_problem_type
 from ..tasks.problem_type import ProblemType
 from ..tasks.problem_type_registry import PROBLEM_TYPE_CLASSES
 from .alphabet import space
-from .columns import Columns
-from .records import Accessions, Place, protein_features
+from .column_names import ColumnNames
+from .records import Accessions, LabelledRecord, protein_features
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass
-class Row:
-    """A labelled protein: where it stands, its residues, column -> answer as written, and its split."""
-
-    place: Place
-    residues: str
-    answers: dict[str, Any]
-    split: str
-
-
-def collect(rows: Iterable[Row], columns: Columns, source: str) -> DatasetDict:
-    """Rows to datasets, one a split; copies of a record are dropped.
+def to_datasets(records: Iterable[LabelledRecord], columns: ColumnNames, source: str) -> DatasetDict:
+    """The datasets of labelled records, one for each split; copies of a record are dropped.
 
     Args:
-        rows: With the answers of all `columns.answers`.
+        records: With the answers of all `columns.answers`.
         columns: Which of them are labels, and of which problem type.
         source: For messages.
 
     Raises:
-        DataError: No rows, a label that is missing or of another type, or one accession for two proteins.
+        DataError: No records, a label that is missing or of another type, or one accession for two proteins.
     """
     accessions = Accessions()
-    kept = [row for row in rows if not accessions.is_copy(row.place, row.residues, repr(row.answers), row.split)]
+    kept = [row for row in records if not accessions.is_copy(row.place, row.residues, repr(row.answers), row.split)]
     if not kept:
         raise DataError(f"{source}: no proteins")
     features, cells = _answers(kept, columns.labels, columns.problem_type, source, required=True)
@@ -67,44 +57,48 @@ def collect(rows: Iterable[Row], columns: Columns, source: str) -> DatasetDict:
 
 
 def _answers(
-    rows: Sequence[Row], names: Sequence[str], problem_type: str | None, source: str, required: bool
+    rows: Sequence[LabelledRecord], names: Sequence[str], problem_type: str | None, source: str, required: bool
 ) -> tuple[dict[str, Any], dict[str, list[Any]]]:
     """The columns of one task: their features and their values.
 
     Args:
-        rows: N of them.
+        rows: N records.
         names: The columns.
-        problem_type: What they look like if None.
+        problem_type: Found from the values if None.
         source: For messages.
         required: Whether a cell without a value is an error.
     """
-    kind_name = problem_type or _usual(rows, names, source, required)
+    kind_name = problem_type or _inferred_problem_type(rows, names, source, required)
     if problem_type is None and kind_name != SINGLE_LABEL:
         logger.info("%s: %s: read as %s", source, ", ".join(names), kind_name)
     kind = PROBLEM_TYPE_CLASSES[kind_name]()
     several = len(names) > 1
-    plain = {name: _plain(rows, name, kind, several, required) for name in names}
+    plain = {name: _parsed_values(rows, name, kind, several, required) for name in names}
     labels = list(names)
     if not several:
         found = {part for cell in plain[names[0]] for part in (cell if isinstance(cell, list) else [cell])}
         labels = sorted(label for label in found if isinstance(label, str))
-        _tell_of_names(labels, source, kind_name)
+        _warn_of_similar_names(labels, source, kind_name)
     features = {name: kind.feature(labels, several) for name in names}
     return features, plain
 
 
-def _usual(rows: Sequence[Row], names: Sequence[str], source: str, required: bool) -> str:
-    """The problem type that columns look like."""
+def _inferred_problem_type(rows: Sequence[LabelledRecord], names: Sequence[str], source: str, required: bool) -> str:
+    """The problem type that the values of the columns suggest."""
     for name in names:
         _check_missing(rows, name, "a value for each protein", required)
-    table = Dataset.from_dict({name: [row.answers[name] for row in rows] for name in names})
     try:
+        table = Dataset.from_dict({name: [row.answers[name] for row in rows] for name in names})
         return usual_problem_type(read_columns(table, names))
     except DataError as error:
         raise DataError(f"{source}: {error}") from None
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:  # text in one row, a number in another
+        raise DataError(
+            f"{source}: column {', '.join(names)} has values of several types ({first_line(error)})"
+        ) from None
 
 
-def _check_missing(rows: Sequence[Row], name: str, wants: str, required: bool) -> None:
+def _check_missing(rows: Sequence[LabelledRecord], name: str, wants: str, required: bool) -> None:
     missing = [row for row in rows if row.answers[name] in EMPTY]
     if missing and required:
         raise DataError(f"{missing[0].place}: no label in column {name!r}; expected {wants}")
@@ -112,7 +106,9 @@ def _check_missing(rows: Sequence[Row], name: str, wants: str, required: bool) -
         raise DataError(f"{rows[0].place.file}: column {name!r} is empty; expected {wants}")
 
 
-def _plain(rows: Sequence[Row], name: str, kind: ProblemType, several: bool, required: bool) -> list[Any]:
+def _parsed_values(
+    rows: Sequence[LabelledRecord], name: str, kind: ProblemType, several: bool, required: bool
+) -> list[Any]:
     """The values of a column, None where there is none."""
     _check_missing(rows, name, kind.wants, required)
     parse = kind.parse_part if several else kind.parse
@@ -126,8 +122,8 @@ def _plain(rows: Sequence[Row], name: str, kind: ProblemType, several: bool, req
     return values
 
 
-def _tell_of_names(names: Sequence[str], source: str, problem_type: str) -> None:
-    """Tell of classes that differ in upper and lower case or in blanks around them only: they will be a typo."""
+def _warn_of_similar_names(names: Sequence[str], source: str, problem_type: str) -> None:
+    """Warn of classes that differ only in case or in blanks around them: they are probably typos."""
     alike: dict[str, list[str]] = {}
     for name in names:
         alike.setdefault(name.strip().casefold(), []).append(name)

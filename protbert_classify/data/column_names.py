@@ -1,4 +1,4 @@
-"""Which columns of a table, or groups of a header pattern, hold what."""
+"""The names of a table's columns, or of a header pattern's groups."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from .records import NO_ANSWERS
 
 
 @dataclass
-class Columns:
+class ColumnNames:
     """Names of a table's columns.
 
     Args:
@@ -18,7 +18,7 @@ class Columns:
         label: What is to be predicted: one column, or several, each of them a label.
         split: Train, validation or test; it may be missing.
         auxiliary: Answers to auxiliary tasks; a cell without a value is an unknown answer.
-        problem_type: Of the label column, or columns; what they look like if None.
+        problem_type: Of the label column, or columns; found from their values if None.
     """
 
     id: str = "id"
@@ -39,7 +39,7 @@ class Columns:
         return [*self.labels, *([self.auxiliary] if isinstance(self.auxiliary, str) else self.auxiliary)]
 
     def check(self) -> None:
-        """Raise OptionError for names that cannot be."""
+        """Raise OptionError for names that cannot work."""
         from ..tasks.problem_type_registry import (
             PROBLEM_TYPE_CLASSES,  # with it comes `datasets`, half a second; predicting reads no answers
         )
