@@ -168,13 +168,6 @@ def test_every_device_has_a_source():
     assert all(device.source.startswith("NVIDIA ") for device in command.DEVICES.values())
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.5, "below 1 s"), (25, "25 s"), (600, "10 min"), (7200, "2 h"), (604800, "7 days")]
-)
-def test_durations_are_rounded_to_what_an_estimate_can_say(seconds, text):
-    assert command._duration(seconds) == text
-
-
 def test_a_classifier_is_taken_at_the_length_it_was_trained_on(tmp_path, capsys, tiny_classifier):
     shape = {**TINY_SHAPE, "max_position_embeddings": 64}
     tiny_classifier(shape=shape, max_sequence_length=64).save_pretrained(tmp_path)
