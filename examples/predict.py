@@ -25,9 +25,9 @@ def main() -> None:
 
     proteins = list(read_records(options.fasta))
     classify = pipeline("protein-classification", model=resolve_model_path(options.model))
-    calls = classify([protein.residues for protein in proteins])
-    for protein, call in zip(proteins, calls, strict=True):
-        print(protein.place.accession, call["label"], f"{call['score']:.2f}", sep="\t")
+    predictions = classify([protein.residues for protein in proteins])
+    for protein, prediction in zip(proteins, predictions, strict=True):
+        print(protein.place.accession, prediction["label"], f"{prediction['score']:.2f}", sep="\t")
 
 
 if __name__ == "__main__":

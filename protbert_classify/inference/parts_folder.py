@@ -50,20 +50,21 @@ class PartsFolder:
             OptionError: An unfinished one is there, and neither `resume` nor `overwrite` says what to do.
         """
         if resume and overwrite:
-            raise OptionError("--resume and --overwrite exclude each other")
+            raise OptionError("resume and overwrite exclude each other")
         if os.path.isdir(self.output):
             raise OptionError(f"output {self.output} is a folder; expected the name of a file")
         if os.path.isdir(self.folder) and not (resume or overwrite):
             raise OptionError(
-                f"{self.output} was begun before, its parts are in {self.folder}; continue with --resume or start "
-                "again with --overwrite"
+                f"{self.output} was begun before, its parts are in {self.folder}; set resume to continue, or overwrite "
+                "to start again"
             )
 
     def begin(self, settings: dict[str, Any], resume: bool) -> None:
         """Make the folder, or continue in it.
 
         Args:
-            settings: What shapes the calls, for JSON: all must be the same but `model`, where the weights are from.
+            settings: What shapes the predictions, for JSON. All must be the same but `model`, the place of the
+                weights.
             resume: Keep the parts that are there; else they are removed.
 
         Raises:
@@ -77,8 +78,8 @@ class PartsFolder:
                 before = json.load(file)
             if difference := _difference(before, settings):
                 raise OptionError(
-                    f"--resume: {difference}, since {self.output} was begun; continue with the same, or start again "
-                    "with --overwrite"
+                    f"resume: {difference}, since {self.output} was begun; continue with the same, or start again "
+                    "with overwrite"
                 )
             return
         os.makedirs(self.folder, exist_ok=True)
@@ -95,8 +96,8 @@ class PartsFolder:
         found = self._there.get(number)
         if found is not None and found[0] != digest:
             raise OptionError(
-                f"--resume: the input is not the one that {self.output} was begun with (part {number + 1} differs); "
-                "continue with the same file, or start again with --overwrite"
+                f"resume: the input is not the one that {self.output} was begun with (part {number + 1} differs); "
+                "continue with the same file, or start again with overwrite"
             )
         return found is not None
 

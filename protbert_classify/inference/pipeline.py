@@ -38,7 +38,7 @@ class ProteinClassificationPipeline(Pipeline):
         For a protein `{"label", "score"}`, where the score is a probability or, for a regression, the number in the
         units of the data. A list of them with `top_k` other than 1, for `multi_label_classification` by default, and
         for several numbers. For a list of proteins a list. With `truncation_report` or `auxiliary`, a dictionary with
-        this under `calls`, and `length` and `truncated`, or `auxiliary`: name of a task -> its answer, alike.
+        this under `predictions`, and `length` and `truncated`, or `auxiliary`: name of a task -> its answer, alike.
 
     Raises:
         SequenceError: A character that is no residue, or something that is no string.
@@ -68,7 +68,7 @@ class ProteinClassificationPipeline(Pipeline):
         return super().__call__(inputs, num_workers=num_workers, batch_size=batch_size, **options)
 
     def _sanitize_parameters(self, **options: Any) -> tuple[dict, dict, dict]:
-        # what is not given in a call stays as it was given when the pipeline was made
+        # what is not given stays as it was given when the pipeline was made
         unknown = sorted(options.keys() - set(OPTIONS))
         if unknown:
             raise OptionError(f"unknown option {unknown[0]}: expected {', '.join(OPTIONS)}, batch_size or num_workers")
@@ -100,10 +100,10 @@ class ProteinClassificationPipeline(Pipeline):
         auxiliary: bool = False,
     ) -> Any:
         decision = decide(output["logits"].numpy(), self.model.config)
-        calls = decision.answer(0, top_k)
+        predictions = decision.answer(0, top_k)
         if not truncation_report and not auxiliary:
-            return calls
-        told = {"calls": calls}
+            return predictions
+        told = {"predictions": predictions}
         if truncation_report:
             length = int(output["length"])
             told |= {"length": length, "truncated": self.encoder.is_cropped(length)}

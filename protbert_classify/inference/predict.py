@@ -1,4 +1,4 @@
-"""Proteins in, a table of calls out: streamed, in parts that survive a kill, shared by several processes."""
+"""Proteins in, a table of predictions out: streamed, in parts that survive a kill, shared by several processes."""
 
 import hashlib
 import json
@@ -117,8 +117,8 @@ def predict_file(
                 elif parts.has(part.number, part.digest):
                     skip(bar, len(part.records))
                 else:
-                    calls = worker.calls(part.records, bar)
-                    parts.write(part.number, part.digest, partial(table.write_part, predictions=calls))
+                    predictions = worker.predict(part.records, bar)
+                    parts.write(part.number, part.digest, partial(table.write_part, predictions=predictions))
         if main:
             publish(parts, table, count, rejects, rejected)
     return PredictionSummary(classified, rejects.count if main else 0, rejected, main)
@@ -134,14 +134,14 @@ def _processes() -> Any:
 
 
 class _Worker:
-    """Makes calls of records: identical proteins are computed once."""
+    """Predicts records; identical proteins are computed once."""
 
     def __init__(self, classifier: ProteinClassifier, encoder: ProteinEncoder, tokens_per_batch: int | None) -> None:
         self.classifier = classifier
         self.encoder = encoder
         self.tokens_per_batch = tokens_per_batch
 
-    def calls(self, records: list[Record], bar: tqdm) -> list[Prediction]:
+    def predict(self, records: list[Record], bar: tqdm) -> list[Prediction]:
         rows: dict[bytes, int] = {}
         row_of = [rows.setdefault(self.encoder(record.residues), len(rows)) for record in records]
         encoded = [np.frombuffer(ids, dtype=np.uint8) for ids in rows]
@@ -154,7 +154,7 @@ class _Worker:
 def _settings(
     classifier: ProteinClassifier, output: str, tokens_per_batch: int | None, precision: str, compiled: bool
 ) -> dict[str, Any]:
-    """What shapes the calls; part_size because batches are made within a part."""
+    """What shapes the predictions; part_size, because batches are made within a part."""
     return {
         "format": FORMAT,
         "model": classifier.name_or_path,

@@ -128,7 +128,7 @@ def kept_if_any(parts: PartsFolder, main: bool) -> Iterator[None]:
         if main and not done:
             parts.discard()
         if isinstance(error, KeyboardInterrupt) and done:
-            raise KeyboardInterrupt(f"the same command with --resume continues after part {done}") from None
+            raise KeyboardInterrupt(f"predict again with resume to continue after part {done}") from None
         raise
 
 

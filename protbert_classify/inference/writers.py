@@ -1,4 +1,4 @@
-"""Tables of calls: CSV, TSV, JSON Lines and Parquet, each written in parts that are joined in the end.
+"""Tables of predictions: CSV, TSV, JSON Lines and Parquet, each written in parts that are joined in the end.
 
 A row has the protein, the answer to the main task, those to the auxiliary ones, and whether the protein was cropped.
 """

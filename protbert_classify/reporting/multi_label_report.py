@@ -1,4 +1,4 @@
-"""Several classes a protein: how well each label is found, what is predicted in its place, and at which scores."""
+"""The report for several classes a protein: metrics of each label, confusions, and the scores."""
 
 from collections.abc import Sequence
 
@@ -66,7 +66,7 @@ class MultiLabelReport(TaskReport):
         if found.split == "validation":
             sentences.append(OPTIMISTIC)
         never = [n for n, values in per_class.items() if values["support"] and values["precision"] is None]
-        sentences += best_and_worst(per_class, never, "predicted")
+        sentences += best_and_worst(per_class, never)
         if found.predictions is not None:
             true, chosen, _ = _known(found)
             ece = calibration(*found.predictions)["ece"]
@@ -174,7 +174,7 @@ def confusion_table(found: EvaluatedSplit) -> Rows:
         return []
     labels, support = found.task.labels, _known(found)[0].sum(0)
     return [
-        [labels[pair["true"]], labels[pair["called"]], f"{pair['proteins']:,}", f"{pair['share']:.0%}"]
+        [labels[pair["true"]], labels[pair["predicted"]], f"{pair['proteins']:,}", f"{pair['share']:.0%}"]
         for pair in frequent_confusions(confusions(*found.predictions), support)
     ]
 
@@ -285,7 +285,7 @@ def _mistakes(run: Run, found: EvaluatedSplit | None) -> list[Part]:
             mistake["id"],
             "–" if lengths is None else f"{lengths[mistake['index']]:,}",
             ", ".join(labels[index] for index in mistake["true"]) or "none",
-            labels[mistake["called"]],
+            labels[mistake["predicted"]],
             f"{mistake['score']:.3f}",
         ]
         for mistake in confident_mistakes(run.predictions.ids, *found.predictions)

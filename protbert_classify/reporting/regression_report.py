@@ -1,4 +1,4 @@
-"""Numbers: how well they are ranked and met, for which proteins they are furthest off, and whether length matters."""
+"""The report for numbers: correlations and errors, the largest errors, and errors by length."""
 
 from collections.abc import Sequence
 

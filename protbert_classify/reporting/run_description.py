@@ -78,26 +78,25 @@ def backbone(run: Run) -> str:
     return f"A network from scratch ({shape.get('model_type')}{size})"
 
 
-def best_and_worst(per_class: Mapping[str, Mapping[str, Any]], never: Sequence[str], verb: str) -> list[str]:
+def best_and_worst(per_class: Mapping[str, Mapping[str, Any]], never: Sequence[str]) -> list[str]:
     """Which classes are found best and worst, and which never.
 
     Args:
         per_class: Label -> `f1` and `support`.
         never: Labels that have proteins but are never predicted.
-        verb: `called` or `predicted`.
     """
     sentences = []
     scored = {n: values["f1"] for n, values in per_class.items() if values["f1"] is not None and n not in never}
     if len(scored) > 1:
         best, worst = max(scored, key=scored.__getitem__), min(scored, key=scored.__getitem__)
         sentences.append(
-            f"Best {verb} is {best} (F1 {scored[best]:.2f}, {count(per_class[best]['support'], 'protein')}), worst "
+            f"Best predicted is {best} (F1 {scored[best]:.2f}, {count(per_class[best]['support'], 'protein')}), worst "
             f"{worst} (F1 {scored[worst]:.2f}, {count(per_class[worst]['support'], 'protein')})."
         )
     if never:
         one = "is" if len(never) == 1 else "are"
         classes = count(len(per_class), "class")
-        sentences.append(f"{len(never)} of {classes} {one} never {verb}: {', '.join(never)}.")
+        sentences.append(f"{len(never)} of {classes} {one} never predicted: {', '.join(never)}.")
     return sentences
 
 

@@ -1,4 +1,4 @@
-"""One class a protein: what is called what, how good the calls of each class are, and whether scores can be trusted."""
+"""The report for one class a protein: confusions, metrics of each class, and whether scores can be trusted."""
 
 from collections.abc import Sequence
 
@@ -23,13 +23,13 @@ from .task_report import FORWARD, CardFigure, Draw, TaskReport, length_section
 
 WIDE_MATRIX = 12  # more classes than these want the whole width of the page
 MEANINGS = {
-    "accuracy": "share of right calls",
+    "accuracy": "share of right predictions",
     "mcc": "Matthews correlation",
     "macro_f1": "mean F1 of the classes",
     "ece": "expected calibration error",
 }
 PER_CLASS = ("precision", "recall", "f1")
-NOTE = "(–): no interval, as resampling calls that are all right, or all wrong, gives the same again."
+NOTE = "(–): no interval, as resampling predictions that are all right, or all wrong, gives the same again."
 CODE = f"""\
 with torch.inference_mode():
     scores = {FORWARD}.softmax(-1)[0]
@@ -72,7 +72,7 @@ class SingleLabelReport(TaskReport):
             return [left_out(words)]
         parts: list[Part] = [Figures(class_pictures(found, picture)), self.table(found), Text(NOTE, "note")]
         rows = confusion_table(found)
-        header = ["true class", "called", "proteins", "of the true class"]
+        header = ["true class", "predicted", "proteins", "of the true class"]
         return [*parts, *([Table(header, rows, [2, 3], "Most frequent confusions")] if rows else [])]
 
     def table(self, found: EvaluatedSplit) -> Table:
@@ -89,18 +89,18 @@ class SingleLabelReport(TaskReport):
     def limits(self, task: Task, found: EvaluatedSplit | None) -> list[str]:
         return [
             f"It always names one of its {len(task.labels)} classes, also for a protein that belongs to none of them, "
-            "for fragments,\n  and for sequences that are no proteins."
+            "for fragments,\n  and for sequences that are not proteins."
         ]
 
     def card_figures(self, found: EvaluatedSplit) -> list[CardFigure]:
         figure = draw_confusion_matrix(found.metrics["confusion_matrix"], found.task.labels)
-        alt = f"Confusion matrix of the {found.split} proteins: true classes in rows, called ones in columns"
+        alt = f"Confusion matrix of the {found.split} proteins: true classes in rows, predicted ones in columns"
         return [CardFigure("confusion_matrix", figure, alt)]
 
     def calibration_figure(self, found: EvaluatedSplit) -> CardFigure | None:
         if found.predictions is None:
             return None
-        alt = "Reliability diagram: of the calls with a score, how many are right"
+        alt = "Reliability diagram: of the predictions with a score, how many are right"
         return CardFigure("reliability", draw_reliability(calibration(*found.predictions)), alt)
 
     def calibration_text(self, found: EvaluatedSplit) -> str:
@@ -108,43 +108,43 @@ class SingleLabelReport(TaskReport):
         score, right = scored(*found.predictions)
         ece = calibration(*found.predictions)["ece"]
         return (
-            f"The expected calibration error is **{ece:.3f}** (10 bins; 0 is best): the mean score of the calls is\n"
-            f"{score.mean():.2f}, and {right.mean():.0%} of them are right."
+            f"The expected calibration error is **{ece:.3f}** (10 bins; 0 is best): the mean score of the\n"
+            f"predictions is {score.mean():.2f}, and {right.mean():.0%} of them are right."
         )
 
 
 def quality_sentences(found: EvaluatedSplit) -> list[str]:
-    """How many are called right, and which classes best and worst."""
+    """How many predictions are right, and which classes are predicted best and worst."""
     proteins, per_class = found.metrics["proteins"], found.metrics["per_class"]
     right = sum(found.metrics["confusion_matrix"][index][index] for index in range(len(per_class)))
     largest = max(per_class, key=lambda name: per_class[name]["support"])
     sentences = [
-        f"It calls {right:,} of {count(proteins, f'{found.split} protein')} right; calling all of them {largest} would "
-        f"be right for {per_class[largest]['support']:,}."
+        f"It predicts {right:,} of {count(proteins, f'{found.split} protein')} right; predicting {largest} for all "
+        f"would be right for {per_class[largest]['support']:,}."
     ]
     if found.split == "validation":
         sentences.append(OPTIMISTIC)
-    return sentences + best_and_worst(per_class, never_called(found), "called")
+    return sentences + best_and_worst(per_class, never_predicted(found))
 
 
-def never_called(found: EvaluatedSplit) -> list[str]:
-    """The classes that have proteins, but no call."""
-    called = np.asarray(found.metrics["confusion_matrix"]).sum(0)
+def never_predicted(found: EvaluatedSplit) -> list[str]:
+    """The classes that have proteins, but are never predicted."""
+    predicted = np.asarray(found.metrics["confusion_matrix"]).sum(0)
     per_class = found.metrics["per_class"]
-    return [name for name, calls in zip(per_class, called) if not calls and per_class[name]["support"]]
+    return [name for name, number in zip(per_class, predicted) if not number and per_class[name]["support"]]
 
 
 def score_sentence(found: EvaluatedSplit) -> str:
-    """Whether the scores of the calls are too high or too low on the whole."""
+    """Whether the scores of the predictions are too high or too low on the whole."""
     assert found.predictions is not None
     scores, right = scored(*found.predictions)
     score, accuracy = float(scores.mean()), float(right.mean())
     difference = score - accuracy
     if abs(difference) < 0.005:
-        return f"The mean score of its calls, {score:.2f}, is as high as its accuracy."
+        return f"The mean score of its predictions, {score:.2f}, is as high as its accuracy."
     direction = "high" if difference > 0 else "low"
     return (
-        f"The mean score of its calls, {score:.2f}, is {abs(difference):.2f} too {direction} for an accuracy of "
+        f"The mean score of its predictions, {score:.2f}, is {abs(difference):.2f} too {direction} for an accuracy of "
         f"{accuracy:.2f}."
     )
 
@@ -159,10 +159,10 @@ def class_table(found: EvaluatedSplit) -> Rows:
 
 
 def confusion_table(found: EvaluatedSplit) -> Rows:
-    """The most frequent confusions: true and called class, proteins, and their share of the true class."""
+    """The most frequent confusions: true and predicted class, proteins, and their share of the true class."""
     labels = list(found.metrics["per_class"])
     return [
-        [labels[pair["true"]], labels[pair["called"]], f"{pair['proteins']:,}", f"{pair['share']:.0%}"]
+        [labels[pair["true"]], labels[pair["predicted"]], f"{pair['proteins']:,}", f"{pair['share']:.0%}"]
         for pair in frequent_confusions(found.metrics["confusion_matrix"])
     ]
 
@@ -177,7 +177,7 @@ def class_pictures(found: EvaluatedSplit, picture: Draw) -> list[CaptionedFigure
         picture(
             "confusion_matrix",
             draw_confusion_matrix(matrix, labels),
-            f"Proteins of each true class (row) by called class (column), {found.split} proteins; the diagonal is "
+            f"Proteins of each true class (row) by predicted class (column), {found.split} proteins; the diagonal is "
             "right, and the shade is logarithmic so that rare confusions show.",
             f"Confusion matrix of {found.metrics['proteins']:,} proteins in counts; the table of confusions below has "
             "its largest cells.",
@@ -194,8 +194,8 @@ def class_pictures(found: EvaluatedSplit, picture: Draw) -> list[CaptionedFigure
         picture(
             "per_class",
             draw_class_bars(per_class, found.intervals),
-            "Precision (of the proteins called so, how many are), recall (of those that are, how many are called so) "
-            "and F1 of each class, the number of proteins in brackets; the black line is the 95% interval.",
+            "Precision (of the proteins predicted so, how many are), recall (of those that are, how many are predicted "
+            "so) and F1 of each class, the number of proteins in brackets; the black line is the 95% interval.",
             f"Bars of precision, recall and F1 of {len(labels)} classes with 95% intervals; the table has the numbers.",
             wide=True,
         ),
@@ -213,23 +213,23 @@ def _scores(found: EvaluatedSplit | None, picture: Draw) -> list[Part]:
         picture(
             "reliability",
             draw_reliability(measured),
-            "Of the calls with a score of 0.8, are 80% right? Points below the dashed line are too sure, points above "
-            "it too modest; lines are 95% intervals, bars below count the calls.",
+            "Of the predictions with a score of 0.8, are 80% right? Points below the dashed line are too sure, points "
+            "above it too modest; lines are 95% intervals, bars below count the predictions.",
             f"Reliability diagram; the expected calibration error is {measured['ece']:.3f}.",
         ),
         picture(
             "scores",
             draw_score_histogram(scores, right),
-            "Scores of the calls, wrong ones hatched: the further the plain bars lie to the right of the hatched ones, "
-            "the better a threshold on the score tells right from wrong.",
-            f"Histogram of scores. Mean score of right calls: {means[0]}; of wrong calls: {means[1]}.",
+            "Scores of the predictions, wrong ones hatched: the further the plain bars lie to the right of the hatched "
+            "ones, the better a threshold on the score tells right from wrong.",
+            f"Histogram of scores. Mean score of right predictions: {means[0]}; of wrong predictions: {means[1]}.",
         ),
     ]
     return [Figures(pictures)]
 
 
 def _lengths(run: Run, found: EvaluatedSplit | None, picture: Draw) -> list[Part]:
-    """Whether long proteins are called as well as short ones; nothing without lengths."""
+    """Whether long proteins are predicted as well as short ones; nothing without lengths."""
     lengths = known_lengths(run)
     if found is None or found.predictions is None or lengths is None:
         return []
@@ -238,7 +238,7 @@ def _lengths(run: Run, found: EvaluatedSplit | None, picture: Draw) -> list[Part
     drawn = picture(
         "accuracy_by_length",
         draw_accuracy_by_length(ranges, cap(run), found.metrics["accuracy"]),
-        "Share of right calls in each range of length, with 95% intervals; in the hatched ranges proteins are "
+        "Share of right predictions in each range of length, with 95% intervals; in the hatched ranges proteins are "
         "longer than the cap, and the model saw only a part of them.",
         f"Bars of accuracy by length. The lowest, {lowest['accuracy']:.2f}, is that of {lowest['proteins']:,} "
         f"proteins of {length_range(lowest)} residues.",
@@ -247,12 +247,12 @@ def _lengths(run: Run, found: EvaluatedSplit | None, picture: Draw) -> list[Part
         [length_range(part), f"{part['proteins']:,}", with_interval(part["accuracy"], (part["low"], part["high"]))]
         for part in ranges
     ]
-    heading = "Share of right calls, with 95% intervals"
+    heading = "Share of right predictions, with 95% intervals"
     return [Beside(drawn, Table(["residues", "proteins", "right"], rows, [1, 2], heading))]
 
 
 def _mistakes(run: Run, found: EvaluatedSplit | None) -> list[Part]:
-    """The most confidently wrong calls: accession, residues, true class, called class, and the scores of both."""
+    """The most confidently wrong predictions: accession, residues, true and predicted class, and the scores of both."""
     if found is None or found.predictions is None or run.predictions is None:
         return [left_out(f"the run has no {PREDICTIONS}.")]
     decision, references = found.predictions
@@ -262,14 +262,14 @@ def _mistakes(run: Run, found: EvaluatedSplit | None) -> list[Part]:
             mistake["id"],
             "–" if lengths is None else f"{lengths[mistake['index']]:,}",
             labels[mistake["true"][0]],
-            labels[mistake["called"]],
+            labels[mistake["predicted"]],
             f"{mistake['score']:.3f}",
             f"{decision.scores[mistake['index'], mistake['true'][0]]:.3f}",
         ]
         for mistake in confident_mistakes(run.predictions.ids, decision, references)
     ]
     if not rows:
-        return [Text("No test protein is called wrongly.")]
-    header = ["accession", "residues", "true class", "called", "score", "score of the true class"]
+        return [Text("No test protein is predicted wrongly.")]
+    header = ["accession", "residues", "true class", "predicted", "score", "score of the true class"]
     words = "Test proteins whose wrong class has the highest score. "
     return [Text(f"{words}Some will be mistakes of the model, others of the labels."), Table(header, rows, [1, 4, 5])]

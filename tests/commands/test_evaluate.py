@@ -63,8 +63,8 @@ def test_it_agrees_with_predict(arguments, model, easy, tmp_path):  # noqa: F811
     import csv
 
     metrics = measured(arguments, tmp_path, "--split", "all")
-    assert main(["predict", "--model", model, "--input", easy, "--output", str(tmp_path / "calls.csv")]) == 0
-    with open(tmp_path / "calls.csv", newline="") as file:
+    assert main(["predict", "--model", model, "--input", easy, "--output", str(tmp_path / "predictions.csv")]) == 0
+    with open(tmp_path / "predictions.csv", newline="") as file:
         right = [row["description"].startswith(row["location"]) for row in csv.DictReader(file)]
     assert metrics["accuracy"] == pytest.approx(sum(right) / len(right))
 

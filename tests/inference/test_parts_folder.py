@@ -14,7 +14,7 @@ from protbert_classify.inference.parts_folder import PartsFolder
 
 @pytest.fixture
 def output(tmp_path):
-    return str(tmp_path / "calls.csv")
+    return str(tmp_path / "predictions.csv")
 
 
 def begun(output, resume=False, **settings):
@@ -61,18 +61,18 @@ def test_another_input_is_found_out(output):
 
 def test_other_settings_are_named(output):
     begun(output, precision="float32").write(0, "ab", text("x"))
-    with pytest.raises(OptionError, match="--resume: precision was float32 and is now int8, since .*calls.csv was"):
+    with pytest.raises(OptionError, match="resume: precision was float32 and is now int8, since .*predictions.csv was"):
         begun(output, resume=True, precision="int8")
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"weights": "cd", "precision": "int8"}, "--resume: precision was float32 and is now int8, since"),
+        ({"weights": "cd", "precision": "int8"}, "resume: precision was float32 and is now int8, since"),
         ({"crop": "head", "max_length": 512}, "crop was ends and is now head, max_length was 62 and is now 512"),
-        ({"weights": "cd", "model": "runs/b"}, "--resume: the model was runs/a and is now runs/b, since"),
-        ({"weights": "cd"}, "--resume: the weights or the configuration in runs/a have changed, since"),
-        ({"format": 2}, "--resume: the version of protbert_classify is another one, since"),
+        ({"weights": "cd", "model": "runs/b"}, "resume: the model was runs/a and is now runs/b, since"),
+        ({"weights": "cd"}, "resume: the weights or the configuration in runs/a have changed, since"),
+        ({"format": 2}, "resume: the version of protbert_classify is another one, since"),
     ],
 )
 def test_what_differs_is_said_in_words_and_not_as_a_digest(output, changes, words):
@@ -95,7 +95,7 @@ def test_beginning_anew_forgets_what_was_there(output):
 
 def test_an_unfinished_one_is_not_overwritten_unasked(output):
     begun(output)
-    with pytest.raises(OptionError, match="was begun before.*--resume or start again with --overwrite"):
+    with pytest.raises(OptionError, match="was begun before.*set resume to continue, or overwrite to start again"):
         PartsFolder(output).check(resume=False, overwrite=False)
     PartsFolder(output).check(resume=True, overwrite=False)
     PartsFolder(output).check(resume=False, overwrite=True)

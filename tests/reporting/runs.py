@@ -15,7 +15,7 @@ CAP = 62
 
 
 def write_run(folder, labels=LABELS, proteins=60, epochs=3, test=True, validation=True, seed=0):
-    """Write a run of random proteins that are mostly called right; returns the folder."""
+    """Write a run of random proteins that are mostly predicted right; returns the folder."""
     generator = np.random.default_rng(seed)
     (folder / "model").mkdir(parents=True)
     write(folder, "model/config.json", {"id2label": {str(index): label for index, label in enumerate(labels)}})
@@ -138,12 +138,14 @@ def split_metrics(name, generator, labels, proteins, folder=None, lengths=None):
     logits[np.arange(proteins), references] += 2
     probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     if folder is not None:
-        write_calls(folder, [f"P{index:05d}" for index in range(proteins)], references, probabilities, labels, lengths)
+        write_test_table(
+            folder, [f"P{index:05d}" for index in range(proteins)], references, probabilities, labels, lengths
+        )
     metrics = classification_metrics(probabilities.argmax(1), references, labels)
     return {f"{name}_proteins": proteins, **{f"{name}_{key}": value for key, value in metrics.items()}}
 
 
-def write_calls(folder, ids, references, probabilities, labels, lengths):
+def write_test_table(folder, ids, references, probabilities, labels, lengths):
     with open(folder / "test_predictions.csv", "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["id", "length", "location", "predicted", "score", *labels])

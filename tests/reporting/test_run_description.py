@@ -46,24 +46,24 @@ def test_the_summary_says_how_good_it_is_and_against_what(run):
     changed = measured(run, [[70, 10], [15, 5]])
     assert summary(changed) == [
         "A network from scratch (bert), trained on 1,200 proteins of 2 classes for 5 epochs in 8 min.",
-        "It calls 75 of 100 test proteins right; calling all of them a would be right for 80.",
-        "Best called is a (F1 0.88, 80 proteins), worst b (F1 0.25, 20 proteins).",
+        "It predicts 75 of 100 test proteins right; predicting a for all would be right for 80.",
+        "Best predicted is a (F1 0.88, 80 proteins), worst b (F1 0.25, 20 proteins).",
     ]
 
 
-def test_classes_that_are_never_called_are_named_rather_than_one_of_them_the_worst(run):
+def test_classes_that_are_never_predicted_are_named_rather_than_one_of_them_the_worst(run):
     labels = ["a", "b", "c", "d"]
-    references, calls = [0] * 8 + [1] * 4 + [2] * 2, [0] * 8 + [0, 1, 1, 1] + [0] * 2  # no protein of d
-    metrics = {f"test_{name}": value for name, value in classification_metrics(calls, references, labels).items()}
+    references, predictions = [0] * 8 + [1] * 4 + [2] * 2, [0] * 8 + [0, 1, 1, 1] + [0] * 2  # no protein of d
+    metrics = {f"test_{name}": value for name, value in classification_metrics(predictions, references, labels).items()}
     metrics = {**run.metrics, **metrics, "test_proteins": 14}
     changed = dataclasses.replace(run, tasks=location(labels), predictions=None, metrics=metrics)
     found = evaluated_split(changed)
     sentences = summary(changed)
-    assert "Best called is b (F1 0.86, 4 proteins), worst a (F1 0.84, 8 proteins)." in sentences
-    assert "1 of 4 classes is never called: c." in sentences
+    assert "Best predicted is b (F1 0.86, 4 proteins), worst a (F1 0.84, 8 proteins)." in sentences
+    assert "1 of 4 classes is never predicted: c." in sentences
     table = single_label_report.class_table(found)
     assert table[2] == ["c", "2", "–", "0.00 (–)", "0.00 (–)"] and table[3] == ["d", "0", "–", "–", "–"]
-    assert not [sentence for sentence in summary(run) if "never called" in sentence]
+    assert not [sentence for sentence in summary(run) if "never predicted" in sentence]
 
 
 def test_validation_proteins_stand_in_for_test_proteins_and_it_says_so(run):
@@ -73,7 +73,7 @@ def test_validation_proteins_stand_in_for_test_proteins_and_it_says_so(run):
     assert "There were no test proteins; its weights may have been chosen by those of validation." in summary(changed)
 
 
-def test_calls_that_are_all_right_have_no_interval_rather_than_one_of_no_width(run):
+def test_predictions_that_are_all_right_have_no_interval_rather_than_one_of_no_width(run):
     found = evaluated_split(measured(run, [[3, 0], [0, 2]]))
     assert report_of(run.task).headline(found)[0].interval == "no interval"
     assert single_label_report.class_table(found)[0] == ["a", "3", "1.00 (–)", "1.00 (–)", "1.00 (–)"]

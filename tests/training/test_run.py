@@ -119,13 +119,13 @@ def test_a_run_is_read_back_as_it_was(finished):
     assert run_.log == last_state(folder)["log_history"][: len(run_.log) - 1] + run_.log[-1:]  # then train_loss
 
 
-def test_the_saved_model_calls_as_the_run_did(finished, tmp_path):
+def test_the_saved_model_predicts_as_the_run_did(finished, tmp_path):
     folder, data, _ = finished
     test_records = easy_records(120, 30)[90:]
     (tmp_path / "test.fasta").write_text(fasta(test_records))
     assert main(["predict", "--model", str(folder), "--input", str(tmp_path / "test.fasta"), "--precision", "float32",
-                 "--output", str(tmp_path / "calls.csv")]) == 0  # fmt: skip
-    for call_row, row in zip(rows(tmp_path / "calls.csv"), rows(folder / "test_predictions.csv"), strict=True):
+                 "--output", str(tmp_path / "predictions.csv")]) == 0  # fmt: skip
+    for call_row, row in zip(rows(tmp_path / "predictions.csv"), rows(folder / "test_predictions.csv"), strict=True):
         assert (call_row["id"], call_row["location"]) == (row["id"], row["predicted"])
         for label in LABELS:
             assert float(call_row[label]) == pytest.approx(float(row[label]), abs=2e-6)
