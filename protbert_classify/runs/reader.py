@@ -75,6 +75,36 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
     )
 
 
+def finished_run(folder: str, log: list[dict[str, Any]]) -> Run | None:
+    """The finished run in a folder, if it is the one of a trainer with this log; else None.
+
+    Args:
+        folder: The `output_dir` of the training.
+        log: Trainer's `log_history`.
+    """
+    if not os.path.isfile(os.path.join(folder, RECORD)):
+        return None
+    run = read_run(folder)
+    return run if run.log and log[: len(run.log)] == run.log else None
+
+
+def unfinished_run(
+    folder: str, tasks: tuple[Task, ...], record: dict[str, Any], log: list[dict[str, Any]], parameters: int
+) -> Run:
+    """A run without `run.json`, from what its trainer knows.
+
+    Args:
+        folder: The `output_dir` of the training.
+        tasks: The main task, then the auxiliary ones.
+        record: The part of `run.json` that is known.
+        log: Trainer's `log_history`.
+        parameters: Of the model.
+    """
+    ends = [entry for entry in log if "train_runtime" in entry]
+    metrics = {**ends[-1], "parameters": parameters} if ends else {}
+    return Run(folder=folder, tasks=tasks, metrics=metrics, record=record, log=log, data=None, predictions=None)
+
+
 def _check_finished(folder: str) -> None:
     if not os.path.isdir(folder):
         raise OptionError(f"{folder}: no such folder; expected the output_dir of a finished training")

@@ -1,4 +1,4 @@
-"""How a trainer publishes its model: finished, with a card, never all that lies in `output_dir`."""
+"""Trainer's own hooks for the Hub, which publish through `protbert_classify.hub`."""
 
 import os
 from functools import partial
@@ -9,12 +9,12 @@ from huggingface_hub import HfApi
 from transformers import Trainer
 
 from ..hub import hub_errors, push_saved
-from ..runs.files import RECORD
-from ..runs.reader import Run, read_run
+from ..runs.files import MODEL
+from ..runs.reader import Run, finished_run, unfinished_run
 
 
 class HubMixin(Trainer):
-    """Replaces what `Trainer` does with the Hub; see `protbert_classify.hub`."""
+    """Overrides Trainer's hooks for the Hub: a model is published once it is finished, with a card and nothing else."""
 
     def push_to_hub(
         self,
@@ -25,27 +25,27 @@ class HubMixin(Trainer):
         private: bool | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Publish the model as [`push_model`] does, in place of Trainer's folder of everything and its stock card.
+        """Publish the model as [`push_model`] does; Trainer would send all of `output_dir` with a stock card.
 
-        Of a run that was written to its end the card has everything; else what the trainer knows: the arguments, and
-        the last evaluation.
+        The card of a finished run has everything; of any other training it has the arguments and the last evaluation.
 
         Args:
-            commit_message: Of the commit.
-            blocking: Wait until it is sent.
+            commit_message: The message of the commit.
+            blocking: Wait until everything is sent.
             token: In place of `hub_token`, HF_TOKEN or the one that `hf auth login` saved.
             revision: The branch; `hub_revision` if None.
-            private: Whether a new repository is; `hub_private_repo` if None, and private if that is None, too.
+            private: Whether a new repository is private; `hub_private_repo` if None, and private if that is None, too.
             kwargs: `licences`, `create_pr`, `commit_description`.
 
         Returns:
-            The commit, or a `Future` of it if not `blocking`; None on other processes than the first.
+            The commit, or a `Future` of it if not `blocking`; None on all processes but the main one.
         """
         self.callback_handler.on_push_begin(self.args, self.state, self.control)
         token = token if token is not None else self.args.hub_token
         if self.hub_model_id is None:
             self.init_hf_repo(token=token, private=private)
-        run, model = self._recorded_run(), os.path.join(str(self.args.output_dir), "model")
+        folder = str(self.args.output_dir)
+        run, model = finished_run(folder, self.state.log_history), os.path.join(folder, MODEL)
         if not broadcast_object_list([run is not None])[0]:
             self.save_model(model, _internal_call=True)  # on all processes: FSDP gathers the weights here
         if not self.is_world_process_zero():
@@ -58,7 +58,7 @@ class HubMixin(Trainer):
             "commit_message": commit_message,
             **kwargs,
         }
-        send = partial(push_saved, model, run or self._unrecorded_run(), self.hub_model_id, **options)
+        send = partial(push_saved, model, run or self._unfinished_run(), self.hub_model_id, **options)
         return send() if blocking else HfApi().run_as_future(send)
 
     def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
@@ -68,10 +68,10 @@ class HubMixin(Trainer):
             super().init_hf_repo(token=token, private=self._is_private(private))
 
     def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
-        """Nothing: a model is published when it is finished. Trainer would send all that lies in `output_dir`."""
+        """Do nothing: a model is published once it is finished. Trainer would send all of `output_dir`."""
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        token, self.args.hub_token = self.args.hub_token, None  # the arguments are pickled beside the weights
+        token, self.args.hub_token = self.args.hub_token, None  # Trainer pickles the arguments beside the weights
         try:
             super()._save(output_dir, state_dict=state_dict)
         finally:
@@ -80,23 +80,8 @@ class HubMixin(Trainer):
     def _is_private(self, private: bool | None) -> bool:
         return next((given for given in (private, self.args.hub_private_repo) if given is not None), True)
 
-    def _recorded_run(self) -> Run | None:
-        """The run in `output_dir`, if it is the one that this trainer went through, and finished."""
-        folder = str(self.args.output_dir)
-        if not os.path.isfile(os.path.join(folder, RECORD)):
-            return None
-        run = read_run(folder)
-        return run if run.log and self.state.log_history[: len(run.log)] == run.log else None
-
-    def _unrecorded_run(self) -> Run:
-        """What is known of a training that wrote no run: its arguments and its log."""
-        ends = [entry for entry in self.state.log_history if "train_runtime" in entry]
-        return Run(
-            folder=str(self.args.output_dir),
-            tasks=self.model.config.tasks,
-            metrics={**ends[-1], "parameters": self.model.num_parameters()} if ends else {},
-            record={"training_arguments": self.args.to_dict(), "world_size": self.args.world_size},
-            log=self.state.log_history,
-            data=None,
-            predictions=None,
-        )
+    def _unfinished_run(self) -> Run:
+        """What is known of a training that wrote no `run.json`."""
+        arguments = {"training_arguments": self.args.to_dict(), "world_size": self.args.world_size}
+        log, parameters = self.state.log_history, self.model.num_parameters()
+        return unfinished_run(str(self.args.output_dir), self.model.config.tasks, arguments, log, parameters)
