@@ -43,7 +43,7 @@ def non_finite_error(name: str, half: bool = False) -> ModelError:
     if half:
         return ModelError(f"{where} gives scores beyond float16's range; compute in bfloat16 or float32")
     return ModelError(
-        f"{where} gives scores that are not numbers: its training diverged; train it again with a lower --learning_rate"
+        f"{where} gives scores that are not numbers: its training diverged; train it again with a lower learning_rate"
     )
 
 

@@ -34,7 +34,7 @@ def claim_output_dir(output_dir: str, resume: bool, overwrite: bool) -> str | No
         raise OptionError(f"{output_dir} holds a finished run; set another output_dir, overwrite or resume")
     if newest_complete_checkpoint(output_dir):
         raise OptionError(
-            f"{output_dir} holds an unfinished run; set resume to continue it or overwrite to start again"
+            f"{output_dir} holds checkpoints of an earlier run; set resume to continue it, or overwrite to start again"
         )
     return None
 

@@ -224,6 +224,15 @@ class TrainingTotals(TrainerCallback, ExportableState):
         return {"args": {}, "attributes": attributes}
 
 
+class LogLossOfShortRun(TrainerCallback):
+    """Logs the training loss after the last step of a run that is shorter than `logging_steps`."""
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        is_last = state.global_step >= state.max_steps
+        if is_last and args.logging_strategy != "no" and not any("loss" in entry for entry in state.log_history):
+            control.should_log = True
+
+
 class SetEpoch(TrainerCallback):
     """Tells the batch sampler which epoch begins: neither Accelerate nor Trainer does so after a resume."""
 

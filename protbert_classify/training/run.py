@@ -74,7 +74,7 @@ def train(
         trainer = build_trainer(build_model(model_args, data_args, tasks), tokenizer, training_args, splits)
         trainer.settings = command_settings(model_args, data_args, splits)
         if on_main_process(lambda: _is_finished(trainer), is_main):
-            logger.info("the run in %s is finished; more --num_train_epochs would take it further", folder)
+            logger.info("the run in %s is finished; more num_train_epochs would take it further", folder)
             return read_json(os.path.join(folder, METRICS))
         return save_run(trainer, splits, arguments, trainer.train().metrics)
 
@@ -104,8 +104,8 @@ def build_trainer(
         raise OptionError(first_line(error)) from error
     if arguments.load_best_model_at_end and validation is not None and len(validation) < FEW_TO_CHOOSE_BY:
         logger.warning(
-            "%s to choose the best checkpoint by: between checkpoints of similar scores, chance decides; --validation "
-            "or --validation_data gives more",
+            "%s to choose the best checkpoint by: between checkpoints of similar scores, chance decides; a larger "
+            "validation share, or validation_data, gives more",
             count(len(validation), "validation protein"),
         )
     return trainer

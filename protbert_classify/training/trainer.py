@@ -28,6 +28,7 @@ from ..runs.lock import FolderLock
 from .callbacks import (
     AfterFirstStep,
     EarlyStopping,
+    LogLossOfShortRun,
     SaveOnInterrupt,
     SetEpoch,
     StopOnDivergence,
@@ -116,13 +117,32 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
             self.eval_dataset = {name: self.encoded(part) for name, part in self.eval_dataset.items()}
         else:
             self.eval_dataset = self.encoded(self.eval_dataset)
-        if isinstance(self.args, ProteinTrainingArguments):
-            _settle_metric(self.args, self.model.config, self._own_metrics)
+        self._settle_metric()
         if _lacks_labels(self.train_dataset):
             raise DataError(
                 f"the training proteins have no column {self.model.config.task_name!r}, which the model's task reads: "
                 "rename it, or give the model another task_name"
             )
+
+    def _settle_metric(self) -> None:
+        """Replace `metric_for_best_model="auto"` by the usual metric of the problem type, and refuse an unknown one.
+
+        Raises:
+            OptionError: Lists the metrics there are.
+        """
+        args, config = self.args, self.model.config
+        if isinstance(args, ProteinTrainingArguments) and args.metric_for_best_model in (None, "auto"):
+            args.metric_for_best_model = BEST_METRIC[config.problem_type]
+        if args.metric_for_best_model is None or self._own_metrics:
+            return
+        name = str(args.metric_for_best_model).removeprefix("eval_")
+        known = ["loss", *watched_metrics(config.tasks)]
+        if isinstance(self.eval_dataset, dict):  # Trainer puts the name of a dataset before each metric
+            known += [f"{dataset}_{metric}" for dataset in self.eval_dataset for metric in known]
+        if name not in known:
+            raise OptionError(f"metric_for_best_model={name!r}: expected one of {', '.join(known)}")
+        if isinstance(args, ProteinTrainingArguments):
+            args.greater_is_better = higher_is_better(name)
 
     def _datasets(self) -> list[Any]:
         evaluated = self.eval_dataset
@@ -200,7 +220,7 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
         overwriting = bool(getattr(self.args, "overwrite", False)) and not self._began
         interrupt = SaveOnInterrupt(after_first_step=overwriting)  # an earlier checkpoint would replace the former run
         self.totals = TrainingTotals(self.args.metric_for_best_model)
-        callbacks: list[Any] = [interrupt, StopOnDivergence(), self.totals]
+        callbacks: list[Any] = [interrupt, StopOnDivergence(), self.totals, LogLossOfShortRun()]
         if folder is not None:
             callbacks.insert(2, AfterFirstStep(partial(self._begin, folder)))
         patience = getattr(self.args, "early_stopping_patience", 0)
@@ -380,22 +400,6 @@ def _without_validation(args: TrainingArguments) -> None:
     if isinstance(args, ProteinTrainingArguments):
         args.eval_strategy = type(args.eval_strategy)("no")
         args.load_best_model_at_end = False
-
-
-def _settle_metric(args: ProteinTrainingArguments, config: Any, own_metrics: bool) -> None:
-    """What the best checkpoint is chosen by: `auto` is the usual metric of the problem type.
-
-    Raises:
-        OptionError: There is no such metric.
-    """
-    if args.metric_for_best_model in (None, "auto"):
-        args.metric_for_best_model = BEST_METRIC[config.problem_type]
-    name = str(args.metric_for_best_model).removeprefix("eval_")
-    known = ["loss", *watched_metrics(config.tasks)]
-    if name not in known and not own_metrics:
-        raise OptionError(f"metric_for_best_model={name!r}: expected one of {', '.join(known)}")
-    if name in known:
-        args.greater_is_better = higher_is_better(name)
 
 
 def _lacks_labels(proteins: Any) -> bool:

@@ -102,7 +102,7 @@ def test_faster_and_slower_are_what_the_option_says(tmp_path):
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["--device", "T4", "--precision", "bf16"], "a T4 has no bf16; expected --precision fp16 or float32"),
+        (["--device", "T4", "--precision", "bf16"], "a T4 has no bf16; expected precision fp16 or float32"),
         (["--device", "Z80"], "invalid choice: 'Z80'"),
         (["--model", "a/b"], "give --model or --backbone_config, one of them"),
         (["--max_length", "2"], "max_length=2: expected more than the 2 special tokens"),

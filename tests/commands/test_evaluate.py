@@ -46,7 +46,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_is_computed
 
 
 def test_the_metrics_are_printed_although_writing_fails(arguments, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("protbert_classify.runs.output_dir.write_json", lambda *args: 1 / 0)
+    monkeypatch.setattr("protbert_classify.runs.files.write_json", lambda *args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main([*arguments, "--output", str(tmp_path / "metrics.json")])
     assert capsys.readouterr().out.startswith("test: 15 proteins")

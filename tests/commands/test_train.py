@@ -201,5 +201,5 @@ def test_a_training_that_diverges_ends_with_one_line_and_no_model(tmp_path, easy
     assert main(["train", *arguments]) == 2
     (line,) = complaints(capsys.readouterr().err)
     assert "loss is not a number at step " in line or "weights are not numbers at step " in line
-    assert line.endswith("; lower --learning_rate (now 1e+38)")
+    assert line.endswith("; lower learning_rate (now 1e+38)")
     assert not (folder / "model").exists() and not (folder / "run.json").exists()

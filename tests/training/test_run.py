@@ -241,7 +241,7 @@ def test_a_class_missing_from_the_test_file_has_null_metrics_and_a_warning(tmp_p
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"world_size": 1, "seed": 4}, "began on 2 processes, and this is 1 process; continue with as many (--num_pro"),
+        ({"world_size": 1, "seed": 4}, "began on 2 processes, and this is 1 process; continue with as many (num_pro"),
         ({"seed": 4, "max_length": 9}, "seed was 3 when the run in {run} began and is 4 (and max_length); continue"),
     ],
 )
@@ -380,7 +380,7 @@ def test_an_overwriting_run_that_stops_after_its_first_step_is_the_only_one_left
         return step(self, *args, **kwargs)
 
     monkeypatch.setattr(ProteinTrainer, "training_step", second_one_interrupted)
-    with pytest.raises(KeyboardInterrupt, match="continues from checkpoint-2"):
+    with pytest.raises(KeyboardInterrupt, match="to continue from checkpoint-2"):
         run(folder, easy, "--overwrite", "--seed", "8")
     assert sorted(os.listdir(folder)) == ["checkpoint-2", "settings.json"]
     monkeypatch.undo()
@@ -412,7 +412,7 @@ def test_weights_that_are_no_numbers_are_not_saved_as_a_checkpoint_or_a_model(tm
 
     monkeypatch.setattr(ProteinTrainer, "training_step", ruined_in_step_3)
     options = ["--validation", "0", "--eval_strategy", "no", "--save_strategy", "steps", "--save_steps", "2"]
-    with pytest.raises(OptionError, match="weights are not numbers at step 4, .*; lower --learning"):
+    with pytest.raises(OptionError, match="weights are not numbers at step 4, .*; lower learning"):
         run(folder, easy, *options)
     assert [os.path.basename(path) for path in folder.glob("checkpoint-*")] == ["checkpoint-2"]
     with pytest.raises(OptionError, match="weights are not numbers at step 6"):

@@ -253,7 +253,7 @@ def test_it_chooses_the_best_checkpoint_and_stops_early_by_itself(tmp_path):
 def test_a_loss_that_becomes_nan_ends_the_training_with_advice(tmp_path):
     model = small_model()
     model.head[1].weight.data.fill_(float("nan"))
-    with pytest.raises(OptionError, match=r"not a number at step 1, .*; lower --learning_rate"):
+    with pytest.raises(OptionError, match=r"not a number at step 1, .*; lower learning_rate"):
         product(tmp_path, model=model).train()
 
 
@@ -432,3 +432,22 @@ def test_a_metric_that_does_not_fit_the_task_is_refused_with_those_that_do(tmp_p
 def test_a_metric_of_which_less_is_better_is_minimised(tmp_path):
     trainer = product(tmp_path, metric_for_best_model="loss")
     assert trainer.args.greater_is_better is False
+
+
+def test_an_unknown_metric_is_refused_before_training_with_plain_arguments_too(tmp_path):
+    args = TrainingArguments(str(tmp_path), use_cpu=True, report_to="none", metric_for_best_model="acuracy")
+    with pytest.raises(OptionError, match="metric_for_best_model='acuracy': expected one of loss, accuracy, mcc"):
+        ProteinTrainer(small_model(), args, train_dataset=raw_proteins(60), eval_dataset=raw_proteins(30))
+    args.metric_for_best_model = "eval_dev_mcc"  # of one of several evaluated datasets
+    several = {"dev": raw_proteins(30)}
+    ProteinTrainer(small_model(), args, train_dataset=raw_proteins(60), eval_dataset=several)
+
+
+@pytest.mark.parametrize(("logging_steps", "logged"), [(500, [16]), (16, [16]), (10, [10])])
+def test_a_run_shorter_than_logging_steps_logs_its_loss_once(tmp_path, logging_steps, logged):
+    trainer = product(tmp_path, num_train_epochs=2, logging_steps=logging_steps)
+    trainer.train()
+    losses = {log["step"]: log["loss"] for log in trainer.state.log_history if "loss" in log}
+    assert list(losses) == logged
+    if logged == [16]:
+        assert losses[16] == pytest.approx(trainer.state.log_history[-1]["train_loss"], abs=1e-3)
