@@ -1,4 +1,4 @@
-"""To the Hugging Face Hub: a trained model with its card, or proteins as a dataset.
+"""Publishes on the Hugging Face Hub: a trained model with its card, or proteins as a dataset.
 
 Tokens come from HF_TOKEN or `hf auth login`; none is printed or written here.
 """
@@ -70,7 +70,7 @@ def push_model(
         The commit; its `repo_url` is where the model is.
 
     Raises:
-        InputError: No finished run and no model there, a `repo_id` or licence that cannot be; nothing was sent.
+        InputError: No finished run and no model there, a wrong `repo_id` or licence; nothing was sent.
         ProteinClassifierError: The Hub cannot be reached, or does not let the user write.
     """
     model, run = find_model(folder)
@@ -102,7 +102,7 @@ def push_saved(
 
 
 def describe_model(model: str, run: Run | None, repo_id: str, licences: Licences, pictures: str) -> tuple[str, Files]:
-    """The card of a model, and what is published beside it: name in the repository -> path, or content.
+    """The card of a model, and the other files to publish: name in the repository -> path, or content.
 
     Args:
         model: Folder of the saved model.
@@ -130,7 +130,7 @@ def push_dataset(
     Args:
         proteins: Splits as `load_deeploc` or `load_proteins` gives them.
         repo_id: `owner/name`, or a name in the user's own namespace.
-        source: The file or Hub dataset they were read from, for the card; None if that is not to be told.
+        source: The file or Hub dataset they were read from, for the card; None to leave it out.
         private: Whether a new repository is; None for what the account has set.
         licence: As the Hub names it (`cc-by-4.0`, ...).
         token: In place of HF_TOKEN or the one that `hf auth login` saved.
@@ -138,7 +138,7 @@ def push_dataset(
             answers if None.
 
     Raises:
-        InputError: A `repo_id` or licence that cannot be; nothing was sent.
+        InputError: A wrong `repo_id` or licence; nothing was sent.
         ProteinClassifierError: The Hub cannot be reached, or does not let the user write.
     """
     check_repo_id(repo_id)
@@ -222,7 +222,7 @@ def _weights(folder: str) -> list[str]:
 
 
 def check_repo_id(repo_id: str) -> None:
-    """Raise OptionError for what is no name of a repository."""
+    """Raise OptionError for a name that a repository cannot have."""
     try:
         validate_repo_id(repo_id)
     except HFValidationError as error:

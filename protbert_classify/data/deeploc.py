@@ -54,7 +54,7 @@ RecordReader = Callable[[], Iterator[Record]]
 
 
 class Label(NamedTuple):
-    """What a header says of a protein; it has several locations only where these are read (`multi_label`)."""
+    """The labels in a header; several locations only with `multi_label`."""
 
     locations: tuple[str, ...]
     membrane: str
@@ -66,8 +66,8 @@ class DeepLocConfig(FastaConfig):
     """Configuration of the builder.
 
     Args:
-        ambiguous: What becomes of the `Cytoplasm-Nucleus` proteins: `drop` (as in the paper), `keep` (a class of their
-            own, the eleventh) or `first` (Cytoplasm, as code that splits at the first hyphen has it). Without meaning
+        ambiguous: How to treat the `Cytoplasm-Nucleus` proteins: `drop` (as in the paper), `keep` (a class of their
+            own, the eleventh) or `first` (Cytoplasm, as code that splits at the first hyphen reads it). Has no effect
             with `multi_label`, where they have both locations.
         multi_label: Whether a protein may have several locations, `Cytoplasm;Nucleus-U`: `location` is then a list.
     """
@@ -99,7 +99,7 @@ class DeepLoc(Fasta):
     """`datasets` builder for FASTA with DeepLoc's headers, `>ACCESSION Location-{M,S,U} [test]`.
 
     Files are plain or gzip-compressed, local or remote; without any, the official one is downloaded and cached. The
-    splits `train` and `test` come from the headers; one that no record belongs to is missing. Works prepared
+    splits `train` and `test` come from the headers; a split without records is missing. Works prepared
     (`download_and_prepare`, `as_dataset`) and streamed (`as_streaming_dataset`).
 
     Columns: `id`, `sequence` (upper case, spaced), `sequence_length`, `location` (a class, or a list of classes with
@@ -226,7 +226,7 @@ def _open_streamed(path: str, mode: str) -> Any:
 
 
 class _HeaderParser:
-    """Descriptions repeat, so each is parsed once."""
+    """Parses each description once: they repeat."""
 
     def __init__(self, config: DeepLocConfig) -> None:
         self.ambiguous, self.multi_label = config.ambiguous, config.multi_label

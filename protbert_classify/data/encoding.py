@@ -40,7 +40,7 @@ def encode(
         class, or C numbers) and `auxiliary_labels` (A' numbers, NaN where unknown); rows in the same order.
 
     Raises:
-        SequenceError: A character that is no residue, with the row and accession.
+        SequenceError: A character that is not a residue, with the row and accession.
         DataError: An answer that a task cannot use, such as a class that is not among its labels.
     """
     encoder = ProteinEncoder(tokenizer, max_length, crop)

@@ -41,7 +41,7 @@ def parse_fasta(
         DataError: Not a FASTA file, or no record.
     """
     name = name or os.path.basename(path)
-    # old databases have Latin-1 in their headers; a byte that cannot be decoded among residues is refused as no residue
+    # old databases have Latin-1 in their headers; a byte that cannot be decoded among residues is refused
     reader = partial(TextIOWrapper, encoding="utf-8-sig", errors="replace", newline="")
     with fasta_errors(name), opener(path, "rb") as stream, reader(stream) as lines:
         for number, record in enumerate(split_records(_from_first_header(lines, name)), 1):

@@ -1,4 +1,4 @@
-"""Which proteins go to which split, by the answers to the task: for every problem type."""
+"""Splits of proteins: a validation split, sampling, merging, and checks of the labels in each."""
 
 import dataclasses
 import logging
@@ -176,10 +176,10 @@ def _with_labels(task: Task, trained: Any) -> Task:
 
 
 def without_unknown(splits: DatasetDict, task: Task) -> DatasetDict:
-    """The proteins whose answer to the main task is known: nothing can be learned or measured on the others.
+    """Only the proteins whose answer to the main task is known.
 
     Raises:
-        DataError: None is left.
+        DataError: No protein is left.
     """
     kept: dict[str, Dataset] = {}
     for split, part in splits.items():
@@ -197,7 +197,7 @@ def without_unknown(splits: DatasetDict, task: Task) -> DatasetDict:
 
 
 def sample(dataset: Dataset, count: int | None, seed: int, task: Task) -> Dataset:
-    """About `count` proteins for a quick look, every label among them."""
+    """About `count` proteins, with every label among them, for a quick look."""
     if count is None or count >= len(dataset):
         return dataset
     generator = np.random.default_rng(seed)
@@ -212,7 +212,7 @@ def sample(dataset: Dataset, count: int | None, seed: int, task: Task) -> Datase
 
 
 def whole(splits: DatasetDict) -> Dataset:
-    """All proteins of a file that is one split, whatever its records say."""
+    """All proteins as one dataset, whatever splits they are in."""
     return datasets.concatenate_datasets(list(splits.values()))
 
 

@@ -1,4 +1,4 @@
-"""From logits to answers: the one place that turns logits into probabilities, and these into labels.
+"""From logits to predictions: the one place that turns logits into probabilities, and these into labels.
 
 Training, evaluation, prediction, the pipeline, the server, reports and cards all call [`decide`].
 
@@ -16,10 +16,10 @@ from ..model.tasks import DEFAULT_THRESHOLD, LABEL_SEPARATOR, MULTI_LABEL, REGRE
 
 @dataclass(frozen=True)
 class Decision:
-    """What a model answers to one task for N proteins.
+    """The predictions of a model for one task and N proteins.
 
     Args:
-        task: The question.
+        task: The task.
         scores: (N, C), probabilities of the labels; of a regression the numbers, in the units of the data.
         chosen: (N, C), bool: the predicted labels, one a protein for `single_label_classification`, one or more for
             `multi_label_classification`, none for `regression`.
@@ -130,8 +130,8 @@ def _multi_label(logits: np.ndarray, task: Task) -> tuple[np.ndarray, np.ndarray
     scores = 1 / (1 + np.exp(-np.clip(logits, -80, 80)))  # float32 has no larger exponents
     margin = scores - np.asarray(task.thresholds or [DEFAULT_THRESHOLD] * len(task.labels), dtype=np.float32)
     chosen = margin >= 0
-    nobody = ~chosen.any(-1)
-    chosen[nobody, margin[nobody].argmax(-1)] = True
+    none = ~chosen.any(-1)
+    chosen[none, margin[none].argmax(-1)] = True
     return scores, chosen
 
 

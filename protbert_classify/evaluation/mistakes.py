@@ -19,7 +19,7 @@ def confident_mistakes(
     Args:
         ids: (N,), accessions.
         decision: For them, of a classification.
-        references: As [`task_metrics`] takes them; unknown ones are no mistakes.
+        references: As [`task_metrics`] takes them; unknown ones are not mistakes.
         count: How many at most.
 
     Returns:

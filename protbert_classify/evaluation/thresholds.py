@@ -1,4 +1,4 @@
-"""From which score on a label is predicted: the threshold of the best Matthews correlation, one for each label."""
+"""The score from which a label is predicted: for each label, the threshold with the best Matthews correlation."""
 
 import numpy as np
 

@@ -19,7 +19,7 @@ PATIENCE = 1800  # seconds without a new part, after which the others are given 
 
 
 def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
-    """What is not as it was, in words; empty if all is."""
+    """What differs, in words; empty if nothing does."""
     changed = [name for name in {**before, **now} if name != MODEL and before.get(name) != now.get(name)]
     if "format" in changed:
         return "the version of protbert_classify is another one"

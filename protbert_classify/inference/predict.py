@@ -83,7 +83,7 @@ def predict_file(
         KeyboardInterrupt: Ctrl-C; the parts are kept.
     """
     parts, rejected = PartsFolder(output), f"{output}.rejected.csv"
-    table_for(output, [])  # the ending first: nothing is worse than to hear of it after an hour
+    table_for(output, [])  # checks the ending before any work is done
     check_paths(source, output)
     processes = _processes()
     main = processes is None or processes.is_main_process

@@ -81,7 +81,7 @@ class Rejects:
 
 
 def begun(records: Iterator[Record]) -> Iterator[Record]:
-    """The records, the first of them read: what is no source is refused before a model is loaded."""
+    """Read the first record, so that a bad source is refused before a model is loaded."""
     return chain([next(records)], records)
 
 
@@ -110,7 +110,7 @@ def check_paths(source: str, output: str) -> None:
     while not os.path.lexists(folder):  # it will be made
         folder = os.path.dirname(folder)
     if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
-        raise ProteinClassifierError(f"output {output}: {folder} is no folder that can be written to")
+        raise ProteinClassifierError(f"output {output}: {folder} is not a folder that can be written to")
     if source == STANDARD_INPUT:
         if int(os.environ.get("WORLD_SIZE", 1)) > 1:
             raise OptionError("input -: several processes cannot share standard input; expected a file")

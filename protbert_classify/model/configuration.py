@@ -69,7 +69,7 @@ class ProteinClassifierConfig(PretrainedConfig):
         thresholds: (C,), probabilities from which on a class is predicted in `multi_label_classification`; 0.5 if None.
         target_mean: (C,), means of the training targets of a `regression`, in the units of the data; or one for all.
         target_std: (C,), their standard deviations; or one for all.
-        auxiliary_tasks: What is learned beside the main task, each a [`Task`] or its fields, with a head of its own.
+        auxiliary_tasks: Tasks learned in addition to the main one, each a [`Task`] or its fields, with its own head.
         special_tokens: How many special tokens the tokenizer puts before and after the residues; those of the
             backbone's family if None.
         labels: Names of the labels in the order of the logits, in place of `id2label` and `label2id`.
@@ -159,7 +159,7 @@ class ProteinClassifierConfig(PretrainedConfig):
         self.tasks  # raises for thresholds or targets that do not fit the labels
 
     def check(self) -> None:
-        """Raise ValueError for a field that cannot be."""
+        """Raise ValueError for a field with a wrong value."""
         check_encoder(self.backbone_config)
         POOLINGS.check(self.pooling)
         HEADS.check(self.head)
@@ -213,7 +213,7 @@ class ProteinClassifierConfig(PretrainedConfig):
 
     @property
     def auxiliary(self) -> tuple[Task, ...]:
-        """The tasks beside the main one."""
+        """The auxiliary tasks."""
         return auxiliary_tasks(self.auxiliary_tasks, self.task_name)
 
     @property

@@ -1,4 +1,4 @@
-"""How the pictures of a run look: colours that a colour-blind reader tells apart, sizes that print, and a file."""
+"""The common style of figures: colours for colour-blind readers, sizes for print, and saving."""
 
 import functools
 import os

@@ -1,4 +1,4 @@
-"""The card of a published model: what it was made of, how good it is and for what, as far as its run recorded it."""
+"""The card of a published model: its data, results, limits and training, as far as its run recorded them."""
 
 import os
 from typing import Any

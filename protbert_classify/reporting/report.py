@@ -1,4 +1,4 @@
-"""A run as one HTML page that needs nothing but itself: no network, no script, its pictures inside."""
+"""The report of a run: one self-contained HTML page, without network or scripts."""
 
 import os
 from datetime import datetime
@@ -41,7 +41,7 @@ def write_report(run: Run, output: str | os.PathLike[str] | None = None) -> str:
 def page_content(run: Run) -> dict[str, Any]:
     """What the template shows; draws the pictures."""
     found = evaluated_split(run)
-    beside = evaluated_auxiliary_tasks(run, found.split) if found is not None else []
+    auxiliary = evaluated_auxiliary_tasks(run, found.split) if found is not None else []
     report = report_of(run.task)
     picture = FigureFolder(os.path.join(run.folder, FIGURES)).picture
     return {
@@ -55,7 +55,7 @@ def page_content(run: Run) -> dict[str, Any]:
         "training": {"pictures": training_pictures(run, picture)},
         "sections": [
             *report.sections(run, found, picture),
-            *(_beside(run, other, place) for place, other in enumerate(beside, 1)),
+            *(_auxiliary_section(run, other, place) for place, other in enumerate(auxiliary, 1)),
         ],
         "arguments": arguments(run),
         "circumstances": circumstances(run),
@@ -67,8 +67,8 @@ def _cards(found: EvaluatedSplit) -> Cards:
     return Cards(report_of(found.task).headline(found), f"Metrics of the {found.split} proteins")
 
 
-def _beside(run: Run, found: EvaluatedSplit, place: int) -> Section:
-    """What is known of an auxiliary task."""
+def _auxiliary_section(run: Run, found: EvaluatedSplit, place: int) -> Section:
+    """The metrics of an auxiliary task."""
     proteins = count(found.known, f"{found.split} protein")
     words = f"Learned beside {run.task.name}, and measured on the {proteins} whose answer is known."
     parts = (Text(words), _cards(found), report_of(found.task).table(found))

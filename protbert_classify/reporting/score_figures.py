@@ -1,4 +1,4 @@
-"""Pictures of the scores: whether they say what they promise, and how they depend on length."""
+"""Figures of the scores: calibration, distribution, and accuracy by length."""
 
 from collections.abc import Sequence
 from typing import Any

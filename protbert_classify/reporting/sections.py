@@ -1,4 +1,4 @@
-"""What a report is made of between its head and its foot: sections of pictures, tables and words."""
+"""The parts of a report: sections with figures, tables and text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a problem type has to show of itself, on the page of a run and on the card of a model."""
+"""The interface of a problem type's report, for the HTML page of a run and the card of a model."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -34,10 +34,10 @@ FORWARD = 'model(**tokenizer(protein, truncation=True, return_tensors="pt")).log
 
 
 class TaskReport(ABC):
-    """How the answers to one problem type are shown.
+    """How the predictions of one problem type are shown.
 
     Attributes:
-        answers: What the task tells apart, in a heading.
+        answers: The heading of the table, such as `Classes`.
         has_scores: Whether its answers come with probabilities.
     """
 
@@ -76,7 +76,7 @@ class TaskReport(ABC):
 
     @abstractmethod
     def code(self, task: Task) -> str:
-        """Python for who has nothing but transformers and torch: runs `model` on `protein` and prints the answer."""
+        """Python code that needs only transformers and torch: runs `model` on `protein` and prints the prediction."""
 
     @abstractmethod
     def limits(self, task: Task, found: EvaluatedSplit | None) -> list[str]:

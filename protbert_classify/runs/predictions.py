@@ -1,4 +1,4 @@
-"""`test_predictions.csv`: what a model says of each test protein, beside the truth; written by a training, read back.
+"""`test_predictions.csv`: the predictions for the test proteins and the true answers, written and read.
 
 A row has the accession, the length and the main task, then the auxiliary ones. A classification has the true and the
 predicted labels, several with `;` between them, the score of the best one, and the score of every label. A regression
@@ -26,7 +26,7 @@ UNKNOWN = "?"  # behind a label of which it is not known whether a protein has i
 
 @dataclass(frozen=True)
 class Predictions:
-    """What the model said of N test proteins.
+    """The predictions for N test proteins.
 
     Args:
         ids: (N,), accessions.

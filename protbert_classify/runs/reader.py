@@ -55,7 +55,7 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
     Raises:
         OptionError: No such folder, or no finished run in it.
         DataError: A damaged file; the message names it, and in a table the row.
-        ModelError: Its scores are no numbers.
+        ModelError: Its scores are NaN or infinite.
     """
     folder = os.fspath(folder)
     _check_finished(folder)

@@ -15,7 +15,7 @@ from .problem_type import ProblemType
 from .problem_type_registry import PROBLEM_TYPE_CLASSES
 from .regression import Regression
 
-# what a task of several columns is called, if nobody says
+# the default name of a task of several columns
 NAMES_OF_SEVERAL = {MULTI_LABEL: "labels", REGRESSION: "values"}
 
 
@@ -27,7 +27,7 @@ def infer_task(
     name: str | None = None,
     unknown: Sequence[str] = (),
 ) -> Task:
-    """The task that a column, or several, ask.
+    """The task of a column, or of several.
 
     A `ClassLabel`, texts, integers and bools are one class a protein; lists of classes are several; floats, and texts
     that are numbers with fractions, are a regression. Of several columns, each is a label: 0 and 1 are classes, other
@@ -36,9 +36,9 @@ def infer_task(
     Args:
         dataset: A split or several; the labels of texts are those of all of them, in alphabetical order.
         column: The column, or columns, with the answers.
-        problem_type: One of `PROBLEM_TYPES`, in place of what the columns look like.
+        problem_type: One of `PROBLEM_TYPES`; found from the columns if None.
         name: What a task of several columns is called; `labels` or `values` if None. A single column names its task.
-        unknown: Labels that say that the answer is not known. DeepLoc's membrane `U` is one without being named.
+        unknown: Labels that mean that the answer is not known; DeepLoc's membrane `U` is always one.
 
     Raises:
         OptionError: An unknown problem type, a name that does not fit, or columns that do not suit the problem type.
@@ -110,10 +110,10 @@ def _joined(columns: Sequence[Column]) -> Column:
 
 
 def usual_problem_type(columns: Sequence[Column]) -> str:
-    """What columns look like, for [`infer_task`].
+    """The problem type that columns suggest, for [`infer_task`].
 
     Raises:
-        DataError: Nothing that can be asked.
+        DataError: They suit no problem type.
     """
     if len(columns) > 1:
         return MULTI_LABEL if all(map(_is_flag, columns)) else REGRESSION

@@ -21,7 +21,7 @@ class ProblemType(ABC):
 
     @abstractmethod
     def suits(self, feature: Any) -> bool:
-        """Whether a column of this feature is of this type if nobody says so."""
+        """Whether a column with this feature is read as this type by default."""
 
     @abstractmethod
     def check(self, columns: Sequence[Column]) -> None:
@@ -49,7 +49,7 @@ class ProblemType(ABC):
 
         Args:
             columns: One, or one for each label.
-            task: Whose they are.
+            task: The task.
             lenient: Whether a cell without a value, or a label that the task lacks, is an unknown answer and not an
                 error.
 
@@ -57,7 +57,7 @@ class ProblemType(ABC):
             (N,) int64, -100 where unknown; or (N, C) float32, NaN where unknown.
 
         Raises:
-            Unfit: A cell that is no answer.
+            Unfit: A cell that is not an answer.
         """
 
     def read_part(self, column: Column, lenient: bool) -> np.ndarray:

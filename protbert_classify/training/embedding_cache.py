@@ -1,4 +1,4 @@
-"""What a frozen backbone makes of each protein, computed once and kept on disk: the epochs cost next to nothing.
+"""Embeddings of a frozen backbone, computed once for each protein and kept on disk, so that epochs cost little.
 
 Shapes: N proteins, B of a batch, T tokens of the longest, H hidden size of the backbone, t vectors of a protein: one
 for a pooling that needs no more, else one a residue.
@@ -37,11 +37,11 @@ from ..model.pooling import embeds, residue_mask
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1  # of the files, and of how they are computed: another number, and none of the old ones is read
+FORMAT = 1  # of the files and of how they are computed; files of another format are not read
 # trained with the head, or without a part in the hidden states
 NOT_EMBEDDING = ("pooler.", "contact_head.")
 CHUNK_TOKENS = 8 * DEVICE_TOKENS  # embedded, in order of length, before they are written in that of the rows
-ABANDONED = 24 * 3600  # seconds; who still embeds writes more often, even on a slow CPU
+ABANDONED = 24 * 3600  # seconds; a process that still embeds writes more often, even on a slow CPU
 
 
 def embed(
@@ -52,9 +52,9 @@ def embed(
     dtype: torch.dtype = torch.float32,
     device: torch.device | str | None = None,
 ) -> Dataset:
-    """Run the frozen backbone once over each protein, or take from disk what it made of the same proteins before.
+    """Embed each protein with the frozen backbone, or read the embeddings of the same proteins from disk.
 
-    Of several processes, which `TrainingArguments` brings together, each embeds its share; all must see the same disk.
+    Each of several processes embeds its share; all must see the same disk.
 
     Args:
         model: With `freeze_backbone`; moved to `device`.
@@ -75,7 +75,7 @@ def embed(
     if not model.config.freeze_backbone:
         raise OptionError("embeddings of a backbone that trains would be of no use; expected freeze_backbone")
     state = PartialState()
-    folder, unfinished = _agree(model, encoded, cache_root, dtype, state)
+    folder, unfinished = _shared_folders(model, encoded, cache_root, dtype, state)
     if unfinished is not None:
         part = unfinished / f"part-{state.process_index:05d}-of-{state.num_processes:05d}.arrow"
         rows = _share(np.asarray(encoded["length"]), state)
@@ -94,7 +94,7 @@ def embed(
 
 
 def summarize(hidden: torch.Tensor, attention_mask: torch.Tensor, model: ProteinClassifier) -> torch.Tensor:
-    """The vectors that the model's pooling needs, those of one protein after the other.
+    """The vectors that the model's pooling needs, of one protein after the other.
 
     Args:
         hidden: (B, T, H), the backbone's last hidden state.
@@ -139,7 +139,7 @@ class EmbeddingCollator:
 def cache_key(model: ProteinClassifier, encoded: Dataset, dtype: torch.dtype = torch.float32) -> str:
     """SHA-256 of all that shapes embeddings: the backbone and its weights, the tokens, what is stored and how.
 
-    Labels, pooling and head are no part of it.
+    Labels, pooling and head do not matter.
     """
     # the name is where it came from, not what it is
     config = {name: value for name, value in model.backbone.config.to_dict().items() if name != "_name_or_path"}
@@ -158,7 +158,7 @@ def cache_key(model: ProteinClassifier, encoded: Dataset, dtype: torch.dtype = t
     return digest.hexdigest()
 
 
-def _agree(
+def _shared_folders(
     model: ProteinClassifier,
     encoded: Dataset,
     cache_root: str | os.PathLike[str] | None,

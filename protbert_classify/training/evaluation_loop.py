@@ -1,4 +1,4 @@
-"""Validation and prediction of a trainer, on the engine of `predict`.
+"""The trainer's evaluation loop: validation and prediction, on the engine of `predict`.
 
 Shapes: N proteins, C logits of the main task, A of the auxiliary ones.
 """
@@ -146,7 +146,7 @@ class EvaluationMixin(Trainer):
         return bool(self.args.disable_tqdm) or not self.is_local_process_zero()
 
     def _fit_thresholds(self, logits: np.ndarray, proteins: Dataset) -> None:
-        """Choose the thresholds of several labels by validation proteins, and keep them in the configuration."""
+        """Choose the thresholds of several labels on the validation proteins, and keep them in the configuration."""
         config = self._plain_model().config
         widths = np.cumsum([task.num_logits for task in config.tasks])[:-1]
         for index, (task, part) in enumerate(zip(config.tasks, np.split(logits, widths, axis=1), strict=True)):
@@ -165,7 +165,7 @@ class EvaluationMixin(Trainer):
                 config.thresholds = thresholds
 
     def _settle_thresholds(self) -> None:
-        """Thresholds for the weights that the training ended with."""
+        """Fit the thresholds for the weights that the training ended with."""
         several = any(task.problem_type == MULTI_LABEL for task in self._plain_model().config.tasks)
         if several and isinstance(self.eval_dataset, Dataset):
             self._fit_thresholds(self.validation_logits(), self.eval_dataset)

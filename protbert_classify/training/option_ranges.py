@@ -1,4 +1,4 @@
-"""The numbers that an option may be: one table, asked before the data is read."""
+"""The allowed ranges of numeric options: one table, checked before the data is read."""
 
 import math
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from ..errors import OptionError
 
 @dataclass(frozen=True)
 class Range:
-    """From `least` on, up to `most`, or up to but without `below`."""
+    """From `least` to `most`, or to just below `below`."""
 
     least: float
     most: float = math.inf
@@ -57,10 +57,10 @@ RANGES = {
 
 
 def check_ranges(*options: Any) -> None:
-    """Refuse a number that would fail later, or do silently what nobody means.
+    """Refuse a number that would fail later or silently do the wrong thing.
 
     Args:
-        options: Objects with options as attributes; those of the table that they lack, or that are None, are not asked.
+        options: Objects with options as attributes; those that they lack, or that are None, are not checked.
 
     Raises:
         OptionError: Names the option, its value and its range.

@@ -85,7 +85,7 @@ def build_trainer(
     arguments: ProteinTrainingArguments,
     splits: DatasetDict,
 ) -> ProteinTrainer:
-    """The trainer of the proteins; options that transformers checks only there become one line."""
+    """Build the trainer; options that transformers refuses there become one line."""
     validation = splits.get("validation")
     name_for_trackers(arguments)
     try:
@@ -112,7 +112,7 @@ def build_trainer(
 
 
 def name_for_trackers(arguments: ProteinTrainingArguments) -> None:
-    """Name the run where a tracker is told of it: without a name, trackio makes two, one for the test metrics alone.
+    """Name the run for trackers: without a name, trackio makes a second run for the test metrics.
 
     The name has the time in it, or a run started again in the same folder would continue the curves of the former one.
     """
@@ -122,7 +122,7 @@ def name_for_trackers(arguments: ProteinTrainingArguments) -> None:
 
 
 def command_settings(model_args: ModelArguments, data_args: DataArguments, splits: DatasetDict) -> dict[str, Any]:
-    """What a resumed run must share with the one that began, beside what a trainer knows."""
+    """What must be the same when a run is resumed, in addition to what the trainer compares."""
     data = {name: value for name, value in dataclasses.asdict(data_args).items() if name not in FREE_DATA}
     answers = columns_of(data_args).answers
     prints = {f"{name} proteins": fingerprint(part, answers) for name, part in splits.items()}
@@ -130,7 +130,7 @@ def command_settings(model_args: ModelArguments, data_args: DataArguments, split
 
 
 def _is_finished(trainer: ProteinTrainer) -> bool:
-    """Whether the run that is to be resumed was written to its end, with the same settings."""
+    """Whether the run to resume is finished, with the same settings."""
     folder = str(trainer.args.output_dir)
     if not trainer.args.resume or not is_finished(folder, trainer.args):
         return False
@@ -144,7 +144,7 @@ def save_run(
     """Evaluate a trained model and write its run to `output_dir`.
 
     Args:
-        trainer: That has trained.
+        trainer: A trainer that has trained.
         splits: The proteins, raw; `validation` and `test` are evaluated.
         arguments: Of the model, the data and the training; recorded in `run.json`.
         train_metrics: What `trainer.train()` returned.

@@ -69,7 +69,7 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
             The collator, the loss and the metrics have defaults.
 
     Attributes:
-        settings: What must be the same when a run is resumed, beside what the trainer itself compares.
+        settings: What must be the same when a run is resumed, in addition to what the trainer compares.
         tokens_per_batch: Tokens of a forward pass, at most, once that is known; None for no limit.
     """
 
@@ -105,7 +105,7 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
         self._complete()
 
     def _complete(self) -> None:
-        """What needs the model: tokenizer, collator, encoded proteins, the metric to choose by."""
+        """Set up what depends on the model: tokenizer, collator, encoded proteins, the metric to choose by."""
         if self.processing_class is None and any(map(_needs_tokenizer, self._datasets())):
             self.processing_class = self.callback_handler.processing_class = tokenizer_for(self.model)
         if not self._own_collator:
@@ -149,7 +149,7 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
         return [self.train_dataset, *(evaluated.values() if isinstance(evaluated, dict) else [evaluated])]
 
     def encoded(self, proteins: Any) -> Any:
-        """Proteins as the model reads them: raw ones encoded, others as they are."""
+        """Encode raw proteins; other proteins are returned as they are."""
         if not _needs_tokenizer(proteins):
             return proteins
         if self.processing_class is None:
@@ -216,7 +216,7 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
         return output
 
     def _own_callbacks(self, folder: ResumableRun | None) -> list[Any]:
-        """The callbacks of one training, in this order: what the first asks to be saved the second looks at."""
+        """The callbacks of one training, in this order: the second checks what the first asks to be saved."""
         overwriting = bool(getattr(self.args, "overwrite", False)) and not self._began
         interrupt = SaveOnInterrupt(after_first_step=overwriting)  # an earlier checkpoint would replace the former run
         self.totals = TrainingTotals(self.args.metric_for_best_model)
@@ -238,7 +238,7 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
         folder = str(self.args.output_dir)
         replacing = any(isinstance(callback, AfterFirstStep) and not callback.done for callback in callbacks)
         if replacing and getattr(self.args, "overwrite", False):
-            return KeyboardInterrupt(f"before the first step was done: {folder} is as it was")
+            return KeyboardInterrupt(f"before the first step was done: {folder} is unchanged")
         checkpoint = newest_complete_checkpoint(folder)
         if checkpoint is None:
             return KeyboardInterrupt("before the first checkpoint; train again to start from the beginning")
@@ -295,7 +295,7 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
         return self.accelerator.prepare(loader)
 
     def _embedded(self, proteins: Any) -> Dataset | None:
-        """What the frozen backbone makes of proteins that training reads again and again; None if that is not kept."""
+        """The cached embeddings of the training or validation proteins; None if they are not cached."""
         model = self._plain_model()
         wanted = model.config.freeze_backbone and getattr(self.args, "cache_embeddings", False)
         again = any(proteins is kept for kept in (self.train_dataset, self.eval_dataset))
@@ -331,7 +331,7 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
         logger.info("batches: %d proteins a device, %s%s%s", self._train_batch_size, grouped, layout, parts)
 
     def _packs(self) -> bool:
-        """Whether training packs: where it is asked for, or pays, and can be done."""
+        """Whether batches are packed: if asked for, or if it pays, and if the model supports it."""
         choice = getattr(self.args, "packing", "off")
         # the model may still be elsewhere: FSDP moves it later
         enable = partial(self._plain_model().enable_packing, self.args.device, self._autocast(), training=True)
@@ -396,7 +396,7 @@ def _needs_tokenizer(proteins: Any) -> bool:
 
 
 def _without_validation(args: TrainingArguments) -> None:
-    """Without validation proteins nothing can be best or stop early: the last weights are the result."""
+    """Without validation proteins there is no best checkpoint and no early stopping: the last weights are kept."""
     if isinstance(args, ProteinTrainingArguments):
         args.eval_strategy = type(args.eval_strategy)("no")
         args.load_best_model_at_end = False

@@ -1,4 +1,4 @@
-"""The steps of a training: a batch in parts that fit into memory, and the loss over all tasks."""
+"""The trainer's training step: a batch in parts that fit into memory, and the loss over all tasks."""
 
 import contextlib
 import logging
@@ -19,7 +19,7 @@ LABELS = ("labels", "auxiliary_labels")
 
 
 class TrainingStepMixin(Trainer):
-    """Replaces a step of `Trainer`: what a step learns does not depend on the memory of a device."""
+    """Replaces `Trainer`'s training step, so that what a step learns does not depend on the device's memory."""
 
     tokens_per_batch: int | None
     totals: TrainingTotals

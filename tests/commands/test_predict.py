@@ -86,7 +86,7 @@ def test_the_rest_is_predicted_and_the_exit_code_tells_of_rejected_records(argum
     )
     assert (tmp_path / "predictions.csv.rejected.csv").read_text() == (
         "record,id,description,reason\n2,P2,,no residues\n"
-        "3,P3,b c,'7' at position 3 is no residue; expected letters A-Z\n"
+        "3,P3,b c,'7' at position 3 is not a residue; expected letters A-Z\n"
     )
     assert main(["predict", *arguments, "--resume"]) == 3  # whole, and still with rejected records
 

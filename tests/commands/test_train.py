@@ -44,7 +44,10 @@ BAD_FILES = {
     "no location": (f">P1 Nucleus-U\n{GOOD}\n>P2\n{GOOD}\n", ["record 2 (P2): found nothing", "expected Location-M"]),
     "unknown location": (f">P1 Moon-U\n{GOOD}\n", ["record 1 (P1): unknown location 'Moon'", "expected one of Cell"]),
     "conflict": (">P1 Nucleus-U\nMKV\n>P1 Nucleus-U\nMKT\n", ["record 2 (P1)", "stands in bad.fasta, record 1 too"]),
-    "illegal character": (">P1 Nucleus-U\nMK1T\n", ["record 1 (P1): '1' at position 3 is no residue", "letters A-Z"]),
+    "illegal character": (
+        ">P1 Nucleus-U\nMK1T\n",
+        ["record 1 (P1): '1' at position 3 is not a residue", "A-Z"],
+    ),
     "only a stop": (">P1 Nucleus-U\n*\n", ["record 1 (P1): no residues"]),
     "no accession": (f"> Nucleus-U\n{GOOD}\n", ["record 1 ("]),
     "binary": ("\x00\xff\xfe", ["bad.fasta: "]),

@@ -119,12 +119,12 @@ def test_what_is_written_as_fasta_is_read_back(written, width, newline, lower, s
         (b"MKT\n>P1\nMKT\n", "f.fa: no FASTA file: it begins with 'MKT'; expected '>ACCESSION ...'"),
         (b">\nMKT\n", "f.fa, record 1 (no accession): the header is empty; expected '>ACCESSION ...'"),
         (b"\xff\xfe\x00\x9d\x80>P1\nMKT\n", "f.fa: not a text file, or damaged; expected FASTA, plain or compressed"),
-        (b">P1\nMKT\n\xff\x9d\n", "f.fa, record 1 (P1): '\ufffd' at position 4 is no residue"),
+        (b">P1\nMKT\n\xff\x9d\n", "f.fa, record 1 (P1): '\ufffd' at position 4 is not a residue"),
         (b"PK\x03\x04\0\0>P1\nMKT\n", "f.fa: not a text file, or damaged"),
         (b">P1\nMKT\n>P2\n>P3\nMKT\n", "f.fa, record 2 (P2): no residues"),
         (b">P1\nMKT\n>P2\n", "f.fa, record 2 (P2): no residues"),
         (b">P1\n*\n", "f.fa, record 1 (P1): no residues"),
-        (b">P1\nMKT\n>P2\nMK\nT1\n", "f.fa, record 2 (P2): '1' at position 4 is no residue; expected letters A-Z"),
+        (b">P1\nMKT\n>P2\nMK\nT1\n", "f.fa, record 2 (P2): '1' at position 4 is not a residue; expected letters A-Z"),
     ],
 )
 def test_bad_fasta_says_where_what_and_what_was_expected_in_one_line(content, message):

@@ -178,7 +178,7 @@ HEAD = "id,sequence,location,split\n"
         ("t.jsonl", '{"id":"P1","sequence":"M","location":null}\n', "t.jsonl, record 1 (P1): no label in column"),
         ("t.csv", HEAD + "P1,MKT,a,holdout\n", "t.csv, record 1 (P1): unknown split 'holdout'; expected train, valid"),
         ("t.csv", HEAD + "P1,,a,train\n", "t.csv, record 1 (P1): no residues"),
-        ("t.csv", HEAD + "P1,MK1,a,train\n", "t.csv, record 1 (P1): '1' at position 3 is no residue"),
+        ("t.csv", HEAD + "P1,MK1,a,train\n", "t.csv, record 1 (P1): '1' at position 3 is not a residue"),
         ("t.jsonl", '{"id":"P1","sequence":null,"location":"a"}\n', "t.jsonl, record 1 (P1): no residues"),
         ("t.csv", HEAD, "/t.csv: no proteins"),
         ("t.csv", "", "/t.csv: cannot be read as a table: No columns"),

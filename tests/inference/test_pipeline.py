@@ -94,7 +94,7 @@ def test_a_model_still_in_training_mode_is_put_in_evaluation_mode(tokenizer):
 
 @pytest.mark.parametrize(
     "protein, message",
-    [("MK1T", "'1' at position 3 is no residue"), ("MKé", "'é' at position 3"), ("", "no residues"), ("*", "no")],
+    [("MK1T", "'1' at position 3 is not a residue"), ("MKé", "'é' at position 3"), ("", "no residues"), ("*", "no")],
 )
 def test_what_is_no_protein_is_refused_by_name(pipe, protein, message):
     with pytest.raises(SequenceError, match=message):

@@ -121,7 +121,7 @@ def test_what_cannot_be_classified_is_set_aside_with_the_reason(run_folder, writ
     assert (done.classified, done.rejected, done.rejected_file) == (7, 3, output + ".rejected.csv")
     assert [row["id"] for row in read(output)] == [header.partition(" ")[0] for header, _ in RECORDS]
     assert [tuple(row.values()) for row in read(done.rejected_file)] == [
-        ("1", "P8", "what is this", "'1' at position 3 is no residue; expected letters A-Z"),
+        ("1", "P8", "what is this", "'1' at position 3 is not a residue; expected letters A-Z"),
         ("9", "P9", "", "no residues"),
         ("10", "", "", "the header is empty; expected '>ACCESSION ...'"),
     ]
@@ -139,7 +139,7 @@ def test_the_rejected_of_a_former_input_do_not_stay(run_folder, write_fasta, out
 
 
 def test_strict_stops_at_a_bad_record_before_anything_is_written(run_folder, write_fasta, output):
-    with pytest.raises(SequenceError, match="proteins.fasta, record 8 .P8.: '1' at position 3 is no residue"):
+    with pytest.raises(SequenceError, match="proteins.fasta, record 8 .P8.: '1' at position 3 is not a residue"):
         predict_file(str(run_folder), write_fasta([*RECORDS, *BAD]), output, strict=True)
     assert os.listdir(os.path.dirname(output)) == []
 

@@ -108,7 +108,7 @@ def test_records_come_as_rows_in_their_order(endpoint, write_fasta):
 
 
 def test_a_character_that_is_no_residue_costs_no_call(endpoint, serving):
-    with pytest.raises(SequenceError, match="^sequence 2: '1' at position 3 is no residue") as error:
+    with pytest.raises(SequenceError, match="^sequence 2: '1' at position 3 is not a residue") as error:
         endpoint.predict(["MKT", "MK1"])
     one_line(error)
     with pytest.raises(SequenceError, match="100,001 residues; an endpoint takes at most 100,000"):

@@ -180,5 +180,5 @@ def test_every_problem_type_is_answered_in_json_with_the_same_scores(other_kind,
     every = json.loads(answered(served, json.dumps({"inputs": proteins[0], "parameters": {"top_k": None}})))
     assert sorted(part["label"] for part in every) == LABELS
     report = {"inputs": proteins[0], "parameters": {"truncation_report": True}}
-    expected = {"calls": found[0], "length": len(proteins[0]), "truncated": len(proteins[0]) > 20}
+    expected = {"predictions": found[0], "length": len(proteins[0]), "truncated": len(proteins[0]) > 20}
     assert close(json.loads(answered(served, json.dumps(report))), expected)
