@@ -35,7 +35,7 @@ from .reporting.card import Licences
 from .reporting.dataset_card import answers_of, dataset_card
 from .reporting.model_card import draw_card_pictures, model_card
 from .runs.files import MODEL, RECORD, SETTINGS
-from .runs.reader import Run, read_run
+from .runs.finished_run import Run, read_run
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..model.tasks import MULTI_LABEL, REGRESSION
-from ..runs.reader import Run
+from ..runs.finished_run import Run
 from .data_figures import cut_share, draw_class_balance, draw_length_histogram
 from .figures import DPI, save_figure
 from .training_figures import best_epoch, curve, draw_curves

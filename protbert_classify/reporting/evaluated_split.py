@@ -13,7 +13,7 @@ from ..evaluation.intervals import bootstrap_intervals, task_intervals
 from ..evaluation.metrics import WATCHED, known_references
 from ..model.tasks import MULTI_LABEL, REGRESSION, SINGLE_LABEL, Task
 from ..runs.files import METRICS
-from ..runs.reader import Run
+from ..runs.finished_run import Run
 
 SPLITS = ("test", "validation")  # the first one with metrics is shown
 TABLES = {SINGLE_LABEL: ("per_class", "confusion_matrix"), MULTI_LABEL: ("per_class",), REGRESSION: ("per_target",)}

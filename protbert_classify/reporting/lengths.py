@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..evaluation.metrics import known_references
-from ..runs.reader import Run
+from ..runs.finished_run import Run
 
 
 def cap(run: Run) -> int | None:

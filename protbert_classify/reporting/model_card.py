@@ -10,7 +10,7 @@ from ..evaluation.metrics import NAMES, WATCHED
 from ..model import ProteinClassifierConfig
 from ..model.publishing import TAGS, TASK
 from ..runs.files import FIGURES
-from ..runs.reader import Run
+from ..runs.finished_run import Run
 from ..version import __version__
 from .card import DEEPLOC, Licences, citation, data_name, hub_id, link, render_card
 from .evaluated_split import SPLITS, EvaluatedSplit, evaluated_auxiliary_tasks, evaluated_split

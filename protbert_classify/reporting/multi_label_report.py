@@ -10,7 +10,7 @@ from ..evaluation.metrics import NAMES, known_references
 from ..evaluation.mistakes import confident_mistakes, confusions, frequent_confusions
 from ..model.tasks import Task
 from ..runs.files import PREDICTIONS
-from ..runs.reader import Run
+from ..runs.finished_run import Run
 from .captioned_figures import CaptionedFigure
 from .class_figures import draw_class_bars, draw_confusion_matrix, draw_label_counts
 from .evaluated_split import EvaluatedSplit

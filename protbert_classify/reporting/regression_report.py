@@ -9,7 +9,7 @@ from ..evaluation.metrics import NAMES, WATCHED
 from ..evaluation.mistakes import largest_errors
 from ..model.tasks import REGRESSION, Task
 from ..runs.files import PREDICTIONS
-from ..runs.reader import Run
+from ..runs.finished_run import Run
 from .evaluated_split import EvaluatedSplit
 from .formatting import Rows, capitalised, interval_text, listed, with_interval
 from .lengths import cap, known_lengths

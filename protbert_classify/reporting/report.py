@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..runs.files import DATA, FIGURES, REPORT, STATE, write_atomically
-from ..runs.reader import Run
+from ..runs.finished_run import Run
 from ..version import __version__
 from .captioned_figures import FigureFolder, data_pictures, training_pictures
 from .evaluated_split import EvaluatedSplit, evaluated_auxiliary_tasks, evaluated_split

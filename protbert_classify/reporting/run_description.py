@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..runs.reader import Run
+from ..runs.finished_run import Run
 from .data_figures import cut_share
 from .formatting import Rows, count, duration
 

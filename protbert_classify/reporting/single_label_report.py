@@ -10,7 +10,7 @@ from ..evaluation.metrics import NAMES, WATCHED
 from ..evaluation.mistakes import confident_mistakes, frequent_confusions
 from ..model.tasks import SINGLE_LABEL, Task
 from ..runs.files import PREDICTIONS
-from ..runs.reader import Run
+from ..runs.finished_run import Run
 from .captioned_figures import CaptionedFigure
 from .class_figures import draw_class_bars, draw_confusion_matrix
 from .evaluated_split import EvaluatedSplit

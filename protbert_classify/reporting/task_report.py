@@ -7,7 +7,7 @@ from typing import Any
 
 from ..model.tasks import Task
 from ..runs.files import PREDICTIONS
-from ..runs.reader import Run
+from ..runs.finished_run import Run
 from .captioned_figures import CaptionedFigure
 from .evaluated_split import EvaluatedSplit
 from .sections import Card, Part, Section, Table, left_out

@@ -10,7 +10,7 @@ from transformers import Trainer
 
 from ..hub import hub_errors, push_saved
 from ..runs.files import MODEL
-from ..runs.reader import Run, finished_run, unfinished_run
+from ..runs.finished_run import Run, finished_run, unfinished_run
 
 
 class HubMixin(Trainer):

@@ -17,8 +17,8 @@ from protbert_classify.evaluation.metrics import classification_metrics
 from protbert_classify.model.tasks import Task
 from protbert_classify.reporting.card import Licences, escaped, hub_id
 from protbert_classify.reporting.model_card import EXAMPLE, draw_card_pictures, model_card
+from protbert_classify.runs.finished_run import Run, read_run
 from protbert_classify.runs.predictions import Predictions
-from protbert_classify.runs.reader import Run, read_run
 from tests.conftest import TINY_SHAPE
 from tests.reporting.runs import MELTING, MEMBRANE, PLACES, STABILITY, write_tasks_run
 

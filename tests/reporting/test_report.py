@@ -10,7 +10,7 @@ from protbert_classify.errors import DataError
 from protbert_classify.evaluation.calibration import calibration
 from protbert_classify.evaluation.intervals import task_intervals
 from protbert_classify.reporting.report import write_report
-from protbert_classify.runs.reader import read_run
+from protbert_classify.runs.finished_run import read_run
 from tests.reporting.runs import (
     CAP,
     LABELS,

@@ -7,7 +7,7 @@ from protbert_classify.model.tasks import Task
 from protbert_classify.reporting import run_description, single_label_report
 from protbert_classify.reporting.evaluated_split import evaluated_split
 from protbert_classify.reporting.report_registry import report_of
-from protbert_classify.runs.reader import read_run
+from protbert_classify.runs.finished_run import read_run
 from tests.reporting.runs import write_run
 
 

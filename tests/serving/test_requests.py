@@ -62,7 +62,7 @@ def test_without_a_content_type_it_is_json():
 @pytest.mark.parametrize(
     ("content_type", "body", "error", "words"),
     [
-        (None, {"inputs": ["MKT", "MK1T"]}, SequenceError, "request, record 2 (row_2): '1' at position 3 is no resi"),
+        (None, {"inputs": ["MKT", "MK1T"]}, SequenceError, "request, record 2 (row_2): '1' at position 3 is not a"),
         ("text/x-fasta", ">P1\nMKT\n>P2\nMK-T\n", SequenceError, "request, record 2 (P2): '-' at position 3"),
         ("text/csv", "id,sequence\nP1,\n", SequenceError, "request, record 1 (P1): no residues"),
         (

@@ -20,7 +20,7 @@ from protbert_classify.data.fingerprint import fingerprint
 from protbert_classify.errors import OptionError
 from protbert_classify.model.tasks import Task
 from protbert_classify.runs.checkpoints import mark_complete, newest_complete_checkpoint
-from protbert_classify.runs.reader import read_run
+from protbert_classify.runs.finished_run import read_run
 from protbert_classify.training.build_model import build_model, build_tokenizer
 from protbert_classify.training.load_data import load_splits
 from protbert_classify.training.options import parse_options

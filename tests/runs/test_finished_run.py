@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from protbert_classify.errors import DataError, ModelError, OptionError
-from protbert_classify.runs.reader import read_run
+from protbert_classify.runs.finished_run import read_run
 from tests.reporting.runs import CAP, LABELS, write_run
 
 
