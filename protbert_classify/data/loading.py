@@ -90,8 +90,7 @@ def read_proteins(
 
 
 def _read(source: str | None, ambiguous: str, header_pattern: str | None, columns: ColumnNames) -> DatasetDict:
-    deeploc = source is None or (header_pattern is None and source_type(source) is SourceType.FASTA)
-    if source is None or deeploc:
+    if source is None or (header_pattern is None and source_type(source) is SourceType.FASTA):
         return _read_deeploc(source, ambiguous, columns)
     return to_datasets(read_labelled_records(source, columns, header_pattern), columns, source)
 
