@@ -244,7 +244,7 @@ def test_an_output_of_another_kind_is_refused(run_folder, write_fasta, tmp_path)
 @pytest.mark.parametrize("where", ["a file/predictions.csv", "a file/new/predictions.csv"])
 def test_an_output_that_cannot_be_written_is_refused_before_the_model_is_loaded(write_fasta, tmp_path, where):
     (tmp_path / "a file").touch()
-    with pytest.raises(ProteinClassifierError, match="a file is no folder that can be written to") as raised:
+    with pytest.raises(ProteinClassifierError, match="a file is not a folder that can be written to") as raised:
         predict_file("no model", write_fasta(RECORDS), str(tmp_path / where))
     assert raised.value.exit_code == 1
 

@@ -86,7 +86,7 @@ def test_what_an_interrupted_file_has_is_kept_and_gone_on_with(endpoint, write_f
         return table(records)
 
     monkeypatch.setattr(endpoint, "table", interrupted)
-    with pytest.raises(KeyboardInterrupt, match="--resume continues after part 2"):
+    with pytest.raises(KeyboardInterrupt, match="resume to continue after part 2"):
         endpoint.predict_file(source, output)
     with pytest.raises(OptionError, match="begun before"):
         endpoint.predict_file(source, output)
