@@ -28,4 +28,4 @@ def test_the_notebook_runs_and_its_network_learns(tmp_path, monkeypatch):
     assert accuracy > 0.4  # the largest class has 30% of the proteins
     lines = output_of(notebook, "!protbert-classify predict").splitlines()
     assert lines[1].startswith("id,description,length,location,score,Cell.membrane")
-    assert Path(tmp_path, "calls.csv").is_file() and not os.path.exists(tmp_path / "calls.csv.parts")
+    assert Path(tmp_path, "predictions.csv").is_file() and not os.path.exists(tmp_path / "predictions.csv.parts")

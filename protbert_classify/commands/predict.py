@@ -1,4 +1,4 @@
-"""`protbert-classify predict`: proteins in, a table of calls out."""
+"""`protbert-classify predict`: proteins in, a table of predictions out."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -15,11 +15,11 @@ REJECTED = 3  # exit code: predicted, but for some records
 DESCRIPTION = """\
 Classify proteins with a fine-tuned classifier: a whole proteome, in constant memory, in the order of the input.
 
-  protbert-classify predict --model runs/mine --input proteome.fasta.gz --output calls.csv
-  zcat *.fasta.gz | protbert-classify predict --model runs/mine --input - --output calls.parquet
+  protbert-classify predict --model runs/mine --input proteome.fasta.gz --output predictions.csv
+  zcat *.fasta.gz | protbert-classify predict --model runs/mine --input - --output predictions.parquet
   accelerate launch --config_file CONFIG -m protbert_classify predict --model ... --input ... --output ...
 
-The table has a line a protein: id, description, length, location, score (the probability of the call), a column a
+The table has a line a protein: id, description, length, location, score (the probability of the prediction), a column a
 class, and truncated (whether the protein is longer than the model reads). What was done before a kill or Ctrl-C is
 kept beside the output; the same command with --resume continues from there. Records that cannot be classified go to
 OUTPUT.rejected.csv with the reason; the exit code is then 3 (of several processes 0)."""
@@ -27,7 +27,7 @@ OUTPUT.rejected.csv with the reason; the exit code is then 3 (of several process
 
 def run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
-    from ..data.columns import Columns
+    from ..data.column_names import ColumnNames
     from ..inference.predict import predict_file
 
     hide_short_progress_bars()
@@ -35,7 +35,7 @@ def run(arguments: list[str]) -> int:
         options.model,
         options.input,
         options.output,
-        columns=Columns(id=options.id_column, sequence=options.sequence_column),
+        columns=ColumnNames(id=options.id_column, sequence=options.sequence_column),
         strict=options.strict,
         resume=options.resume,
         overwrite=options.overwrite,
@@ -51,7 +51,9 @@ def summary(done: "PredictionSummary", output: str) -> str:
     """What was done, in a line or two."""
     if done.classified is None:
         return f"{output} is whole; --overwrite classifies again"
-    line = f"{done.classified:,} {'protein' if done.classified == 1 else 'proteins'} classified; calls in {output}"
+    line = (
+        f"{done.classified:,} {'protein' if done.classified == 1 else 'proteins'} classified; predictions in {output}"
+    )
     if not done.rejected:
         return line
     records = "record" if done.rejected == 1 else "records"
@@ -72,8 +74,8 @@ def _parser() -> argparse.ArgumentParser:
         "input",
     )
     parser.add_argument("--output", required=True, help="the .csv, .tsv, .jsonl or .parquet to write")
-    parser.add_argument("--resume", action="store_true", help="continue with what an interrupted prediction left")
-    parser.add_argument("--overwrite", action="store_true", help="forget what it left")
+    parser.add_argument("--resume", action="store_true", help="continue an interrupted prediction")
+    parser.add_argument("--overwrite", action="store_true", help="start again, without its finished parts")
     parser.add_argument("--strict", action="store_true", help="stop at the first record that cannot be classified")
     parser.add_argument("--id_column", default="id", help="column of a table with the accession (default %(default)s)")
     parser.add_argument(

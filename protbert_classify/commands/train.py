@@ -5,7 +5,8 @@ import sys
 import textwrap
 from typing import Any, Literal, get_args, get_origin
 
-from ..training.arguments import TRAINING_DEFAULTS, DataArguments, ModelArguments
+from ..training.arguments import DataArguments, ModelArguments
+from ..training.defaults import TRAINING_DEFAULTS
 from ..training.job import Job
 from .terminal import hide_short_progress_bars
 
@@ -26,7 +27,7 @@ def run(arguments: list[str], job: Job | None = None) -> int:
     if {"-h", "--help"} & set(arguments):
         print(help_text())
         return 0
-    from ..reporting.summary import training_summary
+    from ..reporting.terminal_summary import training_summary
     from ..training.options import parse_options
     from ..training.run import train
 

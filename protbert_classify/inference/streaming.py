@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 from tqdm.auto import tqdm
 
-from ..data.readers import STANDARD_INPUT, count_records
+from ..data.reader import count_records
 from ..data.records import Record, checked
+from ..data.sources import STANDARD_INPUT
 from ..errors import InputError, OptionError, ProteinClassifierError
-from .parts import Parts
+from .parts_folder import PartsFolder
 from .writers import Prediction, Table
 
 FORMAT = 2  # of the parts: another number, and none of a former version is continued
@@ -81,7 +82,7 @@ class Rejects:
 
 
 def begun(records: Iterator[Record]) -> Iterator[Record]:
-    """The records, the first of them read: what is no source is refused before a model is loaded."""
+    """Read the first record, so that a bad source is refused before a model is loaded."""
     return chain([next(records)], records)
 
 
@@ -110,7 +111,7 @@ def check_paths(source: str, output: str) -> None:
     while not os.path.lexists(folder):  # it will be made
         folder = os.path.dirname(folder)
     if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
-        raise ProteinClassifierError(f"output {output}: {folder} is no folder that can be written to")
+        raise ProteinClassifierError(f"output {output}: {folder} is not a folder that can be written to")
     if source == STANDARD_INPUT:
         if int(os.environ.get("WORLD_SIZE", 1)) > 1:
             raise OptionError("input -: several processes cannot share standard input; expected a file")
@@ -119,7 +120,7 @@ def check_paths(source: str, output: str) -> None:
 
 
 @contextmanager
-def kept_if_any(parts: Parts, main: bool) -> Iterator[None]:
+def kept_if_any(parts: PartsFolder, main: bool) -> Iterator[None]:
     """What a failure leaves: the parts that are done, and how to continue with them."""
     try:
         yield
@@ -128,11 +129,11 @@ def kept_if_any(parts: Parts, main: bool) -> Iterator[None]:
         if main and not done:
             parts.discard()
         if isinstance(error, KeyboardInterrupt) and done:
-            raise KeyboardInterrupt(f"the same command with --resume continues after part {done}") from None
+            raise KeyboardInterrupt(f"predict again with resume to continue after part {done}") from None
         raise
 
 
-def publish(parts: Parts, table: Table, count: int, rejects: Rejects, rejected: str) -> None:
+def publish(parts: PartsFolder, table: Table, count: int, rejects: Rejects, rejected: str) -> None:
     """Join the parts, move the output and the rejected records into place, and remove what they came from."""
     whole = os.path.join(parts.folder, "whole")
     table.join(parts.await_all(count), whole)
@@ -153,7 +154,7 @@ def count_rejected(path: str) -> int:
 
 
 def predict_parts(
-    parts: Parts,
+    parts: PartsFolder,
     records: Iterator[Record],
     table: Table,
     classify: Callable[[list[Record], tqdm], list[Prediction]],
@@ -190,7 +191,7 @@ def predict_parts(
                     skip(bar, len(part.records))
                 else:
                     found = classify(part.records, bar)
-                    parts.write(part.number, part.digest, partial(table.write_part, calls=found))
+                    parts.write(part.number, part.digest, partial(table.write_part, predictions=found))
         if main:
             publish(parts, table, count, rejects, rejected)
     return PredictionSummary(classified, rejects.count if main else 0, rejected, main)

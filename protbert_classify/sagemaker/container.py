@@ -101,7 +101,7 @@ class TrainingContainer:
 
 def data_file(folder: str, channel: str) -> str:
     """The one file of proteins in a channel."""
-    from ..data.loading import FASTA_ENDINGS, TABLE_ENDINGS  # takes seconds
+    from ..data.sources import FASTA_ENDINGS, TABLE_ENDINGS  # takes seconds
 
     files = [path for path in sorted(Path(folder).rglob("*")) if path.is_file() and not path.name.startswith(".")]
     endings = (*FASTA_ENDINGS, *TABLE_ENDINGS)

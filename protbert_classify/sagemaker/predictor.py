@@ -12,11 +12,11 @@ from typing import Any, Literal, TypeVar
 from botocore.config import Config
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from ..data.loading import Columns
-from ..data.readers import read_unlabelled
+from ..data.column_names import ColumnNames
+from ..data.reader import read_records
 from ..data.records import Place, Record
 from ..errors import OptionError, ProteinClassifierError
-from ..inference.parts import Parts
+from ..inference.parts_folder import PartsFolder
 from ..inference.streaming import FORMAT, PredictionSummary, begun, check_paths, predict_parts
 from ..inference.writers import Column, Prediction, table_for
 from ..serving.client import (
@@ -98,7 +98,7 @@ class Predictor(AbstractContextManager):
         source: str,
         output: str,
         *,
-        columns: Columns | None = None,
+        columns: ColumnNames | None = None,
         strict: bool = False,
         resume: bool = False,
         overwrite: bool = False,
@@ -110,11 +110,11 @@ class Predictor(AbstractContextManager):
             ProteinClassifierError: The endpoint failed.
             KeyboardInterrupt: Ctrl-C; finished parts are kept.
         """
-        parts = Parts(output)
+        parts = PartsFolder(output)
         table_for(output, [])  # checks the ending
         check_paths(source, output)
         parts.check(resume, overwrite)
-        records = short_enough(begun(read_unlabelled(source, columns)))
+        records = short_enough(begun(read_records(source, columns)))
         config = endpoint_config(self.session, self.endpoint_name)["EndpointConfigName"]  # a new one, a new model
         table = table_for(output, self._table([FIRST])[1])  # fails at once if the endpoint does not answer
         os.makedirs(os.path.dirname(output) or ".", exist_ok=True)

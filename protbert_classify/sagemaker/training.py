@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
-from ..data.loading import Columns, read_proteins
+from ..data.column_names import ColumnNames
+from ..data.loading import read_proteins
 from ..errors import OptionError, ProteinClassifierError
 from ..training.options import check_options
 from .container import CHANNELS, MODEL_CHANNEL, SECRET
@@ -274,7 +275,7 @@ class HuggingFaceEstimator:
             raise OptionError(f"{source}: found a folder; expected one file of proteins")
         options = self._parsed
         names = ("id_column", "sequence_column", "label_column", "split_column", "auxiliary_tasks", "problem_type")
-        columns = Columns(*(getattr(options, name) for name in names))
+        columns = ColumnNames(*(getattr(options, name) for name in names))
         read_proteins(source, ambiguous=options.ambiguous, header_pattern=options.header_pattern, columns=columns)
 
     def _start(self, source: str, channels: Mapping[str, str]) -> str:

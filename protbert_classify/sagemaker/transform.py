@@ -11,10 +11,10 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from ..data.loading import Columns
-from ..data.readers import read_unlabelled
+from ..data.column_names import ColumnNames
+from ..data.reader import read_records
 from ..errors import DataError, OptionError, ProteinClassifierError
-from ..inference.parts import Parts
+from ..inference.parts_folder import PartsFolder
 from ..inference.streaming import PredictionSummary, Rejects, begun, check_paths, publish
 from ..inference.writers import table_for
 from ..serving.client import json_line, line_size, short_enough, split, table_answer
@@ -84,7 +84,7 @@ class Transformer:
         source: str,
         output: str,
         *,
-        columns: Columns | None = None,
+        columns: ColumnNames | None = None,
         strict: bool = False,
         overwrite: bool = False,
     ) -> str:
@@ -101,7 +101,7 @@ class Transformer:
         Returns:
             The name of the job.
         """
-        parts = Parts(output)
+        parts = PartsFolder(output)
         table_for(output, [])  # checks the ending
         check_paths(source, output)
         parts.check(False, overwrite)
@@ -133,7 +133,9 @@ class Transformer:
             raise
         return job
 
-    def _write_parts(self, folder: str, source: str, columns: Columns | None, strict: bool) -> tuple[list[int], int]:
+    def _write_parts(
+        self, folder: str, source: str, columns: ColumnNames | None, strict: bool
+    ) -> tuple[list[int], int]:
         """Write what is sent; returns the number of proteins of each part, and of rejected records."""
         with tempfile.TemporaryDirectory(prefix=f"{PREFIX}-") as temporary:
             if source.startswith("s3://"):
@@ -142,7 +144,7 @@ class Transformer:
                 source = local
             counts = []
             with Rejects(os.path.join(folder, "rejected.csv"), strict) as rejects:
-                records = rejects.keep(short_enough(begun(read_unlabelled(source, columns))))
+                records = rejects.keep(short_enough(begun(read_records(source, columns))))
                 for number, some in enumerate(split(records, line_size, PROTEINS)):
                     with open(os.path.join(folder, _part_name(number)), "wb") as file:
                         file.writelines(map(json_line, some))
@@ -185,7 +187,7 @@ def collect_transform(output: str, session: Session, poll: float = POLL) -> Pred
         ProteinClassifierError: The job failed or was stopped; or AWS cannot be reached, and this can be called again.
         KeyboardInterrupt: Ctrl-C; the job continues, and this can be called again.
     """
-    parts = Parts(output)
+    parts = PartsFolder(output)
     try:
         with open(os.path.join(parts.folder, JOB), encoding="utf-8") as file:
             started = json.load(file)
@@ -206,14 +208,14 @@ def collect_transform(output: str, session: Session, poll: float = POLL) -> Pred
         with open(path, "rb") as file:
             predictions, columns = table_answer(file.read(), count)
         table = table_for(output, columns)
-        parts.write(number, "0", partial(table.write_part, calls=predictions))
+        parts.write(number, "0", partial(table.write_part, predictions=predictions))
     rejects, rejected_file = Rejects(os.path.join(parts.folder, "rejected.csv"), False), f"{output}.rejected.csv"
     rejects.count = started["rejected"]
     publish(parts, table, len(counts), rejects, rejected_file)
     return PredictionSummary(sum(counts), rejects.count, rejected_file, True)
 
 
-def _wait(job: str, parts: Parts, session: Session, poll: float) -> str:
+def _wait(job: str, parts: PartsFolder, session: Session, poll: float) -> str:
     """Wait for the end of a job; returns where its answers are."""
     while True:
         with translate_errors(f"look up the transform job {job}, which continues"):

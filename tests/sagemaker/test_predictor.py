@@ -83,7 +83,7 @@ def test_an_interrupted_file_keeps_what_is_done_and_resumes(predictor, serving, 
         return 200, accept, "".join(json.dumps(row) + "\n" for row in rows).encode()
 
     monkeypatch.setattr(predictor, "_invoke", lambda body, kind: answer(body, kind, kind)[2])
-    with pytest.raises(KeyboardInterrupt, match="--resume continues after part 2"):
+    with pytest.raises(KeyboardInterrupt, match="resume to continue after part 2"):
         predictor.predict_file(source, output)
     with pytest.raises(OptionError, match="begun before"):
         predictor.predict_file(source, output)

@@ -186,7 +186,7 @@ def test_a_network_on_the_command_line_wins_over_a_pretrained_encoder_in_the_fil
 def test_a_pretrained_encoder_and_a_network_in_the_same_place_exclude_each_other(parse, option_file):
     both = {"model_name_or_path": PRETRAINED, "backbone_config": {"model_type": "bert"}}
     words = ["--model_name_or_path", PRETRAINED, "--backbone_config", SCRATCH]
-    for call in (lambda: parse(option_file(both)), lambda: parse(*words), lambda: check_options(words)):
+    for call in (lambda: parse(option_file(both)), lambda: parse(*words), lambda: check_options(option_file(both))):
         with pytest.raises(OptionError) as raised:
             call()
         assert str(raised.value) == (
@@ -195,6 +195,11 @@ def test_a_pretrained_encoder_and_a_network_in_the_same_place_exclude_each_other
         )
 
 
-def test_a_job_is_not_sent_off_with_a_number_out_of_its_range():
+def test_a_job_is_not_sent_off_with_a_number_out_of_its_range(option_file):
     with pytest.raises(OptionError, match="adam_beta2=1.0: expected 0 up to below 1"):
-        check_options(["--adam_beta2", "1"])
+        check_options(option_file({"adam_beta2": 1}))
+
+
+def test_the_former_name_of_the_tanh_head_still_works(option_file):
+    assert parse_options(["--data", "x", "--head", "article"])[0].head == "tanh"
+    assert check_options(option_file({"head": "article", "packing": False})).packing == "off"

@@ -56,9 +56,9 @@ def add_table(parser: argparse.ArgumentParser, source: str, resume: str) -> None
 
 def table_options(options: argparse.Namespace) -> dict[str, Any]:
     """As keywords of `predict_file` and `transform`."""
-    from ...data.loading import Columns
+    from ...data.column_names import ColumnNames
 
-    columns = Columns(id=options.id_column, sequence=options.sequence_column)
+    columns = ColumnNames(id=options.id_column, sequence=options.sequence_column)
     return {"columns": columns, "strict": options.strict, "overwrite": options.overwrite}
 
 
