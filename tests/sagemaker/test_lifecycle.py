@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from protbert_classify.errors import OptionError, ProteinClassifierError
+from protbert_classify.errors import InputError, OptionError, ProteinClassifierError
 from protbert_classify.sagemaker import attach, delete_endpoint, list_endpoints
 from protbert_classify.sagemaker.endpoints import deletion, lifecycle
 
@@ -76,7 +76,9 @@ def test_an_endpoint_that_does_not_come_up_is_deleted_and_says_why(up, serving):
 
 
 @pytest.mark.slow
-def test_a_model_whose_hooks_fail_leaves_nothing_behind(up, serving, model_folder, tmp_path):
+def test_a_model_whose_hooks_fail_comes_into_service_and_refuses_every_request(
+    toolkits, up, serving, model_folder, tmp_path
+):
     import tarfile
 
     from protbert_classify.sagemaker.packaging import pack_model, unpack
@@ -86,11 +88,10 @@ def test_a_model_whose_hooks_fail_leaves_nothing_behind(up, serving, model_folde
     (tmp_path / "model" / "code" / "inference.py").write_text("raise ValueError('broken hooks')\n")
     with tarfile.open(tmp_path / "broken.tar.gz", "w:gz") as tar:
         tar.add(tmp_path / "model", arcname=".")
-    before = serving.there()
-    with pytest.raises(ProteinClassifierError, match="did not pass the ping health check") as error:
-        up(serving.cloud.put("models/broken.tar.gz", (tmp_path / "broken.tar.gz").read_bytes()))
+    broken = up(serving.cloud.put("models/broken.tar.gz", (tmp_path / "broken.tar.gz").read_bytes()))
+    with pytest.raises(InputError, match=r"refused \(400\): broken hooks") as error:
+        broken.predict("MKT")
     one_line(error)
-    assert serving.there() == before
 
 
 def test_ctrl_c_while_an_endpoint_is_created_deletes_it_as_soon_as_aws_allows(up, serving, monkeypatch, log):

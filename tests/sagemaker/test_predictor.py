@@ -30,8 +30,8 @@ def test_an_endpoint_gives_the_scores_of_the_pipeline(endpoint, pipe):
     "options",
     [
         {"image_uri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/protbert-classify:1"},
-        {"asynchronous": Asynchronous()},
-        {"serverless": Serverless(memory=4096)},
+        {"image_uri": "hooks", "asynchronous": Asynchronous()},
+        {"image_uri": "hooks", "serverless": Serverless(memory=4096)},
     ],
     ids=["our server", "asynchronous", "serverless"],
 )
@@ -42,10 +42,17 @@ def test_every_kind_of_endpoint_gives_the_scores_of_the_pipeline(up, pipe, optio
 
 
 @pytest.mark.slow
+def test_the_container_of_hugging_face_gives_the_scores_of_the_pipeline(toolkits, up, pipe):
+    predictor = up()
+    assert close(predictor.predict(PROTEINS), pipe(PROTEINS))
+    assert close(predictor.predict(PROTEIN, top_k=None), pipe(PROTEIN, top_k=None))
+
+
+@pytest.mark.slow
 def test_an_asynchronous_endpoint_gives_the_reason_of_a_failure_and_the_table_of_a_file(
     up, model_folder, write_fasta, tmp_path
 ):
-    predictor = up(asynchronous=Asynchronous())
+    predictor = up(image_uri="hooks", asynchronous=Asynchronous())
     source = write_fasta([(f"P{number} protein {number}", PROTEIN[number % 20 :]) for number in range(150)])
     predictor.predict_file(source, str(tmp_path / "cloud.csv"))
     predict_file(model_folder, source, str(tmp_path / "here.csv"))

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("clean")
 
 
 @pytest.mark.slow
-def test_an_update_switches_the_model_and_deletes_the_old_one(up, serving, model_folder, tmp_path, pipe):
+def test_an_update_switches_the_model_and_deletes_the_old_one(toolkits, up, serving, model_folder, tmp_path, pipe):
     import torch
 
     from protbert_classify import ProteinClassificationPipeline
