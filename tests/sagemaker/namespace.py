@@ -35,8 +35,7 @@ UNSHARE = ("unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-chil
 
 
 def _command(layers, ml, environment, command):
-    own = UNSHARE if os.geteuid() == 0 else (*UNSHARE, "--map-root-user")
-    return [*own, "sh", "-c", SCRIPT, "sh", *map(str, (layers, ml, environment)), sys.prefix, *command]
+    return [*UNSHARE, "sh", "-c", SCRIPT, "sh", *map(str, (layers, ml, environment)), sys.prefix, *command]
 
 
 @functools.cache
@@ -49,7 +48,7 @@ def missing():
         for part in parts:
             part.mkdir()
         done = subprocess.run(_command(*parts, ["true"]), capture_output=True, text=True, timeout=60)
-    return None if done.returncode == 0 else f"no namespaces of one's own: {done.stderr.strip()}"
+    return None if done.returncode == 0 else f"no namespaces, for which one must be root: {done.stderr.strip()}"
 
 
 def _system_path():
