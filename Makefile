@@ -56,6 +56,7 @@ benchmarks: bench
 
 .venv/.dev: .venv/.base
 	$(PIP) --editable '.[dev]'
+	$(PIP) --no-deps sagemaker-huggingface-inference-toolkit
 	touch $@
 
 clean:

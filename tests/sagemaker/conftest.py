@@ -9,6 +9,7 @@ from tests.inference.conftest import build_classifier
 
 from .cloud import BUCKET, Cloud
 from .endpoints import Serving
+from .toolkits import missing
 
 
 @pytest.fixture(scope="module")
@@ -93,11 +94,21 @@ def up(archive, session):
         clean_up(session, predictor.endpoint_name)
 
 
+@pytest.fixture(scope="session")
+def toolkits():
+    """For tests that run SageMaker's own toolkits: a reason to skip where these are not."""
+    reason = missing()
+    if reason is not None:
+        pytest.skip(reason)
+
+
 @pytest.fixture(scope="module")
 def endpoint(cloud, serving, model_folder):
-    """A predictor of an endpoint with the container of Hugging Face, from a local folder."""
+    """A predictor of an endpoint with our hooks, from a local folder."""
     from protbert_classify.sagemaker import deploy, open_session
 
     session = open_session(BUCKET)
-    with deploy(model_folder, role="protbert", session=session, endpoint_name="real", poll=0.1) as predictor:
+    with deploy(
+        model_folder, role="protbert", session=session, endpoint_name="real", image_uri="hooks", poll=0.1
+    ) as predictor:
         yield predictor

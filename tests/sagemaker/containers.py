@@ -1,69 +1,78 @@
-"""The containers that SageMaker would run, as processes here."""
+"""The containers that SageMaker would run, as processes here; AWS' own image is in `serving_toolkit.py`."""
 
+import contextlib
+import io
 import json
 import os
 import subprocess
 import sys
+import tarfile
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
-from protbert_classify.sagemaker.packaging import unpack
+from protbert_classify.errors import InputError
+from protbert_classify.serving import hooks
 from tests.serving.servers import free_port
 
-TOOLKIT = Path(__file__).with_name("container.py")
-STARTING = 120  # seconds, at most
+STARTING = 180  # seconds, at most
+UNHEALTHY = (
+    "The primary container for production variant AllTraffic did not pass the ping health check. Please check "
+    "CloudWatch logs for this endpoint."
+)
 
 
-class Container:
-    """A process that serves a model.tar.gz.
+def ask(url, body=None, content_type=None, accept=None, timeout=300):
+    """POST, or GET without a body; returns status, Content-Type and body of the answer."""
+    headers = {"Content-Type": content_type or "application/octet-stream", "Accept": accept or "*/*"}
+    request = urllib.request.Request(url, body, headers if body is not None else {})
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as answer:
+            return answer.status, answer.headers["Content-Type"], answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.headers["Content-Type"], error.read()
+
+
+def unpacked(archive, folder):
+    """Unpack the bytes of a model.tar.gz as SageMaker does; returns the folder."""
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        tar.extractall(folder, filter="data")
+    return str(folder)
+
+
+class OwnImage:
+    """The image of docker/Dockerfile: `protbert-classify serve` around a model.tar.gz.
 
     Args:
         folder: Of the unpacked archive and the log.
         archive: Bytes of model.tar.gz.
-        wanted: PrimaryContainer of CreateModel.
+        variables: Of PrimaryContainer of CreateModel.
     """
 
-    def __init__(self, folder, archive, wanted):
-        self.folder = Path(folder)
-        self.folder.mkdir(parents=True)
-        (self.folder / "model.tar.gz").write_bytes(archive)
-        model = str(self.folder / "model")
-        unpack(str(self.folder / "model.tar.gz"), model)
-        port = free_port()
+    def __init__(self, folder, archive, variables):
+        folder = Path(folder)
+        model, port = unpacked(archive, folder / "model"), free_port()
         self.url = f"http://127.0.0.1:{port}"
-        line = [sys.executable, str(TOOLKIT), model, str(port)]
-        if "huggingface" not in wanted["Image"]:  # an image of ours
-            line = [sys.executable, "-m", "protbert_classify", "serve", "--model", model, "--port", str(port)]
+        line = [sys.executable, "-m", "protbert_classify", "serve", "--model", model, "--port", str(port)]
         outside = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "COV"))}
-        environment = {**outside, "OMP_NUM_THREADS": "1", **wanted.get("Environment", {})}
-        with open(self.folder / "log", "w") as log:
-            self.process = subprocess.Popen(line, stdout=log, stderr=log, env=environment, cwd=self.folder)
+        environment = {**outside, "OMP_NUM_THREADS": "1", **variables}
+        with open(folder / "log", "w") as log:
+            self.process = subprocess.Popen(line, stdout=log, stderr=log, env=environment, cwd=folder)
 
     def wait(self):
-        """Until it answers /ping; raises what SageMaker says if it does not."""
+        """Until /ping says 200; raises what SageMaker says if it does not."""
         deadline = time.monotonic() + STARTING
         while self.process.poll() is None and time.monotonic() < deadline:
-            try:
-                urllib.request.urlopen(f"{self.url}/ping", timeout=5).close()
-                return
-            except OSError:
-                time.sleep(0.05)
-        raise RuntimeError(
-            "The primary container for production variant AllTraffic did not pass the ping health check. Please check "
-            "CloudWatch logs for this endpoint."
-        )
+            with contextlib.suppress(OSError):
+                if ask(f"{self.url}/ping", timeout=5)[0] == 200:
+                    return
+            time.sleep(0.05)
+        raise RuntimeError(UNHEALTHY)
 
     def post(self, body, content_type, accept):
-        headers = {"Content-Type": content_type or "application/octet-stream", "Accept": accept or "*/*"}
-        request = urllib.request.Request(f"{self.url}/invocations", body, headers)
-        try:
-            with urllib.request.urlopen(request, timeout=300) as answer:
-                return answer.status, answer.headers["Content-Type"], answer.read()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.headers["Content-Type"], error.read()
+        return ask(f"{self.url}/invocations", body, content_type, accept)
 
     def stop(self):
         self.process.kill()
@@ -73,6 +82,26 @@ class Container:
 def answer_stubbed(body, content_type, accept):
     """The length of each protein of a request in JSON as its label."""
     return 200, accept, json.dumps([{"label": len(text), "score": 1.0} for text in json.loads(body)["inputs"]]).encode()
+
+
+class HooksInProcess:
+    """The hooks with nothing around them, for an image of the name `hooks`: fast, and with the scores of the model."""
+
+    def __init__(self, folder, archive):
+        self.model = hooks.model_fn(unpacked(archive, folder))
+
+    def wait(self):
+        pass
+
+    def stop(self):
+        pass
+
+    def post(self, body, content_type, accept):
+        try:
+            predictions = hooks.predict_fn(hooks.input_fn(body, content_type), self.model)
+            return 200, accept, hooks.output_fn(predictions, accept).encode()
+        except InputError as error:
+            return 400, "application/json", json.dumps({"code": 400, "message": str(error)}).encode()
 
 
 class Stub:

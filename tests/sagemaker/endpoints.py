@@ -15,7 +15,9 @@ from moto.sagemakerruntime.responses import SageMakerRuntimeResponse
 from protbert_classify.sagemaker.packaging import pack_model
 
 from .cloud import ACCOUNT, BUCKET
-from .containers import STARTING, Container, Stub
+from .containers import STARTING, HooksInProcess, OwnImage, Stub
+from .serving_toolkit import ServingToolkit
+from .toolkits import toolkit_image
 
 CHANGING = ("Creating",)
 
@@ -38,6 +40,7 @@ class Serving(AbstractContextManager):
         self.failure = self.stays = None
         self.bodies = []
         self.started = 0
+        self.image = None
         self.stack = ExitStack()
 
     def __enter__(self):
@@ -109,13 +112,7 @@ class Serving(AbstractContextManager):
 
     def _start(self, name, backend, model_name):
         """The container of a model, once it answers; in place of the one that the name had."""
-        wanted = backend._models[model_name].primary_container
-        if wanted["Image"] == "stub":
-            container = self.stub
-        else:
-            self.started += 1
-            folder = self.cloud.folder / f"{name}-{self.started}"
-            container = Container(folder, self.cloud.get(wanted["ModelDataUrl"]), wanted)
+        container = self._container(name, backend._models[model_name].primary_container)
         try:
             container.wait()
         except BaseException:
@@ -123,6 +120,24 @@ class Serving(AbstractContextManager):
             raise
         self._stop(name)
         self.containers[name] = container
+
+    def _container(self, name, wanted):
+        if wanted["Image"] == "stub":
+            return self.stub
+        self.started += 1
+        folder = self.cloud.folder / f"{name}-{self.started}"
+        archive, variables = self.cloud.get(wanted["ModelDataUrl"]), wanted.get("Environment", {})
+        if wanted["Image"] == "hooks":
+            return HooksInProcess(folder, archive)
+        if "huggingface" not in wanted["Image"]:
+            return OwnImage(folder, archive, variables)
+        return ServingToolkit(folder, archive, variables, self._image())
+
+    def _image(self):
+        """The image of Hugging Face, made when the first container needs it."""
+        if self.image is None:
+            self.image = toolkit_image(self.cloud.folder / "image")
+        return self.image
 
     def _created(self, request, backend):
         endpoint = backend.endpoints[request["EndpointName"]]

@@ -19,7 +19,7 @@ from .cloud import BUCKET, Cloud
 from .endpoints import Serving
 from .training_jobs import GROUP, TrainingJobs, install_image
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("toolkits")]
 
 HERE = ["--bucket", BUCKET, "--role", "protbert"]
 TRAINING = {

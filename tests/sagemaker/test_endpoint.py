@@ -1,6 +1,7 @@
 """Endpoints: what is sent, what is refused before anything is, and that nothing unwanted is left, however it ends."""
 
 import re
+import tarfile
 import time
 
 import pytest
@@ -9,6 +10,7 @@ from moto.sagemaker.models import sagemaker_backends
 from protbert_classify.errors import ModelError, OptionError, ProteinClassifierError
 from protbert_classify.sagemaker import Asynchronous, Predictor, Protection, Serverless, attach, delete_endpoint
 from protbert_classify.sagemaker import endpoint as module
+from protbert_classify.sagemaker.packaging import pack_model, unpack
 
 from .cloud import ACCOUNT, REGION, ROLE
 from .endpoints import one_line
@@ -197,6 +199,25 @@ def test_a_model_that_is_up_but_does_not_answer_is_deleted_and_says_why(up, serv
     ) as error:
         up(image_uri="stub", endpoint_name="mute")
     assert error.value.exit_code == 1, "it is not the user's input that is wrong"
+    one_line(error)
+    assert serving.there() == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "hooks", ["raise ValueError('broken hooks')", "def model_fn(_): raise ValueError('broken hooks')"]
+)
+def test_a_model_with_broken_hooks_in_the_container_of_aws_leaves_nothing_behind(
+    toolkits, up, serving, model_folder, tmp_path, hooks
+):
+    pack_model(model_folder, str(tmp_path / "model.tar.gz"))
+    unpack(str(tmp_path / "model.tar.gz"), str(tmp_path / "model"))
+    (tmp_path / "model" / "code" / "inference.py").write_text(f"{hooks}\n")
+    with tarfile.open(tmp_path / "broken.tar.gz", "w:gz") as tar:
+        tar.add(tmp_path / "model", arcname=".")
+    before = serving.there()
+    with pytest.raises(ProteinClassifierError, match="model does not answer: .*broken hooks") as error:
+        up(serving.cloud.put("models/broken.tar.gz", (tmp_path / "broken.tar.gz").read_bytes()))
     one_line(error)
     assert serving.there() == before
 

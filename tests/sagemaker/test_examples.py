@@ -34,7 +34,7 @@ def test_the_training_example_begins_a_job_on_four_gpus_that_survives_spot_insta
 
 
 @pytest.mark.slow
-def test_the_deployment_example_classifies_two_proteins_and_deletes_the_endpoint(example, serving, archive):
+def test_the_deployment_example_classifies_two_proteins_and_deletes_the_endpoint(toolkits, example, serving, archive):
     before = serving.there()
     first, second = example("sagemaker_deploy.py", "--role", "protbert", "--bucket", BUCKET, "--model", archive)
     assert first.startswith("insulin, human: ") and second.startswith("histone H4, human: ")

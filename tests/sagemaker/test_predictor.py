@@ -10,26 +10,29 @@ from protbert_classify.sagemaker import Asynchronous, Serverless, delete_endpoin
 from protbert_classify.sagemaker import predictor as module
 from protbert_classify.serving.client import BODY
 
+from .cloud import ACCOUNT
 from .endpoints import one_line
 from .stubs import PROTEIN, PROTEINS, close, stubbed
 
 pytestmark = pytest.mark.usefixtures("clean")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
-        {},
-        {"image_uri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/protbert-classify:1"},
-        {"asynchronous": Asynchronous()},
-        {"serverless": Serverless(memory=4096)},
+        pytest.param({}, marks=pytest.mark.slow),
+        {"image_uri": "hooks"},
+        pytest.param({"image_uri": f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/mine:1"}, marks=pytest.mark.slow),
+        {"image_uri": "hooks", "asynchronous": Asynchronous()},
+        {"image_uri": "hooks", "serverless": Serverless(memory=4096)},
     ],
-    ids=["real-time", "our server", "asynchronous", "serverless"],
+    ids=["Hugging Face's container", "hooks", "our server", "asynchronous", "serverless"],
 )
 def test_every_kind_of_endpoint_gives_the_scores_of_the_pipeline_and_the_table_of_predict(
-    up, serving, pipe, options, model_folder, tmp_path
+    up, serving, pipe, options, model_folder, tmp_path, request
 ):
+    if not options:
+        request.getfixturevalue("toolkits")
     predictor = up(**options)
     assert close(predictor.predict(PROTEINS), pipe(PROTEINS))
     assert close(predictor.predict(PROTEIN, top_k=None), pipe(PROTEIN, top_k=None))
@@ -51,9 +54,8 @@ def test_every_kind_of_endpoint_gives_the_scores_of_the_pipeline_and_the_table_o
         assert max(body.count(b"\n") for body in serving.bodies) == module.PROTEINS
 
 
-@pytest.mark.slow
 def test_an_asynchronous_endpoint_gives_the_reason_of_a_failure(up):
-    predictor = up(asynchronous=Asynchronous())
+    predictor = up(image_uri="hooks", asynchronous=Asynchronous())
     wrong = predictor._submit(b"no json", "application/json")
     with pytest.raises(ProteinClassifierError, match="its container failed: .*no JSON") as error:
         wrong()

@@ -68,8 +68,10 @@ def read(path):
 @pytest.mark.slow
 @pytest.mark.parametrize("image", [None, "123456789012.dkr.ecr.us-east-1.amazonaws.com/protbert-classify:1"])
 def test_a_file_of_several_parts_gives_the_table_that_predict_writes(
-    transformer, serving, model_folder, write_fasta, tmp_path, image, log
+    transformer, serving, model_folder, write_fasta, tmp_path, image, log, request
 ):
+    if image is None:
+        request.getfixturevalue("toolkits")
     generator = random.Random(0)
     records = [
         (f'P{number}|x {number}, "é" ; \'', "".join(generator.choices(RESIDUES, k=generator.randint(5, 60))))
