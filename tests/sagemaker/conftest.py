@@ -100,15 +100,3 @@ def toolkits():
     reason = missing()
     if reason is not None:
         pytest.skip(reason)
-
-
-@pytest.fixture(scope="module")
-def endpoint(cloud, serving, model_folder):
-    """A predictor of an endpoint with our hooks, from a local folder."""
-    from protbert_classify.sagemaker import deploy, open_session
-
-    session = open_session(BUCKET)
-    with deploy(
-        model_folder, role="protbert", session=session, endpoint_name="real", image_uri="hooks", poll=0.1
-    ) as predictor:
-        yield predictor

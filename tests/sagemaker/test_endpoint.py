@@ -204,15 +204,13 @@ def test_a_model_that_is_up_but_does_not_answer_is_deleted_and_says_why(up, serv
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "hooks", ["raise ValueError('broken hooks')", "def model_fn(_): raise ValueError('broken hooks')"]
-)
+@pytest.mark.parametrize("first", ["", "def model_fn(_): "], ids=["import fails", "model_fn fails"])
 def test_a_model_with_broken_hooks_in_the_container_of_aws_leaves_nothing_behind(
-    toolkits, up, serving, model_folder, tmp_path, hooks
+    toolkits, up, serving, model_folder, tmp_path, first
 ):
     pack_model(model_folder, str(tmp_path / "model.tar.gz"))
     unpack(str(tmp_path / "model.tar.gz"), str(tmp_path / "model"))
-    (tmp_path / "model" / "code" / "inference.py").write_text(f"{hooks}\n")
+    (tmp_path / "model" / "code" / "inference.py").write_text(f"{first}raise ValueError('broken hooks')\n")
     with tarfile.open(tmp_path / "broken.tar.gz", "w:gz") as tar:
         tar.add(tmp_path / "model", arcname=".")
     before = serving.there()
