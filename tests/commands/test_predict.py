@@ -40,7 +40,7 @@ def arguments(tmp_path, model):
 
 def test_every_protein_gets_its_line_in_the_order_of_the_file(arguments, tmp_path, capsys):
     assert main(["predict", *arguments]) == 0
-    assert capsys.readouterr().out == f"7 proteins classified; calls in {tmp_path}/calls.csv\n"
+    assert capsys.readouterr().out == f"7 proteins classified; predictions in {tmp_path}/calls.csv\n"
     with open(tmp_path / "calls.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["id", "description", "length", "location", "score", *LABELS, "truncated"]
@@ -81,7 +81,7 @@ def test_the_rest_is_predicted_and_the_exit_code_tells_of_rejected_records(argum
     (tmp_path / "proteins.fasta").write_text(BAD)
     assert main(["predict", *arguments]) == 3
     assert capsys.readouterr().out == (
-        f"1 protein classified; calls in {tmp_path}/calls.csv\n"
+        f"1 protein classified; predictions in {tmp_path}/calls.csv\n"
         f"2 records rejected; they and the reasons in {tmp_path}/calls.csv.rejected.csv\n"
     )
     assert (tmp_path / "calls.csv.rejected.csv").read_text() == (
