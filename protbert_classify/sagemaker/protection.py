@@ -22,6 +22,11 @@ class Protection:
         security_group_ids: Of the VPC.
         network_isolation: Let the containers reach nothing at all.
 
+    Example:
+        >>> from protbert_classify.sagemaker import Protection
+        >>> Protection(network_isolation=True).network_isolation
+        True
+
     Raises:
         OptionError: What cannot protect.
     """

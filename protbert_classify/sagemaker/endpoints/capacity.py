@@ -22,6 +22,11 @@ class Serverless:
         memory: MB, 1024 to 6144 in steps of 1024; CPUs come with it.
         concurrency: Requests at once, 1 to 200.
 
+    Example:
+        >>> from protbert_classify.sagemaker import Serverless
+        >>> Serverless(memory=4096)
+        Serverless(memory=4096, concurrency=5)
+
     Raises:
         OptionError: A value out of its range.
     """
@@ -43,6 +48,11 @@ class Asynchronous:
     Args:
         output: Prefix in S3 of the answers; beside the model of the endpoint if None.
         concurrency: Requests that an instance has at once, 1 to 1000; SageMaker's choice if None.
+
+    Example:
+        >>> from protbert_classify.sagemaker import Asynchronous
+        >>> Asynchronous(output="s3://my-bucket/answers")
+        Asynchronous(output='s3://my-bucket/answers', concurrency=None)
 
     Raises:
         OptionError: A value out of its range.
