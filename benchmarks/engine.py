@@ -32,7 +32,7 @@ from protbert_classify.data.collators import PaddingCollator
 from protbert_classify.data.tokenizer import protbert_tokenizer
 from protbert_classify.inference.logits import predict_logits
 from protbert_classify.memory_allocator import keep_freed_memory
-from protbert_classify.training.embeddings import embed
+from protbert_classify.training.embedding_cache import embed
 
 ESM2_8M = {  # facebook/esm2_t6_8M_UR50D, with ProtBERT's vocabulary
     "model_type": "esm",

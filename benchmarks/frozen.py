@@ -15,7 +15,7 @@ from datasets import Dataset, Features, List, Value, disable_progress_bars
 
 from benchmarks.reporting import markdown_table, publish
 from benchmarks.schemes import deeploc_lengths, network, quartiles, random_proteins
-from protbert_classify.training.embeddings import EmbeddingCollator, embed
+from protbert_classify.training.embedding_cache import EmbeddingCollator, embed
 from protbert_classify.training.trainer import ProteinTrainer
 from protbert_classify.training.training_arguments import ProteinTrainingArguments
 

@@ -12,7 +12,7 @@ import sys
 from transformers import pipeline
 
 from protbert_classify import ProteinClassificationPipeline  # noqa: F401, the task "protein-classification" with it
-from protbert_classify.data.readers import read_unlabelled
+from protbert_classify.data.reader import read_records
 from protbert_classify.errors import ProteinClassifierError
 from protbert_classify.model_source import resolve_model_path
 
@@ -23,11 +23,11 @@ def main() -> None:
     parser.add_argument("fasta", help="proteins to classify")
     options = parser.parse_args()
 
-    proteins = list(read_unlabelled(options.fasta))
+    proteins = list(read_records(options.fasta))
     classify = pipeline("protein-classification", model=resolve_model_path(options.model))
-    calls = classify([protein.residues for protein in proteins])
-    for protein, call in zip(proteins, calls, strict=True):
-        print(protein.place.accession, call["label"], f"{call['score']:.2f}", sep="\t")
+    predictions = classify([protein.residues for protein in proteins])
+    for protein, prediction in zip(proteins, predictions, strict=True):
+        print(protein.place.accession, prediction["label"], f"{prediction['score']:.2f}", sep="\t")
 
 
 if __name__ == "__main__":

@@ -12,9 +12,11 @@ from transformers import set_seed
 
 from protbert_classify import ProteinClassifier, ProteinClassifierConfig, ProteinTrainer
 from protbert_classify.commands import run_guarded
-from protbert_classify.reporting.summary import training_summary
+from protbert_classify.reporting.terminal_summary import training_summary
+from protbert_classify.training.build_model import backbone_fields, model_fields
+from protbert_classify.training.load_data import load_data
 from protbert_classify.training.options import parse_options
-from protbert_classify.training.run import backbone_fields, load_data, model_fields, save_run
+from protbert_classify.training.run import save_run
 
 
 def main() -> None:

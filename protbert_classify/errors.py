@@ -1,24 +1,24 @@
-"""What can go wrong, as one small tree; the command line turns each into one line and its exit code."""
+"""The exceptions of this package; the command line turns each into one line and an exit code."""
 
 
 class ProteinClassifierError(Exception):
-    """The environment failed the work: a full disk, a missing file of ours, a broken network. Exit code 1."""
+    """The environment failed: a full disk, a missing file of the package, a broken network. Exit code 1."""
 
     exit_code = 1
 
 
 class InputError(ProteinClassifierError, ValueError):
-    """What the user gave cannot be used as it is. Exit code 2."""
+    """The user's input cannot be used. Exit code 2."""
 
     exit_code = 2
 
 
 class SequenceError(InputError):
-    """A sequence holds something that is no residue, or holds nothing."""
+    """A sequence is empty or has a character that is not a residue."""
 
 
 class DataError(InputError):
-    """A file, a table or a record of it is not what was expected."""
+    """A file, a table or a record is not what was expected."""
 
 
 class OptionError(InputError):
@@ -26,9 +26,9 @@ class OptionError(InputError):
 
 
 class ModelError(InputError):
-    """A folder or repository that is no model, or a model that does not fit the request."""
+    """A folder or repository that is not a model, or a model that does not fit the request."""
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, without the advice to its programmer that follows."""
+    """The first line of an error, without the advice for programmers that follows."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,4 +1,4 @@
-"""To the Hugging Face Hub: a trained model with its card, or proteins as a dataset.
+"""Publishes on the Hugging Face Hub: a trained model with its card, or proteins as a dataset.
 
 Tokens come from HF_TOKEN or `hf auth login`; none is printed or written here.
 """
@@ -34,7 +34,8 @@ from .model_source import resolve_model_path
 from .reporting.card import Licences
 from .reporting.dataset_card import answers_of, dataset_card
 from .reporting.model_card import draw_card_pictures, model_card
-from .reporting.run_folder import RECORD, Run, read_run
+from .runs.files import MODEL, RECORD, SETTINGS
+from .runs.finished_run import Run, read_run
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ def push_model(
         The commit; its `repo_url` is where the model is.
 
     Raises:
-        InputError: No finished run and no model there, a `repo_id` or licence that cannot be; nothing was sent.
+        InputError: No finished run and no model there, a wrong `repo_id` or licence; nothing was sent.
         ProteinClassifierError: The Hub cannot be reached, or does not let the user write.
     """
     model, run = find_model(folder)
@@ -101,7 +102,7 @@ def push_saved(
 
 
 def describe_model(model: str, run: Run | None, repo_id: str, licences: Licences, pictures: str) -> tuple[str, Files]:
-    """The card of a model, and what is published beside it: name in the repository -> path, or content.
+    """The card of a model, and the other files to publish: name in the repository -> path, or content.
 
     Args:
         model: Folder of the saved model.
@@ -129,7 +130,7 @@ def push_dataset(
     Args:
         proteins: Splits as `load_deeploc` or `load_proteins` gives them.
         repo_id: `owner/name`, or a name in the user's own namespace.
-        source: The file or Hub dataset they were read from, for the card; None if that is not to be told.
+        source: The file or Hub dataset they were read from, for the card; None to leave it out.
         private: Whether a new repository is; None for what the account has set.
         licence: As the Hub names it (`cc-by-4.0`, ...).
         token: In place of HF_TOKEN or the one that `hf auth login` saved.
@@ -137,7 +138,7 @@ def push_dataset(
             answers if None.
 
     Raises:
-        InputError: A `repo_id` or licence that cannot be; nothing was sent.
+        InputError: A wrong `repo_id` or licence; nothing was sent.
         ProteinClassifierError: The Hub cannot be reached, or does not let the user write.
     """
     check_repo_id(repo_id)
@@ -174,7 +175,7 @@ def find_model(folder: str | os.PathLike[str]) -> tuple[str, Run | None]:
     if not os.path.isdir(name):
         raise ModelError(f"{name}: no such folder; expected the output_dir of a training, or the folder of a model")
     run = name
-    if os.path.basename(name) == "model" and os.path.isfile(os.path.join(os.path.dirname(name), RECORD)):
+    if os.path.basename(name) == MODEL and os.path.isfile(os.path.join(os.path.dirname(name), RECORD)):
         run = os.path.dirname(name)
     if os.path.isfile(os.path.join(run, RECORD)) or _is_unfinished(run):
         found = read_run(run)
@@ -184,7 +185,7 @@ def find_model(folder: str | os.PathLike[str]) -> tuple[str, Run | None]:
 
 def _is_unfinished(folder: str) -> bool:
     """Whether a training of ours began there; one by a script of the user's may have its model beside checkpoints."""
-    begun = os.path.isfile(os.path.join(folder, "settings.json")) or glob.glob("checkpoint-*", root_dir=folder)
+    begun = os.path.isfile(os.path.join(folder, SETTINGS)) or glob.glob("checkpoint-*", root_dir=folder)
     return bool(begun) and not os.path.isfile(os.path.join(folder, CONFIG))
 
 
@@ -221,7 +222,7 @@ def _weights(folder: str) -> list[str]:
 
 
 def check_repo_id(repo_id: str) -> None:
-    """Raise OptionError for what is no name of a repository."""
+    """Raise OptionError for a name that a repository cannot have."""
     try:
         validate_repo_id(repo_id)
     except HFValidationError as error:

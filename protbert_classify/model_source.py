@@ -1,4 +1,4 @@
-"""Where a model is, what one from scratch is made of, and why either cannot be loaded."""
+"""Resolves the name of a model (a Hub id, a run's folder, a model's folder), and explains why it cannot be loaded."""
 
 import json
 import os
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def resolve_model_path(name_or_path: str | os.PathLike[str]) -> str:
-    """Where a model is: for the folder of a run its `model/`, else the name itself.
+    """The folder or Hub id of a model: `model/` for a run's folder, else the name itself.
 
     Raises:
         ModelError: The name is a path, and there is no folder or no model in it.
@@ -43,7 +43,7 @@ def non_finite_error(name: str, half: bool = False) -> ModelError:
     if half:
         return ModelError(f"{where} gives scores beyond float16's range; compute in bfloat16 or float32")
     return ModelError(
-        f"{where} gives scores that are not numbers: its training diverged; train it again with a lower --learning_rate"
+        f"{where} gives scores that are not numbers: its training diverged; train it again with a lower learning_rate"
     )
 
 

@@ -226,10 +226,10 @@ def test_the_card_has_the_numbers_of_the_run_and_what_was_said_about_licences(pu
 def test_predict_reads_a_model_from_the_hub(published, tmp_path):
     hub, _ = published
     (tmp_path / "two.fasta").write_text(">P1\nMKTAYIAKQR\n>P2\nMNRGVPFRHLLLVLQ\n")
-    arguments = ["--model", "me/easy", "--input", tmp_path / "two.fasta", "--output", tmp_path / "calls.csv"]
+    arguments = ["--model", "me/easy", "--input", tmp_path / "two.fasta", "--output", tmp_path / "predictions.csv"]
     done = protbert_classify(hub, tmp_path, "predict", *arguments)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert len((tmp_path / "calls.csv").read_text().splitlines()) == 3
+    assert len((tmp_path / "predictions.csv").read_text().splitlines()) == 3
 
 
 @pytest.mark.slow
@@ -274,7 +274,7 @@ def test_a_repository_of_someone_else_is_refused_in_one_line(hub, run, tmp_path)
 @pytest.mark.slow
 def test_a_model_that_is_not_on_the_hub_is_one_line(hub, tmp_path):
     (tmp_path / "one.fasta").write_text(">P1\nMKTAYIAKQR\n")
-    arguments = ["--model", "me/missing", "--input", tmp_path / "one.fasta", "--output", tmp_path / "calls.csv"]
+    arguments = ["--model", "me/missing", "--input", tmp_path / "one.fasta", "--output", tmp_path / "predictions.csv"]
     done = protbert_classify(hub, tmp_path, "predict", *arguments)
     (line,) = complaints(done.stderr)
     assert (done.returncode, "me/missing" in line) == (2, True)
@@ -469,7 +469,7 @@ def test_what_is_no_model_of_ours_is_refused_with_the_reason(run_of_nothing, tmp
     assert "no such folder" in refusal(tmp_path / "nowhere")
     (tmp_path / "begun").mkdir()
     (tmp_path / "begun" / "settings.json").write_text("{}")
-    assert "interrupted run" in refusal(tmp_path / "begun")
+    assert "its training was interrupted, and resume finishes it" in refusal(tmp_path / "begun")
     weights = run_of_nothing / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
     assert "damaged weights" in refusal(run_of_nothing)

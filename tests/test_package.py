@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ FLOORS = [
     {"tasks"},
     {"data"},
     {"evaluation"},
+    {"runs"},
     {"reporting"},
     {"inference", "hub"},
     {"cost"},
@@ -134,3 +136,11 @@ def test_nothing_imports_the_commands_but_the_entry():
 def test_the_citation_is_of_this_version():
     citation = yaml.safe_load((Path(__file__).parents[1] / "CITATION.cff").read_text())
     assert citation["version"] == protbert_classify.__version__
+
+
+def test_what_contributing_says_is_somewhere_is_there():
+    text = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text()
+    house = text[text.index("## The house") : text.index("## How code looks here")]
+    named = {path for path in re.findall(r"`([a-z_/]+\.py)`", house) if "/" in path}
+    assert "model/losses.py" in named and len(named) > 15
+    assert [path for path in named if not (PACKAGE / path).is_file()] == []

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from protbert_classify.data.records import read_fasta
+from protbert_classify.data.fasta import read_fasta
 from protbert_classify.data.scl2205 import write_scl2205
 
 from .conftest import DEEPLOC_SAMPLE, ROOT

@@ -27,8 +27,8 @@ def test_the_wheel_trains_and_predicts_in_an_empty_environment(tmp_path, write_f
     tiny = ["--backbone_config", str(shape), "--max_length", "64", "--max_train_samples", "100"]
     _run([*command, "demo", "--output_dir", "run", "--num_train_epochs", "1", *tiny], tmp_path)
     fasta = write_fasta([("P1 first", "MKTAYIAKQR"), ("P2", "MNRGVPFRHLLLVLQ")])
-    _run([*command, "predict", "--model", "run", "--input", fasta, "--output", "calls.csv"], tmp_path)
-    header, first, second = (tmp_path / "calls.csv").read_text().splitlines()
+    _run([*command, "predict", "--model", "run", "--input", fasta, "--output", "predictions.csv"], tmp_path)
+    header, first, second = (tmp_path / "predictions.csv").read_text().splitlines()
     assert header.startswith("id,description,length,location,score,Cell.membrane,")
     assert first.startswith("P1,first,10,") and second.startswith("P2,,15,")
 

@@ -19,7 +19,7 @@ from protbert_classify.errors import InputError
 from protbert_classify.hub import describe_model, find_model
 from protbert_classify.reporting.card import Licences
 from protbert_classify.reporting.report import write_report
-from protbert_classify.reporting.run_folder import read_run
+from protbert_classify.runs.finished_run import read_run
 
 HERE = Path(__file__).parent
 WIDTH = 1240  # CSS pixels

@@ -9,7 +9,7 @@ from importlib.resources import as_file, files
 from .parsing import OneLineParser
 from .terminal import hide_short_progress_bars
 
-# Proteins of the test set that a biologist knows
+# well-known proteins of the test set
 NAMED = {
     "P01730": "T-cell surface glycoprotein CD4, human",
     "P04141": "GM-CSF, human",
@@ -23,7 +23,7 @@ NAMED = {
 def run(arguments: list[str]) -> int:
     options, more = _parser().parse_known_args(arguments)
     from ..data.scl2205 import write_scl2205
-    from ..reporting.summary import training_summary
+    from ..reporting.terminal_summary import training_summary
     from ..training.options import parse_options
     from ..training.run import train
 
@@ -35,7 +35,7 @@ def run(arguments: list[str]) -> int:
         own = ["--data", str(proteins), "--validation_data", str(validation), "--output_dir", folder]
         metrics = train(*parse_options([str(recipe), *own, *more], "protbert-classify demo"))
     print(f"\n{training_summary(metrics, folder)}\n\nProteins the model has not seen, test set:\n")
-    print(named_calls(os.path.join(folder, "test_predictions.csv")))
+    print(named_predictions(os.path.join(folder, "test_predictions.csv")))
     print(NEXT.format(folder=folder, seconds=time.monotonic() - start))
     return 0
 
@@ -45,16 +45,16 @@ All of it took {seconds:,.0f} s. Everything is in {folder}: the model in {folder
 test_predictions.csv, figures/, and the proteins in data/.
 
 Next:
-  classify your own    protbert-classify predict --model {folder} --input yours.fasta --output calls.csv
+  classify your own    protbert-classify predict --model {folder} --input yours.fasta --output predictions.csv
   the real thing       protbert-classify train --output_dir runs/protbert
                        (ProtBERT on DeepLoc, both downloaded; on a GPU)"""
 
 
-def named_calls(path: str) -> str:
-    """The calls of the proteins that a biologist knows, as a table."""
+def named_predictions(path: str) -> str:
+    """The predictions for well-known proteins, as a table."""
     with open(path, newline="", encoding="utf-8") as file:
         rows = {row["id"]: row for row in csv.DictReader(file)}
-    lines = [f"{'':6}  {'':38}  {'true':<21}  {'called':<21}  score"]
+    lines = [f"{'':6}  {'':38}  {'true':<21}  {'predicted':<21}  score"]
     for accession, name in NAMED.items():
         row = rows[accession]
         lines.append(

@@ -13,13 +13,14 @@ if TYPE_CHECKING:
 
 def run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
-    from ..data.loading import check_there, read_proteins
+    from ..data.loading import read_proteins
+    from ..data.sources import check_there
     from ..data.splitting import whole
     from ..errors import DataError, OptionError
     from ..inference.evaluate import measure
     from ..inference.saved_classifier import load_classifier
     from ..inference.streaming import check_paths
-    from ..training.outputs import write_json
+    from ..runs.files import write_json
     from .metrics_table import metrics_table
 
     hide_short_progress_bars()

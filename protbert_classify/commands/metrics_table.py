@@ -5,7 +5,7 @@ from typing import Any
 
 from ..evaluation.metrics import NAMES, WATCHED
 from ..model.tasks import MULTI_LABEL, REGRESSION, SINGLE_LABEL, Task
-from ..reporting.facts import count
+from ..reporting.formatting import count
 
 # by problem type: where the numbers of each class or target are, what stands in the first column, and the others
 TABLES: dict[str, tuple[str, str, Sequence[str]]] = {

@@ -52,12 +52,12 @@ def _help_of_train(name: str) -> str:
 
 def data_options(options: argparse.Namespace) -> dict[str, Any]:
     """As keywords of `read_proteins`."""
-    from ..data.columns import Columns
+    from ..data.column_names import ColumnNames
 
     return {
         "ambiguous": options.ambiguous,
         "header_pattern": options.header_pattern,
-        "columns": Columns(
+        "columns": ColumnNames(
             id=options.id_column,
             sequence=options.sequence_column,
             label=options.label_column,

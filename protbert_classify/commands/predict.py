@@ -27,7 +27,7 @@ OUTPUT.rejected.csv with the reason, and the exit code is 3 (0 with several proc
 
 def run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
-    from ..data.columns import Columns
+    from ..data.column_names import ColumnNames
     from ..inference.predict import predict_file
 
     hide_short_progress_bars()
@@ -35,7 +35,7 @@ def run(arguments: list[str]) -> int:
         options.model,
         options.input,
         options.output,
-        columns=Columns(id=options.id_column, sequence=options.sequence_column),
+        columns=ColumnNames(id=options.id_column, sequence=options.sequence_column),
         strict=options.strict,
         resume=options.resume,
         overwrite=options.overwrite,

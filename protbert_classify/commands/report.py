@@ -8,7 +8,7 @@ from .parsing import OneLineParser
 def run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     from ..reporting.report import write_report
-    from ..reporting.run_folder import read_run
+    from ..runs.finished_run import read_run
 
     print(write_report(read_run(options.run), options.output))
     return 0

@@ -1,4 +1,4 @@
-"""What a command shows besides its result: a line where something is worth knowing, and bars for long work only."""
+"""The log and progress bars of a command."""
 
 import logging
 import os
@@ -25,7 +25,7 @@ def log_to_stderr() -> None:
     logger.propagate = False
     logger.setLevel(logging.INFO if int(os.environ.get("LOCAL_RANK", 0)) == 0 else logging.ERROR)
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")  # a dozen, of seconds; training keeps its own
-    os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # each retry without a network; what comes of them is told
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # retries are not logged; the final error is
     for name in ("torchao", "torch.utils._pytree"):  # what torchao says when it is imported, used or not
         logging.getLogger(name).setLevel(logging.ERROR)
 

@@ -7,7 +7,8 @@ import textwrap
 from typing import Any, Literal, get_args, get_origin
 
 from ..sagemaker.container import fetch_hub_token, hand_over, in_job, job_options
-from ..training.arguments import TRAINING_DEFAULTS, DataArguments, ModelArguments
+from ..training.arguments import DataArguments, ModelArguments
+from ..training.defaults import TRAINING_DEFAULTS
 from .terminal import hide_short_progress_bars
 
 USAGE = "usage: protbert-classify train [run.yaml] --data FILE --output_dir DIR [--option value ...]"
@@ -29,7 +30,7 @@ def run(arguments: list[str]) -> int:
     if {"-h", "--help"} & set(arguments):
         print(help_text())
         return 0
-    from ..reporting.summary import training_summary
+    from ..reporting.terminal_summary import training_summary
     from ..training.options import parse_options
     from ..training.run import train
 

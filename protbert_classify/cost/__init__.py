@@ -1,1 +1,1 @@
-"""What a training needs of memory and time, before it begins."""
+"""Estimates of the memory and time that a training needs, before it begins."""

@@ -86,7 +86,7 @@ def means_of(name: str, precision: str) -> Means:
         return _measured(precision)
     device = DEVICES[name]
     if precision == "bf16" and not device.bf16:
-        raise OptionError(f"a {name} has no bf16; expected --precision fp16 or float32")
+        raise OptionError(f"a {name} has no bf16; expected precision fp16 or float32")
     rate = device.float32 if precision == "float32" else device.half
     return Means(int(device.memory * 1e9), rate * 1e12, device.source)
 

@@ -49,7 +49,7 @@ class Estimate:
 
     @property
     def step(self) -> int:
-        """Bytes of a training step, all of it."""
+        """Bytes of a whole training step."""
         return self.fixed + self.activations + self.working
 
     @property

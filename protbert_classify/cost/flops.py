@@ -1,7 +1,7 @@
 """How much arithmetic a classifier costs, counted from the shapes of its weights; a model on the meta device will do.
 
-One multiply-add is two FLOPs, as vendors count their peak rates. Left out is what is no matrix product (norms,
-softmax, activations): below one percent at the sizes of protein language models.
+One multiply-add is two FLOPs, as vendors count their peak rates. Everything but matrix products (norms,
+softmax, activations) is left out: below one percent at the sizes of protein language models.
 
 Shapes: N proteins, T tokens of one, H hidden size, D size of all attention heads together (H but for some T5).
 """

@@ -48,7 +48,7 @@ def planned_model(
         freeze_layers: Leave the embeddings and the first N layers as they are.
 
     Raises:
-        InputError: No such model, or one that cannot be what is asked for.
+        InputError: No such model, or options that do not fit it.
     """
     try:
         config = _model_config(name_or_path, revision, backbone_config)

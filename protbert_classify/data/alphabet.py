@@ -14,7 +14,7 @@ def clean(sequence: str) -> str:
     """The residues of a sequence: upper case, without whitespace, without one trailing stop `*`.
 
     Raises:
-        SequenceError: Nothing is left, or a character is no residue; the message names it and its position (from 1).
+        SequenceError: Nothing is left, or a character is not a residue; the message names it and its position (from 1).
     """
     residues = "".join(sequence.split())
     residues = residues.removesuffix("*")
@@ -25,7 +25,7 @@ def clean(sequence: str) -> str:
         position, character = next(
             (i, c) for i, c in enumerate(residues, 1) if c.upper() not in LETTERS or ord(c) > 127
         )
-        raise SequenceError(f"{character!r} at position {position} is no residue; expected letters A-Z")
+        raise SequenceError(f"{character!r} at position {position} is not a residue; expected letters A-Z")
     return residues.upper()
 
 

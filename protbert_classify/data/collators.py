@@ -19,7 +19,7 @@ class PaddingCollator:
     """Pads encoded proteins on the right to the longest of the batch.
 
     Args:
-        pad_token_id: The id that fills up.
+        pad_token_id: The id of the padding.
         pad_to_multiple_of: Lengths are rounded up to a multiple of it. On a CPU every new length makes new kernels,
             which stay in memory: 32 keeps them few.
         max_length: Rounding up stops here; the backbone has no position for more tokens.

@@ -17,19 +17,12 @@ from datasets.builder import Key
 from datasets.packaged_modules.fasta.fasta import Fasta, FastaConfig
 
 from ..errors import DataError, OptionError
+from ..model.tasks import LABEL_SEPARATOR
 from ..tasks.columns import infer_task
-from ..tasks.multi_label import SEPARATOR
 from .alphabet import space
-from .records import (
-    PARSER_VERSION,
-    Accessions,
-    Place,
-    Record,
-    open_plain_or_gzip,
-    plain_errors,
-    protein_features,
-    read_fasta,
-)
+from .fasta import PARSER_VERSION, read_fasta
+from .records import Accessions, Place, Record, protein_features
+from .sources import dataset_errors, open_plain_or_gzip
 from .splitting import add_validation, report_copies
 
 logger = logging.getLogger(__name__)
@@ -61,7 +54,7 @@ RecordReader = Callable[[], Iterator[Record]]
 
 
 class Label(NamedTuple):
-    """What a header says of a protein; it has several locations only where these are read (`multi_label`)."""
+    """The labels in a header; several locations only with `multi_label`."""
 
     locations: tuple[str, ...]
     membrane: str
@@ -73,8 +66,8 @@ class DeepLocConfig(FastaConfig):
     """Configuration of the builder.
 
     Args:
-        ambiguous: What becomes of the `Cytoplasm-Nucleus` proteins: `drop` (as in the paper), `keep` (a class of their
-            own, the eleventh) or `first` (Cytoplasm, as code that splits at the first hyphen has it). Without meaning
+        ambiguous: How to treat the `Cytoplasm-Nucleus` proteins: `drop` (as in the paper), `keep` (a class of their
+            own, the eleventh) or `first` (Cytoplasm, as code that splits at the first hyphen reads it). Has no effect
             with `multi_label`, where they have both locations.
         multi_label: Whether a protein may have several locations, `Cytoplasm;Nucleus-U`: `location` is then a list.
     """
@@ -106,7 +99,7 @@ class DeepLoc(Fasta):
     """`datasets` builder for FASTA with DeepLoc's headers, `>ACCESSION Location-{M,S,U} [test]`.
 
     Files are plain or gzip-compressed, local or remote; without any, the official one is downloaded and cached. The
-    splits `train` and `test` come from the headers; one that no record belongs to is missing. Works prepared
+    splits `train` and `test` come from the headers; a split without records is missing. Works prepared
     (`download_and_prepare`, `as_dataset`) and streamed (`as_streaming_dataset`).
 
     Columns: `id`, `sequence` (upper case, spaced), `sequence_length`, `location` (a class, or a list of classes with
@@ -244,7 +237,7 @@ def _open_streamed(path: str, mode: str) -> Any:
 
 
 class _HeaderParser:
-    """Descriptions repeat, so each is parsed once."""
+    """Parses each description once: they repeat."""
 
     def __init__(self, config: DeepLocConfig) -> None:
         self.ambiguous, self.multi_label = config.ambiguous, config.multi_label
@@ -261,15 +254,15 @@ class _HeaderParser:
             found = f"{description.strip()[:60]!r}" if description.strip() else "nothing"
             raise DataError(
                 f"{place}: found {found} after the accession; expected Location-M, -S or -U and, perhaps, 'test'; "
-                "other headers need a pattern (--header_pattern)"
+                "other headers need a header_pattern"
             )
-        names = match["location"].split(SEPARATOR) if self.multi_label else [match["location"]]
+        names = match["location"].split(LABEL_SEPARATOR) if self.multi_label else [match["location"]]
         for name in names:
             if name not in LOCATIONS and name != AMBIGUOUS:
-                several = "several at once need multi_label_classification; " if SEPARATOR in name else ""
+                several = "several at once need multi_label_classification; " if LABEL_SEPARATOR in name else ""
                 raise DataError(
                     f"{place}: unknown location {name!r}; expected one of {', '.join(LOCATIONS)}, {AMBIGUOUS}; "
-                    f"{several}other labels need a pattern (--header_pattern)"
+                    f"{several}other labels need a header_pattern"
                 )
         return Label(self._locations(names), match["membrane"], match["test"] is None)
 
@@ -343,7 +336,7 @@ def read_deeploc(
     named = ", ".join(map(str, sources or [URL]))
     if source is None:
         logger.info("DeepLoc 1.0 from %s; downloaded once", URL)
-    with plain_errors(named):
+    with dataset_errors(named):
         # no files, not [URL]: once prepared, the official data is found without a network
         builder = DeepLoc(data_files=files or None, ambiguous=ambiguous, multi_label=multi_label)
         builder.download_and_prepare()

@@ -13,7 +13,7 @@ from ..model.tasks import Task
 from ..tasks.targets import auxiliary_targets, has_targets, targets
 from ..version import __version__
 from .encoder import ProteinEncoder
-from .records import PARSER_VERSION
+from .fasta import PARSER_VERSION
 
 ENCODING_VERSION = 2  # raise it when `encode` would give other numbers than before: caches are then made again
 
@@ -40,7 +40,7 @@ def encode(
         class, or C numbers) and `auxiliary_labels` (A' numbers, NaN where unknown); rows in the same order.
 
     Raises:
-        SequenceError: A character that is no residue, with the row and accession.
+        SequenceError: A character that is not a residue, with the row and accession.
         DataError: An answer that a task cannot use, such as a class that is not among its labels.
     """
     encoder = ProteinEncoder(tokenizer, max_length, crop)

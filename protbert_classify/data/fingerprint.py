@@ -1,4 +1,4 @@
-"""Whether proteins are the same as before."""
+"""Fingerprints of datasets: whether proteins are the same as before."""
 
 import hashlib
 from collections.abc import Sequence
@@ -6,8 +6,8 @@ from typing import Any
 
 from datasets import Dataset
 
+from ..model.tasks import LABEL_SEPARATOR
 from ..tasks.cells import NO_CLASS, names_of
-from ..tasks.multi_label import SEPARATOR
 from .records import NO_ANSWERS
 
 
@@ -25,15 +25,15 @@ def fingerprint(proteins: Dataset, columns: Sequence[str] | None = None) -> str:
     names = [names_of(proteins.features[name]) for name in there]
     cells = (proteins[column][:] for column in ("id", "sequence", *there))
     for accession, sequence, *answers in zip(*cells, strict=True):
-        told = "\t".join(_told(answer, classes) for answer, classes in zip(answers, names, strict=True))
-        digest.update(f"{accession}\t{sequence}\t{told}\n".encode())
+        written = "\t".join(_written(answer, classes) for answer, classes in zip(answers, names, strict=True))
+        digest.update(f"{accession}\t{sequence}\t{written}\n".encode())
     return digest.hexdigest()
 
 
-def _told(answer: Any, classes: list[str] | None) -> str:
+def _written(answer: Any, classes: list[str] | None) -> str:
     """An answer as text, a class by its name: its index depends on which other classes there are."""
     if isinstance(answer, list):
-        return SEPARATOR.join(sorted(_told(part, classes) for part in answer))
+        return LABEL_SEPARATOR.join(sorted(_written(part, classes) for part in answer))
     if answer is None or (classes and answer == NO_CLASS):
         return ""
     return classes[answer] if classes else str(answer)

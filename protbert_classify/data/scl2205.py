@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..errors import ProteinClassifierError
-from ..tasks.multi_label import SEPARATOR
+from ..model.tasks import LABEL_SEPARATOR
 
 logger = logging.getLogger(__name__)
 
@@ -70,8 +70,8 @@ def _name(location: str, multi_label: bool) -> str | None:
     """What a location, or several, is called in the files; None if it is left out."""
     if not multi_label:
         return AMBIGUOUS.get(location) or LOCATIONS.get(location)
-    names = [LOCATIONS.get(part) for part in location.split(SEPARATOR)]
-    return None if None in names else SEPARATOR.join(filter(None, names))
+    names = [LOCATIONS.get(part) for part in location.split(LABEL_SEPARATOR)]
+    return None if None in names else LABEL_SEPARATOR.join(filter(None, names))
 
 
 def _read_package() -> tuple[dict[str, str], dict[str, str], dict[str, list[str]]]:

@@ -1,4 +1,4 @@
-"""Which proteins go to which split, by the answers to the task: for every problem type."""
+"""Splits of proteins: a validation split, sampling, merging, and checks of the labels in each."""
 
 import dataclasses
 import logging
@@ -15,7 +15,7 @@ from ..errors import DataError, OptionError
 from ..model.registry import Registry
 from ..model.tasks import IGNORED, REGRESSION, SINGLE_LABEL, Task
 from ..tasks.cells import names_of
-from ..tasks.kinds import kind_of
+from ..tasks.problem_type_registry import problem_type_of
 from ..tasks.targets import accession, has_targets, strata, targets
 
 logger = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ def stratified(dataset: Dataset, task: Task, fraction: float, seed: int) -> np.n
     if task.problem_type == REGRESSION:
         return chosen
     # combinations overlap: without this, all proteins of a rare label could be chosen with those of others
-    present = kind_of(task).present(targets(dataset, task, lenient=True), task)
+    present = problem_type_of(task).present(targets(dataset, task, lenient=True), task)
     for label in np.flatnonzero(present.any(0) & ~present[~chosen].any(0)):
         kept = sequences[int(np.flatnonzero(present[:, label])[0])]
         chosen &= np.array([sequence != kept for sequence in sequences])
@@ -142,7 +142,7 @@ def keep_labelled_classes(splits: DatasetDict, task: Task, *, auxiliary: bool = 
     if "train" not in parts:
         raise OptionError(f"no column {task.name!r} in the training proteins")
     answers = {split: targets(part, task, lenient=auxiliary) for split, part in parts.items()}
-    proteins = {split: kind_of(task).present(values, task) for split, values in answers.items()}
+    proteins = {split: problem_type_of(task).present(values, task) for split, values in answers.items()}
     present = {split: values.any(0) for split, values in proteins.items()}
     trained = present["train"]
     for split, found in present.items():
@@ -176,10 +176,10 @@ def _with_labels(task: Task, trained: Any) -> Task:
 
 
 def without_unknown(splits: DatasetDict, task: Task) -> DatasetDict:
-    """The proteins whose answer to the main task is known: nothing can be learned or measured on the others.
+    """Only the proteins whose answer to the main task is known.
 
     Raises:
-        DataError: None is left.
+        DataError: No protein is left.
     """
     kept: dict[str, Dataset] = {}
     for split, part in splits.items():
@@ -197,12 +197,12 @@ def without_unknown(splits: DatasetDict, task: Task) -> DatasetDict:
 
 
 def sample(dataset: Dataset, count: int | None, seed: int, task: Task) -> Dataset:
-    """About `count` proteins for a quick look, every label among them."""
+    """About `count` proteins, with every label among them, for a quick look."""
     if count is None or count >= len(dataset):
         return dataset
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(dataset))
-    present = kind_of(task).present(targets(dataset, task, lenient=True), task)[order]
+    present = problem_type_of(task).present(targets(dataset, task, lenient=True), task)[order]
     # the first of each label, then the rest as they come
     first = np.array([present[:, label].argmax() for label in np.flatnonzero(present.any(0))], dtype=np.int64)
     first = first[np.sort(np.unique(first, return_index=True)[1])]
@@ -212,7 +212,7 @@ def sample(dataset: Dataset, count: int | None, seed: int, task: Task) -> Datase
 
 
 def whole(splits: DatasetDict) -> Dataset:
-    """All proteins of a file that is one split, whatever its records say."""
+    """All proteins as one dataset, whatever splits they are in."""
     return datasets.concatenate_datasets(list(splits.values()))
 
 

@@ -67,10 +67,10 @@ def protbert_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def load_tokenizer(name_or_path: str | os.PathLike[str], **kwargs: Any) -> PreTrainedTokenizerBase:
-    """The tokenizer for a backbone or a saved classifier; ours as it was saved, a backbone's own rebuilt.
+    """The tokenizer for a saved classifier, as it was saved, or for a backbone, rebuilt from its own.
 
     Args:
-        name_or_path: Folder or repository of the Hub.
+        name_or_path: A folder or a Hub id.
         kwargs: What `AutoTokenizer.from_pretrained` takes (`revision`, `token`, ...).
 
     Raises:
@@ -90,11 +90,11 @@ def load_tokenizer(name_or_path: str | os.PathLike[str], **kwargs: Any) -> PreTr
 def tokenizer_for(model: ProteinClassifier) -> PreTrainedTokenizerBase:
     """The tokenizer of a classifier, which stops at the model's longest input.
 
-    It lies where the classifier was loaded from or, for a fresh head, where its backbone was; a network of ProtBERT's
-    kind that was not loaded at all has ProtBERT's.
+    It is loaded from where the classifier came from or, for a fresh head, its backbone. A BERT from scratch with a
+    vocabulary of ProtBERT's size gets ProtBERT's tokenizer.
 
     Raises:
-        ModelError: None is known.
+        ModelError: There is none.
     """
     tokenizer = _loaded_tokenizer(model)
     tokenizer.model_max_length = model.config.max_sequence_length or model.max_positions or tokenizer.model_max_length

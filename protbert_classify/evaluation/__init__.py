@@ -1,1 +1,1 @@
-"""Logits and labels to numbers."""
+"""From logits to predictions, and from predictions and labels to metrics."""

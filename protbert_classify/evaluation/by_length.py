@@ -1,4 +1,4 @@
-"""Whether long proteins are predicted as well as short ones."""
+"""Accuracy in ranges of protein length."""
 
 import math
 from collections.abc import Sequence

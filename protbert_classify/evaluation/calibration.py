@@ -1,4 +1,4 @@
-"""Whether a score is what it says: of the predictions with a score of 0.8, are 80% right?"""
+"""Calibration: of the predictions with a score of 0.8, are 80% right?"""
 
 from typing import Any
 

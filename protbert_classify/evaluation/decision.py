@@ -1,4 +1,4 @@
-"""From logits to answers: the one place that turns logits into probabilities, and these into labels.
+"""From logits to predictions: the one place that turns logits into probabilities, and these into labels.
 
 Training, evaluation, prediction, the pipeline, the server, reports and cards all call [`decide`].
 
@@ -11,17 +11,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..model.tasks import DEFAULT_THRESHOLD, MULTI_LABEL, REGRESSION, SINGLE_LABEL, Task
-
-SEPARATOR = ";"  # between several labels of a protein, as in the tables that are trained on
+from ..model.tasks import DEFAULT_THRESHOLD, LABEL_SEPARATOR, MULTI_LABEL, REGRESSION, SINGLE_LABEL, Task
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What a model answers to one task for N proteins.
+    """The predictions of a model for one task and N proteins.
 
     Args:
-        task: The question.
+        task: The task.
         scores: (N, C), probabilities of the labels; of a regression the numbers, in the units of the data.
         chosen: (N, C), bool: the predicted labels, one a protein for `single_label_classification`, one or more for
             `multi_label_classification`, none for `regression`.
@@ -62,7 +60,7 @@ class Decision:
         """(N,), the predicted labels of each protein with `;` between them, the highest score first."""
         if self.task.problem_type == SINGLE_LABEL:
             return [self.task.labels[index] for index in self.best]
-        return [SEPARATOR.join(self.labels(row)) for row in range(len(self))]
+        return [LABEL_SEPARATOR.join(self.labels(row)) for row in range(len(self))]
 
     def answer(self, row: int, top_k: int | None | Literal["predicted"] = "predicted") -> Any:
         """The answer for one protein as pipelines of transformers give it.
@@ -132,8 +130,8 @@ def _multi_label(logits: np.ndarray, task: Task) -> tuple[np.ndarray, np.ndarray
     scores = 1 / (1 + np.exp(-np.clip(logits, -80, 80)))  # float32 has no larger exponents
     margin = scores - np.asarray(task.thresholds or [DEFAULT_THRESHOLD] * len(task.labels), dtype=np.float32)
     chosen = margin >= 0
-    nobody = ~chosen.any(-1)
-    chosen[nobody, margin[nobody].argmax(-1)] = True
+    none = ~chosen.any(-1)
+    chosen[none, margin[none].argmax(-1)] = True
     return scores, chosen
 
 

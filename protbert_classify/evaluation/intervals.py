@@ -1,4 +1,4 @@
-"""How far a number could have been another with other test proteins: bootstrap intervals."""
+"""Bootstrap intervals: how much a metric could differ on other test proteins."""
 
 from collections.abc import Sequence
 from typing import Any

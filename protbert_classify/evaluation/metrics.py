@@ -32,7 +32,7 @@ WATCHED: dict[str, tuple[str, ...]] = {
 }
 BEST_METRIC: dict[str, str] = {SINGLE_LABEL: "mcc", MULTI_LABEL: "mcc", REGRESSION: "spearman"}
 LOWER_IS_BETTER = ("loss", "mae")
-# what they are called where people read them
+# names for people
 NAMES: dict[str, str] = {
     "accuracy": "accuracy",
     "mcc": "MCC",
@@ -184,12 +184,12 @@ def classification_metrics(
     precision, recall, f1, support = precision_recall_fscore_support(
         references, predictions, labels=indices, zero_division=0.0
     )
-    called = np.bincount(predictions, minlength=len(labels)) > 0
+    predicted = np.bincount(predictions, minlength=len(labels)) > 0
     per_class = {}
     for index, name in enumerate(labels):
         known = bool(support[index])
         per_class[name] = {
-            "precision": float(precision[index]) if known and called[index] else None,
+            "precision": float(precision[index]) if known and predicted[index] else None,
             "recall": float(recall[index]) if known else None,
             "f1": float(f1[index]) if known else None,
             "support": int(support[index]),
@@ -235,36 +235,36 @@ def multi_label_metrics(
     if not rows.any():
         raise ValueError("no known labels to compare with; expected at least 1")
     known, scores = known[rows], scores[rows]
-    true, called = (references[rows] == 1) & known, chosen[rows] & known
+    true, predicted = (references[rows] == 1) & known, chosen[rows] & known
     per_class = {
         name: {
-            **_label_metrics(true[known[:, i], i], called[known[:, i], i], scores[known[:, i], i]),
+            **_label_metrics(true[known[:, i], i], predicted[known[:, i], i], scores[known[:, i], i]),
             "threshold": float(thresholds[i]) if thresholds is not None else DEFAULT_THRESHOLD,
             "support": int(true[:, i].sum()),
         }
         for i, name in enumerate(labels)
     }
     return {
-        "micro_f1": float(f1_score(true, called, average="micro", zero_division=0.0)),
+        "micro_f1": float(f1_score(true, predicted, average="micro", zero_division=0.0)),
         "macro_f1": _mean(per_class, "f1"),
-        "jaccard": float(jaccard_score(true, called, average="samples", zero_division=1.0)),  # none of none is right
-        "subset_accuracy": float(accuracy_score(true, called)),
+        "jaccard": float(jaccard_score(true, predicted, average="samples", zero_division=1.0)),  # none of none is right
+        "subset_accuracy": float(accuracy_score(true, predicted)),
         "mcc": _mean(per_class, "mcc"),
         "average_precision": _mean(per_class, "average_precision"),
         "per_class": per_class,
     }
 
 
-def _label_metrics(true: np.ndarray, called: np.ndarray, scores: np.ndarray) -> dict[str, float | None]:
+def _label_metrics(true: np.ndarray, predicted: np.ndarray, scores: np.ndarray) -> dict[str, float | None]:
     """The numbers of one label, from the proteins of which it is known, each (n,)."""
     if not true.any():
         return dict.fromkeys(("precision", "recall", "f1", "mcc", "average_precision"))
-    precision, recall, f1, _ = precision_recall_fscore_support(true, called, average="binary", zero_division=0.0)
+    precision, recall, f1, _ = precision_recall_fscore_support(true, predicted, average="binary", zero_division=0.0)
     return {
-        "precision": float(precision) if called.any() else None,
+        "precision": float(precision) if predicted.any() else None,
         "recall": float(recall),
         "f1": float(f1),
-        "mcc": float(matthews_corrcoef(true, called)) if not true.all() else None,
+        "mcc": float(matthews_corrcoef(true, predicted)) if not true.all() else None,
         # a training that diverged has scores that are NaN, and is reported by others
         "average_precision": float(average_precision_score(true, np.nan_to_num(scores))),
     }

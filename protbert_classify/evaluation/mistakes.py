@@ -19,11 +19,11 @@ def confident_mistakes(
     Args:
         ids: (N,), accessions.
         decision: For them, of a classification.
-        references: As [`task_metrics`] takes them; unknown ones are no mistakes.
+        references: As [`task_metrics`] takes them; unknown ones are not mistakes.
         count: How many at most.
 
     Returns:
-        For each `index` (0..N-1), `id`, `true` (indices of the true labels), `called` (of the wrong one, 0..C-1) and
+        For each `index` (0..N-1), `id`, `true` (indices of the true labels), `predicted` (of the wrong one, 0..C-1) and
         `score` (its probability).
     """
     true, wrong = _true_and_wrong(decision, references)
@@ -34,7 +34,7 @@ def confident_mistakes(
             "index": int(rows[place]),
             "id": ids[rows[place]],
             "true": np.flatnonzero(true[rows[place]]).tolist(),
-            "called": int(labels[place]),
+            "predicted": int(labels[place]),
             "score": float(scores[place]),
         }
         for place in np.argsort(-scores, kind="stable")[:count]
@@ -114,7 +114,7 @@ def frequent_confusions(
         count: How many at most.
 
     Returns:
-        For each `true` and `called` (0..C-1), `proteins`, and `share` of the true class, 0..1.
+        For each `true` and `predicted` (0..C-1), `proteins`, and `share` of the true class, 0..1.
     """
     counts = np.array(matrix)
     totals = counts.sum(1) if support is None else np.asarray(support)
@@ -124,10 +124,10 @@ def frequent_confusions(
     return [
         {
             "true": true,
-            "called": called,
-            "proteins": int(counts[true, called]),
-            "share": counts[true, called] / totals[true],
+            "predicted": predicted,
+            "proteins": int(counts[true, predicted]),
+            "share": counts[true, predicted] / totals[true],
         }
-        for true, called in pairs
-        if counts[true, called]
+        for true, predicted in pairs
+        if counts[true, predicted]
     ]

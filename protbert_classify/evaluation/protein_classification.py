@@ -10,7 +10,7 @@ from protbert_classify.evaluation.metrics import classification_metrics
 _DESCRIPTION = "Accuracy (Q10), multi-class MCC, macro F1, per-class precision and recall, confusion matrix."
 _INPUTS = """
 Args:
-    predictions: called classes, 0..C-1.
+    predictions: predicted classes, 0..C-1.
     references: true classes, 0..C-1.
     labels: names of the classes; '0', '1', ... up to the highest seen if None.
 """

@@ -26,16 +26,16 @@ def matrix_metrics(matrices: np.ndarray) -> dict[str, np.ndarray]:
     counts = matrices.astype(np.float64)
     total = counts.sum((1, 2))
     right = np.einsum("rcc->rc", counts)
-    true, called = counts.sum(2), counts.sum(1)  # (R, C)
+    true, predicted = counts.sum(2), counts.sum(1)  # (R, C)
     # Gorodkin 2004, doi:10.1016/j.compbiolchem.2004.09.006, as scikit-learn has it
-    covariance = right.sum(1) * total - (true * called).sum(1)
-    spread = np.sqrt((total**2 - (true**2).sum(1)) * (total**2 - (called**2).sum(1)))
-    f1 = _ratio(2 * right, np.where(true > 0, true + called, 0))
+    covariance = right.sum(1) * total - (true * predicted).sum(1)
+    spread = np.sqrt((total**2 - (true**2).sum(1)) * (total**2 - (predicted**2).sum(1)))
+    f1 = _ratio(2 * right, np.where(true > 0, true + predicted, 0))
     return {
         "accuracy": right.sum(1) / total,
         "mcc": np.nan_to_num(_ratio(covariance, spread)),
         "macro_f1": _mean(f1),
-        "precision": _ratio(right, np.where(true > 0, called, 0)),
+        "precision": _ratio(right, np.where(true > 0, predicted, 0)),
         "recall": _ratio(right, true),
         "f1": f1,
     }
@@ -59,11 +59,11 @@ def resampled_metrics(decision: Decision, references: np.ndarray, counts: np.nda
 
 def _several_labels(decision: Decision, references: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
     known = known_references(references)
-    true, called = (references == 1) & known, decision.chosen & known
-    right = true & called
+    true, chosen = (references == 1) & known, decision.chosen & known
+    right = true & chosen
     # (R, C) each
-    hit, actual, predicted, total = (counts @ part.astype(np.float64) for part in (right, true, called, known))
-    union = (true | called).sum(1)
+    hit, actual, predicted, total = (counts @ part.astype(np.float64) for part in (right, true, chosen, known))
+    union = (true | chosen).sum(1)
     jaccard = np.divide(right.sum(1), union, out=np.ones(len(union)), where=union > 0)
     proteins = counts.sum(1)
     f1 = _ratio(2 * hit, np.where(actual > 0, actual + predicted, 0))
@@ -81,7 +81,7 @@ def _several_labels(decision: Decision, references: np.ndarray, counts: np.ndarr
         "micro_f1": np.nan_to_num(_ratio(2 * hit.sum(1), actual.sum(1) + predicted.sum(1))),
         "macro_f1": _mean(f1),
         "jaccard": counts @ jaccard / proteins,
-        "subset_accuracy": counts @ (true == called).all(1) / proteins,
+        "subset_accuracy": counts @ (true == chosen).all(1) / proteins,
         "mcc": _mean(mcc),
         "average_precision": _mean(precision),
         "per_class_precision": _ratio(hit, np.where(actual > 0, predicted, 0)),
@@ -103,11 +103,11 @@ def _average_precision(counts: np.ndarray, true: np.ndarray, scores: np.ndarray)
     order = np.argsort(-scores, kind="stable")
     last = np.flatnonzero(np.append(scores[order][:-1] != scores[order][1:], True)) if len(order) else order
     weight = counts[:, order]
-    called = np.cumsum(weight, axis=1)[:, last]
+    retrieved = np.cumsum(weight, axis=1)[:, last]
     hit = np.cumsum(weight * true[order], axis=1)[:, last]
     positives = (counts * true).sum(1)
     gained = np.diff(hit, axis=1, prepend=0)
-    precision = np.divide(hit, called, out=np.zeros_like(hit), where=called > 0)
+    precision = np.divide(hit, retrieved, out=np.zeros_like(hit), where=retrieved > 0)
     return _ratio((gained * precision).sum(1), positives)
 
 

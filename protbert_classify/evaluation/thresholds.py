@@ -1,11 +1,11 @@
-"""From which score on a label is predicted: the threshold of the best Matthews correlation, one for each label."""
+"""The score from which a label is predicted: for each label, the threshold with the best Matthews correlation."""
 
 import numpy as np
 
 from ..model.tasks import DEFAULT_THRESHOLD
 from .metrics import known_references
 
-FEWEST_POSITIVES = 5  # proteins with a label; of fewer, the best threshold is chance, and calls too many or none
+FEWEST_POSITIVES = 5  # proteins with a label; with fewer, the best threshold is chance
 
 
 def fit_thresholds(scores: np.ndarray, references: np.ndarray) -> list[float]:
@@ -37,13 +37,13 @@ def _threshold(scores: np.ndarray, true: np.ndarray) -> float:
     order = np.argsort(-scores, kind="stable")
     scores, true = scores[order], true[order]
     last = np.flatnonzero(scores[:-1] > scores[1:])  # the last protein of each score but the lowest: all is no decision
-    called = last + 1.0  # proteins from there on up, in float64: their products are large
+    predicted = last + 1.0  # proteins from there on up, in float64: their products are large
     positives, total = float(true.sum()), float(len(true))
     if not len(last) or positives < FEWEST_POSITIVES or positives == total:
         return DEFAULT_THRESHOLD
     right = np.cumsum(true)[last]
-    covariance = right * total - called * positives
-    mcc = covariance / np.sqrt(called * (total - called) * positives * (total - positives))
+    covariance = right * total - predicted * positives
+    mcc = covariance / np.sqrt(predicted * (total - predicted) * positives * (total - positives))
     best = mcc.max()
     if best <= 0:
         return DEFAULT_THRESHOLD

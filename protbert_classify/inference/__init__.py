@@ -1,1 +1,1 @@
-"""A model and sequences to calls."""
+"""From a model and sequences to predictions."""

@@ -1,4 +1,4 @@
-"""How good a saved classifier is on labelled proteins."""
+"""Evaluates a saved classifier on labelled proteins."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def evaluate_classifier(
     precision: str = "float32",
     compiled: bool = False,
 ) -> dict[str, Any]:
-    """Classify labelled proteins and compare.
+    """Classify labelled proteins and compare the predictions with the labels.
 
     Args:
         model: The folder of a run or of a model, or a Hub id.

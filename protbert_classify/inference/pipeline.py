@@ -32,14 +32,14 @@ class ProteinClassificationPipeline(Pipeline):
             one, or for `multi_label_classification` each whose probability reaches its threshold. (Transformers'
             `text-classification` returns the best label alone by default, whatever the thresholds are.) A regression
             returns its numbers whatever is asked for.
-        truncation_report: Tell of each protein its `length` (residues) and whether it was `truncated`.
-        auxiliary: Tell the answers to the auxiliary tasks, too.
+        truncation_report: Return for each protein its `length` (residues) and whether it was `truncated`.
+        auxiliary: Return the answers to the auxiliary tasks, too.
 
     Returns:
         For a protein `{"label", "score"}`, where the score is a probability or, for a regression, the number in the
         units of the data. A list of them with `top_k` other than 1, for `multi_label_classification` by default, and
         for several numbers. For a list of proteins a list. With `truncation_report` or `auxiliary`, a dictionary with
-        this under `calls`, and `length` and `truncated`, or `auxiliary`: name of a task -> its answer, alike.
+        this under `predictions`, and `length` and `truncated`, or `auxiliary`: name of a task -> its answer, alike.
 
     Example:
         A model that was just trained, here with random weights. A saved one:
@@ -54,9 +54,9 @@ class ProteinClassificationPipeline(Pipeline):
         ['Cytoplasm', 'Nucleus']
 
     Raises:
-        SequenceError: A character that is no residue, or something that is no string.
+        SequenceError: A character that is not a residue, or an input that is not a string.
         OptionError: An unknown option, or a `top_k` below 1.
-        ModelError: A score is no number, or the model is of another class.
+        ModelError: A score is NaN, or the model is of another class.
     """
 
     _load_tokenizer = True
@@ -81,7 +81,7 @@ class ProteinClassificationPipeline(Pipeline):
         return super().__call__(inputs, num_workers=num_workers, batch_size=batch_size, **options)
 
     def _sanitize_parameters(self, **options: Any) -> tuple[dict, dict, dict]:
-        # what is not given in a call stays as it was given when the pipeline was made
+        # what is not given stays as it was given when the pipeline was made
         unknown = sorted(options.keys() - set(OPTIONS))
         if unknown:
             raise OptionError(f"unknown option {unknown[0]}: expected {', '.join(OPTIONS)}, batch_size or num_workers")
@@ -113,16 +113,16 @@ class ProteinClassificationPipeline(Pipeline):
         auxiliary: bool = False,
     ) -> Any:
         decision = decide(output["logits"].numpy(), self.model.config)
-        calls = decision.answer(0, top_k)
+        predictions = decision.answer(0, top_k)
         if not truncation_report and not auxiliary:
-            return calls
-        told = {"calls": calls}
+            return predictions
+        result = {"predictions": predictions}
         if truncation_report:
             length = int(output["length"])
-            told |= {"length": length, "truncated": self.encoder.is_cropped(length)}
+            result |= {"length": length, "truncated": self.encoder.is_cropped(length)}
         if auxiliary:
-            told["auxiliary"] = {name: part.answer(0, top_k) for name, part in decision.auxiliary.items()}
-        return told
+            result["auxiliary"] = {name: part.answer(0, top_k) for name, part in decision.auxiliary.items()}
+        return result
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
         """Save the model and its tokenizer to a folder from which `pipeline("protein-classification")` loads both.

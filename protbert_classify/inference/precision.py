@@ -37,7 +37,7 @@ def set_precision(model: ProteinClassifier, precision: str = "auto", packing: bo
         fast = has_native_bf16(model.device)
         precision = "bfloat16" if fast and model.device.type == "cuda" else "float32"
         if fast and precision == "float32" and model.num_parameters() >= LARGE:
-            logger.info("this CPU has bfloat16 instructions: --precision bfloat16 would be faster")
+            logger.info("this CPU has bfloat16 instructions: precision bfloat16 would be faster")
     if precision == "bfloat16":
         _round(model)
         for name, module in model.named_children():
@@ -80,7 +80,7 @@ def _round(model: ProteinClassifier) -> None:
 
 def _quantize(model: ProteinClassifier) -> None:
     if model.device.type != "cpu":
-        raise OptionError(f"precision='int8' on {model.device.type}: expected --device cpu")
+        raise OptionError(f"precision='int8' on {model.device.type}: expected device='cpu'")
     try:
         from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_
     except ImportError:

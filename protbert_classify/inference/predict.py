@@ -1,4 +1,4 @@
-"""Proteins in, a table of calls out: streamed, in parts that survive a kill, shared by several processes."""
+"""Proteins in, a table of predictions out: streamed, in parts that survive a kill, shared by several processes."""
 
 import hashlib
 import json
@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..data.columns import Columns
+from ..data.column_names import ColumnNames
 from ..data.encoder import ProteinEncoder
-from ..data.readers import STANDARD_INPUT, read_unlabelled
+from ..data.reader import read_records
 from ..data.records import Record, checked
+from ..data.sources import STANDARD_INPUT
 from ..evaluation.decision import decide
 from ..model import ProteinClassifier
 from .logits import predict_logits
-from .parts import Parts
+from .parts_folder import PartsFolder
 from .precision import has_gpu_backend
 from .saved_classifier import classifier_encoder, load_classifier
 from .streaming import (
@@ -48,7 +49,7 @@ def predict_file(
     source: str,
     output: str,
     *,
-    columns: Columns | None = None,
+    columns: ColumnNames | None = None,
     strict: bool = False,
     resume: bool = False,
     overwrite: bool = False,
@@ -59,13 +60,13 @@ def predict_file(
 ) -> PredictionSummary:
     """Classify the proteins of a source, in its order.
 
-    Memory does not grow with the input: it is read, classified and written a part at a time. Parts stand in a folder
+    Memory does not grow with the input: it is read, classified and written a part at a time. Parts are kept in a folder
     beside the output until all are there. Several processes (`accelerate launch`) share the parts; what each gets does
     not depend on how many they are.
 
     Args:
         model: The folder of a run or of a model, or a Hub id.
-        source: See [`read_unlabelled`].
+        source: See [`read_records`].
         output: A .csv, .tsv, .jsonl or .parquet file: `id, description, length`, the answers (see [`columns_for`]),
             `truncated`. It appears when it is whole.
         columns: Names of a table's columns.
@@ -81,8 +82,8 @@ def predict_file(
         InputError: A model, a source or an option that cannot be used; with `strict`, a record.
         KeyboardInterrupt: Ctrl-C; the parts are kept.
     """
-    parts, rejected = Parts(output), f"{output}.rejected.csv"
-    table_for(output, [])  # the ending first: nothing is worse than to hear of it after an hour
+    parts, rejected = PartsFolder(output), f"{output}.rejected.csv"
+    table_for(output, [])  # checks the ending before any work is done
     check_paths(source, output)
     processes = _processes()
     main = processes is None or processes.is_main_process
@@ -90,9 +91,9 @@ def predict_file(
         parts.check(resume, overwrite)
         if resume and not os.path.isdir(parts.folder) and os.path.isfile(output):
             return PredictionSummary(None, count_rejected(rejected), rejected, main)
-    records = begun(read_unlabelled(source, columns))
+    records = begun(read_records(source, columns))
     if strict and source != STANDARD_INPUT:
-        for record in read_unlabelled(source, columns):
+        for record in read_records(source, columns):
             checked(record)
     if processes is not None and device is None and processes.device.type != "cpu":
         device = str(processes.device)
@@ -116,8 +117,8 @@ def predict_file(
                 elif parts.has(part.number, part.digest):
                     skip(bar, len(part.records))
                 else:
-                    calls = worker.calls(part.records, bar)
-                    parts.write(part.number, part.digest, partial(table.write_part, calls=calls))
+                    predictions = worker.predict(part.records, bar)
+                    parts.write(part.number, part.digest, partial(table.write_part, predictions=predictions))
         if main:
             publish(parts, table, count, rejects, rejected)
     return PredictionSummary(classified, rejects.count if main else 0, rejected, main)
@@ -133,14 +134,14 @@ def _processes() -> Any:
 
 
 class _Worker:
-    """Makes calls of records: identical proteins are computed once."""
+    """Predicts records; identical proteins are computed once."""
 
     def __init__(self, classifier: ProteinClassifier, encoder: ProteinEncoder, tokens_per_batch: int | None) -> None:
         self.classifier = classifier
         self.encoder = encoder
         self.tokens_per_batch = tokens_per_batch
 
-    def calls(self, records: list[Record], bar: tqdm) -> list[Prediction]:
+    def predict(self, records: list[Record], bar: tqdm) -> list[Prediction]:
         rows: dict[bytes, int] = {}
         row_of = [rows.setdefault(self.encoder(record.residues), len(rows)) for record in records]
         encoded = [np.frombuffer(ids, dtype=np.uint8) for ids in rows]
@@ -153,7 +154,7 @@ class _Worker:
 def _settings(
     classifier: ProteinClassifier, output: str, tokens_per_batch: int | None, precision: str, compiled: bool
 ) -> dict[str, Any]:
-    """What shapes the calls; part_size because batches are made within a part."""
+    """What shapes the predictions; part_size, because batches are made within a part."""
     return {
         "format": FORMAT,
         "model": classifier.name_or_path,

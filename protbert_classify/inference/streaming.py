@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 from tqdm.auto import tqdm
 
-from ..data.readers import STANDARD_INPUT, count_records
+from ..data.reader import count_records
 from ..data.records import Record, checked
+from ..data.sources import STANDARD_INPUT
 from ..errors import InputError, OptionError, ProteinClassifierError
-from .parts import Parts
+from .parts_folder import PartsFolder
 from .writers import Table
 
 FORMAT = 2  # of the parts: another number, and none of a former version is continued
@@ -80,7 +81,7 @@ class Rejects:
 
 
 def begun(records: Iterator[Record]) -> Iterator[Record]:
-    """The records, the first of them read: what is no source is refused before a model is loaded."""
+    """Read the first record, so that a bad source is refused before a model is loaded."""
     return chain([next(records)], records)
 
 
@@ -109,7 +110,7 @@ def check_paths(source: str, output: str) -> None:
     while not os.path.lexists(folder):  # it will be made
         folder = os.path.dirname(folder)
     if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
-        raise ProteinClassifierError(f"output {output}: {folder} is no folder that can be written to")
+        raise ProteinClassifierError(f"output {output}: {folder} is not a folder that can be written to")
     if source == STANDARD_INPUT:
         if int(os.environ.get("WORLD_SIZE", 1)) > 1:
             raise OptionError("input -: several processes cannot share standard input; expected a file")
@@ -118,7 +119,7 @@ def check_paths(source: str, output: str) -> None:
 
 
 @contextmanager
-def kept_if_any(parts: Parts, main: bool) -> Iterator[None]:
+def kept_if_any(parts: PartsFolder, main: bool) -> Iterator[None]:
     """What a failure leaves: the parts that are done, and how to continue with them."""
     try:
         yield
@@ -127,11 +128,11 @@ def kept_if_any(parts: Parts, main: bool) -> Iterator[None]:
         if main and not done:
             parts.discard()
         if isinstance(error, KeyboardInterrupt) and done:
-            raise KeyboardInterrupt(f"the same command with --resume continues after part {done}") from None
+            raise KeyboardInterrupt(f"predict again with resume to continue after part {done}") from None
         raise
 
 
-def publish(parts: Parts, table: Table, count: int, rejects: Rejects, rejected: str) -> None:
+def publish(parts: PartsFolder, table: Table, count: int, rejects: Rejects, rejected: str) -> None:
     """Join the parts, move the output and the rejected records into place, and remove what they came from."""
     whole = os.path.join(parts.folder, "whole")
     table.join(parts.await_all(count), whole)

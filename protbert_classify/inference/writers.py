@@ -1,4 +1,4 @@
-"""Tables of calls: CSV, TSV, JSON Lines and Parquet, each written in parts that are joined in the end.
+"""Tables of predictions: CSV, TSV, JSON Lines and Parquet, each written in parts that are joined in the end.
 
 A row has the protein, the answer to the main task, those to the auxiliary ones, and whether the protein was cropped.
 """
@@ -66,8 +66,8 @@ class Prediction(NamedTuple):
 class Table(Protocol):
     """A format of tables."""
 
-    def write_part(self, path: str, calls: Iterable[Prediction]) -> None:
-        """Write some calls to a file of their own, down to the disk."""
+    def write_part(self, path: str, predictions: Iterable[Prediction]) -> None:
+        """Write some predictions to a file of their own, flushed to the disk."""
 
     def join(self, parts: Sequence[str], path: str) -> None:
         """Write one table of all parts, in their order."""
@@ -144,9 +144,9 @@ class DelimitedTable:
     def __init__(self, columns: Sequence[Column]) -> None:
         self.columns = columns
 
-    def write_part(self, path: str, calls: Iterable[Prediction]) -> None:
+    def write_part(self, path: str, predictions: Iterable[Prediction]) -> None:
         with open(path, "w", newline="", encoding="utf-8") as file:
-            self._writer(file).writerows(row_cells(call, self.columns) for call in calls)
+            self._writer(file).writerows(row_cells(prediction, self.columns) for prediction in predictions)
             _to_disk(file)
 
     def join(self, parts: Sequence[str], path: str) -> None:
@@ -170,10 +170,10 @@ class JsonLinesTable:
     def __init__(self, columns: Sequence[Column]) -> None:
         self.columns = columns
 
-    def write_part(self, path: str, calls: Iterable[Prediction]) -> None:
+    def write_part(self, path: str, predictions: Iterable[Prediction]) -> None:
         with open(path, "w", newline="", encoding="utf-8") as file:
-            for call in calls:
-                file.write(json.dumps(row_object(call, self.columns), ensure_ascii=False) + "\n")
+            for prediction in predictions:
+                file.write(json.dumps(row_object(prediction, self.columns), ensure_ascii=False) + "\n")
             _to_disk(file)
 
     def join(self, parts: Sequence[str], path: str) -> None:
@@ -188,8 +188,8 @@ class ParquetTable:
     def __init__(self, columns: Sequence[Column]) -> None:
         self.schema = pa.schema([(column.name, ARROW_TYPES[column.kind]) for column in columns])
 
-    def write_part(self, path: str, calls: Iterable[Prediction]) -> None:
-        columns = zip(*map(row_values, calls), strict=True)
+    def write_part(self, path: str, predictions: Iterable[Prediction]) -> None:
+        columns = zip(*map(row_values, predictions), strict=True)
         arrays = [pa.array(values, field.type) for values, field in zip(columns, self.schema, strict=True)]
         with open(path, "wb") as file:
             pq.write_table(pa.table(arrays, schema=self.schema), file)
@@ -239,19 +239,21 @@ def _cells(decision: Decision, classes: bool) -> list[Sequence[str | float]]:
     return [decision.joined_labels(), decision.score.tolist(), *(scores if classes else ())]
 
 
-def row_values(call: Prediction) -> list[Any]:
+def row_values(prediction: Prediction) -> list[Any]:
     """The cells of a row with their types."""
-    return [call.id, call.description, call.length, *call.answers, call.truncated]
+    return [prediction.id, prediction.description, prediction.length, *prediction.answers, prediction.truncated]
 
 
-def row_object(call: Prediction, columns: Sequence[Column]) -> dict[str, Any]:
+def row_object(prediction: Prediction, columns: Sequence[Column]) -> dict[str, Any]:
     """A row as JSON has it: name of the column -> value, rounded."""
-    return {column.name: ROUNDED[column.kind](value) for column, value in zip(columns, row_values(call), strict=True)}
+    return {
+        column.name: ROUNDED[column.kind](value) for column, value in zip(columns, row_values(prediction), strict=True)
+    }
 
 
-def row_cells(call: Prediction, columns: Sequence[Column]) -> list[str]:
+def row_cells(prediction: Prediction, columns: Sequence[Column]) -> list[str]:
     """The cells of a row as text."""
-    return [WRITTEN[column.kind](value) for column, value in zip(columns, row_values(call), strict=True)]
+    return [WRITTEN[column.kind](value) for column, value in zip(columns, row_values(prediction), strict=True)]
 
 
 def _same(value: Any) -> Any:

@@ -1,6 +1,6 @@
 """Token ids in, logits out. Imports nothing else of the package, so that its files can travel to the Hub alone.
 
-The classes are loaded on first use: who needs only [`Task`] from `tasks` does not wait for torch and transformers.
+The classes are loaded on first use: code that needs only [`Task`] does not wait for torch and transformers.
 """
 
 from importlib import import_module

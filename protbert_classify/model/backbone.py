@@ -148,7 +148,7 @@ def count_special_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
 def find_special_tokens(
     name_or_path: str | os.PathLike[str], config: PretrainedConfig, **kwargs: Any
 ) -> tuple[int, int] | None:
-    """As [`count_special_tokens`], for the tokenizer that lies beside an encoder; None if there is none.
+    """As [`count_special_tokens`], for the tokenizer saved with an encoder; None if it has none.
 
     Args:
         name_or_path: Folder or repository of the Hub.
@@ -172,8 +172,8 @@ def frozen_parts(backbone: PreTrainedModel, whole: bool, layers: int) -> list[nn
 
     Args:
         backbone: The encoder.
-        whole: All of it but its pooler, which belongs to the pooling.
-        layers: If not all of it, the embeddings and so many layers, if any.
+        whole: Everything but its pooler, which belongs to the pooling.
+        layers: Otherwise, the embeddings and this many layers, if any.
     """
     # ESM's contact head never reaches the logits: left trainable, it would stop DistributedDataParallel
     parts = [getattr(backbone, "contact_head", nn.Identity())]

@@ -54,7 +54,7 @@ class ProteinClassifierConfig(PretrainedConfig):
         backbone_config: Configuration of the encoder, or a dict with its `model_type`; ProtBERT's shape if None.
         pooling: How the hidden states of a protein's residues become one vector: `mean` over residues, `cls` (the first
             token), `pooler` (the backbone's own pooler over the first token) or `light_attention` (Stärk et al. 2021).
-        head: `linear` (dropout, linear) or `article` (dropout 0.2, linear, tanh: logits stay in -1..1, so the top
+        head: `linear` (dropout, linear) or `tanh` (dropout 0.2, linear, tanh: logits stay in -1..1, so the top
             probability of 10 classes cannot pass 0.451).
         classifier_dropout: Dropout before the linear head, 0..1.
         light_attention_kernel_size: Width of the light attention's convolutions, in residues; odd.
@@ -69,7 +69,7 @@ class ProteinClassifierConfig(PretrainedConfig):
         thresholds: (C,), probabilities from which on a class is predicted in `multi_label_classification`; 0.5 if None.
         target_mean: (C,), means of the training targets of a `regression`, in the units of the data; or one for all.
         target_std: (C,), their standard deviations; or one for all.
-        auxiliary_tasks: What is learned beside the main task, each a [`Task`] or its fields, with a head of its own.
+        auxiliary_tasks: Tasks learned in addition to the main one, each a [`Task`] or its fields, with its own head.
         special_tokens: How many special tokens the tokenizer puts before and after the residues; those of the
             backbone's family if None.
         labels: Names of the labels in the order of the logits, in place of `id2label` and `label2id`.
@@ -132,7 +132,7 @@ class ProteinClassifierConfig(PretrainedConfig):
         for name, size in sizes.items():
             setattr(self, name, size)
         self.pooling = pooling
-        self.head = head
+        self.head = HEADS.resolve(head)
         self.classifier_dropout = classifier_dropout
         self.light_attention_kernel_size = light_attention_kernel_size
         self.light_attention_dropout = light_attention_dropout
@@ -166,7 +166,7 @@ class ProteinClassifierConfig(PretrainedConfig):
         self.tasks  # raises for thresholds or targets that do not fit the labels
 
     def check(self) -> None:
-        """Raise ValueError for a field that cannot be."""
+        """Raise ValueError for a field with a wrong value."""
         check_encoder(self.backbone_config)
         POOLINGS.check(self.pooling)
         HEADS.check(self.head)
@@ -220,7 +220,7 @@ class ProteinClassifierConfig(PretrainedConfig):
 
     @property
     def auxiliary(self) -> tuple[Task, ...]:
-        """The tasks beside the main one."""
+        """The auxiliary tasks."""
         return auxiliary_tasks(self.auxiliary_tasks, self.task_name)
 
     @property

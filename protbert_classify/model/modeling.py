@@ -513,7 +513,7 @@ class ProteinClassifier(PreTrainedModel):
 
         Args:
             repo_id: `owner/name`, or a name in the user's own namespace.
-            tokenizer: Published beside the model.
+            tokenizer: Published with the model.
             private: Whether a new repository is; None for what the account has set.
             token: In place of HF_TOKEN or the one that `hf auth login` saved.
             revision: The branch; main if None.
@@ -604,6 +604,8 @@ def _with_backbone(config: PretrainedConfig, backbone: PretrainedConfig | dict[s
 def _take_fields(kwargs: dict[str, Any], labels: list[str] | None) -> dict[str, Any]:
     """Fields of our configuration, taken out of the arguments; labels that were given twice must agree."""
     fields = {key: kwargs.pop(key) for key in (*CONFIG_FIELDS, *LABEL_FIELDS, *OUTPUT_FIELDS) if key in kwargs}
+    if "head" in fields:
+        fields["head"] = HEADS.resolve(fields["head"])
     if fields.get("auxiliary_tasks") is not None:
         main = fields.get("task_name", _PARAMETERS["task_name"].default)
         fields["auxiliary_tasks"] = [task.to_dict() for task in auxiliary_tasks(fields["auxiliary_tasks"], main)]
@@ -634,7 +636,7 @@ def _override(config: ProteinClassifierConfig, fields: dict[str, Any]) -> None:
     """Set fields of a saved classifier. What was fitted to another number of labels is dropped.
 
     Raises:
-        ValueError: A field that cannot be.
+        ValueError: A field with a wrong value.
     """
     _set_fields(config, fields)
     for name in FITTED_FIELDS:
@@ -656,7 +658,7 @@ def _loading_info(info: dict[str, Any], fresh: set[str], prefixes: dict[str, str
     """Loading info under the names that weights have in a classifier, with its fresh ones among the missing.
 
     Args:
-        info: Of a part of it, or of another class.
+        info: Of a part of the model, or of another class.
         fresh: What was not looked for.
         prefixes: There -> here, of the weights that are; the first that fits counts.
     """

@@ -101,7 +101,7 @@ class LightAttentionPooling(nn.Module):
     """Light attention (Stärk et al. 2021, doi:10.1093/bioadv/vbab035, figure 1), masked.
 
     Two convolutions over the residues: one gives features, the other their weights, normalised over the residues of the
-    protein. The weighted sum and the maximum of the features are concatenated. Everything that is no residue is zero
+    protein. The weighted sum and the maximum of the features are concatenated. Everything that is not a residue is zero
     for the convolutions and has no weight, so padding changes nothing.
     """
 

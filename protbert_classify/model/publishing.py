@@ -11,7 +11,7 @@ from transformers.dynamic_module_utils import get_relative_import_files
 CARD = "README.md"
 CONFIG = "config.json"
 WEIGHTS = "*.safetensors"
-# all else that a saved model has; what lies beside it (a log, training_args.bin) is nobody's business
+# the other files of a saved model; whatever else is in its folder (a log, training_args.bin) is not published
 SAVED = (WEIGHTS, "*.safetensors.index.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 # Only a published config.json has it: in a local one, AutoTokenizer would ask whether to run the code beside it.
 AUTO_MAP = {
@@ -20,7 +20,7 @@ AUTO_MAP = {
     "AutoModelForSequenceClassification": "modeling.ProteinClassifier",
 }
 TAGS = ("biology", "protein", "protein-classification")
-TASK = "text-classification"  # of the Hub's list, the one whose pipeline the code beside the weights answers to
+TASK = "text-classification"  # the Hub's task whose pipeline works with the published code
 
 Files = dict[str, str | bytes]  # name in the repository -> path here, or content
 

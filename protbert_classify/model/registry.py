@@ -25,6 +25,7 @@ class Registry(Mapping[str, T], Generic[T]):
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self._parts: dict[str, T] = {}
+        self._aliases: dict[str, str] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
         """Decorator that adds a class or function under `name`.
@@ -42,17 +43,25 @@ class Registry(Mapping[str, T], Generic[T]):
 
         return add
 
+    def add_alias(self, alias: str, name: str) -> None:
+        """Accept `alias`, an older name, for the part `name`; it is not listed."""
+        self._aliases[alias] = name
+
+    def resolve(self, name: str) -> str:
+        """The name of a part; an alias becomes the name it stands for, any other name stays as it is."""
+        return self._aliases.get(name, name)
+
     def check(self, name: str) -> None:
         """Raise ValueError if there is no part of this name."""
-        if name not in self._parts:
+        if name not in self:
             raise ValueError(f"{self.kind}={name!r}: expected one of {', '.join(self._parts)}")
 
     def __getitem__(self, name: str) -> T:
         self.check(name)
-        return self._parts[name]
+        return self._parts[self.resolve(name)]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._parts
+        return isinstance(name, str) and self.resolve(name) in self._parts
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._parts)

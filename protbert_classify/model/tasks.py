@@ -1,4 +1,4 @@
-"""What a classifier is asked about a protein: one main task and, if there are any, auxiliary ones beside it.
+"""The tasks of a classifier: the main task and any auxiliary ones.
 
 Problem types are transformers' own: `single_label_classification`, `multi_label_classification`, `regression`.
 """
@@ -13,15 +13,16 @@ MULTI_LABEL = "multi_label_classification"
 REGRESSION = "regression"
 PROBLEM_TYPES = (SINGLE_LABEL, MULTI_LABEL, REGRESSION)
 DEFAULT_THRESHOLD = 0.5
+LABEL_SEPARATOR = ";"  # between several labels of one protein in a text
 IGNORED = -100  # the class of a protein whose label is not known, as in torch
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """One question about a protein, and how its answer is read from the logits.
+    """What a classifier predicts about a protein, and how that is read from the logits.
 
     Args:
-        name: What is asked, for example `location`; also the name of the column with the answers.
+        name: Its name, for example `location`; also that of the column with the answers.
         problem_type: One of `PROBLEM_TYPES`.
         labels: (C,), names of the classes in the order of the logits; of a regression, names of the numbers.
         loss: A name in `LOSSES`; the usual one of the problem type if None.

@@ -1,1 +1,1 @@
-"""Numbers to pictures."""
+"""From a run to figures, an HTML report and Hub cards."""

@@ -1,4 +1,4 @@
-"""What the cards of models and of data share: Markdown that no name breaks, templates, ids of the Hub."""
+"""What the cards of models and datasets share: Markdown escapes, templates, Hub ids."""
 
 import html
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.deeploc import URL as DEEPLOC_URL
-from .facts import listed
+from .formatting import listed
 
 DEEPLOC = ("Almagro Armenteros et al. 2017, DeepLoc", "10.1093/bioinformatics/btx431")
 _SPECIAL = re.compile(r"([\\`*_{}\[\]|~$])")
@@ -19,9 +19,9 @@ _FILE_ENDINGS = (".fasta", ".fa", ".faa", ".fas", ".seq", ".csv", ".tsv", ".parq
 
 @dataclass(frozen=True)
 class Licences:
-    """What may be done with a model and with what it was made of, as the Hub names licences (`afl-3.0`, `mit`, ...).
+    """The licences of a model, its backbone and its data, as the Hub names them (`afl-3.0`, `mit`, ...).
 
-    None where nobody said: a card then says that, and guesses nothing.
+    None if a licence is not known: the card then says so.
     """
 
     model: str | None = None
@@ -30,7 +30,7 @@ class Licences:
 
 
 def escaped(value: Any) -> str:
-    """A user's words as Markdown shows them as they are, in a table, too."""
+    """Text from users, escaped so that Markdown shows it literally, in tables, too."""
     return _SPECIAL.sub(r"\\\1", html.escape(" ".join(str(value).split()), quote=False))
 
 
@@ -48,14 +48,14 @@ def hub_id(name: Any, folder: str) -> str | None:
 
 
 def data_name(source: str, folder: str = ".") -> str:
-    """What data is called: a file by its name, without the folders that are nobody's business."""
+    """The name of data in a card: of a file without its folders, which are private."""
     if source == DEEPLOC_URL:
         return "DeepLoc 1.0"
     return hub_id(source, folder) or os.path.basename(source.rstrip("/"))
 
 
 def link(source: str, folder: str = ".") -> str | None:
-    """Where data is on the net; None for a file of the user's."""
+    """The address of data; None for a local file."""
     repository = hub_id(source, folder)
     if repository is not None:
         return f"https://huggingface.co/datasets/{repository}"

@@ -1,4 +1,4 @@
-"""Pictures of the classes: what is called what, and how good the calls of each class are."""
+"""Figures of the classes: the confusion matrix, and how good the predictions of each class are."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,10 +22,10 @@ def draw_confusion_matrix(
     normalised: bool = False,
     support: Sequence[int] | np.ndarray | None = None,
 ) -> Any:
-    """What is called what; empty cells are white.
+    """The confusion matrix; empty cells are white.
 
     Args:
-        matrix: (C, C), rows are true classes, columns called ones.
+        matrix: (C, C), rows are true classes, columns predicted ones.
         labels: (C,), names of the classes.
         normalised: Each row in % of its true class, the diagonal is recall; else the counts, on a logarithmic scale.
         support: (C,), proteins that have each label, where a protein may have several; the sums of the rows if None.
@@ -53,7 +53,7 @@ def draw_confusion_matrix(
     what = of_row if normalised else "proteins"
     found = "proteins right" if support is None else "true labels predicted"
     axes.set_title("row-normalised" if normalised else f"{np.trace(counts):,} of {totals.sum():,} {found}")
-    axes.set_xlabel("called" if support is None else "predicted")
+    axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     ticks = [0, 25, 50, 75, 100] if normalised else [t for t in COUNT_TICKS if t <= max(int(counts.max()), 1)]
     bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03, label=what)
@@ -139,4 +139,4 @@ def _reason(values: Mapping[str, Any], name: str) -> str:
     """Why a class has no such metric."""
     if not values["support"]:
         return "no proteins"
-    return "never called" if name == "precision" else "all proteins"
+    return "never predicted" if name == "precision" else "all proteins"

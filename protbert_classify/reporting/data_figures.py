@@ -1,4 +1,4 @@
-"""Pictures of the proteins: how long they are, and how many there are of each class."""
+"""Figures of the proteins: how long they are, and how many there are of each class."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""The card of published proteins: their columns, answers, lengths and fingerprints."""
+"""The card of a published dataset: its columns, labels, lengths and fingerprints."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -42,7 +42,7 @@ def dataset_card(
     Args:
         splits: Split -> proteins, as `load_deeploc` or `load_proteins` gives them.
         repo_id: `owner/name`, where it is published.
-        source: The file or Hub dataset it was made from; None if that is not to be told.
+        source: The file or Hub dataset it was made from; None to leave it out.
         fingerprints: Split -> SHA-256 of its accessions, sequences and labels.
         licence: As the Hub names it (`cc-by-4.0`, ...).
         generated: Metadata that `datasets` wrote when it sent the Parquet files: columns, files of each split.

@@ -1,4 +1,4 @@
-"""How the pictures of a run look: colours that a colour-blind reader tells apart, sizes that print, and a file."""
+"""The common style of figures: colours for colour-blind readers, sizes for print, and saving."""
 
 import functools
 import os
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .atomic_file import write_atomically
+from ..runs.files import write_atomically
 
 DPI = 150
 WIDTH = 5.8  # inches of a usual figure, half the page

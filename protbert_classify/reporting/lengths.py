@@ -1,9 +1,9 @@
-"""How long the proteins are that a run is judged by."""
+"""Lengths of the proteins that a run is evaluated on."""
 
 import numpy as np
 
 from ..evaluation.metrics import known_references
-from .run_folder import Run
+from ..runs.finished_run import Run
 
 
 def cap(run: Run) -> int | None:

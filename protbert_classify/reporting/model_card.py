@@ -1,4 +1,4 @@
-"""The card of a published model: what it was made of, how good it is and for what, as far as its run recorded it."""
+"""The card of a published model: its data, results, limits and training, as far as its run recorded them."""
 
 import os
 from typing import Any
@@ -9,13 +9,15 @@ from ..data.deeploc import URL as DEEPLOC_URL
 from ..evaluation.metrics import NAMES, WATCHED
 from ..model import ProteinClassifierConfig
 from ..model.publishing import TAGS, TASK
+from ..runs.files import FIGURES
+from ..runs.finished_run import Run
 from ..version import __version__
 from .card import DEEPLOC, Licences, citation, data_name, hub_id, link, render_card
-from .facts import LOST, TRAINING, capitalised, count, duration, split_table
+from .evaluated_split import SPLITS, EvaluatedSplit, evaluated_auxiliary_tasks, evaluated_split
 from .figures import save_figure
-from .judged import SPLITS, Judged, judged, judged_auxiliary
-from .kinds import report_of
-from .run_folder import FIGURES, Run
+from .formatting import capitalised, count, duration
+from .report_registry import report_of
+from .run_description import LOST, TRAINING, split_table
 from .task_report import CardFigure
 
 TEMPLATE = "model_card.md.jinja"
@@ -57,7 +59,7 @@ def model_card(
     Raises:
         DataError: The run's `metrics.json` is damaged.
     """
-    found = judged(run) if run is not None else None
+    found = evaluated_split(run) if run is not None else None
     report = report_of(config.task)
     metadata = _metadata(config, repo_id, run, found, licences)
     values = {
@@ -96,7 +98,7 @@ def draw_card_pictures(run: Run | None, folder: str) -> dict[str, str]:
         run: Without one, or without test proteins, there are none.
         folder: Where they are drawn.
     """
-    found = judged(run) if run is not None else None
+    found = evaluated_split(run) if run is not None else None
     if found is None:
         return {}
     report = report_of(found.task)
@@ -118,7 +120,7 @@ def _shown_figure(figure: CardFigure) -> dict[str, str]:
 
 
 def _metadata(
-    config: ProteinClassifierConfig, repo_id: str, run: Run | None, found: Judged | None, licences: Licences
+    config: ProteinClassifierConfig, repo_id: str, run: Run | None, found: EvaluatedSplit | None, licences: Licences
 ) -> ModelCardData:
     dataset = hub_id(_source(run), run.folder) if run is not None else None
     return ModelCardData(
@@ -135,7 +137,7 @@ def _metadata(
     )
 
 
-def _eval_results(run: Run, dataset: str | None, found: Judged) -> list[EvalResult]:
+def _eval_results(run: Run, dataset: str | None, found: EvaluatedSplit) -> list[EvalResult]:
     source = _source(run)
     name = data_name(source, run.folder) if source else "unknown"
     return [
@@ -184,8 +186,8 @@ def _backbone(config: ProteinClassifierConfig, run: Run | None) -> dict[str, Any
     }
 
 
-def _results(run: Run, found: Judged) -> dict[str, Any]:
-    """The numbers of the split that the model is judged by, and beside them those of the other one."""
+def _results(run: Run, found: EvaluatedSplit) -> dict[str, Any]:
+    """The numbers of the split that the model is evaluated on, and of the other one."""
     keys = WATCHED[found.task.problem_type]
     rows = []
     for split in SPLITS:
@@ -206,7 +208,7 @@ def _results(run: Run, found: Judged) -> dict[str, Any]:
     }
 
 
-def _class_rows(run: Run, found: Judged) -> dict[str, Any]:
+def _class_rows(run: Run, found: EvaluatedSplit) -> dict[str, Any]:
     """The table of the classes or numbers: the name, how many to train, how many to judge, then the scores."""
     table = report_of(found.task).table(found)
     train = run.data["splits"].get("train", {}).get("classes", {}) if run.data else {}
@@ -218,13 +220,13 @@ def _number(key: str, value: float) -> str:
     return f"{value:.3g}" if key == "mae" else f"{value:.3f}"  # an error has a unit, and may be of any size
 
 
-def _interval(key: str, found: Judged) -> str:
+def _interval(key: str, found: EvaluatedSplit) -> str:
     """In brackets behind the number; nothing where there is none."""
     pair = found.intervals.get(key)
     return f" ({_number(key, pair[0])} to {_number(key, pair[1])})" if pair else ""
 
 
-def _calibration(found: Judged | None) -> dict[str, Any] | None:
+def _calibration(found: EvaluatedSplit | None) -> dict[str, Any] | None:
     if found is None:
         return None
     report = report_of(found.task)
@@ -232,15 +234,15 @@ def _calibration(found: Judged | None) -> dict[str, Any] | None:
     return None if figure is None else {"text": report.calibration_text(found), **_shown_figure(figure)}
 
 
-def _auxiliary(config: ProteinClassifierConfig, run: Run | None, found: Judged | None) -> list[dict[str, Any]]:
+def _auxiliary(config: ProteinClassifierConfig, run: Run | None, found: EvaluatedSplit | None) -> list[dict[str, Any]]:
     """The auxiliary tasks: what they ask, and their numbers where they were measured."""
-    measured = judged_auxiliary(run, found.split) if run is not None and found is not None else []
+    measured = evaluated_auxiliary_tasks(run, found.split) if run is not None and found is not None else []
     numbers = {
-        judged_task.task.name: [
-            f"{NAMES[key]} **{_number(key, judged_task.metrics[key])}**{_interval(key, judged_task)}"
-            for key in WATCHED[judged_task.task.problem_type]
+        part.task.name: [
+            f"{NAMES[key]} **{_number(key, part.metrics[key])}**{_interval(key, part)}"
+            for key in WATCHED[part.task.problem_type]
         ]
-        for judged_task in measured
+        for part in measured
     }
     return [
         {"name": task.name, "labels": list(task.labels), "numbers": numbers.get(task.name)} for task in config.auxiliary
@@ -259,7 +261,7 @@ def _data(run: Run) -> dict[str, Any]:
     }
 
 
-def _training(run: Run, found: Judged | None) -> dict[str, Any]:
+def _training(run: Run, found: EvaluatedSplit | None) -> dict[str, Any]:
     """What it takes to repeat the run, and what that took."""
     model, data, arguments = (run.record.get(f"{name}_arguments", {}) for name in ("model", "data", "training"))
     shown = {
@@ -279,7 +281,7 @@ def _training(run: Run, found: Judged | None) -> dict[str, Any]:
 
 
 def _last_evaluation(run: Run) -> dict[str, str]:
-    """The metrics that Trainer logged last, of a training that was not judged afterwards."""
+    """The metrics that Trainer logged last, of a training that was not evaluated afterwards."""
     keys = WATCHED[run.task.problem_type]
     entry: dict[str, Any] = next((entry for entry in reversed(run.log) if f"eval_{keys[0]}" in entry), {})
     return {capitalised(NAMES[key]): _number(key, entry[f"eval_{key}"]) for key in keys if f"eval_{key}" in entry}
@@ -295,8 +297,8 @@ def _longest(config: ProteinClassifierConfig) -> str | None:
     return f"{tokens - sum(config.special_token_counts):,}" if tokens else None
 
 
-def _few(found: Judged | None) -> list[str]:
-    """Classes or numbers of which too few proteins were judged to say much."""
+def _few(found: EvaluatedSplit | None) -> list[str]:
+    """Classes or numbers with too few evaluated proteins to say much."""
     if found is None:
         return []
     parts = {**found.metrics.get("per_class", {}), **found.metrics.get("per_target", {})}

@@ -1,4 +1,4 @@
-"""Pictures of predicted numbers: against the true ones, and how far they are off by length."""
+"""Figures of predicted numbers: against the true ones, and how far they are off by length."""
 
 import math
 from collections.abc import Sequence

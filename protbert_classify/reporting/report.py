@@ -1,17 +1,18 @@
-"""A run as one HTML page that needs nothing but itself: no network, no script, its pictures inside."""
+"""The report of a run: one self-contained HTML page, without network or scripts."""
 
 import os
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ..runs.files import DATA, FIGURES, REPORT, STATE, write_atomically
+from ..runs.finished_run import Run
 from ..version import __version__
-from . import facts
-from .atomic_file import write_atomically
-from .judged import Judged, judged, judged_auxiliary
-from .kinds import report_of
-from .pictures import Drawer, data_pictures, training_pictures
-from .run_folder import DATA, FIGURES, REPORT, STATE, Run
+from .captioned_figures import FigureFolder, data_pictures, training_pictures
+from .evaluated_split import EvaluatedSplit, evaluated_auxiliary_tasks, evaluated_split
+from .formatting import capitalised, count
+from .report_registry import report_of
+from .run_description import arguments, circumstances, split_table, summary
 from .sections import Cards, Section, Text
 
 TEMPLATE = "report.html.jinja"
@@ -39,40 +40,40 @@ def write_report(run: Run, output: str | os.PathLike[str] | None = None) -> str:
 
 def page_content(run: Run) -> dict[str, Any]:
     """What the template shows; draws the pictures."""
-    found = judged(run)
-    beside = judged_auxiliary(run, found.split) if found is not None else []
+    found = evaluated_split(run)
+    auxiliary = evaluated_auxiliary_tasks(run, found.split) if found is not None else []
     report = report_of(run.task)
-    picture = Drawer(os.path.join(run.folder, FIGURES)).picture
+    picture = FigureFolder(os.path.join(run.folder, FIGURES)).picture
     return {
         "name": os.path.basename(os.path.abspath(run.folder)),
         "made": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         "version": __version__,
-        "judged": f"On {facts.count(found.metrics['proteins'], f'{found.split} protein')}" if found else None,
+        "evaluated_on": f"On {count(found.metrics['proteins'], f'{found.split} protein')}" if found else None,
         "headline": _cards(found) if found else None,
-        "summary": facts.summary(run, report.asked(run.task), report.sentences(run, found) if found else None),
-        "data": {"pictures": data_pictures(run, picture), "splits": facts.split_table(run)},
+        "summary": summary(run, report.asked(run.task), report.sentences(run, found) if found else None),
+        "data": {"pictures": data_pictures(run, picture), "splits": split_table(run)},
         "training": {"pictures": training_pictures(run, picture)},
         "sections": [
             *report.sections(run, found, picture),
-            *(_beside(run, other, place) for place, other in enumerate(beside, 1)),
+            *(_auxiliary_section(run, other, place) for place, other in enumerate(auxiliary, 1)),
         ],
-        "arguments": facts.arguments(run),
-        "circumstances": facts.circumstances(run),
+        "arguments": arguments(run),
+        "circumstances": circumstances(run),
         "files": {"data": DATA, "state": STATE},
     }
 
 
-def _cards(found: Judged) -> Cards:
+def _cards(found: EvaluatedSplit) -> Cards:
     return Cards(report_of(found.task).headline(found), f"Metrics of the {found.split} proteins")
 
 
-def _beside(run: Run, found: Judged, place: int) -> Section:
-    """What is known of an auxiliary task."""
-    proteins = facts.count(found.known, f"{found.split} protein")
+def _auxiliary_section(run: Run, found: EvaluatedSplit, place: int) -> Section:
+    """The metrics of an auxiliary task."""
+    proteins = count(found.known, f"{found.split} protein")
     words = f"Learned beside {run.task.name}, and measured on the {proteins} whose answer is known."
     parts = (Text(words), _cards(found), report_of(found.task).table(found))
     name = found.task.name
-    return Section(f"auxiliary-{place}", f"Auxiliary task: {name}", parts, facts.capitalised(name))
+    return Section(f"auxiliary-{place}", f"Auxiliary task: {name}", parts, capitalised(name))
 
 
 def render(content: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Pictures of the scores: whether they say what they promise, and of the calls by length."""
+"""Figures of the scores: calibration, distribution, and accuracy by length."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,10 @@ SCORE_BINS = 20
 
 @styled
 def draw_reliability(
-    calibration: dict[str, Any], what: str = "calls", share: str = "share of right calls", unit: str = "proteins"
+    calibration: dict[str, Any],
+    what: str = "predictions",
+    share: str = "share of right predictions",
+    unit: str = "proteins",
 ) -> Any:
     """Share that is right against the mean score, bins of scores; below, how many scores each bin has.
 
@@ -56,10 +59,10 @@ def draw_reliability(
 def draw_score_histogram(
     scores: Sequence[float] | np.ndarray,
     right: Sequence[bool] | np.ndarray,
-    what: str = "score of the call",
+    what: str = "score of the prediction",
     unit: str = "proteins",
 ) -> Any:
-    """Scores of the right and of the wrong calls, stacked.
+    """Scores of right and of wrong predictions, stacked.
 
     Args:
         scores: (M,), probability of a predicted class.
@@ -86,9 +89,12 @@ def draw_score_histogram(
 
 @styled
 def draw_accuracy_by_length(
-    ranges: Sequence[dict[str, Any]], max_residues: int | None, overall: float, share: str = "share of right calls"
+    ranges: Sequence[dict[str, Any]],
+    max_residues: int | None,
+    overall: float,
+    share: str = "share of right predictions",
 ) -> Any:
-    """Share of right calls in ranges of length, with intervals.
+    """Share of right predictions in ranges of length, with intervals.
 
     Args:
         ranges: What `evaluation.by_length.accuracy_by_length` returns.

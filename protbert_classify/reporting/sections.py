@@ -1,10 +1,10 @@
-"""What a report is made of between its head and its foot: sections of pictures, tables and words."""
+"""The parts of a report: sections with figures, tables and text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .pictures import Picture
+from .captioned_figures import CaptionedFigure
 
 Rows = list[list[str]]
 
@@ -58,7 +58,7 @@ class Figures:
     """Pictures, two in a row where there is room."""
 
     kind: ClassVar[str] = "figures"
-    pictures: Sequence[Picture]
+    pictures: Sequence[CaptionedFigure]
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Beside:
     """A picture and a table side by side."""
 
     kind: ClassVar[str] = "beside"
-    picture: Picture
+    picture: CaptionedFigure
     table: Table
 
 

@@ -1,4 +1,4 @@
-"""What a problem type has to show of itself, on the page of a run and on the card of a model."""
+"""The interface of a problem type's report, for the HTML page of a run and the card of a model."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..model.tasks import Task
-from .judged import Judged
-from .pictures import Picture
-from .run_folder import PREDICTIONS, Run
+from ..runs.files import PREDICTIONS
+from ..runs.finished_run import Run
+from .captioned_figures import CaptionedFigure
+from .evaluated_split import EvaluatedSplit
 from .sections import Card, Part, Section, Table, left_out
 
-Draw = Callable[..., Picture]
+Draw = Callable[..., CaptionedFigure]
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,10 @@ FORWARD = 'model(**tokenizer(protein, truncation=True, return_tensors="pt")).log
 
 
 class TaskReport(ABC):
-    """How the answers to one problem type are shown.
+    """How the predictions of one problem type are shown.
 
     Attributes:
-        answers: What the task tells apart, in a heading.
+        answers: The heading of the table, such as `Classes`.
         has_scores: Whether its answers come with probabilities.
     """
 
@@ -48,25 +49,25 @@ class TaskReport(ABC):
         """What is asked, behind "trained on 100 proteins"."""
 
     @abstractmethod
-    def headline(self, found: Judged) -> list[Card]:
+    def headline(self, found: EvaluatedSplit) -> list[Card]:
         """The numbers on top of the page."""
 
     @abstractmethod
-    def sentences(self, run: Run, found: Judged) -> list[str]:
+    def sentences(self, run: Run, found: EvaluatedSplit) -> list[str]:
         """How good it is, and against what."""
 
     @abstractmethod
-    def sections(self, run: Run, found: Judged | None, picture: Draw) -> list[Section]:
+    def sections(self, run: Run, found: EvaluatedSplit | None, picture: Draw) -> list[Section]:
         """The main task's part of the page; draws the pictures.
 
         Args:
             run: A finished training.
-            found: How the main task was judged; None if it was not.
+            found: The evaluation of the main task; None if there is none.
             picture: Saves a figure and inlines it.
         """
 
     @abstractmethod
-    def table(self, found: Judged) -> Table:
+    def table(self, found: EvaluatedSplit) -> Table:
         """The numbers of each class or target, with their intervals."""
 
     @abstractmethod
@@ -75,21 +76,21 @@ class TaskReport(ABC):
 
     @abstractmethod
     def code(self, task: Task) -> str:
-        """Python for who has nothing but transformers and torch: runs `model` on `protein` and prints the answer."""
+        """Python code that needs only transformers and torch: runs `model` on `protein` and prints the prediction."""
 
     @abstractmethod
-    def limits(self, task: Task, found: Judged | None) -> list[str]:
+    def limits(self, task: Task, found: EvaluatedSplit | None) -> list[str]:
         """What the answers do not say, for a card; Markdown."""
 
     @abstractmethod
-    def card_figures(self, found: Judged) -> list[CardFigure]:
+    def card_figures(self, found: EvaluatedSplit) -> list[CardFigure]:
         """The pictures below the table of a card."""
 
-    def calibration_figure(self, found: Judged) -> CardFigure | None:
+    def calibration_figure(self, found: EvaluatedSplit) -> CardFigure | None:
         """Whether scores are what they say; None for what has no scores, or where the proteins are not known."""
         return None
 
-    def calibration_text(self, found: Judged) -> str:
+    def calibration_text(self, found: EvaluatedSplit) -> str:
         """What stands above that picture."""
         return ""
 

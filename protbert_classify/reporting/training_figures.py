@@ -1,4 +1,4 @@
-"""Pictures of the training: loss and metrics over the epochs."""
+"""Figures of the training: loss and metrics over the epochs."""
 
 import math
 from collections.abc import Sequence

@@ -57,7 +57,7 @@ def checkpoint_folder() -> str | None:
 
 def data_file(folder: str, channel: str) -> str:
     """The one file of proteins in a channel."""
-    from ..data.loading import FASTA_ENDINGS, TABLE_ENDINGS  # seconds, and the command line asks this module every time
+    from ..data.sources import FASTA_ENDINGS, TABLE_ENDINGS  # seconds, and the command line asks this module every time
 
     if os.path.isfile(folder):
         return folder

@@ -6,10 +6,10 @@ import tempfile
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ..data.loading import Columns
-from ..data.readers import read_unlabelled
+from ..data.column_names import ColumnNames
+from ..data.reader import read_records
 from ..errors import DataError, OptionError
-from ..inference.parts import Parts
+from ..inference.parts_folder import PartsFolder
 from ..inference.streaming import PredictionSummary, Rejects, begun, check_paths
 from ..inference.writers import table_for
 from .archives import provide_archive
@@ -100,7 +100,7 @@ class Transformer:
         source: str,
         output: str,
         *,
-        columns: Columns | None = None,
+        columns: ColumnNames | None = None,
         strict: bool = False,
         overwrite: bool = False,
         max_wait: float = MAX_WAIT,
@@ -108,7 +108,7 @@ class Transformer:
         """Classify the proteins of a source, to the table that `protbert-classify predict` writes.
 
         Args:
-            source: See [`read_unlabelled`]; or a file of the same kinds in S3.
+            source: See [`read_records`]; or a file of the same kinds in S3.
             output: The .csv, .tsv, .jsonl or .parquet to write.
             columns: Names of a table's columns.
             strict: Refuse the whole file for one record that cannot be classified; else that goes to
@@ -130,12 +130,12 @@ class Transformer:
         source: str,
         output: str,
         *,
-        columns: Columns | None = None,
+        columns: ColumnNames | None = None,
         strict: bool = False,
         overwrite: bool = False,
     ) -> Transformation:
         """Begin what `transform` does; what is returned, or [`attach_transform`] later, fetches the table."""
-        parts = Parts(output)
+        parts = PartsFolder(output)
         table_for(output, [])  # the ending first
         check_paths(source, output)
         if os.path.isdir(parts.folder) and not overwrite:
@@ -165,7 +165,7 @@ class Transformer:
             raise
         return started
 
-    def _spool(self, spool: Spool, source: str, columns: Columns | None, strict: bool) -> tuple[list[int], int]:
+    def _spool(self, spool: Spool, source: str, columns: ColumnNames | None, strict: bool) -> tuple[list[int], int]:
         """Write what is to be sent; returns the proteins of each part, and how many records were rejected."""
         with tempfile.TemporaryDirectory(prefix="protbert-classify-") as folder:
             if source.startswith("s3://"):
@@ -174,7 +174,7 @@ class Transformer:
                 source = local
             rejects = Rejects(os.path.join(spool.folder, "rejected.csv"), strict)
             with rejects:
-                counts = spool.write(rejects.keep(sized(begun(read_unlabelled(source, columns)))))
+                counts = spool.write(rejects.keep(sized(begun(read_records(source, columns)))))
         if not counts:
             raise DataError(f"{source}: none of its {rejects.count} records can be classified")
         return counts, rejects.count

@@ -49,8 +49,8 @@ CALL = {
 CALLS = {"anyOf": [CALL, {"type": "array", "items": CALL}]}
 REPORTED = {
     "type": "object",
-    "required": ["calls", "length", "truncated"],
-    "properties": {"calls": CALLS, "length": {"type": "integer"}, "truncated": {"type": "boolean"}},
+    "required": ["predictions", "length", "truncated"],
+    "properties": {"predictions": CALLS, "length": {"type": "integer"}, "truncated": {"type": "boolean"}},
 }
 ROW = {
     "type": "object",
@@ -78,7 +78,7 @@ FAILURE = {
     }
 }
 STATUSES = {
-    400: "The body is not what its content type says, or holds a character that is no residue",
+    400: "The body is not what its content type says, or holds a character that is not a residue",
     406: "No format of an answer that is accepted",
     408: "The body did not arrive in time",
     413: "Too many bytes or proteins",

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
-from ..data.records import Place, Record, checked, parse_fasta
+from ..data.fasta import parse_fasta
+from ..data.records import Place, Record, checked
 from ..errors import DataError
 from .http_errors import TooLarge, Unprocessable, UnsupportedContent
 

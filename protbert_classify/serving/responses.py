@@ -85,7 +85,7 @@ def _as_pipeline(
     calls = decision.answer(row, top_k)
     if not truncation_report:
         return calls
-    return {"calls": calls, "length": len(query.records[row].residues), "truncated": truncated[row]}
+    return {"predictions": calls, "length": len(query.records[row].residues), "truncated": truncated[row]}
 
 
 def _weighed(item: str) -> tuple[str, float]:

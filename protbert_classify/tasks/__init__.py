@@ -1,1 +1,1 @@
-"""What is asked of a protein: the columns with the answers, and the numbers that they become."""
+"""From columns with answers to tasks, and to the numbers that are learned."""

@@ -9,13 +9,13 @@ from datasets import Dataset, Value
 from ..errors import DataError, OptionError
 from ..model.tasks import MULTI_LABEL, PROBLEM_TYPES, REGRESSION, Task
 from .cells import EMPTY, Column
-from .kind import Kind
-from .kinds import KINDS
 from .label_table import unknown_labels
 from .multi_label import FLAGS
+from .problem_type import ProblemType
+from .problem_type_registry import PROBLEM_TYPE_CLASSES
 from .regression import Regression
 
-# what a task of several columns is called, if nobody says
+# the default name of a task of several columns
 NAMES_OF_SEVERAL = {MULTI_LABEL: "labels", REGRESSION: "values"}
 
 
@@ -27,7 +27,7 @@ def infer_task(
     name: str | None = None,
     unknown: Sequence[str] = (),
 ) -> Task:
-    """The task that a column, or several, ask.
+    """The task of a column, or of several.
 
     A `ClassLabel`, texts, integers and bools are one class a protein; lists of classes are several; floats, and texts
     that are numbers with fractions, are a regression. Of several columns, each is a label: 0 and 1 are classes, other
@@ -36,9 +36,9 @@ def infer_task(
     Args:
         dataset: A split or several; the labels of texts are those of all of them, in alphabetical order.
         column: The column, or columns, with the answers.
-        problem_type: One of `PROBLEM_TYPES`, in place of what the columns look like.
+        problem_type: One of `PROBLEM_TYPES`; found from the columns if None.
         name: What a task of several columns is called; `labels` or `values` if None. A single column names its task.
-        unknown: Labels that say that the answer is not known. DeepLoc's membrane `U` is one without being named.
+        unknown: Labels that mean that the answer is not known; DeepLoc's membrane `U` is always one.
 
     Raises:
         OptionError: An unknown problem type, a name that does not fit, or columns that do not suit the problem type.
@@ -50,7 +50,7 @@ def infer_task(
     merged = [_joined([found[index] for found in columns.values()]) for index in range(len(names))]
     if problem_type is None:
         problem_type = usual_problem_type(merged)
-    kind = _checked_kind(problem_type, merged)
+    kind = _checked_problem_type(problem_type, merged)
     try:
         labels = kind.labels(merged)
     except ValueError as error:
@@ -79,7 +79,7 @@ def answer_columns(column_names: Iterable[str], task: Task) -> list[str] | None:
     there = set(column_names)
     if task.name in there:
         return [task.name]
-    if not KINDS[task.problem_type].several:
+    if not PROBLEM_TYPE_CLASSES[task.problem_type].several:
         return None
     found = [label for label in task.labels if label in there]
     if found and len(found) < len(task.labels):
@@ -110,19 +110,19 @@ def _joined(columns: Sequence[Column]) -> Column:
 
 
 def usual_problem_type(columns: Sequence[Column]) -> str:
-    """What columns look like, for [`infer_task`].
+    """The problem type that columns suggest, for [`infer_task`].
 
     Raises:
-        DataError: Nothing that can be asked.
+        DataError: They suit no problem type.
     """
     if len(columns) > 1:
         return MULTI_LABEL if all(map(_is_flag, columns)) else REGRESSION
     if _has_fractions(columns[0]):
         return REGRESSION
-    for problem_type, kind in KINDS.items():
+    for problem_type, kind in PROBLEM_TYPE_CLASSES.items():
         if kind().suits(columns[0].feature):
             return problem_type
-    wanted = "; ".join(f"{kind.wants} ({name})" for name, kind in KINDS.items())
+    wanted = "; ".join(f"{kind.wants} ({name})" for name, kind in PROBLEM_TYPE_CLASSES.items())
     raise DataError(f"column {columns[0].name!r} holds {columns[0].feature}; expected one of: {wanted}")
 
 
@@ -142,15 +142,15 @@ def _has_fractions(column: Column) -> bool:
     return any(number != int(number) for number in numbers)
 
 
-def _checked_kind(problem_type: str, columns: Sequence[Column]) -> Kind:
-    """The kind of a problem type, if the columns suit it.
+def _checked_problem_type(problem_type: str, columns: Sequence[Column]) -> ProblemType:
+    """The class of a problem type, if the columns suit it.
 
     Raises:
         OptionError: They do not.
     """
-    if problem_type not in KINDS:
+    if problem_type not in PROBLEM_TYPE_CLASSES:
         raise OptionError(f"problem_type={problem_type!r}: expected one of {', '.join(PROBLEM_TYPES)}")
-    kind = KINDS[problem_type]()
+    kind = PROBLEM_TYPE_CLASSES[problem_type]()
     names = ", ".join(column.name for column in columns)
     if len(columns) > 1 and not kind.several:
         raise OptionError(f"columns {names}: problem_type={problem_type!r} reads a single column; expected one")

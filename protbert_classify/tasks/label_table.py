@@ -7,7 +7,7 @@ import numpy as np
 
 from ..model.tasks import IGNORED, Task
 from .cells import EMPTY, Column, Unfit, missing_label, names_of
-from .kind import Kind
+from .problem_type import ProblemType
 
 DEEPLOC_MEMBRANE = {"M", "S", "U"}  # membrane-bound, soluble, unknown
 
@@ -47,7 +47,7 @@ class LabelTable:
         raise Unfit(row, f"{self.task.name} {name_at(row)!r} is not a class of the model; expected one of {labels}")
 
 
-def parsed_cells(kind: Kind, column: Column, cells: list[Any], indices: np.ndarray) -> list[Any]:
+def parsed_cells(kind: ProblemType, column: Column, cells: list[Any], indices: np.ndarray) -> list[Any]:
     """The plain form of distinct cells, a list of names each; None for those without a value."""
     parsed = []
     for number, cell in enumerate(cells):

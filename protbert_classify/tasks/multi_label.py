@@ -10,17 +10,16 @@ import numpy as np
 from datasets import ClassLabel, Value
 from datasets import List as ListOf
 
-from ..model.tasks import IGNORED, Task
+from ..model.tasks import IGNORED, LABEL_SEPARATOR, Task
 from .cells import EMPTY, Column, described, names_of, shown
-from .kind import Kind
 from .label_table import LabelTable, parsed_cells
+from .problem_type import ProblemType
 from .single_label import SingleLabel
 
-SEPARATOR = ";"  # between the labels of one protein in a text
 FLAGS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
 
 
-class MultiLabel(Kind):
+class MultiLabel(ProblemType):
     """Several classes a protein: lists of names, texts like `A;B`, or a column of 0 and 1 for each class."""
 
     wants = "lists of classes, texts like 'A;B', or columns of 0 and 1"
@@ -40,7 +39,8 @@ class MultiLabel(Kind):
     def parse(self, cell: Any) -> list[str]:
         if isinstance(cell, dict):
             raise ValueError(f"found {shown(cell)}; expected classes")
-        parts = cell.split(SEPARATOR) if isinstance(cell, str) else cell if isinstance(cell, (list, tuple)) else [cell]
+        parts = cell.split(LABEL_SEPARATOR) if isinstance(cell, str) else cell
+        parts = parts if isinstance(parts, (list, tuple)) else [parts]
         if any(isinstance(part, (list, tuple, dict)) for part in parts):
             raise ValueError(f"found {shown(cell)}; expected classes")
         names = [part.strip() if isinstance(part, str) else str(part) for part in parts if part not in EMPTY]

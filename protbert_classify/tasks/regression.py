@@ -12,12 +12,12 @@ from datasets import Value
 
 from ..model.tasks import Task
 from .cells import Column, described, shown
-from .kind import Kind
+from .problem_type import ProblemType
 
 LARGEST = float(np.finfo(np.float32).max)  # number that a target can be
 
 
-class Regression(Kind):
+class Regression(ProblemType):
     """Numbers: one column, or one for each of several."""
 
     wants = "finite numbers"

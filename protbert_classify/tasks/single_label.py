@@ -11,11 +11,11 @@ from datasets import ClassLabel, Value
 
 from ..model.tasks import Task
 from .cells import EMPTY, Column, described, names_of, shown
-from .kind import Kind
 from .label_table import LabelTable, parsed_cells
+from .problem_type import ProblemType
 
 
-class SingleLabel(Kind):
+class SingleLabel(ProblemType):
     """One class a protein: a ClassLabel, a text, an integer or a bool."""
 
     wants = "one class a protein"

@@ -13,7 +13,7 @@ from ..errors import DataError, OptionError
 from ..model.tasks import IGNORED, REGRESSION, SINGLE_LABEL, Task
 from .cells import Unfit
 from .columns import answer_columns, read_columns
-from .kinds import kind_of
+from .problem_type_registry import problem_type_of
 
 
 def targets(dataset: Dataset, task: Task, *, lenient: bool = False) -> np.ndarray:
@@ -36,7 +36,7 @@ def targets(dataset: Dataset, task: Task, *, lenient: bool = False) -> np.ndarra
     if columns is None:
         raise DataError(f"no column {task.name!r}; found {', '.join(dataset.column_names)}")
     try:
-        return kind_of(task).read(read_columns(dataset, columns), task, lenient)
+        return problem_type_of(task).read(read_columns(dataset, columns), task, lenient)
     except Unfit as error:
         raise DataError(f"{accession(dataset, error.row)}: {error}") from None
 
@@ -72,7 +72,7 @@ def _beside(dataset: Dataset, task: Task) -> np.ndarray:
 
 def label_counts(dataset: Dataset, task: Task) -> np.ndarray:
     """(C,), ints: the proteins that have each label; of numbers, those whose number is known."""
-    return kind_of(task).present(targets(dataset, task, lenient=True), task).sum(0)
+    return problem_type_of(task).present(targets(dataset, task, lenient=True), task).sum(0)
 
 
 def strata(dataset: Dataset, task: Task) -> np.ndarray:
@@ -81,7 +81,7 @@ def strata(dataset: Dataset, task: Task) -> np.ndarray:
     The class; the combination of labels, where a rare combination counts as the rarest of its labels; or the quantile
     of the number.
     """
-    return kind_of(task).strata(targets(dataset, task, lenient=True), task)
+    return problem_type_of(task).strata(targets(dataset, task, lenient=True), task)
 
 
 def fit_targets(dataset: Dataset, task: Task) -> Task:

@@ -1,1 +1,1 @@
-"""A dataset and a model to a trained model."""
+"""From a dataset and a model to a trained model."""

@@ -1,4 +1,4 @@
-"""From a command line, and before it a YAML or JSON file, to the three dataclasses of a run."""
+"""Parses the options of a training, from a YAML or JSON file and the command line, into three dataclasses."""
 
 import dataclasses
 import difflib
@@ -16,7 +16,7 @@ from ..model.heads import HEADS
 from ..model.losses import LOSSES
 from ..model.pooling import POOLINGS
 from .arguments import DataArguments, ModelArguments
-from .ranges import check_ranges
+from .option_ranges import check_ranges
 from .training_arguments import ProteinTrainingArguments
 
 ENCODERS = ("model_name_or_path", "backbone_config")  # one of them
@@ -33,7 +33,7 @@ TYPES = {"float": "a number", "int": "a whole number"}
 
 
 class _Parser(HfArgumentParser):
-    """Says in one line what is wrong, and what may have been meant."""
+    """Raises [`OptionError`] in one line instead of printing the usage."""
 
     def error(self, message: str) -> NoReturn:
         raise OptionError(_plain(message))
@@ -83,7 +83,7 @@ def parse_options(
 
 
 def check_options(arguments: Sequence[str]) -> None:
-    """Check names and kinds of options that another machine will parse; whether it can do them, only that one knows.
+    """Check options that another machine will parse: their names and values, not whether that machine supports them.
 
     Raises:
         OptionError: As `parse_options`.
@@ -96,7 +96,7 @@ def check_options(arguments: Sequence[str]) -> None:
 
 
 def option_names() -> list[str]:
-    """Of every option of a training."""
+    """The names of all options of a training."""
     return [field.name for kind in KINDS for field in dataclasses.fields(kind) if field.init]
 
 
@@ -131,6 +131,7 @@ def _check_values(
     if training_args.num_train_epochs <= 0 and training_args.max_steps <= 0:
         raise OptionError(f"num_train_epochs={training_args.num_train_epochs}: expected more than 0")
     _check_registered(model_args)
+    model_args.head = HEADS.resolve(model_args.head)
     metric = str(training_args.metric_for_best_model or "loss").removeprefix("eval_")
     known = {"auto", "loss", *(name for names in WATCHED.values() for name in names)}
     # the metrics of an auxiliary task begin with its name
@@ -139,14 +140,14 @@ def _check_values(
 
 
 def _check_registered(options: Any) -> None:
-    """Refuse a pooling, head or loss that nobody registered."""
+    """Refuse a pooling, head or loss that is not registered."""
     for registry in (POOLINGS, HEADS, LOSSES):
         name = getattr(options, registry.kind)
         if name is not None and name not in registry:
             raise OptionError(f"{registry.kind}={name!r}: expected one of {', '.join(registry)}")
 
 
-# what YAML takes for booleans, of the options that have such words
+# words that YAML reads as booleans, for the options that have such words
 NO = {False: "no"}
 WORDS = {
     **{f"{name}_strategy": NO for name in ("eval", "save", "logging")},

@@ -1,4 +1,4 @@
-"""A model and its proteins, made ready for each other before training."""
+"""Prepares a model and its proteins for training: encoding, the longest input, units of the targets."""
 
 import logging
 from typing import Any
@@ -18,7 +18,7 @@ DEFAULT_MAX_LENGTH = 512  # tokens; where neither the model nor the user says ho
 
 
 def is_raw(proteins: Any) -> bool:
-    """Whether proteins are sequences and answers as they were loaded, not token ids."""
+    """Whether proteins are as they were loaded: sequences and answers, not token ids."""
     return _has_column(proteins, "sequence") and not has_ids(proteins)
 
 
@@ -28,7 +28,7 @@ def has_ids(proteins: Any) -> bool:
 
 
 def is_embedded(proteins: Any) -> bool:
-    """Whether proteins are what a frozen backbone made of them; see [`embed`]."""
+    """Whether proteins are embeddings of a frozen backbone; see [`embed`]."""
     return _has_column(proteins, "last_hidden_state")
 
 
@@ -53,7 +53,7 @@ def encode_proteins(proteins: Dataset, tokenizer: PreTrainedTokenizerBase, model
 
 
 def fit_model(model: ProteinClassifier, proteins: Dataset | None) -> None:
-    """Settle what a model must know of its training: the longest input, its position table, the units of its targets.
+    """Set what a model must know before training: the longest input, its position table, the units of its targets.
 
     Args:
         model: Changed in place. `max_sequence_length` is 512 if it was not set, or as much as the backbone can read; an

@@ -1,25 +1,34 @@
-"""Resuming: what must be the same as when the run began, and which checkpoint is the best one so far."""
+"""Resuming a run: from which checkpoint, with which settings, and which checkpoint is the best so far."""
 
 import hashlib
 import json
+import logging
 import os
 from typing import Any
 
 import numpy as np
+from accelerate import PartialState
 from datasets import Dataset
 from transformers import TrainerState, TrainingArguments
 
 from ..errors import OptionError
 from ..model import ProteinClassifierConfig
-from ..reporting.facts import count
-from .checkpoints import is_complete
-from .early_stopping import EarlyStopping
+from ..model.heads import HEADS
+from ..reporting.formatting import count
+from ..runs.checkpoints import MARKER, checkpoint_path, is_complete, newest_complete_checkpoint
+from ..runs.files import SETTINGS, read_json, write_json
+from ..runs.lock import FolderLock
+from ..runs.output_dir import claim_output_dir, clear_output_dir
+from .callbacks import EarlyStopping
+from .distributed import check_on_every_process, on_main_process
 from .preparation import has_ids
 
-FILE = "settings.json"  # written when a run begins
-FOUND_TOKENS = "found_tokens_per_batch"  # what `auto` came to when the run began; it holds for all of the run
-# the number of epochs may grow, and how often something is logged, saved or evaluated is free
-SHAPING = (
+logger = logging.getLogger(__name__)
+
+COMMAND_SETTING = "model_name_or_path"  # in the settings of runs of `protbert-classify train`, and of no others
+FOUND_TOKENS = "found_tokens_per_batch"  # the number that `auto` became when the run began; a resumed run keeps it
+# training arguments that must not change; num_train_epochs may grow, and the logging, saving and evaluation are free
+TRAINING_SETTINGS = (
     "per_device_train_batch_size",
     "gradient_accumulation_steps",
     "learning_rate",
@@ -38,8 +47,8 @@ SHAPING = (
     "packing",
     "world_size",
 )
-# of the model's configuration
-MODEL = (
+# fields of the model's configuration that must not change
+MODEL_SETTINGS = (
     "pooling",
     "head",
     "classifier_dropout",
@@ -53,6 +62,77 @@ MODEL = (
 )
 
 
+class ResumableRun:
+    """The run in `output_dir`: begins one there, or finds the checkpoint to resume from.
+
+    Args:
+        args: Of the training; plain `TrainingArguments` have no `resume` and `overwrite`, and nothing is refused.
+        settings: What a resumed run must share with the one that began.
+        lock: The training's lock on the folder.
+        began: Whether this trainer has trained here before.
+    """
+
+    def __init__(self, args: TrainingArguments, settings: dict[str, Any], lock: FolderLock, began: bool) -> None:
+        self.args, self.settings, self.lock, self.began = args, settings, lock, began
+        self.path = str(args.output_dir)
+        self.is_main = PartialState().is_main_process
+
+    def checkpoint(self, given: str | bool | None) -> str | None:
+        """The checkpoint to resume from, the same on all processes; None to start from the beginning.
+
+        Args:
+            given: A checkpoint; True for the newest complete one.
+
+        Raises:
+            OptionError: The folder holds another run, or one that began with other settings; or not every machine has
+                the checkpoint.
+        """
+        if isinstance(given, str):
+            found: str | None = given
+        else:
+            name = on_main_process(lambda: self._claim(bool(given)), self.is_main)
+            found = None if name is None else os.path.join(self.path, name)
+        if found is not None:
+            is_there = os.path.isdir(found) if isinstance(given, str) else os.path.isfile(os.path.join(found, MARKER))
+            advice = "several machines need one folder that all of them see, or save_on_each_node"
+            check_on_every_process(is_there, found, advice)
+            if self.is_main:
+                logger.info("resuming from %s", found)
+        return found
+
+    def found_tokens(self) -> int | None:
+        """The number that `tokens_per_batch="auto"` became when the run began."""
+
+        def read() -> int | None:
+            path = os.path.join(self.path, SETTINGS)
+            return read_json(path).get(FOUND_TOKENS) if os.path.isfile(path) else None
+
+        return on_main_process(read, self.is_main)
+
+    def begin(self, tokens_per_batch: int | None) -> None:
+        """Replace an earlier run if `overwrite` is set, and write this one's settings."""
+        os.makedirs(self.path, exist_ok=True)
+        self.lock.take()
+        if getattr(self.args, "overwrite", False) and not self.began:
+            clear_output_dir(self.path)
+        write_json(os.path.join(self.path, SETTINGS), {**self.settings, FOUND_TOKENS: tokens_per_batch})
+
+    def _claim(self, wanted: bool) -> str | None:
+        """The name of the checkpoint to resume from."""
+        resume = wanted or bool(getattr(self.args, "resume", False))
+        if not hasattr(self.args, "resume") or (self.began and not resume):
+            found = newest_complete_checkpoint(self.path) if wanted else None
+        else:
+            found = claim_output_dir(self.path, resume, bool(getattr(self.args, "overwrite", False)))
+        if found is not None:
+            check_unchanged(self.path, self.settings)
+        elif wanted:
+            raise OptionError(f"{self.path} has no complete checkpoint to resume from")
+        elif resume:
+            logger.info("no complete checkpoint in %s: starting from the beginning", self.path)
+        return None if found is None else os.path.basename(found)
+
+
 def run_settings(
     config: ProteinClassifierConfig, arguments: TrainingArguments, proteins: dict[str, Any]
 ) -> dict[str, Any]:
@@ -61,12 +141,12 @@ def run_settings(
     Args:
         config: Of the model.
         arguments: Of the training.
-        proteins: By name, encoded; what has no token ids is not compared.
+        proteins: Name -> encoded proteins; those without token ids are not compared.
     """
     settings = {
-        **{name: getattr(config, name) for name in MODEL},
+        **{name: getattr(config, name) for name in MODEL_SETTINGS},
         "tasks": [_without_fitted(task.to_dict()) for task in config.tasks],
-        **{name: getattr(arguments, name, None) for name in SHAPING},
+        **{name: getattr(arguments, name, None) for name in TRAINING_SETTINGS},
         **{name: encoded_fingerprint(part) for name, part in proteins.items() if has_ids(part)},
     }
     return as_json(settings)
@@ -78,12 +158,12 @@ def as_json(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without_fitted(task: dict[str, Any]) -> dict[str, Any]:
-    """A task without what training fits, which differs from checkpoint to checkpoint."""
+    """A task without what training fits, which differs between checkpoints."""
     return {name: value for name, value in task.items() if name != "thresholds"}
 
 
 def encoded_fingerprint(proteins: Dataset) -> str:
-    """SHA-256 of token ids and labels, in order: the same proteins for a model, the same fingerprint."""
+    """SHA-256 of token ids and labels, in order: equal for the same proteins as the model reads them."""
     digest = hashlib.sha256()
     columns = [name for name in ("labels", "auxiliary_labels") if name in proteins.column_names]
     for rows in proteins.with_format("numpy").iter(batch_size=1000):
@@ -95,55 +175,59 @@ def encoded_fingerprint(proteins: Dataset) -> str:
 
 
 def choose_best_again(state: TrainerState, metric: str, greater_is_better: bool, folder: str) -> None:
-    """Find the best checkpoint of the log by another metric than it was chosen by before.
+    """Find the best checkpoint in the log by a metric other than the one it was chosen by before.
 
     Args:
-        state: Of the resumed training, changed in place. Evaluations whose checkpoint is gone do not count.
+        state: Of the resumed training, changed in place. Evaluations whose checkpoint was deleted do not count.
         metric: Trainer's `metric_for_best_model`.
         greater_is_better: Whether a higher value is better.
-        folder: With the checkpoints.
+        folder: The folder with the checkpoints.
     """
     name = f"eval_{metric.removeprefix('eval_')}"
     evaluations = [(entry["step"], entry[name]) for entry in state.log_history if name in entry]
-    there = [(step, value) for step, value in evaluations if is_complete(checkpoint_of(folder, step))]
+    there = [(step, value) for step, value in evaluations if is_complete(checkpoint_path(folder, step))]
     best = (max if greater_is_better else min)(there, key=lambda found: found[1], default=None)
     state.best_global_step, state.best_metric = best if best is not None else (None, None)
-    state.best_model_checkpoint = checkpoint_of(folder, best[0]) if best is not None else None
+    state.best_model_checkpoint = checkpoint_path(folder, best[0]) if best is not None else None
     waited = sum(1 for step, _ in evaluations if best is not None and step > best[0])
     early = state.stateful_callbacks.get(EarlyStopping.__name__)
     if early is not None:
         early["attributes"]["early_stopping_patience_counter"] = waited
 
 
-def checkpoint_of(folder: str, step: int) -> str:
-    """Where the checkpoint of a step is."""
-    return os.path.join(folder, f"checkpoint-{step}")
-
-
 def check_unchanged(output_dir: str, settings: dict[str, Any]) -> None:
-    """Refuse to resume with other settings than those the run began with.
+    """Refuse to resume with settings other than those the run began with.
 
     Raises:
-        OptionError: Names the first of them that changed, before and now.
+        OptionError: Names the first setting that changed, and its old and new value.
     """
-    path = os.path.join(output_dir, FILE)
+    path = os.path.join(output_dir, SETTINGS)
     if not os.path.isfile(path):
         return
     with open(path, encoding="utf-8") as file:
         before = json.load(file)
     before.pop(FOUND_TOKENS, None)
+    if "head" in before:
+        before["head"] = HEADS.resolve(before["head"])
+    by_command = COMMAND_SETTING in before
+    if by_command != (COMMAND_SETTING in settings):
+        began = "protbert-classify train" if by_command else "ProteinTrainer"
+        advice = "with that command" if by_command else "in Python"
+        raise OptionError(
+            f"resume: the run in {output_dir} began with {began}; resume it {advice}, or start again with overwrite"
+        )
     changed = [name for name in {**before, **settings} if before.get(name) != settings.get(name)]
     if "world_size" in changed:
         raise OptionError(
-            f"--resume: the run in {output_dir} began on {count(before['world_size'], 'process')}, and this is "
-            f"{count(settings['world_size'], 'process')}; continue with as many (--num_processes), or start again with "
-            "--overwrite"
+            f"resume: the run in {output_dir} began on {count(before['world_size'], 'process')}, and this is "
+            f"{count(settings['world_size'], 'process')}; continue with as many (num_processes), or start again with "
+            "overwrite"
         )
     if changed:
         name = changed[0]
         was, now = (str(values.get(name))[:60] for values in (before, settings))
         more = f" (and {', '.join(changed[1:])})" if len(changed) > 1 else ""
         raise OptionError(
-            f"--resume: {name} was {was} when the run in {output_dir} began and is {now}{more}; "
-            "continue with the same data and options, or start again with --overwrite"
+            f"resume: {name} was {was} when the run in {output_dir} began and is {now}{more}; "
+            "continue with the same data and options, or start again with overwrite"
         )

@@ -1,4 +1,4 @@
-"""HF's Trainer for protein classifiers: raw proteins in, and the same optimisation on every device."""
+"""The Trainer for protein classifiers: it takes raw proteins, and trains alike on every device."""
 
 import logging
 import os
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from datasets import Dataset
 from torch.utils.data import DataLoader
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainingArguments
 
 from ..cost.devices import free_memory
 from ..cost.micro_batch import fitting_tokens
@@ -22,28 +22,32 @@ from ..inference.engine import PAD_TO_ON_CPU, default_tokens
 from ..memory_allocator import keep_freed_memory
 from ..model.attention import varlen_attention
 from ..model.losses import model_loss
-from .checkpoints import checkpoints, mark_complete, newest_complete_checkpoint, remove_old_checkpoints
-from .divergence import StopOnDivergence, check_weights
-from .early_stopping import EarlyStopping
-from .embeddings import EmbeddingCollator, embed
-from .evaluation import EvaluationMixin
-from .first_step import AfterFirstStep
-from .interrupt import SaveOnInterrupt
-from .lock import FolderLock
-from .output_dir import OutputDir
-from .outputs import naming
+from ..runs.checkpoints import checkpoints, mark_complete, newest_complete_checkpoint, remove_old_checkpoints
+from ..runs.files import naming
+from ..runs.lock import FolderLock
+from .callbacks import (
+    AfterFirstStep,
+    EarlyStopping,
+    LogLossOfShortRun,
+    SaveOnInterrupt,
+    SetEpoch,
+    StopOnDivergence,
+    TrainingTotals,
+    check_weights,
+)
+from .embedding_cache import EmbeddingCollator, embed
+from .evaluation_loop import EvaluationMixin
+from .hub_mixin import HubMixin
 from .preparation import encode_proteins, fit_model, has_ids, is_embedded, is_raw
-from .publishing_mixin import PublishingMixin
-from .resume import choose_best_again, run_settings
+from .resume import ResumableRun, choose_best_again, run_settings
 from .samplers import LengthGroupedBatches
-from .steps import StepsMixin
-from .totals import TrainingTotals
 from .training_arguments import ProteinTrainingArguments
+from .training_step import TrainingStepMixin
 
 logger = logging.getLogger(__name__)
 
 
-class ProteinTrainer(StepsMixin, EvaluationMixin, PublishingMixin):
+class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
     """Trains a [`ProteinClassifier`] on proteins as `load_deeploc`, `load_proteins` or `load_dataset` give them.
 
     What differs from `Trainer`:
@@ -65,7 +69,7 @@ class ProteinTrainer(StepsMixin, EvaluationMixin, PublishingMixin):
             The collator, the loss and the metrics have defaults.
 
     Attributes:
-        settings: What must be the same when a run is resumed, beside what the trainer itself compares.
+        settings: What must be the same when a run is resumed, in addition to what the trainer compares.
         tokens_per_batch: Tokens of a forward pass, at most, once that is known; None for no limit.
 
     Example:
@@ -83,6 +87,7 @@ class ProteinTrainer(StepsMixin, EvaluationMixin, PublishingMixin):
         >>> arguments = ProteinTrainingArguments(tempfile.mkdtemp(), num_train_epochs=1, disable_tqdm=True)
         >>> trainer = ProteinTrainer(model, arguments, train_dataset=proteins)
         >>> trainer.train().global_step
+        {'loss': ...}
         {'train_runtime': ...}
         1
     """
@@ -119,7 +124,7 @@ class ProteinTrainer(StepsMixin, EvaluationMixin, PublishingMixin):
         self._complete()
 
     def _complete(self) -> None:
-        """What needs the model: tokenizer, collator, encoded proteins, the metric to choose by."""
+        """Set up what depends on the model: tokenizer, collator, encoded proteins, the metric to choose by."""
         if self.processing_class is None and any(map(_needs_tokenizer, self._datasets())):
             self.processing_class = self.callback_handler.processing_class = tokenizer_for(self.model)
         if not self._own_collator:
@@ -131,20 +136,39 @@ class ProteinTrainer(StepsMixin, EvaluationMixin, PublishingMixin):
             self.eval_dataset = {name: self.encoded(part) for name, part in self.eval_dataset.items()}
         else:
             self.eval_dataset = self.encoded(self.eval_dataset)
-        if isinstance(self.args, ProteinTrainingArguments):
-            _settle_metric(self.args, self.model.config, self._own_metrics)
+        self._settle_metric()
         if _lacks_labels(self.train_dataset):
             raise DataError(
                 f"the training proteins have no column {self.model.config.task_name!r}, which the model's task reads: "
                 "rename it, or give the model another task_name"
             )
 
+    def _settle_metric(self) -> None:
+        """Replace `metric_for_best_model="auto"` by the usual metric of the problem type, and refuse an unknown one.
+
+        Raises:
+            OptionError: Lists the metrics there are.
+        """
+        args, config = self.args, self.model.config
+        if isinstance(args, ProteinTrainingArguments) and args.metric_for_best_model in (None, "auto"):
+            args.metric_for_best_model = BEST_METRIC[config.problem_type]
+        if args.metric_for_best_model is None or self._own_metrics:
+            return
+        name = str(args.metric_for_best_model).removeprefix("eval_")
+        known = ["loss", *watched_metrics(config.tasks)]
+        if isinstance(self.eval_dataset, dict):  # Trainer puts the name of a dataset before each metric
+            known += [f"{dataset}_{metric}" for dataset in self.eval_dataset for metric in known]
+        if name not in known:
+            raise OptionError(f"metric_for_best_model={name!r}: expected one of {', '.join(known)}")
+        if isinstance(args, ProteinTrainingArguments):
+            args.greater_is_better = higher_is_better(name)
+
     def _datasets(self) -> list[Any]:
         evaluated = self.eval_dataset
         return [self.train_dataset, *(evaluated.values() if isinstance(evaluated, dict) else [evaluated])]
 
     def encoded(self, proteins: Any) -> Any:
-        """Proteins as the model reads them: raw ones encoded, others as they are."""
+        """Encode raw proteins; other proteins are returned as they are."""
         if not _needs_tokenizer(proteins):
             return proteins
         if self.processing_class is None:
@@ -192,7 +216,7 @@ class ProteinTrainer(StepsMixin, EvaluationMixin, PublishingMixin):
         if self.model is None and not searching:  # after a search
             self.model = self.call_model_init()
         with FolderLock(str(self.args.output_dir), self.is_world_process_zero() and not searching) as lock:
-            folder = None if searching else OutputDir(self.args, self.compared_settings(), lock, self._began)
+            folder = None if searching else ResumableRun(self.args, self.compared_settings(), lock, self._began)
             checkpoint = None if folder is None else folder.checkpoint(resume_from_checkpoint)
             self._found_tokens = folder.found_tokens() if folder is not None and checkpoint is not None else None
             callbacks = self._own_callbacks(folder)
@@ -210,12 +234,12 @@ class ProteinTrainer(StepsMixin, EvaluationMixin, PublishingMixin):
         self._settle_thresholds()
         return output
 
-    def _own_callbacks(self, folder: OutputDir | None) -> list[Any]:
-        """The callbacks of one training, in this order: what the first asks to be saved the second looks at."""
+    def _own_callbacks(self, folder: ResumableRun | None) -> list[Any]:
+        """The callbacks of one training, in this order: the second checks what the first asks to be saved."""
         overwriting = bool(getattr(self.args, "overwrite", False)) and not self._began
         interrupt = SaveOnInterrupt(after_first_step=overwriting)  # an earlier checkpoint would replace the former run
         self.totals = TrainingTotals(self.args.metric_for_best_model)
-        callbacks: list[Any] = [interrupt, StopOnDivergence(), self.totals]
+        callbacks: list[Any] = [interrupt, StopOnDivergence(), self.totals, LogLossOfShortRun()]
         if folder is not None:
             callbacks.insert(2, AfterFirstStep(partial(self._begin, folder)))
         patience = getattr(self.args, "early_stopping_patience", 0)
@@ -225,7 +249,7 @@ class ProteinTrainer(StepsMixin, EvaluationMixin, PublishingMixin):
             self.add_callback(callback)
         return callbacks
 
-    def _begin(self, folder: OutputDir) -> None:
+    def _begin(self, folder: ResumableRun) -> None:
         folder.begin(self.tokens_per_batch)
         self._began = True
 
@@ -233,11 +257,11 @@ class ProteinTrainer(StepsMixin, EvaluationMixin, PublishingMixin):
         folder = str(self.args.output_dir)
         replacing = any(isinstance(callback, AfterFirstStep) and not callback.done for callback in callbacks)
         if replacing and getattr(self.args, "overwrite", False):
-            return KeyboardInterrupt(f"before the first step was done: {folder} is as it was")
+            return KeyboardInterrupt(f"before the first step was done: {folder} is unchanged")
         checkpoint = newest_complete_checkpoint(folder)
         if checkpoint is None:
-            return KeyboardInterrupt("before the first checkpoint: the same command with --resume starts again")
-        return KeyboardInterrupt(f"the same command with --resume continues from {os.path.basename(checkpoint)}")
+            return KeyboardInterrupt("before the first checkpoint; train again to start from the beginning")
+        return KeyboardInterrupt(f"train again with resume to continue from {os.path.basename(checkpoint)}")
 
     def compared_settings(self) -> dict[str, Any]:
         """What must be the same when a run is resumed: what shapes the weights."""
@@ -277,7 +301,7 @@ class ProteinTrainer(StepsMixin, EvaluationMixin, PublishingMixin):
         batches = LengthGroupedBatches(
             np.asarray(proteins["length"]), self._train_batch_size, self.args.world_size, seed
         )
-        self.add_callback(_SetEpoch(batches))
+        self.add_callback(SetEpoch(batches))
         loader = DataLoader(
             self._remove_unused_columns(proteins, description="training"),
             batch_sampler=batches,
@@ -290,7 +314,7 @@ class ProteinTrainer(StepsMixin, EvaluationMixin, PublishingMixin):
         return self.accelerator.prepare(loader)
 
     def _embedded(self, proteins: Any) -> Dataset | None:
-        """What the frozen backbone makes of proteins that training reads again and again; None if that is not kept."""
+        """The cached embeddings of the training or validation proteins; None if they are not cached."""
         model = self._plain_model()
         wanted = model.config.freeze_backbone and getattr(self.args, "cache_embeddings", False)
         again = any(proteins is kept for kept in (self.train_dataset, self.eval_dataset))
@@ -326,7 +350,7 @@ class ProteinTrainer(StepsMixin, EvaluationMixin, PublishingMixin):
         logger.info("batches: %d proteins a device, %s%s%s", self._train_batch_size, grouped, layout, parts)
 
     def _packs(self) -> bool:
-        """Whether training packs: where it is asked for, or pays, and can be done."""
+        """Whether batches are packed: if asked for, or if it pays, and if the model supports it."""
         choice = getattr(self.args, "packing", "off")
         # the model may still be elsewhere: FSDP moves it later
         enable = partial(self._plain_model().enable_packing, self.args.device, self._autocast(), training=True)
@@ -391,40 +415,12 @@ def _needs_tokenizer(proteins: Any) -> bool:
 
 
 def _without_validation(args: TrainingArguments) -> None:
-    """Without validation proteins nothing can be best or stop early: the last weights are the result."""
+    """Without validation proteins there is no best checkpoint and no early stopping: the last weights are kept."""
     if isinstance(args, ProteinTrainingArguments):
         args.eval_strategy = type(args.eval_strategy)("no")
         args.load_best_model_at_end = False
 
 
-def _settle_metric(args: ProteinTrainingArguments, config: Any, own_metrics: bool) -> None:
-    """What the best checkpoint is chosen by: `auto` is the usual metric of the problem type.
-
-    Raises:
-        OptionError: There is no such metric.
-    """
-    if args.metric_for_best_model in (None, "auto"):
-        args.metric_for_best_model = BEST_METRIC[config.problem_type]
-    name = str(args.metric_for_best_model).removeprefix("eval_")
-    known = ["loss", *watched_metrics(config.tasks)]
-    if name not in known and not own_metrics:
-        raise OptionError(f"metric_for_best_model={name!r}: expected one of {', '.join(known)}")
-    if name in known:
-        args.greater_is_better = higher_is_better(name)
-
-
 def _lacks_labels(proteins: Any) -> bool:
     columns = proteins.column_names if isinstance(proteins, Dataset) else ("labels",)
     return "input_ids" in columns and "labels" not in columns
-
-
-class _SetEpoch(TrainerCallback):
-    """Tells the batches which epoch begins: neither Accelerate nor Trainer reaches them after a resume."""
-
-    def __init__(self, batches: LengthGroupedBatches) -> None:
-        self.batches = batches
-
-    def on_epoch_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        self.batches.set_epoch(int(state.epoch or 0))

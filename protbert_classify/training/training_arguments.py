@@ -8,7 +8,7 @@ import torch
 from transformers import TrainingArguments
 
 from ..inference.precision import has_gpu_backend
-from .arguments import TRAINING_DEFAULTS
+from .defaults import TRAINING_DEFAULTS
 
 
 def _default(name: str) -> Any:

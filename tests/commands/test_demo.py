@@ -5,7 +5,7 @@ from importlib.resources import files
 import pytest
 
 from protbert_classify.commands import main
-from protbert_classify.commands.demo import NAMED, named_calls
+from protbert_classify.commands.demo import NAMED, named_predictions
 from protbert_classify.data.deeploc import read_deeploc
 from protbert_classify.training.options import parse_options
 from tests.training.runs import complaints
@@ -15,15 +15,15 @@ def test_the_named_proteins_are_in_the_test_set_of_scl2205(scl2205):
     assert set(NAMED) <= set(read_deeploc(scl2205[0])["test"]["id"])
 
 
-def test_named_calls_shows_truth_and_call_of_each(tmp_path):
-    path = tmp_path / "calls.csv"
+def test_named_predictions_shows_truth_and_prediction_of_each(tmp_path):
+    path = tmp_path / "predictions.csv"
     with open(path, "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["id", "location", "predicted", "score"])
         writer.writerow(["P00000", "Plastid", "Plastid", "0.9"])
         writer.writerows([accession, "Nucleus", "Cytoplasm", "0.4567"] for accession in reversed(NAMED))
-    lines = named_calls(str(path)).splitlines()
-    assert lines[0].split() == ["true", "called", "score"]
+    lines = named_predictions(str(path)).splitlines()
+    assert lines[0].split() == ["true", "predicted", "score"]
     assert [line.split()[0] for line in lines[1:]] == list(NAMED)
     assert lines[1] == f"P01730  {NAMED['P01730']:<38}  Nucleus                Cytoplasm              0.46"
     assert max(map(len, lines)) <= 100

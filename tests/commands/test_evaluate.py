@@ -46,7 +46,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_is_computed
 
 
 def test_the_metrics_are_printed_although_writing_fails(arguments, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("protbert_classify.training.outputs.write_json", lambda *args: 1 / 0)
+    monkeypatch.setattr("protbert_classify.runs.files.write_json", lambda *args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main([*arguments, "--output", str(tmp_path / "metrics.json")])
     assert capsys.readouterr().out.startswith("test: 15 proteins")
@@ -63,8 +63,8 @@ def test_it_agrees_with_predict(arguments, model, easy, tmp_path):  # noqa: F811
     import csv
 
     metrics = measured(arguments, tmp_path, "--split", "all")
-    assert main(["predict", "--model", model, "--input", easy, "--output", str(tmp_path / "calls.csv")]) == 0
-    with open(tmp_path / "calls.csv", newline="") as file:
+    assert main(["predict", "--model", model, "--input", easy, "--output", str(tmp_path / "predictions.csv")]) == 0
+    with open(tmp_path / "predictions.csv", newline="") as file:
         right = [row["description"].startswith(row["location"]) for row in csv.DictReader(file)]
     assert metrics["accuracy"] == pytest.approx(sum(right) / len(right))
 

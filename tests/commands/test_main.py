@@ -66,7 +66,7 @@ def test_help_answers_in_under_two_seconds_without_torch_or_transformers(argumen
 
 @pytest.mark.slow
 def test_python_m_and_the_exit_code_of_a_process(tmp_path):
-    done = call("predict", "--model", tmp_path, "--input", "nowhere.fasta", "--output", tmp_path / "calls.csv")
+    done = call("predict", "--model", tmp_path, "--input", "nowhere.fasta", "--output", tmp_path / "predictions.csv")
     assert done.returncode == 2
     assert done.stderr == (
         "protbert-classify predict: nowhere.fasta: no such file; expected FASTA, .csv, .tsv, .jsonl, .parquet, - or "

@@ -15,7 +15,7 @@ def model(tmp_path_factory):
 
     from protbert_classify import ProteinClassifier, ProteinClassifierConfig
     from protbert_classify.data.tokenizer import protbert_tokenizer
-    from protbert_classify.training.outputs import save_model
+    from protbert_classify.runs.writer import save_model
     from tests.training.runs import SHAPE
 
     torch.manual_seed(0)
@@ -35,13 +35,13 @@ def model(tmp_path_factory):
 def arguments(tmp_path, model):
     proteins = tmp_path / "proteins.fasta"
     proteins.write_text(fasta(easy_records(7)))
-    return ["--model", model, "--input", str(proteins), "--output", str(tmp_path / "calls.csv")]
+    return ["--model", model, "--input", str(proteins), "--output", str(tmp_path / "predictions.csv")]
 
 
 def test_every_protein_gets_its_line_in_the_order_of_the_file(arguments, tmp_path, capsys):
     assert main(["predict", *arguments]) == 0
-    assert capsys.readouterr().out == f"7 proteins classified; predictions in {tmp_path}/calls.csv\n"
-    with open(tmp_path / "calls.csv", newline="") as file:
+    assert capsys.readouterr().out == f"7 proteins classified; predictions in {tmp_path}/predictions.csv\n"
+    with open(tmp_path / "predictions.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["id", "description", "length", "location", "score", *LABELS, "truncated"]
     for row, (header, sequence) in zip(rows, easy_records(7), strict=True):
@@ -52,9 +52,9 @@ def test_every_protein_gets_its_line_in_the_order_of_the_file(arguments, tmp_pat
 
 def test_the_size_of_batches_changes_no_call(arguments, tmp_path):
     assert main(["predict", *arguments]) == 0
-    first = (tmp_path / "calls.csv").read_text()
+    first = (tmp_path / "predictions.csv").read_text()
     assert main(["predict", *arguments, "--tokens_per_batch", "1", "--device", "cpu"]) == 0
-    second = (tmp_path / "calls.csv").read_text()
+    second = (tmp_path / "predictions.csv").read_text()
     for one, other in zip(csv.reader(first.splitlines()), csv.reader(second.splitlines()), strict=True):
         assert one[:4] == other[:4]
 
@@ -81,12 +81,12 @@ def test_the_rest_is_predicted_and_the_exit_code_tells_of_rejected_records(argum
     (tmp_path / "proteins.fasta").write_text(BAD)
     assert main(["predict", *arguments]) == 3
     assert capsys.readouterr().out == (
-        f"1 protein classified; predictions in {tmp_path}/calls.csv\n"
-        f"2 records rejected; they and the reasons in {tmp_path}/calls.csv.rejected.csv\n"
+        f"1 protein classified; predictions in {tmp_path}/predictions.csv\n"
+        f"2 records rejected; they and the reasons in {tmp_path}/predictions.csv.rejected.csv\n"
     )
-    assert (tmp_path / "calls.csv.rejected.csv").read_text() == (
+    assert (tmp_path / "predictions.csv.rejected.csv").read_text() == (
         "record,id,description,reason\n2,P2,,no residues\n"
-        "3,P3,b c,'7' at position 3 is no residue; expected letters A-Z\n"
+        "3,P3,b c,'7' at position 3 is not a residue; expected letters A-Z\n"
     )
     assert main(["predict", *arguments, "--resume"]) == 3  # whole, and still with rejected records
 
@@ -102,7 +102,7 @@ def test_strict_stops_at_the_first_in_one_line(arguments, tmp_path, capsys):
 def test_a_table_in_and_parquet_out(arguments, tmp_path):
     (tmp_path / "t.tsv").write_text("acc\tseq\nA\tmkt\nB\tM K T\n")
     columns = ["--id_column", "acc", "--sequence_column", "seq"]
-    output = str(tmp_path / "calls.parquet")
+    output = str(tmp_path / "predictions.parquet")
     assert main(["predict", *arguments, "--input", str(tmp_path / "t.tsv"), "--output", output, *columns]) == 0
     found = pq.read_table(output).to_pylist()
     assert [row["id"] for row in found] == ["A", "B"]
@@ -113,9 +113,9 @@ def test_standard_input_can_be_classified(arguments, tmp_path):
     with open(tmp_path / "proteins.fasta", "rb") as proteins:
         done = call("predict", *arguments, "--input", "-", stdin=proteins)
     assert done.returncode == 0, done.stderr
-    from_input = (tmp_path / "calls.csv").read_text()
+    from_input = (tmp_path / "predictions.csv").read_text()
     assert main(["predict", *arguments]) == 0
-    assert (tmp_path / "calls.csv").read_text() == from_input
+    assert (tmp_path / "predictions.csv").read_text() == from_input
 
 
 def test_command_and_pipeline_give_the_same_scores_spaced_or_raw_alone_or_in_a_batch(arguments, tmp_path, model):
@@ -126,7 +126,7 @@ def test_command_and_pipeline_give_the_same_scores_spaced_or_raw_alone_or_in_a_b
     pipe = transformers.pipeline("protein-classification", model=f"{model}/model", device="cpu", top_k=None)
     assert main(["predict", *arguments, "--device", "cpu"]) == 0
     sequences = [sequence for _, sequence in easy_records(7)]
-    with open(tmp_path / "calls.csv", newline="") as file:
+    with open(tmp_path / "predictions.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     together = pipe(sequences, batch_size=7)
     for row, sequence, batched in zip(rows, sequences, together, strict=True):
@@ -139,7 +139,7 @@ def test_command_and_pipeline_give_the_same_scores_spaced_or_raw_alone_or_in_a_b
     ("option", "value", "words"),
     [
         ("--input", "nowhere.fasta", "nowhere.fasta: no such file"),
-        ("--output", "calls.txt", "expected a name that ends in .csv, .tsv, .jsonl, .parquet"),
+        ("--output", "predictions.txt", "expected a name that ends in .csv, .tsv, .jsonl, .parquet"),
         ("--tokens_per_batch", "many", "--tokens_per_batch: found 'many', expected 1 or more"),
         ("--tokens_per_batch", "0", "--tokens_per_batch: found '0', expected 1 or more"),
         ("--device", "cuda", "device 'cuda' cannot be used here"),

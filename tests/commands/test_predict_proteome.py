@@ -68,7 +68,7 @@ def predicted(model, source, output):  # noqa: F811
 
 @pytest.fixture(scope="module")
 def undisturbed(model, proteins, tmp_path_factory):  # noqa: F811
-    output = tmp_path_factory.mktemp("undisturbed") / "calls.csv"
+    output = tmp_path_factory.mktemp("undisturbed") / "predictions.csv"
     return output, predicted(model, proteins[MANY], output)
 
 
@@ -88,7 +88,7 @@ def parts(output):
 
 
 def test_killed_five_times_and_resumed_it_is_the_same_to_the_byte(model, proteins, undisturbed, tmp_path):  # noqa: F811
-    output = tmp_path / "calls.csv"
+    output = tmp_path / "predictions.csv"
     seen = set()
     for kill in range(KILLS):
         again = ["--resume"] if kill else []
@@ -109,7 +109,7 @@ def test_killed_five_times_and_resumed_it_is_the_same_to_the_byte(model, protein
     assert done.returncode == 3, done.stderr
     assert output.read_bytes() == undisturbed[0].read_bytes()
     assert Path(f"{output}.rejected.csv").read_bytes() == Path(f"{undisturbed[0]}.rejected.csv").read_bytes()
-    assert sorted(os.listdir(tmp_path)) == ["calls.csv", "calls.csv.rejected.csv"]
+    assert sorted(os.listdir(tmp_path)) == ["predictions.csv", "predictions.csv.rejected.csv"]
 
 
 def test_two_processes_share_the_proteins_and_join_what_one_would_have_written(model, proteins, tmp_path):  # noqa: F811

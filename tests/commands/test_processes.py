@@ -42,7 +42,7 @@ def test_no_thread_of_the_group_outlives_a_command(tmp_path):
     script, proteins = tmp_path / "script.py", tmp_path / "proteins.fasta"
     script.write_text(THREADS)
     proteins.write_text(fasta(easy_records()))
-    run, calls = tmp_path / "run", tmp_path / "calls.csv"
+    run, calls = tmp_path / "run", tmp_path / "predictions.csv"
     for command in (
         ["train", "--data", proteins, "--output_dir", run, "--num_train_epochs", "1", *TINY],
         ["predict", "--model", run, "--input", proteins, "--output", calls],

@@ -38,7 +38,7 @@ def test_a_real_run_has_its_report(tmp_path, easy, capsys):
 @pytest.mark.parametrize(
     ("break_", "words"),
     [
-        (lambda folder: (folder / "run.json").unlink(), "holds an interrupted run"),
+        (lambda folder: (folder / "run.json").unlink(), "its training was interrupted"),
         (lambda folder: (folder / "metrics.json").write_text("{"), "metrics.json: damaged, no JSON"),
         (lambda folder: (folder / "test_predictions.csv").write_text("id\n"), "predictions.csv: found the columns"),
     ],

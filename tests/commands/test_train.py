@@ -8,8 +8,9 @@ import pytest
 from protbert_classify.commands import main
 from protbert_classify.commands.train import help_text
 from protbert_classify.data.deeploc import URL
-from protbert_classify.reporting.summary import training_summary
-from protbert_classify.training.arguments import TRAINING_DEFAULTS, DataArguments, ModelArguments
+from protbert_classify.reporting.terminal_summary import training_summary
+from protbert_classify.training.arguments import DataArguments, ModelArguments
+from protbert_classify.training.defaults import TRAINING_DEFAULTS
 from tests.training.runs import SHAPE, TINY, call, complaints, easy_records, fasta
 
 GOOD = "MKTAYIAKQR" * 3
@@ -53,7 +54,10 @@ BAD_FILES = {
     "no location": (f">P1 Nucleus-U\n{GOOD}\n>P2\n{GOOD}\n", ["record 2 (P2): found nothing", "expected Location-M"]),
     "unknown location": (f">P1 Moon-U\n{GOOD}\n", ["record 1 (P1): unknown location 'Moon'", "expected one of Cell"]),
     "conflict": (">P1 Nucleus-U\nMKV\n>P1 Nucleus-U\nMKT\n", ["record 2 (P1)", "stands in bad.fasta, record 1 too"]),
-    "illegal character": (">P1 Nucleus-U\nMK1T\n", ["record 1 (P1): '1' at position 3 is no residue", "letters A-Z"]),
+    "illegal character": (
+        ">P1 Nucleus-U\nMK1T\n",
+        ["record 1 (P1): '1' at position 3 is not a residue", "A-Z"],
+    ),
     "only a stop": (">P1 Nucleus-U\n*\n", ["record 1 (P1): no residues"]),
     "no accession": (f"> Nucleus-U\n{GOOD}\n", ["record 1 ("]),
     "binary": ("\x00\xff\xfe", ["bad.fasta: "]),
@@ -152,7 +156,7 @@ def test_a_finished_run_is_refused_then_overwritten(tmp_path, easy, capsys):
     assert f"model in {tmp_path}/run/model" in out
     before = (tmp_path / "run" / "run.json").stat().st_mtime_ns
     assert main(arguments) == 2
-    assert "holds a finished run; give another --output_dir" in complaints(capsys.readouterr().err)[0]
+    assert "holds a finished run; set another output_dir" in complaints(capsys.readouterr().err)[0]
     assert (tmp_path / "run" / "run.json").stat().st_mtime_ns == before
     assert main([*arguments, "--overwrite"]) == 0
     assert (tmp_path / "run" / "run.json").stat().st_mtime_ns > before
@@ -210,5 +214,5 @@ def test_a_training_that_diverges_ends_with_one_line_and_no_model(tmp_path, easy
     assert main(["train", *arguments]) == 2
     (line,) = complaints(capsys.readouterr().err)
     assert "loss is not a number at step " in line or "weights are not numbers at step " in line
-    assert line.endswith("; lower --learning_rate (now 1e+38)")
+    assert line.endswith("; lower learning_rate (now 1e+38)")
     assert not (folder / "model").exists() and not (folder / "run.json").exists()

@@ -43,7 +43,7 @@ def test_what_cannot_be_planned_is_named():
 
 def test_a_saved_classifier_keeps_its_kernel_its_head_and_its_other_tasks(tmp_path):
     task = {"name": "membrane", "problem_type": "single_label_classification", "labels": ["M", "S"]}
-    fields = {"head": "article", "light_attention_kernel_size": 3, "auxiliary_tasks": [task], "task_name": "place"}
+    fields = {"head": "tanh", "light_attention_kernel_size": 3, "auxiliary_tasks": [task], "task_name": "place"}
     saved = classifier(TINY_SHAPE, pooling="light_attention", problem_type="multi_label_classification", **fields)
     saved.save_pretrained(tmp_path)
     model = planned_model(str(tmp_path), max_length=128)

@@ -49,7 +49,7 @@ def test_a_sequence_of_nothing_is_refused(nothing):
 def test_the_first_character_that_is_no_residue_is_named_with_its_position(sequence, character, position):
     with pytest.raises(SequenceError) as caught:
         clean(sequence)
-    assert str(caught.value).startswith(f"{character!r} at position {position} is no residue; expected letters A-Z")
+    assert str(caught.value).startswith(f"{character!r} at position {position} is not a residue; expected letters A-Z")
     assert isinstance(caught.value, InputError) and caught.value.exit_code == 2
 
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from protbert_classify import DeepLoc, load_deeploc
 from protbert_classify.data import deeploc
 from protbert_classify.data.deeploc import LOCATIONS, read_deeploc
-from protbert_classify.data.records import PARSER_VERSION
+from protbert_classify.data.fasta import PARSER_VERSION
 from protbert_classify.errors import DataError, InputError, OptionError, ProteinClassifierError
 from protbert_classify.tasks.columns import infer_task
 from protbert_classify.tasks.targets import auxiliary_targets, label_counts
@@ -319,7 +319,7 @@ def test_a_full_disk_is_told_as_such(write_bytes, monkeypatch):
         (gzip.compress(SMALL.encode() * 99)[:-12], "p.fa: not a text file, or damaged"),
         (SMALL + ">P4 Nucleus-U\n", "p.fa, record 4 (P4): no residues"),
         (SMALL + ">P4 Nucleus-U\n*\n", "p.fa, record 4 (P4): no residues"),
-        (SMALL + ">P4 Nucleus-U\nMK?\n", "p.fa, record 4 (P4): '?' at position 3 is no residue"),
+        (SMALL + ">P4 Nucleus-U\nMK?\n", "p.fa, record 4 (P4): '?' at position 3 is not a residue"),
         (SMALL + ">P4\nMKT\n", "p.fa, record 4 (P4): found nothing after the accession; expected Location-M, -S or -U"),
         (SMALL + ">P4 Nucleus\nMKT\n", "p.fa, record 4 (P4): found 'Nucleus' after the accession; expected Location-M"),
         (SMALL + ">P4 Nucleus-X\nMKT\n", "p.fa, record 4 (P4): found 'Nucleus-X' after"),

@@ -82,8 +82,8 @@ def test_an_esm_vocabulary_has_its_own_ids(tmp_path):
 @pytest.mark.parametrize(
     ("sequence", "message"),
     [
-        ("M K ? T", "'\\?' at position 3 is no residue"),
-        ("MKıT", "'ı' at position 3 is no residue"),
+        ("M K ? T", "'\\?' at position 3 is not a residue"),
+        ("MKıT", "'ı' at position 3 is not a residue"),
         ("MK*", r"not cleaned: a stop '\*' at the end"),
         ("", "no residues"),
         ("  ", "no residues"),
@@ -284,7 +284,7 @@ def test_what_is_no_residue_is_refused_with_row_and_accession(tokenizer):
     dataset = proteins(["M K"] * 1500 + ["M K 1"] + ["M K"])
     with pytest.raises(SequenceError) as caught:
         encode(dataset, tokenizer)
-    assert str(caught.value).startswith("row 1501 (P1500): '1' at position 3 is no residue")
+    assert str(caught.value).startswith("row 1501 (P1500): '1' at position 3 is not a residue")
     with pytest.raises(SequenceError, match=r"row 1 \(no accession\): '1' at position 2"):
         encode(Dataset.from_dict({"sequence": ["M 1"]}), tokenizer)
 

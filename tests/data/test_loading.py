@@ -8,8 +8,10 @@ from datasets import List as ListOf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protbert_classify.data.loading import Columns, check_there, load_proteins, read_proteins
+from protbert_classify.data.column_names import ColumnNames
+from protbert_classify.data.loading import load_proteins, read_proteins
 from protbert_classify.data.records import protein_features
+from protbert_classify.data.sources import check_there
 from protbert_classify.data.splitting import merge_splits, whole
 from protbert_classify.errors import DataError, InputError, OptionError, ProteinClassifierError
 from protbert_classify.tasks.columns import infer_task
@@ -83,7 +85,7 @@ def test_every_format_gives_the_same_columns_and_splits(source, name):
 
 def test_columns_of_any_name_will_do(write_bytes):
     rows = [dict(zip(["acc", "seq", "where", "part"], row.values())) for row in ROWS]
-    columns = Columns(id="acc", sequence="seq", label="where", split="part")
+    columns = ColumnNames(id="acc", sequence="seq", label="where", split="part")
     assert named(read_proteins(write_bytes(separated(",", rows), "t.csv"), columns=columns)) == EXPECTED
 
 
@@ -136,7 +138,7 @@ def test_ambiguous_proteins_are_treated_as_asked(write_bytes):
 def test_the_real_proteins_are_the_same_from_a_table(real_proteins, tmp_path):
     part = real_proteins["test"]
     part.to_parquet(tmp_path / "t.parquet")
-    table = read_proteins(tmp_path / "t.parquet", columns=Columns(split="is_train"))
+    table = read_proteins(tmp_path / "t.parquet", columns=ColumnNames(split="is_train"))
     assert list(table) == ["test"]
     assert table["test"]["sequence"][:] == part["sequence"][:]
     assert [row[3] for row in named(table)["test"]] == [row[3] for row in named({"test": part})["test"]]
@@ -167,8 +169,8 @@ HEAD = "id,sequence,location,split\n"
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("t.csv", "id,seq,location\nP1,MKT,a\n", "'sequence'; found id, seq, location: name it with --sequence_column"),
-        ("t.csv", "id,sequence,label\nP1,MKT,a\n", "'location'; found id, sequence, label: name it with --label"),
+        ("t.csv", "id,seq,location\nP1,MKT,a\n", "'sequence'; found id, seq, location: name it with sequence_column"),
+        ("t.csv", "id,sequence,label\nP1,MKT,a\n", "'location'; found id, sequence, label: name it with label_"),
         ("t.csv", "id;sequence;location\nP1;MKT;a\n", "is it separated by ';'? expected commas (.csv) or tabs (.tsv)"),
         ("t.csv", "id\tsequence\nP1\tMKT\n", "is it separated by tabs? expected commas"),
         ("t.tsv", "id,sequence\nP1,MKT\n", "is it separated by commas? expected commas (.csv)"),
@@ -176,12 +178,12 @@ HEAD = "id,sequence,location,split\n"
         ("t.jsonl", '{"id":"P1","sequence":"M","location":null}\n', "t.jsonl, record 1 (P1): no label in column"),
         ("t.csv", HEAD + "P1,MKT,a,holdout\n", "t.csv, record 1 (P1): unknown split 'holdout'; expected train, valid"),
         ("t.csv", HEAD + "P1,,a,train\n", "t.csv, record 1 (P1): no residues"),
-        ("t.csv", HEAD + "P1,MK1,a,train\n", "t.csv, record 1 (P1): '1' at position 3 is no residue"),
+        ("t.csv", HEAD + "P1,MK1,a,train\n", "t.csv, record 1 (P1): '1' at position 3 is not a residue"),
         ("t.jsonl", '{"id":"P1","sequence":null,"location":"a"}\n', "t.jsonl, record 1 (P1): no residues"),
         ("t.csv", HEAD, "/t.csv: no proteins"),
         ("t.csv", "", "/t.csv: cannot be read as a table: No columns"),
         ("t.jsonl", "", "/t.jsonl: cannot be read as a table: it is empty"),
-        ("t.jsonl", "{no json\n", "/t.jsonl: cannot be read as a table: JSON parse error"),
+        ("t.jsonl", "{no json\n", "/t.jsonl, line 1: not valid JSON"),
         ("t.parquet", "no parquet", "/t.parquet: cannot be read as a table: Parquet"),
         ("t.csv", HEAD + "P1,MKT,a,train\nP2,MKT,a,b,c,d,e\n", "/t.csv, line 3: found 7 fields, expected 4"),
         ("t.csv", bytes(range(128, 256)), "/t.csv: no text in UTF-8 (found the byte 0x80); save it as UTF-8"),
@@ -197,6 +199,25 @@ def test_a_bad_table_is_one_line_with_file_record_and_accession(write_bytes, nam
         read_proteins(path)
     assert message in str(caught.value) and str(caught.value).startswith((name, path))
     assert "\n" not in str(caught.value) and caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("values", [("a", 1), (["a"], "b")])
+def test_values_of_several_types_in_a_column_are_one_line(write_bytes, values):
+    path = write_bytes(lines([{"sequence": "MKT", "location": value} for value in values]), "t.jsonl")
+    with pytest.raises(DataError, match=f"{path}: column location has values of several types"):
+        read_proteins(path)
+
+
+def test_a_line_of_json_may_lack_an_auxiliary_answer_but_not_a_label(write_bytes):
+    rows = [{"sequence": "MKT", "x": "a"}, {"sequence": "MKV", "x": "b", "y": 1.5}]
+    options = {"label_column": "x", "auxiliary_columns": ["y"], "validation": 0}
+    assert load_proteins(write_bytes(lines(rows), "t.jsonl"), **options)["train"]["y"][:] == [None, 1.5]
+    with pytest.raises(DataError, match=r"t.jsonl, record 2 \(train_2\): no label in column 'x'"):
+        load_proteins(write_bytes(lines([rows[0], {"sequence": "MKV", "y": 2.5}]), "t.jsonl"), **options)
+
+
+def test_a_json_file_of_an_object_a_line_is_read_too(write_bytes):
+    assert named(read_proteins(write_bytes(lines(), "t.json"))) == EXPECTED
 
 
 @pytest.mark.parametrize(
@@ -218,7 +239,8 @@ def test_bad_fasta_with_a_pattern_is_one_line(write_bytes, content, message):
 
 
 @pytest.mark.parametrize(
-    ("pattern", "message"), [("(", "is no regular expression: missing"), (r"(\w+)", "has no group 'label'; expected")]
+    ("pattern", "message"),
+    [("(", "is not a valid regular expression: missing"), (r"(\w+)", "has no group 'label'; expected")],
 )
 def test_a_pattern_that_cannot_work_is_refused(source, pattern, message):
     with pytest.raises(OptionError, match=message):
@@ -476,7 +498,7 @@ def test_to_learn_the_membrane_proteins_whose_flag_is_unknown_are_left_out(write
         (
             "P1,MKT,a\n",
             {"auxiliary_columns": ["y"]},
-            "t.csv: no column 'y'; found id, sequence, x: name it with --auxiliary_tasks",
+            "t.csv: no column 'y'; found id, sequence, x: name it with auxiliary_columns (in train: auxiliary_tasks)",
         ),
         ("P1,MKT,a\n", {"label_column": ["x", "z"], "problem_type": SINGLE}, "label columns x, z: problem_type="),
     ],

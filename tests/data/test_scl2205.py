@@ -8,7 +8,7 @@ import pytest
 from protbert_classify import load_deeploc
 from protbert_classify.data import scl2205 as module
 from protbert_classify.data.deeploc import AMBIGUOUS, LOCATIONS
-from protbert_classify.data.records import read_fasta
+from protbert_classify.data.fasta import read_fasta
 from protbert_classify.data.splitting import keep_labelled_classes
 from protbert_classify.errors import ProteinClassifierError
 from protbert_classify.tasks.columns import infer_task

@@ -78,7 +78,7 @@ def test_a_class_without_proteins_has_no_values_and_does_not_lower_the_macro_f1(
     assert result["confusion_matrix"] == [[2, 0, 0], [0, 1, 1], [0, 0, 0]]
 
 
-def test_a_class_that_is_never_called_has_zeros_and_no_precision():
+def test_a_class_that_is_never_predicted_has_zeros_and_no_precision():
     result = classification_metrics([0, 0], [0, 1], LABELS)
     assert result["per_class"]["Mitochondrion"] == {"precision": None, "recall": 0.0, "f1": 0.0, "support": 1}
 

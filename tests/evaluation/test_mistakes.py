@@ -19,7 +19,7 @@ def decision(scores, problem_type=SINGLE_LABEL, labels="abc"):
 def test_the_most_confidently_wrong_come_first_and_right_predictions_never():
     found = confident_mistakes(IDS, decision(PROBABILITIES), np.array([0, 0, 1, 2]))
     assert [mistake["id"] for mistake in found] == ["C", "B", "D"]  # B and D have the same score
-    assert found[0] == {"index": 2, "id": "C", "true": [1], "called": 2, "score": 0.95}
+    assert found[0] == {"index": 2, "id": "C", "true": [1], "predicted": 2, "score": 0.95}
 
 
 def test_so_many_and_no_more():
@@ -31,13 +31,13 @@ def test_so_many_and_no_more():
 def test_an_unknown_answer_is_no_mistake():
     assert confident_mistakes(IDS, decision(PROBABILITIES), np.array([-100, -100, -100, 0])) == []
     several = decision([[0.9, 0.8, 0.1]], MULTI_LABEL)
-    assert [m["called"] for m in confident_mistakes(["A"], several, np.array([[np.nan, 0, 1]]))] == [1]
+    assert [m["predicted"] for m in confident_mistakes(["A"], several, np.array([[np.nan, 0, 1]]))] == [1]
 
 
 def test_each_wrong_label_of_several_is_a_mistake():
     several = decision([[0.9, 0.8, 0.1], [0.6, 0.2, 0.95]], MULTI_LABEL)
     found = confident_mistakes(["A", "B"], several, np.array([[1, 0, 1], [0, 0, 0]]))
-    assert [(m["id"], m["called"], m["true"], m["score"]) for m in found] == [
+    assert [(m["id"], m["predicted"], m["true"], m["score"]) for m in found] == [
         ("B", 2, [], 0.95),
         ("A", 1, [0, 2], 0.8),
         ("B", 0, [], 0.6),
@@ -48,9 +48,9 @@ def test_the_most_frequent_confusions_with_their_share_of_the_true_class():
     matrix = [[90, 10, 0], [1, 2, 7], [0, 0, 0]]
     found = frequent_confusions(matrix)
     assert found == [
-        {"true": 0, "called": 1, "proteins": 10, "share": 0.1},
-        {"true": 1, "called": 2, "proteins": 7, "share": 0.7},
-        {"true": 1, "called": 0, "proteins": 1, "share": 0.1},
+        {"true": 0, "predicted": 1, "proteins": 10, "share": 0.1},
+        {"true": 1, "predicted": 2, "proteins": 7, "share": 0.7},
+        {"true": 1, "predicted": 0, "proteins": 1, "share": 0.1},
     ]
     assert frequent_confusions(matrix, count=1) == found[:1]
     assert matrix[0][0] == 90  # the caller's matrix is as it was

@@ -94,8 +94,8 @@ def test_a_model_that_diverged_is_refused_by_name_whoever_asks(diverged_folder, 
     with pytest.raises(ModelError, match=words):
         evaluate_classifier(str(diverged_folder), proteins([0] * 5))
     with pytest.raises(ModelError, match=words):
-        predict_file(str(diverged_folder), write_fasta([("P1", "MKT")]), str(tmp_path / "calls.csv"))
-    assert not (tmp_path / "calls.csv").exists() and not (tmp_path / "calls.csv.parts").exists()
+        predict_file(str(diverged_folder), write_fasta([("P1", "MKT")]), str(tmp_path / "predictions.csv"))
+    assert not (tmp_path / "predictions.csv").exists() and not (tmp_path / "predictions.csv.parts").exists()
     model, tokenizer = load_classifier(diverged_folder, "cpu")
     with pytest.raises(ModelError, match=words):
         ProteinClassificationPipeline(model=model, tokenizer=tokenizer)("MKT")

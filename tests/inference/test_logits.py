@@ -9,7 +9,7 @@ from torch import nn
 
 from protbert_classify.errors import ModelError
 from protbert_classify.inference.logits import batched_logits, predict_logits
-from protbert_classify.training.embeddings import EmbeddingCollator
+from protbert_classify.training.embedding_cache import EmbeddingCollator
 
 from .conftest import LONG, build_classifier
 

@@ -98,7 +98,7 @@ def test_a_model_still_in_training_mode_is_put_in_evaluation_mode(tokenizer):
 
 @pytest.mark.parametrize(
     "protein, message",
-    [("MK1T", "'1' at position 3 is no residue"), ("MKé", "'é' at position 3"), ("", "no residues"), ("*", "no")],
+    [("MK1T", "'1' at position 3 is not a residue"), ("MKé", "'é' at position 3"), ("", "no residues"), ("*", "no")],
 )
 def test_what_is_no_protein_is_refused_by_name(pipe, protein, message):
     with pytest.raises(SequenceError, match=message):
@@ -156,7 +156,7 @@ def test_what_a_call_does_not_say_is_as_the_pipeline_was_made(run_folder):
 def test_the_truncation_report_tells_length_and_whether_all_was_read(pipe, batch_size):
     found = pipe([*PROTEINS, LONG], truncation_report=True, batch_size=batch_size)
     assert [(one["length"], one["truncated"]) for one in found] == [(10, False), (30, True), (6, False), (33, True)]
-    assert [one["calls"]["label"] for one in found] == [call["label"] for call in pipe([*PROTEINS, LONG])]
+    assert [one["predictions"]["label"] for one in found] == [call["label"] for call in pipe([*PROTEINS, LONG])]
 
 
 def test_a_dataset_is_answered_in_its_order(pipe):
@@ -270,7 +270,7 @@ def test_auxiliary_tasks_are_told_if_asked_for(tokenizer, output_of, batch_size)
         membrane, length = output_of(model, protein).auxiliary_logits[0].split([2, 1])
         best = int(membrane.argmax())
         score = pytest.approx(membrane.softmax(-1)[best].item(), abs=1e-6)
-        assert answer["calls"]["label"] == call["label"]
+        assert answer["predictions"]["label"] == call["label"]
         assert answer["length"] == len(protein)
         assert answer["auxiliary"] == {
             "membrane": {"label": "MS"[best], "score": score},
@@ -280,7 +280,7 @@ def test_auxiliary_tasks_are_told_if_asked_for(tokenizer, output_of, batch_size)
 
 
 def test_without_auxiliary_tasks_there_are_none_to_tell(pipe):
-    assert pipe(PROTEINS[0], auxiliary=True) == {"calls": pipe(PROTEINS[0]), "auxiliary": {}}
+    assert pipe(PROTEINS[0], auxiliary=True) == {"predictions": pipe(PROTEINS[0]), "auxiliary": {}}
 
 
 @pytest.mark.parametrize("fields", [{}, MULTI, {"problem_type": "regression", **UNITS}, {"auxiliary_tasks": AUXILIARY}])
@@ -289,12 +289,12 @@ def test_scores_are_those_of_predict(tmp_path, write_fasta, fields):
     protbert_tokenizer().save_pretrained(tmp_path / "model")
     proteins = [*PROTEINS, LONG, "MUZOBJXKT"]
     fasta = write_fasta([(f"P{index}", protein) for index, protein in enumerate(proteins)])
-    predict_file(str(tmp_path / "model"), fasta, str(tmp_path / "calls.csv"))
+    predict_file(str(tmp_path / "model"), fasta, str(tmp_path / "predictions.csv"))
     pipe = transformers.pipeline("protein-classification", model=str(tmp_path / "model"))
-    with open(tmp_path / "calls.csv", newline="") as file:
+    with open(tmp_path / "predictions.csv", newline="") as file:
         for protein, row in zip(proteins, csv.DictReader(file), strict=True):
             answer = pipe(protein, top_k=None, auxiliary=True)
-            assert {call["label"]: call["score"] for call in answer["calls"]} == {
+            assert {call["label"]: call["score"] for call in answer["predictions"]} == {
                 label: pytest.approx(float(row[label]), rel=1e-5, abs=2e-6) for label in LABELS
             }
             if fields.get("problem_type") != "regression":

@@ -81,7 +81,7 @@ def test_auto_gives_the_scores_of_the_pipeline_on_a_cpu_and_tells_of_a_faster_wa
     monkeypatch.setattr("protbert_classify.inference.precision.LARGE", 0 if large else 10**9)
     monkeypatch.setattr("protbert_classify.inference.precision.has_native_bf16", lambda device: native)
     assert set_precision(classifier, "auto") == "float32"
-    assert ("--precision bfloat16 would be faster" in log.text) is (native and large)
+    assert ("precision bfloat16 would be faster" in log.text) is (native and large)
 
 
 @pytest.mark.parametrize(

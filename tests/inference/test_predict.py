@@ -33,7 +33,7 @@ def read(path):
 @pytest.fixture
 def output(tmp_path):
     (tmp_path / "out").mkdir()
-    return str(tmp_path / "out" / "calls.csv")
+    return str(tmp_path / "out" / "predictions.csv")
 
 
 @pytest.mark.parametrize("tokens_per_batch", [1, 60, 4096])
@@ -121,7 +121,7 @@ def test_what_cannot_be_classified_is_set_aside_with_the_reason(run_folder, writ
     assert (done.classified, done.rejected, done.rejected_file) == (7, 3, output + ".rejected.csv")
     assert [row["id"] for row in read(output)] == [header.partition(" ")[0] for header, _ in RECORDS]
     assert [tuple(row.values()) for row in read(done.rejected_file)] == [
-        ("1", "P8", "what is this", "'1' at position 3 is no residue; expected letters A-Z"),
+        ("1", "P8", "what is this", "'1' at position 3 is not a residue; expected letters A-Z"),
         ("9", "P9", "", "no residues"),
         ("10", "", "", "the header is empty; expected '>ACCESSION ...'"),
     ]
@@ -135,11 +135,11 @@ def test_if_all_are_rejected_the_table_is_empty_and_whole(run_folder, write_fast
 def test_the_rejected_of_a_former_input_do_not_stay(run_folder, write_fasta, output):
     predict_file(str(run_folder), write_fasta(BAD), output)
     predict_file(str(run_folder), write_fasta(RECORDS), output)
-    assert os.listdir(os.path.dirname(output)) == ["calls.csv"]
+    assert os.listdir(os.path.dirname(output)) == ["predictions.csv"]
 
 
 def test_strict_stops_at_a_bad_record_before_anything_is_written(run_folder, write_fasta, output):
-    with pytest.raises(SequenceError, match="proteins.fasta, record 8 .P8.: '1' at position 3 is no residue"):
+    with pytest.raises(SequenceError, match="proteins.fasta, record 8 .P8.: '1' at position 3 is not a residue"):
         predict_file(str(run_folder), write_fasta([*RECORDS, *BAD]), output, strict=True)
     assert os.listdir(os.path.dirname(output)) == []
 
@@ -182,16 +182,16 @@ def test_what_was_done_before_a_failure_is_gone_on_with(run_folder, write_fasta,
     with pytest.raises(type(failure)) as raised:
         predict_file(str(run_folder), source, output)
     if isinstance(failure, KeyboardInterrupt):
-        assert str(raised.value) == "the same command with --resume continues after part 2"
+        assert str(raised.value) == "predict again with resume to continue after part 2"
     assert Path(output).read_text() == "of a former run"
-    with pytest.raises(OptionError, match="--resume or start again with --overwrite"):
+    with pytest.raises(OptionError, match="set resume to continue, or overwrite to start again"):
         predict_file(str(run_folder), source, output)
     again = cut(0, None)
     done = predict_file(str(run_folder), source, output, resume=True)
     assert (done.classified, done.rejected) == (7, 1)
     assert len(again) == 2  # of four parts two were there
     assert Path(output).read_bytes() == undisturbed
-    assert sorted(os.listdir(os.path.dirname(output))) == [f"calls{ending}", f"calls{ending}.rejected.csv"]
+    assert sorted(os.listdir(os.path.dirname(output))) == [f"predictions{ending}", f"predictions{ending}.rejected.csv"]
 
 
 def test_a_failure_before_the_first_part_leaves_nothing(run_folder, write_fasta, output, cut):
@@ -212,9 +212,11 @@ def test_going_on_with_another_input_or_model_is_refused(run_folder, write_fasta
     torch.nn.init.normal_(other.head[1].weight)
     other.save_pretrained(tmp_path / "other")
     protbert_tokenizer().save_pretrained(tmp_path / "other")
-    with pytest.raises(OptionError, match=f"--resume: the model was {run_folder}/model and is now {tmp_path}/other, "):
+    with pytest.raises(OptionError, match=f"resume: the model was {run_folder}/model and is now {tmp_path}/other, "):
         predict_file(str(tmp_path / "other"), write_fasta(RECORDS), output, resume=True)
-    with pytest.raises(OptionError, match="--resume: precision was float32 and is now bfloat16, since .*calls.csv was"):
+    with pytest.raises(
+        OptionError, match="resume: precision was float32 and is now bfloat16, since .*predictions.csv was"
+    ):
         predict_file(str(run_folder), write_fasta(RECORDS), output, resume=True, precision="bfloat16")
     assert len(os.listdir(output + ".parts")) == 4  # two parts, settings, rejected
     assert predict_file(str(run_folder), write_fasta(RECORDS), output, resume=True).classified == 7
@@ -235,20 +237,20 @@ def test_the_output_is_not_written_over_the_input(run_folder, tmp_path):
 
 
 def test_an_output_of_another_kind_is_refused(run_folder, write_fasta, tmp_path):
-    with pytest.raises(OptionError, match="calls.xlsx: expected a name that ends in .csv"):
-        predict_file(str(run_folder), write_fasta(RECORDS), str(tmp_path / "calls.xlsx"))
+    with pytest.raises(OptionError, match="predictions.xlsx: expected a name that ends in .csv"):
+        predict_file(str(run_folder), write_fasta(RECORDS), str(tmp_path / "predictions.xlsx"))
 
 
-@pytest.mark.parametrize("where", ["a file/calls.csv", "a file/new/calls.csv"])
+@pytest.mark.parametrize("where", ["a file/predictions.csv", "a file/new/predictions.csv"])
 def test_an_output_that_cannot_be_written_is_refused_before_the_model_is_loaded(write_fasta, tmp_path, where):
     (tmp_path / "a file").touch()
-    with pytest.raises(ProteinClassifierError, match="a file is no folder that can be written to") as raised:
+    with pytest.raises(ProteinClassifierError, match="a file is not a folder that can be written to") as raised:
         predict_file("no model", write_fasta(RECORDS), str(tmp_path / where))
     assert raised.value.exit_code == 1
 
 
 def test_an_output_folder_that_is_not_there_is_made(run_folder, write_fasta, tmp_path):
-    output = tmp_path / "new" / "folder" / "calls.csv"
+    output = tmp_path / "new" / "folder" / "predictions.csv"
     assert predict_file(str(run_folder), write_fasta(RECORDS), str(output)).classified == len(RECORDS)
     assert len(output.read_text().splitlines()) == 1 + len(RECORDS)
 

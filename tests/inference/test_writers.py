@@ -1,4 +1,4 @@
-"""Tables of calls: each format, in parts or whole, holds the same."""
+"""Tables of predictions: each format, in parts or whole, holds the same."""
 
 import csv
 import json
@@ -36,13 +36,13 @@ def ending(request):
 
 
 def written(folder, ending, parts, columns=COLUMNS):
-    table = table_for(f"calls{ending}", columns)
+    table = table_for(f"predictions{ending}", columns)
     paths = []
-    for number, calls in enumerate(parts):
+    for number, predictions in enumerate(parts):
         paths.append(str(folder / f"part-{number}"))
-        table.write_part(paths[-1], calls)
-    table.join(paths, str(folder / f"calls{ending}"))
-    return folder / f"calls{ending}"
+        table.write_part(paths[-1], predictions)
+    table.join(paths, str(folder / f"predictions{ending}"))
+    return folder / f"predictions{ending}"
 
 
 def rows(path):
@@ -94,19 +94,19 @@ def test_parquet_is_typed_and_has_large_row_groups(tmp_path, monkeypatch):
 
 
 def test_a_class_of_a_columns_name_is_told_apart(tmp_path):
-    table = table_for("calls.csv", columns_for([task(labels=["length", "Nucleus"])]))
-    table.join([], str(tmp_path / "calls.csv"))
-    assert "length (class),Nucleus" in (tmp_path / "calls.csv").read_text()
+    table = table_for("predictions.csv", columns_for([task(labels=["length", "Nucleus"])]))
+    table.join([], str(tmp_path / "predictions.csv"))
+    assert "length (class),Nucleus" in (tmp_path / "predictions.csv").read_text()
 
 
-@pytest.mark.parametrize("output", ["calls.xlsx", "calls", "calls.csv.gz"])
+@pytest.mark.parametrize("output", ["predictions.xlsx", "calls", "predictions.csv.gz"])
 def test_another_ending_is_refused(output):
     with pytest.raises(OptionError, match=f"{output}: expected a name that ends in .csv, .tsv, .jsonl, .parquet"):
         table_for(output, COLUMNS)
 
 
 def test_an_ending_in_capitals_is_the_same():
-    assert type(table_for("CALLS.CSV", COLUMNS)) is type(table_for("calls.csv", COLUMNS))
+    assert type(table_for("PREDICTIONS.CSV", COLUMNS)) is type(table_for("predictions.csv", COLUMNS))
 
 
 RECORDS = [Record(Place("x", 1, "P1"), "one", "MKT"), Record(Place("x", 2, "P2"), "", "MKTAY")]
@@ -125,8 +125,8 @@ def lines_of(folder, logits, main, auxiliary=(), ending=".csv"):
     pairs = zip(logits[1:], auxiliary, strict=True)
     others = {other.name: decide_task(np.asarray(values, dtype=np.float32), other) for values, other in pairs}
     decision = Decision(main, answers.scores, answers.chosen, others)
-    calls = predictions_of(RECORDS, decision, [False, True])
-    return written(folder, ending, [calls], columns_for([main, *auxiliary])).read_text().splitlines()
+    predictions = predictions_of(RECORDS, decision, [False, True])
+    return written(folder, ending, [predictions], columns_for([main, *auxiliary])).read_text().splitlines()
 
 
 def test_the_table_of_one_class_a_protein_is_what_it_always_was(tmp_path):

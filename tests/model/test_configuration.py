@@ -18,7 +18,7 @@ def test_without_arguments_it_is_protbert():
 def test_every_field_survives_a_save(tmp_path, tiny_shape):
     fields = {
         "pooling": "light_attention",
-        "head": "article",
+        "head": "tanh",
         "classifier_dropout": 0.3,
         "light_attention_kernel_size": 5,
         "light_attention_dropout": 0.4,
@@ -125,7 +125,7 @@ def test_one_mean_and_deviation_can_stand_for_all_targets(tmp_path, tiny_shape):
     "fields, message",
     [
         ({"pooling": "median"}, "pooling='median': expected one of mean, cls, pooler, light_attention"),
-        ({"head": "deep"}, "head='deep': expected one of linear, article"),
+        ({"head": "deep"}, "head='deep': expected one of linear, tanh"),
         ({"crop": "middle"}, "crop='middle': expected one of ends, head, tail"),
         ({"light_attention_kernel_size": 4}, "light_attention_kernel_size=4: expected an odd number"),
         ({"freeze_layers": 3}, "freeze_layers=3: expected 0 to 2"),

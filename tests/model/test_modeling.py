@@ -84,7 +84,7 @@ def test_t5_has_no_pooler_to_pool_with(fresh, checkpoint):
         ProteinClassifier(ProteinClassifierConfig(pretrained("t5").config, pooling="pooler"))
 
 
-@pytest.mark.parametrize("head", ["linear", "article"])
+@pytest.mark.parametrize("head", ["linear", "tanh"])
 def test_a_fresh_head_has_the_users_labels_and_fields(fresh, head):
     model = fresh(head=head, classifier_dropout=0.4, crop="tail", max_sequence_length=40)
     assert model.config.labels == LABELS
@@ -355,7 +355,7 @@ def test_hidden_states_attentions_and_tuples_come_as_asked_for(fresh, proteins, 
 
 @pytest.mark.parametrize("kind, pooling", COMBINATIONS)
 def test_a_reloaded_classifier_gives_the_same_bits(fresh, proteins, pad, tmp_path, kind, pooling):
-    head = "article" if pooling == "cls" else "linear"
+    head = "tanh" if pooling == "cls" else "linear"
     model = fresh(kind, pooling=pooling, head=head, crop="head")
     batch = pad(proteins, model.config.pad_token_id)
     model.save_pretrained(tmp_path / "saved")
@@ -413,11 +413,17 @@ def test_a_configuration_over_a_pretrained_encoder_does_not_give_a_random_backbo
         ProteinClassifier.from_pretrained(folder, config=config)
 
 
-@pytest.mark.parametrize("field, value", [("pooling", "cls"), ("pooling", "pooler"), ("head", "article")])
+@pytest.mark.parametrize("field, value", [("pooling", "cls"), ("pooling", "pooler"), ("head", "tanh")])
 def test_a_trained_head_cannot_turn_into_another_by_an_option(fresh, tmp_path, field, value):
     fresh().save_pretrained(tmp_path / "saved")
     with pytest.raises(ValueError, match=f"trained with {field}='.*', not '{value}': name its classes, labels="):
         ProteinClassifier.from_pretrained(tmp_path / "saved", **{field: value})
+
+
+def test_the_former_name_of_a_head_is_the_same_head(fresh, tmp_path):
+    fresh(head="article").save_pretrained(tmp_path / "saved")
+    again = ProteinClassifier.from_pretrained(tmp_path / "saved", head="article")
+    assert again.config.head == "tanh" and isinstance(again.head.get_submodule("2"), torch.nn.Tanh)
 
 
 def test_options_that_need_no_other_weights_apply_to_a_trained_classifier(fresh, tmp_path):

@@ -8,14 +8,14 @@ import numpy as np
 from protbert_classify.evaluation.decision import Decision, decide_task
 from protbert_classify.evaluation.metrics import classification_metrics, evaluation_metrics, watched_metrics
 from protbert_classify.model.tasks import MULTI_LABEL, REGRESSION, SINGLE_LABEL, Task
-from protbert_classify.reporting.predictions import write_predictions
+from protbert_classify.runs.predictions import write_predictions
 
 LABELS = ["Cytoplasm", "Mitochondrion", "Nucleus"]
 CAP = 62
 
 
 def write_run(folder, labels=LABELS, proteins=60, epochs=3, test=True, validation=True, seed=0):
-    """Write a run of random proteins that are mostly called right; returns the folder."""
+    """Write a run of random proteins that are mostly predicted right; returns the folder."""
     generator = np.random.default_rng(seed)
     (folder / "model").mkdir(parents=True)
     write(folder, "model/config.json", {"id2label": {str(index): label for index, label in enumerate(labels)}})
@@ -24,10 +24,10 @@ def write_run(folder, labels=LABELS, proteins=60, epochs=3, test=True, validatio
     splits = {"train": split(generator, labels, 200)}
     if validation:
         splits["validation"] = split(generator, labels, 30)
-        metrics.update(judged("validation", generator, labels, 30))
+        metrics.update(split_metrics("validation", generator, labels, 30))
     if test:
         splits["test"] = split(generator, labels, proteins)
-        metrics.update(judged("test", generator, labels, proteins, folder, splits["test"]["lengths"]))
+        metrics.update(split_metrics("test", generator, labels, proteins, folder, splits["test"]["lengths"]))
     write(folder, "data.json", {"max_residues": CAP, "splits": splits})
     write(folder, "trainer_state.json", {"log_history": log(epochs, validation), "global_step": 10 * epochs})
     write(folder, "metrics.json", metrics)
@@ -132,18 +132,20 @@ def split(generator, labels, proteins):
     return {"classes": dict(zip(labels, counts.tolist())), "lengths": lengths}
 
 
-def judged(name, generator, labels, proteins, folder=None, lengths=None):
+def split_metrics(name, generator, labels, proteins, folder=None, lengths=None):
     references = generator.integers(0, len(labels), proteins)
     logits = generator.normal(size=(proteins, len(labels)))
     logits[np.arange(proteins), references] += 2
     probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     if folder is not None:
-        write_calls(folder, [f"P{index:05d}" for index in range(proteins)], references, probabilities, labels, lengths)
+        write_test_table(
+            folder, [f"P{index:05d}" for index in range(proteins)], references, probabilities, labels, lengths
+        )
     metrics = classification_metrics(probabilities.argmax(1), references, labels)
     return {f"{name}_proteins": proteins, **{f"{name}_{key}": value for key, value in metrics.items()}}
 
 
-def write_calls(folder, ids, references, probabilities, labels, lengths):
+def write_test_table(folder, ids, references, probabilities, labels, lengths):
     with open(folder / "test_predictions.csv", "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["id", "length", "location", "predicted", "score", *labels])

@@ -62,11 +62,11 @@ def test_the_bars_are_the_metrics_and_the_lines_their_intervals():
     assert {"a (3)", "b (3)", "unseen (0)"} <= set(texts(figure))
 
 
-def test_a_class_that_is_never_called_has_no_precision_rather_than_one_of_nought():
+def test_a_class_that_is_never_predicted_has_no_precision_rather_than_one_of_nought():
     metrics = classification_metrics([0, 0, 0], [0, 0, 1], ["a", "b"])
     figure = draw_class_bars(metrics["per_class"], bootstrap_intervals(metrics["confusion_matrix"]))
     assert [len(axes.patches) for axes in figure.axes] == [1, 2, 2]
-    assert texts(figure).count("never called") == 1
+    assert texts(figure).count("never predicted") == 1
 
 
 def test_a_matrix_of_several_labels_is_in_percent_of_the_proteins_with_each():
@@ -87,7 +87,7 @@ def test_bars_without_intervals_have_no_lines_and_metrics_that_are_not_there_say
     assert [[bar.get_width() for bar in axes.patches] for axes in figure.axes] == [[0.5], [0.25]]
     assert [len(axes.lines) for axes in figure.axes] == [0, 0]
     written = texts(figure)
-    assert (written.count("never called"), written.count("no proteins"), written.count("all proteins")) == (1, 2, 1)
+    assert (written.count("never predicted"), written.count("no proteins"), written.count("all proteins")) == (1, 2, 1)
 
 
 def test_the_numbers_of_labels_are_counted():

@@ -17,8 +17,8 @@ from protbert_classify.evaluation.metrics import classification_metrics
 from protbert_classify.model.tasks import Task
 from protbert_classify.reporting.card import Licences, escaped, hub_id
 from protbert_classify.reporting.model_card import EXAMPLE, draw_card_pictures, model_card
-from protbert_classify.reporting.predictions import Predictions
-from protbert_classify.reporting.run_folder import Run, read_run
+from protbert_classify.runs.finished_run import Run, read_run
+from protbert_classify.runs.predictions import Predictions
 from tests.conftest import TINY_SHAPE
 from tests.reporting.runs import MELTING, MEMBRANE, PLACES, STABILITY, write_tasks_run
 
@@ -139,7 +139,7 @@ def test_without_test_proteins_the_card_says_that_the_numbers_are_optimistic(con
 
 def test_classes_with_few_proteins_are_named_among_the_limits(config, run):
     text = model_card(config(), "me/mine", run)
-    assert "Fewer than 30 proteins were judged of a: b\\_c and \\[x\\](y) \\`z\\`: their" in text
+    assert "Fewer than 30 proteins were evaluated of a: b\\_c and \\[x\\](y) \\`z\\`: their" in text
 
 
 def test_a_network_from_scratch_has_no_base_model(config, run):

@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 
 from protbert_classify.reporting.figures import save_figure
-from protbert_classify.reporting.regression import error_table
 from protbert_classify.reporting.regression_figures import (
     MOST_POINTS,
     draw_errors_by_length,
     draw_number_histogram,
     draw_predicted_and_true,
 )
+from protbert_classify.reporting.regression_report import error_table
 from tests.reporting.test_figures import size, texts
 
 NAN = float("nan")

@@ -10,7 +10,7 @@ from protbert_classify.errors import DataError
 from protbert_classify.evaluation.calibration import calibration
 from protbert_classify.evaluation.intervals import task_intervals
 from protbert_classify.reporting.report import write_report
-from protbert_classify.reporting.run_folder import read_run
+from protbert_classify.runs.finished_run import read_run
 from tests.reporting.runs import (
     CAP,
     LABELS,
@@ -19,9 +19,9 @@ from tests.reporting.runs import (
     PLACES,
     STABILITY,
     write,
-    write_calls,
     write_run,
     write_tasks_run,
+    write_test_table,
 )
 
 PICTURES = [
@@ -129,9 +129,11 @@ def test_the_share_of_cut_proteins_is_the_one_counted_by_hand(usual):
 def test_the_most_confidently_wrong_proteins_are_the_right_ones(tmp_path):
     folder = write_run(tmp_path / "run", proteins=5)
     probabilities = np.array([[0.98, 0.01, 0.01], [0.3, 0.6, 0.1], [0.1, 0.0, 0.9], [0.0, 0.95, 0.05], [0.2, 0.3, 0.5]])
-    write_calls(folder, ["RIGHT", "W60", "W90", "W95", "ALSO_RIGHT"], [0, 0, 1, 2, 2], probabilities, LABELS, [1] * 5)
+    write_test_table(
+        folder, ["RIGHT", "W60", "W90", "W95", "ALSO_RIGHT"], [0, 0, 1, 2, 2], probabilities, LABELS, [1] * 5
+    )
     _, page = report(folder)
-    header = page.rows.index(["accession", "residues", "true class", "called", "score", "score of the true class"])
+    header = page.rows.index(["accession", "residues", "true class", "predicted", "score", "score of the true class"])
     assert page.rows[header + 1 : header + 4] == [
         ["W95", "1", "Nucleus", "Mitochondrion", "0.950", "0.050"],
         ["W90", "1", "Mitochondrion", "Nucleus", "0.900", "0.000"],
@@ -154,7 +156,7 @@ def test_what_users_wrote_is_text_and_never_markup(tmp_path):
     run = read_run(folder)
     wrong = 1 - run.predictions.references
     ids = [f"{evil}{index}" for index in range(8)]
-    write_calls(folder, ids, run.predictions.references, np.eye(2)[wrong], run.labels, [9] * 8)
+    write_test_table(folder, ids, run.predictions.references, np.eye(2)[wrong], run.labels, [9] * 8)
     record = {**run.record, "data_arguments": {"data": f"{evil}.fasta"}, "device": evil}
     write(folder, "run.json", record)
     _, page = report(folder)

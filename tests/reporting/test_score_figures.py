@@ -29,7 +29,7 @@ def test_the_reliability_diagram_shows_the_bins(tmp_path):
     assert size(tmp_path / "reliability.png")
 
 
-def test_right_and_wrong_calls_are_stacked_and_hatched_apart():
+def test_right_and_wrong_predictions_are_stacked_and_hatched_apart():
     figure = draw_score_histogram([0.97, 0.96, 0.52, 0.51, 1.0], [True, False, True, True, True])
     right, wrong = figure.axes[0].containers
     assert [bar.get_height() for bar in right][-1] == 2 and [bar.get_height() for bar in right][10] == 2

@@ -9,7 +9,7 @@ from safetensors.numpy import load
 
 from protbert_classify import ProteinClassificationPipeline
 from protbert_classify.commands import main
-from protbert_classify.data.records import parse_fasta
+from protbert_classify.data.fasta import parse_fasta
 from protbert_classify.inference.saved_classifier import load_classifier
 from protbert_classify.sagemaker.container import SECRET
 from tests.loopback_hub import TOKEN, LoopbackHub

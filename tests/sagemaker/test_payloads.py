@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protbert_classify.data.records import Place, Record, read_fasta
+from protbert_classify.data.fasta import read_fasta
+from protbert_classify.data.records import Place, Record
 from protbert_classify.errors import ProteinClassifierError, SequenceError
 from protbert_classify.inference.writers import columns_for
 from protbert_classify.model.tasks import REGRESSION, SINGLE_LABEL, Task

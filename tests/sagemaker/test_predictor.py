@@ -86,7 +86,7 @@ def test_what_an_interrupted_file_has_is_kept_and_gone_on_with(endpoint, write_f
         return table(records)
 
     monkeypatch.setattr(endpoint, "table", interrupted)
-    with pytest.raises(KeyboardInterrupt, match="--resume continues after part 2"):
+    with pytest.raises(KeyboardInterrupt, match="resume to continue after part 2"):
         endpoint.predict_file(source, output)
     with pytest.raises(OptionError, match="begun before"):
         endpoint.predict_file(source, output)
@@ -97,10 +97,10 @@ def test_what_an_interrupted_file_has_is_kept_and_gone_on_with(endpoint, write_f
 
 
 def test_records_come_as_rows_in_their_order(endpoint, write_fasta):
-    from protbert_classify.data.readers import read_unlabelled
+    from protbert_classify.data.reader import read_records
 
     source = write_fasta([(f"P{n} of {n}", PROTEIN[n % 20 :]) for n in range(70)])
-    rows = list(endpoint.rows(read_unlabelled(source)))
+    rows = list(endpoint.rows(read_records(source)))
     assert [(row.id, row.description, row.length) for row in rows] == [
         (f"P{n}", f"of {n}", len(PROTEIN) - n % 20) for n in range(70)
     ]
@@ -108,7 +108,7 @@ def test_records_come_as_rows_in_their_order(endpoint, write_fasta):
 
 
 def test_a_character_that_is_no_residue_costs_no_call(endpoint, serving):
-    with pytest.raises(SequenceError, match="^sequence 2: '1' at position 3 is no residue") as error:
+    with pytest.raises(SequenceError, match="^sequence 2: '1' at position 3 is not a residue") as error:
         endpoint.predict(["MKT", "MK1"])
     one_line(error)
     with pytest.raises(SequenceError, match="100,001 residues; an endpoint takes at most 100,000"):

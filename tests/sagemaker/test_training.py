@@ -9,8 +9,8 @@ import pytest
 from safetensors.numpy import load
 
 from protbert_classify.errors import ProteinClassifierError
+from protbert_classify.runs.checkpoints import MARKER
 from protbert_classify.sagemaker import HuggingFaceEstimator, Protection, open_session
-from protbert_classify.training.checkpoints import MARKER
 from tests.training.runs import SHAPE, easy_records, fasta
 
 from .cloud import BUCKET, ROLE, Cloud

@@ -36,7 +36,7 @@ def test_fasta_gives_a_table_with_or_without_the_context_of_newer_toolkits(model
 
 
 def test_what_is_wrong_is_named_for_the_toolkit_to_tell():
-    with pytest.raises(InputError, match=r"request, record 1 \(P1\): '1' at position 3 is no residue"):
+    with pytest.raises(InputError, match=r"request, record 1 \(P1\): '1' at position 3 is not a residue"):
         hooks.input_fn(">P1\nMK1\n", "text/x-fasta")
 
 

@@ -62,10 +62,15 @@ def test_without_a_content_type_it_is_json():
 @pytest.mark.parametrize(
     ("content_type", "body", "error", "words"),
     [
-        (None, {"inputs": ["MKT", "MK1T"]}, SequenceError, "request, record 2 (row_2): '1' at position 3 is no resi"),
+        (None, {"inputs": ["MKT", "MK1T"]}, SequenceError, "request, record 2 (row_2): '1' at position 3 is not a"),
         ("text/x-fasta", ">P1\nMKT\n>P2\nMK-T\n", SequenceError, "request, record 2 (P2): '-' at position 3"),
         ("text/csv", "id,sequence\nP1,\n", SequenceError, "request, record 1 (P1): no residues"),
-        ("application/jsonlines", '{"sequence": "M\\ud800"}', SequenceError, r"'\ud800' at position 2 is no residue"),
+        (
+            "application/jsonlines",
+            '{"sequence": "M\\ud800"}',
+            SequenceError,
+            r"'\ud800' at position 2 is not a",
+        ),
         ("application/jsonlines", '{"id": "\\ud800", "sequence": "M"}', DataError, "the id or description is no text"),
         ("text/x-fasta", ">\nMKT\n", DataError, "the header is empty"),
         ("text/x-fasta", "MKT\n", DataError, "no FASTA file"),

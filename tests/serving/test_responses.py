@@ -90,7 +90,7 @@ def test_an_answer_in_json_is_what_the_pipeline_returns(served, pipe, proteins, 
 def test_records_are_answered_with_the_rows_of_predict_in_every_format(served, model, proteins, tmp_path):
     fasta = "".join(f">P{number} protein, {number}\n{residues}\n" for number, residues in enumerate(proteins[:9]))
     (tmp_path / "in.fasta").write_text(fasta)
-    for name, accept in (("calls.csv", CSV), ("calls.jsonl", LINES)):
+    for name, accept in (("predictions.csv", CSV), ("calls.jsonl", LINES)):
         predict_file(model, str(tmp_path / "in.fasta"), str(tmp_path / name), device="cpu")
         assert answered(served, fasta, "text/x-fasta", accept) == (tmp_path / name).read_text()
     rows = [json.loads(line) for line in (tmp_path / "calls.jsonl").read_text().splitlines()]
@@ -154,7 +154,7 @@ def test_every_problem_type_is_answered_with_the_rows_of_predict(other_kind, pro
     folder, served = other_kind
     fasta = "".join(f">P{number} protein, {number}\n{residues}\n" for number, residues in enumerate(proteins[:9]))
     (tmp_path / "in.fasta").write_text(fasta)
-    for name, accept in (("calls.csv", CSV), ("calls.jsonl", LINES)):
+    for name, accept in (("predictions.csv", CSV), ("calls.jsonl", LINES)):
         predict_file(folder, str(tmp_path / "in.fasta"), str(tmp_path / name), device="cpu")
         assert answered(served, fasta, "text/x-fasta", accept) == (tmp_path / name).read_text()
     rows = [json.loads(line) for line in (tmp_path / "calls.jsonl").read_text().splitlines()]
@@ -180,5 +180,5 @@ def test_every_problem_type_is_answered_in_json_with_the_same_scores(other_kind,
     every = json.loads(answered(served, json.dumps({"inputs": proteins[0], "parameters": {"top_k": None}})))
     assert sorted(part["label"] for part in every) == LABELS
     report = {"inputs": proteins[0], "parameters": {"truncation_report": True}}
-    expected = {"calls": found[0], "length": len(proteins[0]), "truncated": len(proteins[0]) > 20}
+    expected = {"predictions": found[0], "length": len(proteins[0]), "truncated": len(proteins[0]) > 20}
     assert close(json.loads(answered(served, json.dumps(report))), expected)

@@ -74,7 +74,7 @@ def chunks(count):
     ("status", "body", "headers", "words"),
     [
         (400, "{", {}, "request: no JSON"),
-        (400, {"inputs": ["MKT", "MK1T"]}, {}, "request, record 2 (row_2): '1' at position 3 is no residue"),
+        (400, {"inputs": ["MKT", "MK1T"]}, {}, "request, record 2 (row_2): '1' at position 3 is not a residue"),
         (400, ">P7\nMKT#\n", {"content_type": "text/x-fasta"}, "request, record 1 (P7): '#' at position 4"),
         (406, {"inputs": "MKT"}, {"accept": "image/png"}, "expected one of application/json"),
         (413, {"inputs": ["MKT"] * 6}, {}, "more than 5 proteins"),

@@ -4,7 +4,8 @@ import pytest
 from transformers import TrainingArguments
 
 from protbert_classify.model import ProteinClassifierConfig
-from protbert_classify.training.arguments import TRAINING_DEFAULTS, DataArguments, ModelArguments
+from protbert_classify.training.arguments import DataArguments, ModelArguments
+from protbert_classify.training.defaults import TRAINING_DEFAULTS
 from protbert_classify.training.training_arguments import ProteinTrainingArguments
 
 FIELDS = {field.name: field for field in dataclasses.fields(ProteinTrainingArguments)}

@@ -1,6 +1,7 @@
 """Two processes on the CPU (gloo), and what accelerate launch is told."""
 
 import json
+import shutil
 import subprocess
 import sys
 from glob import glob
@@ -10,6 +11,8 @@ import pytest
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 
+from protbert_classify.errors import OptionError
+from protbert_classify.training.distributed import check_on_every_process, on_main_process
 from protbert_classify.training.options import parse_options
 from tests.training.child import trained
 from tests.training.runs import ROOT, TINY, encoded_proteins, environment, launch, two_processes
@@ -154,3 +157,42 @@ def test_the_example_trains_on_real_proteins_on_two_processes(tmp_path, request,
         assert len(file.readlines()) - 1 == metrics["test_proteins"]
     expected = sum(header.split("\n")[0].endswith("test") for header in subset.read_text().split("\n>"))
     assert metrics["test_proteins"] == expected - subset.read_text().count("Cytoplasm-Nucleus-U test")
+
+
+# --- processes decide alike, whatever each of them finds on its own disk
+
+OWN_DISKS = {"proteins": 16, "num_train_epochs": 2, "save_strategy": "epoch", "save_total_limit": 5, "own_disk": True}
+
+
+def test_one_process_decides_for_itself():
+    assert on_main_process(lambda: "here", is_main=True) == "here"
+    with pytest.raises(OptionError, match="no"):
+        on_main_process(_refuse, is_main=True)
+    check_on_every_process(True, "a file", "do this")
+    with pytest.raises(OptionError, match="a file is not on the disk of process 0; do this"):
+        check_on_every_process(False, "a file", "do this")
+
+
+def _refuse():
+    raise OptionError("no")
+
+
+@pytest.mark.slow
+def test_machines_without_a_shared_disk_resume_together_or_not_at_all(tmp_path):
+    """One that resumed while the other started again would wait for it forever, or train another model."""
+    first = two_processes(tmp_path, **OWN_DISKS)
+    assert [result["steps"] for result in first] == [4, 4]
+    for result in two_processes(tmp_path, **OWN_DISKS, resume=True):
+        assert "checkpoint-4 is not on the disk of process 1; several machines need one folder" in result["error"]
+    shutil.copytree(tmp_path / "run0", tmp_path / "run1", dirs_exist_ok=True)
+    longer = OWN_DISKS | {"num_train_epochs": 3}
+    assert [result["steps"] for result in two_processes(tmp_path, **longer, resume=True)] == [6, 6]
+
+
+@pytest.mark.slow
+def test_what_the_first_process_does_not_have_no_process_resumes_from(tmp_path):
+    two_processes(tmp_path, **OWN_DISKS)
+    shutil.copytree(tmp_path / "run0", tmp_path / "run1", dirs_exist_ok=True)
+    shutil.rmtree(tmp_path / "run0")
+    for result in two_processes(tmp_path, **OWN_DISKS, resume=True):
+        assert "has no complete checkpoint to resume from" in result["error"]

@@ -201,3 +201,8 @@ def test_a_pretrained_encoder_and_a_network_in_the_same_place_exclude_each_other
 def test_a_job_is_not_sent_off_with_a_number_out_of_its_range():
     with pytest.raises(OptionError, match="adam_beta2=1.0: expected 0 up to below 1"):
         check_options(["--adam_beta2", "1"])
+
+
+def test_the_former_name_of_the_tanh_head_still_works():
+    assert parse_options(["--data", "x", "--head", "article"])[0].head == "tanh"
+    check_options(["--head", "article"])

@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import signal
@@ -7,7 +8,9 @@ import time
 import psutil
 import pytest
 
-from protbert_classify.training.checkpoints import checkpoints, newest_complete_checkpoint
+from protbert_classify.errors import OptionError
+from protbert_classify.runs.checkpoints import checkpoints, newest_complete_checkpoint
+from protbert_classify.training.resume import check_unchanged
 from tests.training.child import build_trainer, trained
 from tests.training.runs import CHILD, assert_same_weights, environment, launcher, two_processes, write_spec
 
@@ -126,3 +129,24 @@ def test_training_killed_twice_ends_with_the_weights_of_an_undisturbed_one(tmp_p
     ranks = two_processes(killed, resume=True, **RUN)
     assert [len(rank["batches"]) for rank in ranks] == [9, 9]  # steps 7 to 15
     assert_same_weights(killed / "final", undisturbed / "final")
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "words"),
+    [
+        ({}, {"model_name_or_path": "a"}, "began with ProteinTrainer; resume it in Python, or start"),
+        ({"model_name_or_path": "a"}, {}, "began with protbert-classify train; resume it with that command, or"),
+    ],
+)
+def test_a_run_is_resumed_where_it_began_and_no_option_is_blamed(tmp_path, before, now, words):
+    (tmp_path / "settings.json").write_text(json.dumps({"seed": 1, **before}))
+    with pytest.raises(OptionError, match=words):
+        check_unchanged(str(tmp_path), {"seed": 1, **now})
+    check_unchanged(str(tmp_path), {"seed": 1, **before})
+
+
+def test_a_run_that_began_with_the_former_name_of_a_head_is_resumed(tmp_path):
+    (tmp_path / "settings.json").write_text(json.dumps({"head": "article"}))
+    check_unchanged(str(tmp_path), {"head": "tanh"})
+    with pytest.raises(OptionError, match="head was tanh when the run .* began and is linear"):
+        check_unchanged(str(tmp_path), {"head": "linear"})

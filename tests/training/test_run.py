@@ -19,11 +19,13 @@ from protbert_classify.commands import main
 from protbert_classify.data.fingerprint import fingerprint
 from protbert_classify.errors import OptionError
 from protbert_classify.model.tasks import Task
-from protbert_classify.reporting.run_folder import read_run
-from protbert_classify.training.checkpoints import mark_complete, newest_complete_checkpoint
+from protbert_classify.runs.checkpoints import mark_complete, newest_complete_checkpoint
+from protbert_classify.runs.finished_run import read_run
+from protbert_classify.training.build_model import build_model, build_tokenizer
+from protbert_classify.training.load_data import load_splits
 from protbert_classify.training.options import parse_options
 from protbert_classify.training.resume import check_unchanged
-from protbert_classify.training.run import build_model, build_tokenizer, load_splits, train
+from protbert_classify.training.run import train
 from protbert_classify.training.trainer import ProteinTrainer
 from tests.training.runs import LABELS, TINY, assert_same_weights, call, complaints, easy_records, fasta, weights
 
@@ -117,13 +119,13 @@ def test_a_run_is_read_back_as_it_was(finished):
     assert run_.log == last_state(folder)["log_history"][: len(run_.log) - 1] + run_.log[-1:]  # then train_loss
 
 
-def test_the_saved_model_calls_as_the_run_did(finished, tmp_path):
+def test_the_saved_model_predicts_as_the_run_did(finished, tmp_path):
     folder, data, _ = finished
     test_records = easy_records(120, 30)[90:]
     (tmp_path / "test.fasta").write_text(fasta(test_records))
     assert main(["predict", "--model", str(folder), "--input", str(tmp_path / "test.fasta"), "--precision", "float32",
-                 "--output", str(tmp_path / "calls.csv")]) == 0  # fmt: skip
-    for call_row, row in zip(rows(tmp_path / "calls.csv"), rows(folder / "test_predictions.csv"), strict=True):
+                 "--output", str(tmp_path / "predictions.csv")]) == 0  # fmt: skip
+    for call_row, row in zip(rows(tmp_path / "predictions.csv"), rows(folder / "test_predictions.csv"), strict=True):
         assert (call_row["id"], call_row["location"]) == (row["id"], row["predicted"])
         for label in LABELS:
             assert float(call_row[label]) == pytest.approx(float(row[label]), abs=2e-6)
@@ -239,7 +241,7 @@ def test_a_class_missing_from_the_test_file_has_null_metrics_and_a_warning(tmp_p
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"world_size": 1, "seed": 4}, "began on 2 processes, and this is 1 process; continue with as many (--num_pro"),
+        ({"world_size": 1, "seed": 4}, "began on 2 processes, and this is 1 process; continue with as many (num_pro"),
         ({"seed": 4, "max_length": 9}, "seed was 3 when the run in {run} began and is 4 (and max_length); continue"),
     ],
 )
@@ -284,7 +286,7 @@ def test_going_on_with_other_settings_is_refused_and_leaves_the_run_as_it_was(tm
     before = contents(folder)
     assert main(["train", "--data", easy, "--output_dir", str(folder), *TINY, "--resume", *change]) == 2
     (line,) = complaints(capsys.readouterr().err)
-    assert words in line and "or start again with --overwrite" in line
+    assert words in line and "or start again with overwrite" in line
     assert contents(folder) == before
 
 
@@ -378,7 +380,7 @@ def test_an_overwriting_run_that_stops_after_its_first_step_is_the_only_one_left
         return step(self, *args, **kwargs)
 
     monkeypatch.setattr(ProteinTrainer, "training_step", second_one_interrupted)
-    with pytest.raises(KeyboardInterrupt, match="continues from checkpoint-2"):
+    with pytest.raises(KeyboardInterrupt, match="to continue from checkpoint-2"):
         run(folder, easy, "--overwrite", "--seed", "8")
     assert sorted(os.listdir(folder)) == ["checkpoint-2", "settings.json"]
     monkeypatch.undo()
@@ -410,7 +412,7 @@ def test_weights_that_are_no_numbers_are_not_saved_as_a_checkpoint_or_a_model(tm
 
     monkeypatch.setattr(ProteinTrainer, "training_step", ruined_in_step_3)
     options = ["--validation", "0", "--eval_strategy", "no", "--save_strategy", "steps", "--save_steps", "2"]
-    with pytest.raises(OptionError, match="weights are not numbers at step 4, .*; lower --learning"):
+    with pytest.raises(OptionError, match="weights are not numbers at step 4, .*; lower learning"):
         run(folder, easy, *options)
     assert [os.path.basename(path) for path in folder.glob("checkpoint-*")] == ["checkpoint-2"]
     with pytest.raises(OptionError, match="weights are not numbers at step 6"):

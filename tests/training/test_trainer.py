@@ -15,8 +15,8 @@ from protbert_classify.errors import DataError, OptionError
 from protbert_classify.evaluation.decision import decide
 from protbert_classify.evaluation.metrics import classification_metrics
 from protbert_classify.evaluation.thresholds import fit_thresholds
+from protbert_classify.runs.checkpoints import checkpoints
 from protbert_classify.tasks.columns import infer_task
-from protbert_classify.training.checkpoints import checkpoints
 from protbert_classify.training.training_arguments import ProteinTrainingArguments
 from tests.training.child import build_trainer, trained
 from tests.training.runs import LABELS, SHAPE, assert_same_weights, easy_records, encoded_proteins
@@ -253,13 +253,13 @@ def test_it_chooses_the_best_checkpoint_and_stops_early_by_itself(tmp_path):
 def test_a_loss_that_becomes_nan_ends_the_training_with_advice(tmp_path):
     model = small_model()
     model.head[1].weight.data.fill_(float("nan"))
-    with pytest.raises(OptionError, match=r"not a number at step 1, .*; lower --learning_rate"):
+    with pytest.raises(OptionError, match=r"not a number at step 1, .*; lower learning_rate"):
         product(tmp_path, model=model).train()
 
 
 def test_a_former_run_is_kept_unless_it_is_to_be_resumed_or_overwritten(tmp_path):
     product(tmp_path, num_train_epochs=1).train()
-    with pytest.raises(OptionError, match="holds an interrupted run; continue with --resume or start again"):
+    with pytest.raises(OptionError, match="set resume to continue it, or overwrite to start again"):
         product(tmp_path, num_train_epochs=1).train()
     resumed = product(tmp_path, num_train_epochs=2, resume=True)
     resumed.train()
@@ -279,7 +279,7 @@ def test_a_trainer_may_train_again_in_its_own_folder(tmp_path):
 
 def test_other_proteins_or_options_are_not_resumed_with(tmp_path):
     product(tmp_path, num_train_epochs=1).train()
-    with pytest.raises(OptionError, match="--resume: learning_rate was 0.01 when the run"):
+    with pytest.raises(OptionError, match="resume: learning_rate was 0.01 when the run"):
         product(tmp_path, num_train_epochs=2, resume=True, learning_rate=0.02).train()
     other = ProteinTrainer(small_model(), arguments(tmp_path, resume=True), train_dataset=raw_proteins(60, seed=9))
     with pytest.raises(OptionError, match="encoded train was"):
@@ -432,3 +432,22 @@ def test_a_metric_that_does_not_fit_the_task_is_refused_with_those_that_do(tmp_p
 def test_a_metric_of_which_less_is_better_is_minimised(tmp_path):
     trainer = product(tmp_path, metric_for_best_model="loss")
     assert trainer.args.greater_is_better is False
+
+
+def test_an_unknown_metric_is_refused_before_training_with_plain_arguments_too(tmp_path):
+    args = TrainingArguments(str(tmp_path), use_cpu=True, report_to="none", metric_for_best_model="acuracy")
+    with pytest.raises(OptionError, match="metric_for_best_model='acuracy': expected one of loss, accuracy, mcc"):
+        ProteinTrainer(small_model(), args, train_dataset=raw_proteins(60), eval_dataset=raw_proteins(30))
+    args.metric_for_best_model = "eval_dev_mcc"  # of one of several evaluated datasets
+    several = {"dev": raw_proteins(30)}
+    ProteinTrainer(small_model(), args, train_dataset=raw_proteins(60), eval_dataset=several)
+
+
+@pytest.mark.parametrize(("logging_steps", "logged"), [(500, [16]), (16, [16]), (10, [10])])
+def test_a_run_shorter_than_logging_steps_logs_its_loss_once(tmp_path, logging_steps, logged):
+    trainer = product(tmp_path, num_train_epochs=2, logging_steps=logging_steps)
+    trainer.train()
+    losses = {log["step"]: log["loss"] for log in trainer.state.log_history if "loss" in log}
+    assert list(losses) == logged
+    if logged == [16]:
+        assert losses[16] == pytest.approx(trainer.state.log_history[-1]["train_loss"], abs=1e-3)

@@ -17,10 +17,10 @@ def add_table(parser: argparse.ArgumentParser, source: str) -> None:
 
 def table_options(options: argparse.Namespace) -> dict[str, Any]:
     """As keywords of `predict_file` and `transform`."""
-    from ...data.loading import Columns
+    from ...data.column_names import ColumnNames
 
     return {
-        "columns": Columns(id=options.id_column, sequence=options.sequence_column),
+        "columns": ColumnNames(id=options.id_column, sequence=options.sequence_column),
         "strict": options.strict,
         "overwrite": options.overwrite,
     }

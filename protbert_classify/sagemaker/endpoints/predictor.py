@@ -5,7 +5,7 @@ from dataclasses import fields
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
-from ...data.loading import Columns
+from ...data.column_names import ColumnNames
 from ...data.records import Record, checked
 from ...errors import OptionError
 from ...inference.streaming import PredictionSummary
@@ -95,7 +95,7 @@ class Predictor:
         source: str,
         output: str,
         *,
-        columns: Columns | None = None,
+        columns: ColumnNames | None = None,
         strict: bool = False,
         resume: bool = False,
         overwrite: bool = False,

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
-from ...data.loading import Columns
-from ...data.readers import read_unlabelled
+from ...data.column_names import ColumnNames
+from ...data.reader import read_records
 from ...data.records import Place, Record
-from ...inference.parts import Parts
+from ...inference.parts_folder import PartsFolder
 from ...inference.streaming import (
     FORMAT,
     PredictionSummary,
@@ -40,7 +40,7 @@ def predict_whole_file(
     source: str,
     output: str,
     *,
-    columns: Columns | None,
+    columns: ColumnNames | None,
     strict: bool,
     resume: bool,
     overwrite: bool,
@@ -52,11 +52,11 @@ def predict_whole_file(
         answering: What tells this endpoint, and its model, from others: a prediction is resumed with the same alone.
         source: As [`Predictor.predict_file`] takes it, and so on.
     """
-    parts, rejected = Parts(output), f"{output}.rejected.csv"
+    parts, rejected = PartsFolder(output), f"{output}.rejected.csv"
     table_for(output, [])  # the ending first
     check_paths(source, output)
     parts.check(resume, overwrite)
-    records = sized(begun(read_unlabelled(source, columns)))
+    records = sized(begun(read_records(source, columns)))
     _, names = classify([PROBE])  # names the columns, and tells at once of an endpoint that does not answer
     table = table_for(output, names)
     settings = {"format": FORMAT, **answering, "part_size": PART}
@@ -72,7 +72,7 @@ def predict_whole_file(
                     skip(bar, len(part.records))
                     continue
                 calls, _ = classify(part.records)
-                parts.write(part.number, part.digest, partial(table.write_part, calls=calls))
+                parts.write(part.number, part.digest, partial(table.write_part, predictions=calls))
                 bar.update(len(part.records))
         publish(parts, table, count, rejects, rejected)
     return PredictionSummary(classified, rejects.count, rejected, True)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ...data.loading import Columns, read_proteins
+from ...data.column_names import ColumnNames
+from ...data.loading import read_proteins
 from ...errors import OptionError
 from .. import aws
 from ..container import CHANNELS, MODEL_CHANNEL
@@ -159,7 +160,7 @@ class TrainingSettings:
         if os.path.isdir(source):
             raise OptionError(f"{source}: found a folder; expected one file of proteins")
         options = data_arguments(self.hyperparameters)
-        columns = Columns(
+        columns = ColumnNames(
             options.id_column,
             options.sequence_column,
             options.label_column,

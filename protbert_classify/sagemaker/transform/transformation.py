@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tqdm.auto import tqdm
 
 from ...errors import OptionError, ProteinClassifierError
-from ...inference.parts import Parts
+from ...inference.parts_folder import PartsFolder
 from ...inference.streaming import PredictionSummary, Rejects, publish
 from ...inference.writers import Column, table_for
 from ..aws import PREFIX
@@ -53,7 +53,7 @@ class Transformation:
     ) -> None:
         self.session, self.job, self.output = session, job, output
         self.counts, self.rejected, self.poll = counts, rejected, poll
-        self.spool = Spool(Parts(output).folder)
+        self.spool = Spool(PartsFolder(output).folder)
         self.client = session.sagemaker_client
 
     def remember(self) -> None:
@@ -69,7 +69,7 @@ class Transformation:
             ProteinClassifierError: AWS cannot be reached; the job continues, and this can be called again.
             KeyboardInterrupt: Ctrl-C; while it is waited for, the job is stopped.
         """
-        parts = Parts(self.output)
+        parts = PartsFolder(self.output)
         try:
             place = self._await(max_wait)
         except (JobFailed, KeyboardInterrupt):
@@ -126,7 +126,7 @@ class Transformation:
                     raise JobFailed(f"transform job {self.job}: {reason}; its log: CloudWatch, {LOG}")
                 time.sleep(self.poll)
 
-    def _join(self, parts: Parts, place: str) -> list[Column]:
+    def _join(self, parts: PartsFolder, place: str) -> list[Column]:
         """Fetch the answers, and write a part of the table for each; returns the columns of the table."""
         columns: list[Column] = []
         path = os.path.join(self.spool.folder, "answer")
@@ -134,7 +134,7 @@ class Transformation:
             download(self.session, f"{place}/{part_name(number)}.out", path)
             with open(path, "rb") as file:
                 calls, columns = self.spool.calls(number, file.read())
-            parts.write(number, "0", partial(table_for(self.output, columns).write_part, calls=calls))
+            parts.write(number, "0", partial(table_for(self.output, columns).write_part, predictions=calls))
         return columns
 
 
@@ -150,7 +150,7 @@ def attach_transform(output: str, session: "Session", poll: float = POLL) -> Tra
         OptionError: No job makes this table.
     """
     try:
-        with open(os.path.join(Parts(output).folder, JOB), encoding="utf-8") as file:
+        with open(os.path.join(PartsFolder(output).folder, JOB), encoding="utf-8") as file:
             return Transformation(session, **json.load(file), output=output, poll=poll)
     except (FileNotFoundError, NotADirectoryError):
         raise OptionError(f"output {output}: no transform job makes it") from None

@@ -1,0 +1,29 @@
+"""The result of a training in a few lines, for a terminal."""
+
+from typing import Any
+
+from ..evaluation.metrics import NAMES, WATCHED
+from .formatting import count
+
+SHOWN = 3  # metrics of a split
+
+
+def training_summary(metrics: dict[str, Any], output_dir: str) -> str:
+    """The numbers of a run, and where the rest is.
+
+    Args:
+        metrics: The content of `metrics.json`.
+        output_dir: Of the run.
+    """
+    lines = [split_line(metrics, split) for split in ("validation", "test") if f"{split}_proteins" in metrics]
+    if "test_proteins" not in metrics:
+        lines.append("no test proteins: no test metrics, predictions or confusion matrix")
+    lines.append(f"trained in {metrics['train_runtime']:,.0f} s; model in {output_dir}/model, the rest in {output_dir}")
+    return "\n".join(lines)
+
+
+def split_line(metrics: dict[str, Any], split: str) -> str:
+    """The first metrics of a split in a line, those of the problem type that it has."""
+    watched = next(names for names in WATCHED.values() if all(f"{split}_{name}" in metrics for name in names))
+    shown = [f"{NAMES[name]} {metrics[f'{split}_{name}']:.3f}" for name in watched[:SHOWN]]
+    return f"{split}: {count(metrics[f'{split}_proteins'], 'protein')}, {', '.join(shown)}"

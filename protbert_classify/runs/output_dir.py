@@ -1,0 +1,58 @@
+"""What a training finds in its `output_dir`: a free folder, or the run of an earlier training."""
+
+import glob
+import os
+import shutil
+
+from transformers import TrainingArguments
+
+from ..errors import OptionError
+from .checkpoints import checkpoints, newest_complete_checkpoint
+from .files import DATA, FIGURES, METRICS, MODEL, PREDICTIONS, RECORD, REPORT, SETTINGS, STATE, read_json
+
+OUTPUTS = (MODEL, METRICS, SETTINGS, PREDICTIONS, DATA, STATE, FIGURES, REPORT, RECORD)
+
+
+def claim_output_dir(output_dir: str, resume: bool, overwrite: bool) -> str | None:
+    """Check that a run may write here; nothing is changed.
+
+    Returns:
+        The checkpoint to resume from, if any.
+
+    Raises:
+        OptionError: The folder holds a run, finished or not, and neither `resume` nor `overwrite` is given.
+    """
+    if os.path.exists(output_dir) and not os.path.isdir(output_dir):
+        raise OptionError(f"output_dir {output_dir} is a file; expected a folder, or a name that is free")
+    if resume and overwrite:
+        raise OptionError("resume and overwrite exclude each other")
+    if resume:
+        return newest_complete_checkpoint(output_dir)
+    if overwrite:
+        return None
+    if os.path.exists(os.path.join(output_dir, RECORD)):
+        raise OptionError(f"{output_dir} holds a finished run; set another output_dir, overwrite or resume")
+    if newest_complete_checkpoint(output_dir):
+        raise OptionError(
+            f"{output_dir} holds checkpoints of an earlier run; set resume to continue it, or overwrite to start again"
+        )
+    return None
+
+
+def is_finished(output_dir: str, arguments: TrainingArguments) -> bool:
+    """Whether a run of as many epochs and steps is finished there."""
+    path = os.path.join(output_dir, RECORD)
+    if not os.path.isfile(path):
+        return False
+    done = read_json(path)["training_arguments"]
+    return all(done[name] == getattr(arguments, name) for name in ("num_train_epochs", "max_steps"))
+
+
+def clear_output_dir(output_dir: str) -> None:
+    """Remove what an earlier run wrote, and nothing else."""
+    leftovers = [*glob.glob("checkpoint-*.removed", root_dir=output_dir), f"{MODEL}.part"]  # of a killed run
+    for path in [*checkpoints(output_dir), *(os.path.join(output_dir, name) for name in (*OUTPUTS, *leftovers))]:
+        if os.path.isdir(path):
+            shutil.rmtree(path)
+        elif os.path.exists(path):
+            os.remove(path)

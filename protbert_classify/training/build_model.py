@@ -1,0 +1,106 @@
+"""The model and tokenizer that a training begins with."""
+
+from typing import Any
+
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from transformers import AutoConfig, PreTrainedTokenizerBase
+
+from ..data.tokenizer import PROTBERT_VOCABULARY, load_tokenizer, protbert_tokenizer
+from ..errors import OptionError, first_line
+from ..model import ProteinClassifier, ProteinClassifierConfig
+from ..model.backbone import count_special_tokens
+from ..model.tasks import Task
+from ..model_source import backbone_shape, cannot_load, check_max_length, resolve_model_path
+from .arguments import DataArguments, ModelArguments
+
+MODEL_FIELDS = (
+    "pooling",
+    "head",
+    "loss",
+    "classifier_dropout",
+    "light_attention_kernel_size",
+    "light_attention_dropout",
+    "freeze_backbone",
+    "freeze_layers",
+)
+
+
+def build_tokenizer(arguments: ModelArguments, max_length: int) -> PreTrainedTokenizerBase:
+    """The protein tokenizer for a backbone, which stops at `max_length` like the model.
+
+    Raises:
+        InputError: The model cannot be loaded, or has too few positions.
+    """
+    if arguments.backbone_config is not None:
+        check_max_length(scratch_config(arguments).backbone_config, max_length)
+        tokenizer: PreTrainedTokenizerBase = protbert_tokenizer()
+    else:
+        name = resolve_model_path(arguments.model_name_or_path)
+        try:
+            config = AutoConfig.from_pretrained(name, revision=arguments.model_revision, trust_remote_code=False)
+            tokenizer = load_tokenizer(name, revision=arguments.model_revision)
+        except (OSError, ValueError) as error:
+            raise cannot_load(name, error) from error
+        check_max_length(getattr(config, "backbone_config", config), max_length)
+    tokenizer.model_max_length = max_length
+    return tokenizer
+
+
+def build_model(arguments: ModelArguments, data_args: DataArguments, tasks: tuple[Task, ...]) -> ProteinClassifier:
+    """A classifier with fresh heads on a pretrained encoder, or a network from scratch.
+
+    Raises:
+        InputError: The model cannot be loaded, or an option does not fit it.
+    """
+    fields = model_fields(arguments, data_args, tasks)
+    try:
+        if arguments.backbone_config is not None:
+            return ProteinClassifier(scratch_config(arguments, **fields))
+        return ProteinClassifier.from_pretrained(resolve_model_path(arguments.model_name_or_path), **fields)
+    except OSError as error:
+        raise cannot_load(arguments.model_name_or_path, error) from error
+    except (ImportError, ValueError) as error:
+        raise error if isinstance(error, OptionError) else OptionError(first_line(error)) from error
+
+
+def model_fields(arguments: ModelArguments, data_args: DataArguments, tasks: tuple[Task, ...]) -> dict[str, Any]:
+    """The options of a model as keyword arguments of `ProteinClassifier.from_pretrained` or of the configuration."""
+    main, *others = tasks
+    fields: dict[str, Any] = {
+        "labels": list(main.labels),
+        "problem_type": main.problem_type,
+        "task_name": main.name,
+        "auxiliary_tasks": others,
+        "max_sequence_length": data_args.max_length,
+        "crop": data_args.crop,
+        "dtype": torch.float32,
+    }
+    fields.update((name, getattr(arguments, name)) for name in MODEL_FIELDS)
+    if arguments.attn_implementation is not None:
+        fields["attn_implementation"] = arguments.attn_implementation
+    if arguments.backbone_config is None:
+        fields["revision"] = arguments.model_revision
+    return fields
+
+
+def backbone_fields(arguments: ModelArguments) -> dict[str, Any]:
+    """The shape of an encoder from scratch, with ProtBERT's vocabulary unless it says otherwise."""
+    assert arguments.backbone_config is not None
+    ours = {"vocab_size": len(PROTBERT_VOCABULARY), "pad_token_id": 0}
+    return {**ours, **backbone_shape(arguments.backbone_config)}
+
+
+def scratch_config(arguments: ModelArguments, **fields: Any) -> ProteinClassifierConfig:
+    """The configuration of a network from scratch, for the ids of ProtBERT's tokenizer.
+
+    Raises:
+        OptionError: Not an encoder, or a field with a wrong value.
+    """
+    fields["special_tokens"] = count_special_tokens(protbert_tokenizer())
+    try:
+        return ProteinClassifierConfig(backbone_fields(arguments), **fields)
+    except StrictDataclassError as error:
+        raise OptionError(f"backbone_config: {' '.join(str(error).split())}") from error
+    except ValueError as error:
+        raise error if isinstance(error, OptionError) else OptionError(first_line(error)) from error

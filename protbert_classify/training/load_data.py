@@ -1,0 +1,90 @@
+"""The proteins of a training: read, split, and checked against the task that is learned about them."""
+
+import dataclasses
+import logging
+from typing import Any
+
+from datasets import DatasetDict
+
+from ..data.column_names import ColumnNames
+from ..data.loading import read_proteins
+from ..data.splitting import (
+    add_validation,
+    keep_labelled_classes,
+    merge_splits,
+    report_copies,
+    sample,
+    whole,
+    without_unknown,
+)
+from ..errors import OptionError
+from ..model.tasks import Task
+from ..tasks.columns import infer_task
+from ..tasks.targets import label_counts
+from .arguments import DataArguments
+
+logger = logging.getLogger(__name__)
+
+
+def load_data(arguments: DataArguments) -> tuple[DatasetDict, tuple[Task, ...]]:
+    """The proteins of a training and its tasks: the main task, then the auxiliary ones.
+
+    Raises:
+        InputError: Proteins or columns that cannot be used.
+    """
+    splits = load_splits(arguments)
+    splits = without_unknown(splits, main_task(splits, arguments))
+    main = keep_labelled_classes(splits, main_task(splits, arguments))
+    others = [
+        dataclasses.replace(
+            keep_labelled_classes(splits, infer_task(splits, column), auxiliary=True), weight=arguments.auxiliary_weight
+        )
+        for column in arguments.auxiliary_tasks
+    ]
+    splits["train"] = sample(splits["train"], arguments.max_train_samples, arguments.split_seed, main)
+    report_splits(splits, main)
+    return splits, (main, *others)
+
+
+def main_task(splits: DatasetDict, arguments: DataArguments) -> Task:
+    """The task of the label columns."""
+    return infer_task(splits, arguments.label_column, problem_type=arguments.problem_type, name=arguments.task_name)
+
+
+def load_splits(arguments: DataArguments) -> DatasetDict:
+    """The splits `train`, `validation` and `test`, as far as the data has them, from one file or several."""
+    options: dict[str, Any] = {
+        "ambiguous": arguments.ambiguous,
+        "header_pattern": arguments.header_pattern,
+        "columns": columns_of(arguments),
+    }
+    splits = read_proteins(arguments.data, **options)
+    others = {"validation": arguments.validation_data, "test": arguments.test_data}
+    for split, source in others.items():
+        if source is not None:
+            splits = merge_splits(splits, split, whole(read_proteins(source, **options)))
+    if "train" not in splits:
+        raise OptionError(f"{arguments.data}: no training proteins; found {', '.join(splits)} only")
+    splits = add_validation(splits, arguments.validation, arguments.split_seed, main_task(splits, arguments))
+    report_copies(splits, main_task(splits, arguments))
+    return DatasetDict({name: splits[name] for name in ("train", "validation", "test") if name in splits})
+
+
+def columns_of(arguments: DataArguments) -> ColumnNames:
+    """Names of a table's columns."""
+    return ColumnNames(
+        id=arguments.id_column,
+        sequence=arguments.sequence_column,
+        label=arguments.label_column,
+        split=arguments.split_column,
+        auxiliary=arguments.auxiliary_tasks,
+        problem_type=arguments.problem_type,
+    )
+
+
+def report_splits(splits: DatasetDict, task: Task) -> None:
+    """Log the sizes of the splits and the training proteins of each class."""
+    sizes = ", ".join(f"{name} {len(part):,}" for name, part in splits.items())
+    counts = label_counts(splits["train"], task)
+    labels = ", ".join(f"{label} {number:,}" for label, number in zip(task.labels, counts, strict=True))
+    logger.info("proteins: %s; %s in train: %s", sizes, task.name, labels)

@@ -1,0 +1,119 @@
+import errno
+import json
+import os
+
+import pytest
+
+from protbert_classify.errors import OptionError
+from protbert_classify.runs.checkpoints import mark_complete
+from protbert_classify.runs.files import write_json
+from protbert_classify.runs.output_dir import claim_output_dir, clear_output_dir
+from protbert_classify.runs.writer import save_model
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / "run"
+    path.mkdir()
+    return path
+
+
+def add_checkpoint(folder, step=5, whole=True):
+    checkpoint = folder / f"checkpoint-{step}"
+    checkpoint.mkdir()
+    if whole:
+        mark_complete(str(checkpoint), step)
+    return str(checkpoint)
+
+
+def test_a_new_or_empty_folder_is_free(folder):
+    assert claim_output_dir(str(folder / "new"), False, False) is None
+    assert claim_output_dir(str(folder), False, False) is None
+    assert not (folder / "new").exists()
+
+
+def test_a_folder_with_a_users_own_files_is_free(folder):
+    (folder / "notes.txt").write_text("mine")
+    assert claim_output_dir(str(folder), False, False) is None
+
+
+def test_a_finished_run_is_refused_unless_told_otherwise(folder):
+    (folder / "run.json").write_text("{}")
+    with pytest.raises(OptionError, match="holds a finished run; set another output_dir, overwrite or resume"):
+        claim_output_dir(str(folder), False, False)
+    assert claim_output_dir(str(folder), False, True) is None
+    assert claim_output_dir(str(folder), True, False) is None
+
+
+def test_an_interrupted_run_is_refused_unless_told_otherwise(folder):
+    checkpoint = add_checkpoint(folder)
+    with pytest.raises(OptionError, match="holds checkpoints of an earlier run; set resume to continue it"):
+        claim_output_dir(str(folder), False, False)
+    assert claim_output_dir(str(folder), True, False) == checkpoint
+    assert claim_output_dir(str(folder), False, True) is None
+
+
+def test_a_run_killed_before_its_first_checkpoint_was_whole_starts_anew(folder):
+    add_checkpoint(folder, whole=False)
+    assert claim_output_dir(str(folder), False, False) is None
+    assert claim_output_dir(str(folder), True, False) is None
+
+
+def test_a_file_is_no_folder(folder):
+    (folder / "file").write_text("")
+    with pytest.raises(OptionError, match="is a file"):
+        claim_output_dir(str(folder / "file"), False, False)
+
+
+def test_resume_and_overwrite_contradict_each_other(folder):
+    with pytest.raises(OptionError, match="exclude each other"):
+        claim_output_dir(str(folder), True, True)
+
+
+def test_overwriting_removes_what_a_run_writes_and_nothing_else(folder):
+    for step, whole in ((5, True), (10, False)):
+        add_checkpoint(folder, step, whole)
+    for name in ("model", "figures", "data", "checkpoint-5.removed", "model.part"):
+        (folder / name).mkdir()
+        (folder / name / "file").write_text("")
+    written = ("run.json", "metrics.json", "data.json", "trainer_state.json", "test_predictions.csv", "report.html")
+    for name in (*written, "notes.txt", "checkpoint-mine"):
+        (folder / name).write_text("")
+    clear_output_dir(str(folder))
+    assert sorted(os.listdir(folder)) == ["checkpoint-mine", "data", "notes.txt"]
+
+
+def test_a_full_disk_leaves_the_former_file_and_no_half_written_one(tmp_path, monkeypatch):
+    path = tmp_path / "metrics.json"
+    write_json(str(path), {"accuracy": 0.5})
+
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(json, "dump", full)
+    with pytest.raises(OSError, match="No space"):
+        write_json(str(path), {"accuracy": 0.6})
+    assert os.listdir(tmp_path) == ["metrics.json"]
+    assert json.loads(path.read_text()) == {"accuracy": 0.5}
+
+
+def test_weights_may_be_read_by_whoever_may_read_the_other_files(tmp_path, tiny_classifier, tokenizer):
+    model = tiny_classifier()
+    final = save_model(str(tmp_path), model, tokenizer, model.state_dict())
+    assert len({os.stat(os.path.join(final, name)).st_mode for name in os.listdir(final)}) == 1
+
+
+def test_a_model_that_cannot_be_written_whole_leaves_the_former_one(tmp_path, tiny_classifier, tokenizer, monkeypatch):
+    model = tiny_classifier()
+    final = save_model(str(tmp_path), model, tokenizer, model.state_dict())
+    before = sorted(os.listdir(final))
+
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(type(tokenizer), "save_pretrained", full)
+    with pytest.raises(OSError, match="No space"):
+        save_model(str(tmp_path), model, tokenizer, model.state_dict())
+    assert sorted(os.listdir(final)) == before == [
+        "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
+    ]  # fmt: skip
