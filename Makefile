@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-fast lint container bench benchmarks clean
+.PHONY: demo test test-fast lint docs container bench benchmarks clean
 
 demo: .venv/.demo
 	$(BIN)/protbert-classify demo --output_dir runs/demo --overwrite
@@ -20,6 +20,10 @@ lint: .venv/.dev
 	$(BIN)/python -m ruff check --quiet
 	$(BIN)/python -m ruff format --check --quiet
 	$(BIN)/python -m mypy
+
+# the site, in build/site
+docs: .venv/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 # the hooks under the very versions of SageMaker's inference container, torch among them, which brings CUDA: 6 GB
 container: .venv/.dev .venv-container/.done
@@ -52,6 +56,10 @@ benchmarks: bench
 
 .venv/.demo: .venv/.base
 	$(PIP) --editable '.[demo]'
+	touch $@
+
+.venv/.docs: .venv/.base
+	$(PIP) --editable '.[docs]'
 	touch $@
 
 .venv/.dev: .venv/.base

@@ -11,6 +11,7 @@ from .version import __version__
 if TYPE_CHECKING:
     from .data.deeploc import DeepLoc, load_deeploc
     from .data.loading import load_proteins
+    from .data.scl2205 import write_scl2205
     from .inference.pipeline import ProteinClassificationPipeline
     from .model.configuration import ProteinClassifierConfig
     from .model.modeling import ProteinClassifier
@@ -27,6 +28,7 @@ __all__ = [
     "__version__",
     "load_deeploc",
     "load_proteins",
+    "write_scl2205",
 ]
 
 _HOMES = {
@@ -38,6 +40,7 @@ _HOMES = {
     "ProteinTrainingArguments": ".training.training_arguments",
     "load_deeploc": ".data.deeploc",
     "load_proteins": ".data.loading",
+    "write_scl2205": ".data.scl2205",
 }
 
 

@@ -28,13 +28,13 @@ SHARED = ("train", "predict")  # what several processes do together; of anything
 COMMANDS = {
     "train": "fine-tune a classifier on labelled proteins",
     "evaluate": "measure a classifier on labelled proteins",
-    "estimate": "what a training would need of memory and time, before it begins",
-    "predict": "classify proteins: FASTA or a table in, a table out, whole proteomes, resumable",
+    "estimate": "estimate the memory and time of a training before you start it",
+    "predict": "classify the proteins of a file: FASTA or a table in, a table out",
     "serve": "answer requests over HTTP: /ping and /invocations, as containers and clouds expect it",
     "sagemaker": "train, deploy and transform on Amazon SageMaker",
-    "report": "a page with the figures of a run",
-    "push": "publish a trained model on the Hugging Face Hub, with a model card",
-    "demo": "the whole way on real proteins that a package ships, in minutes on a laptop",
+    "report": "write an HTML page about a finished training",
+    "push": "publish a model, or labelled proteins, on the Hugging Face Hub",
+    "demo": "train, test and save a small model on real proteins, in minutes on a laptop",
 }
 
 
@@ -133,8 +133,8 @@ def _usage() -> str:
             "",
             *lines,
             "",
-            f"{PROG} COMMAND --help shows the options of a command. Each also takes {PLUGINS} MODULE, a Python module",
-            "that registers poolings, heads or losses of your own.",
+            f"{PROG} COMMAND --help lists the options of a command. Every command also takes {PLUGINS} MODULE: a",
+            "Python module that registers your own poolings, heads or losses.",
         ]
     )
 

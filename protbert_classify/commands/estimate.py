@@ -1,4 +1,4 @@
-"""`protbert-classify estimate`: what a training would need of memory and time, before anyone pays for a GPU."""
+"""`protbert-classify estimate`: the memory and time of a training, before anyone pays for a GPU."""
 
 import argparse
 from functools import partial
@@ -20,13 +20,13 @@ examples:
   protbert-classify estimate --model facebook/esm2_t33_650M_UR50D --data proteins.fasta --device A100-40GB
       The same for ESM-2 and the lengths of your own proteins.
   protbert-classify estimate --model runs/mine --freeze_backbone
-      On this machine: its speed is measured for a second, its free memory is looked up.
+      The same on this machine: the command measures its speed for a second and looks up its free memory.
 
-Only the model's configuration is read (a few kB), never its weights. The memory is that of one device and one step
-and is measured on tensors without content; the time is the arithmetic divided by a rate, so it is as good as
---utilisation, which is an assumption: train for a few minutes with --max_train_samples, compare the seconds of an
-epoch that it reports with those here for the same --data, and correct it. The project's benchmarks/ show what was
-measured so far. Evaluation, reading the data and the download of the weights come on top."""
+The command reads the model's configuration (a few kB), not its weights. The memory is that of one training step on
+one device. The time is the arithmetic of an epoch divided by the speed of the device. That speed is the peak rate
+times --utilisation, which is an assumption. To correct it, train for a few minutes with --max_train_samples and
+compare the time of an epoch with the estimate for the same --data. The time does not include evaluation, reading the
+data or downloading the weights."""
 
 
 def run(arguments: list[str]) -> int:
@@ -120,33 +120,35 @@ def _above_zero(text: str) -> float:
 def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(
         prog="protbert-classify estimate",
-        description="What a training would need: parameters, memory of a step, time of an epoch; on a GPU that you do\n"
-        "not have yet, or on this machine.",
+        description="Estimate what a training needs: the parameters, the memory of a step and the time of an epoch.\n"
+        "The device can be a GPU that you do not have yet, or this machine.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     model = parser.add_argument_group("model")
-    model.add_argument("--model", help="Hub id or folder of an encoder or a classifier, or output_dir of a training")
+    model.add_argument("--model", help="an encoder, a classifier or the output_dir of a training: a folder or a Hub id")
     model.add_argument("--model_revision", default="main", help="branch, tag or commit of a Hub model")
-    model.add_argument("--backbone_config", help="in place of --model: the shape of an encoder, as for train")
-    model.add_argument("--labels", type=positive, help="number of classes (a classifier's own, or 10)")
+    model.add_argument("--backbone_config", help="shape of an encoder to train from scratch; see train --help")
+    model.add_argument("--labels", type=positive, help="number of classes (default: those of a classifier, or 10)")
     model.add_argument(
         "--pooling",
-        help="mean, cls, pooler, light_attention, or one that you registered (default: a classifier's own, or mean)",
+        help="mean, cls, pooler, light_attention or your own (default: that of a classifier, or mean)",
     )
-    model.add_argument("--freeze_backbone", action="store_true", help="train the pooling and the head only")
+    model.add_argument("--freeze_backbone", action="store_true", help="train only the pooling and the head")
     data = parser.add_argument_group("proteins")
-    data.add_argument("--max_length", type=positive, help="tokens of the longest input (a classifier's own, or 512)")
-    data.add_argument("--data", help="labelled proteins, as for train; as long and as many as DeepLoc's if not given")
+    data.add_argument(
+        "--max_length", type=positive, help="most tokens of a protein (default: that of a classifier, or 512)"
+    )
+    data.add_argument("--data", help="labelled proteins, as for train (default: as many and as long as in DeepLoc)")
     add_data_options(data)
     training = parser.add_argument_group("training")
     training.add_argument(
         "--tokens_per_batch",
         type=positive,
-        help="tokens of a forward and backward pass (default: those of the 8 longest proteins)",
+        help="tokens of one forward and backward pass (default: those of the 8 longest proteins)",
     )
     training.add_argument("--epochs", type=_above_zero, default=5.0, help="passes over the proteins (default 5)")
-    training.add_argument("--precision", choices=PRECISIONS, help="bf16 on GPUs that have it, else float32")
+    training.add_argument("--precision", choices=PRECISIONS, help="default: bf16 on GPUs that have it, else float32")
     training.add_argument("--gradient_checkpointing", action="store_true", help="less memory for more time")
     device = parser.add_argument_group("device")
     device.add_argument(
@@ -156,7 +158,7 @@ def _parser() -> argparse.ArgumentParser:
         "--utilisation",
         type=_share,
         default=0.4,
-        help="share of the peak rate that training reaches, 0..1; the default %(default)s is an assumption",
+        help="share of the peak rate that training reaches, 0 to 1; the default %(default)s is an assumption",
     )
     parser.add_argument("--output", help="write the estimate to this JSON file")
     return parser

@@ -58,12 +58,15 @@ def use_task(options: argparse.Namespace, task: "Task") -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(
         prog="protbert-classify evaluate",
-        description="Measure a fine-tuned model on labelled proteins: the metrics of its tasks, and of each class.",
+        description="Measure a fine-tuned classifier on labelled proteins. Prints the metrics of each task and each "
+        "class.",
     )
     add_model(parser)
     parser.add_argument("--data", required=True, help="labelled proteins, as for train")
-    parser.add_argument("--split", choices=("train", "validation", "test", "all"), help="test if there is one, or all")
-    parser.add_argument("--output", help="write the metrics, the confusion matrix among them, to this JSON file")
+    parser.add_argument(
+        "--split", choices=("train", "validation", "test", "all"), help="default: test if there is one, else all"
+    )
+    parser.add_argument("--output", help="write the metrics and the confusion matrix to this JSON file")
     add_data_options(parser)
     parser.set_defaults(label_column=None)  # what the model answers
     add_compute_options(parser)

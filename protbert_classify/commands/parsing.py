@@ -5,6 +5,7 @@ import os
 from typing import Any, NoReturn
 
 from ..errors import OptionError
+from ..training.arguments import DataArguments
 
 
 def positive(text: str) -> int:
@@ -25,20 +26,28 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     """The model to use; in a SageMaker container it is where the container has it."""
     here = os.environ.get("SM_MODEL_DIR")
     parser.add_argument(
-        "--model", required=here is None, default=here, help="output_dir of a training, its model/, or a Hub id"
+        "--model", required=here is None, default=here, help="output_dir of a training, a model folder, or a Hub id"
     )
 
 
 def add_data_options(group: Any) -> None:
     """How labelled proteins are read, for a parser or a group of its options; see `data_options`."""
-    group.add_argument("--ambiguous", choices=("drop", "keep", "first"), default="drop", help="as for train")
-    group.add_argument("--header_pattern", help="as for train")
-    group.add_argument("--id_column", default="id", help="as for train")
-    group.add_argument("--sequence_column", default="sequence", help="as for train")
-    group.add_argument("--label_column", nargs="+", default=["location"], help="as for train")
-    group.add_argument("--auxiliary_tasks", nargs="*", default=[], help="as for train")
-    group.add_argument("--problem_type", help="as for train")
-    group.add_argument("--split_column", default="split", help="as for train")
+    group.add_argument(
+        "--ambiguous", choices=("drop", "keep", "first"), default="drop", help=_help_of_train("ambiguous")
+    )
+    group.add_argument("--header_pattern", help=_help_of_train("header_pattern"))
+    group.add_argument("--id_column", default="id", help=_help_of_train("id_column"))
+    group.add_argument("--sequence_column", default="sequence", help=_help_of_train("sequence_column"))
+    group.add_argument("--label_column", nargs="+", default=["location"], help=_help_of_train("label_column"))
+    group.add_argument("--auxiliary_tasks", nargs="*", default=[], help=_help_of_train("auxiliary_tasks"))
+    group.add_argument("--problem_type", help=_help_of_train("problem_type"))
+    group.add_argument("--split_column", default="split", help=_help_of_train("split_column"))
+
+
+def _help_of_train(name: str) -> str:
+    """What `train --help` says about an option."""
+    text: str = DataArguments.__dataclass_fields__[name].metadata["help"]
+    return text.replace("%", "%%")  # argparse fills in what follows a %
 
 
 def data_options(options: argparse.Namespace) -> dict[str, Any]:
@@ -61,21 +70,23 @@ def data_options(options: argparse.Namespace) -> dict[str, Any]:
 
 def add_compute_options(parser: argparse.ArgumentParser) -> None:
     """How a model computes, for the commands that only use one."""
-    parser.add_argument("--device", help="cpu, cuda, mps, ...; the GPU if there is one")
+    parser.add_argument("--device", help="cpu, cuda, mps, ... (default: the GPU if there is one)")
     parser.add_argument(
         "--precision",
         choices=("auto", "bfloat16", "float32", "int8"),
         default="auto",
-        help="auto: bfloat16 on a GPU that computes in it, float32 elsewhere; float32 rounds least, and alike on most "
-        "machines; bfloat16 is the faster one on CPUs with AVX512-BF16 or AMX, too; int8: CPU, needs the extra int8 "
-        "(default %(default)s)",
+        help="auto: bfloat16 on GPUs that support it, else float32. float32 is the most exact. bfloat16 is also faster "
+        "on CPUs with AVX512-BF16 or AMX. int8 is for CPUs and requires the extra int8. (default %(default)s)",
     )
     parser.add_argument(
         "--tokens_per_batch",
         type=positive,
-        help="memory a batch takes, in tokens, padding included (default 2048 to 16384 on a CPU, 16384 elsewhere)",
+        help="most tokens in a batch, padding included; fewer take less memory (default: 2048 to 16384 on a CPU, "
+        "16384 on a GPU)",
     )
-    parser.add_argument("--compile", action="store_true", help="torch.compile: slow to start, faster on large inputs")
+    parser.add_argument(
+        "--compile", action="store_true", help="use torch.compile: starts slowly, runs faster on large inputs"
+    )
 
 
 def compute_options(options: argparse.Namespace) -> dict[str, Any]:

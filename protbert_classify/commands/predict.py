@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 REJECTED = 3  # exit code: predicted, but for some records
 
 DESCRIPTION = """\
-Classify proteins with a fine-tuned classifier: a whole proteome, in constant memory, in the order of the input.
+Classify the proteins of a file. Memory does not grow with the input, and the output keeps its order.
 
   protbert-classify predict --model runs/mine --input proteome.fasta.gz --output predictions.csv
   zcat *.fasta.gz | protbert-classify predict --model runs/mine --input - --output predictions.parquet
   accelerate launch --config_file CONFIG -m protbert_classify predict --model ... --input ... --output ...
 
-The table has a line a protein: id, description, length, location, score (the probability of the prediction), a column a
-class, and truncated (whether the protein is longer than the model reads). What was done before a kill or Ctrl-C is
-kept beside the output; the same command with --resume continues from there. Records that cannot be classified go to
-OUTPUT.rejected.csv with the reason; the exit code is then 3 (of several processes 0)."""
+The table has one row per protein: id, description, length, location (the predicted class), score (its probability),
+the probability of each class, and truncated (whether the protein was longer than the model reads). After a kill or
+Ctrl-C, the same command with --resume continues where it stopped. Records that cannot be classified go to
+OUTPUT.rejected.csv with the reason, and the exit code is 3 (0 with several processes)."""
 
 
 def run(arguments: list[str]) -> int:
@@ -50,7 +50,7 @@ def run(arguments: list[str]) -> int:
 def summary(done: "PredictionSummary", output: str) -> str:
     """What was done, in a line or two."""
     if done.classified is None:
-        return f"{output} is whole; --overwrite classifies again"
+        return f"{output} is complete; --overwrite classifies again"
     line = (
         f"{done.classified:,} {'protein' if done.classified == 1 else 'proteins'} classified; predictions in {output}"
     )
@@ -70,12 +70,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--input",
         required=True,
-        help="FASTA, .csv, .tsv, .jsonl (plain or .gz), .parquet, the id of a Hub dataset, or - for FASTA on standard "
-        "input",
+        help="FASTA, .csv, .tsv or .jsonl (plain or .gz), .parquet, the id of a Hub dataset, or - for FASTA on "
+        "standard input",
     )
-    parser.add_argument("--output", required=True, help="the .csv, .tsv, .jsonl or .parquet to write")
+    parser.add_argument("--output", required=True, help="the table to write: .csv, .tsv, .jsonl or .parquet")
     parser.add_argument("--resume", action="store_true", help="continue an interrupted prediction")
-    parser.add_argument("--overwrite", action="store_true", help="start again, without its finished parts")
+    parser.add_argument("--overwrite", action="store_true", help="start again in place of an interrupted prediction")
     parser.add_argument("--strict", action="store_true", help="stop at the first record that cannot be classified")
     parser.add_argument("--id_column", default="id", help="column of a table with the accession (default %(default)s)")
     parser.add_argument(

@@ -8,13 +8,13 @@ from .parsing import OneLineParser, add_data_options, data_options
 from .terminal import hide_short_progress_bars
 
 DESCRIPTION = """\
-Publish a trained model on the Hugging Face Hub: weights, tokenizer, the code to load it without this package, and a
-card with its data, results and limits. Or publish labelled proteins, as Parquet with a card of their own.
+Publish a trained model on the Hugging Face Hub: its weights, its tokenizer, the code to load it without this package,
+and a model card with its data, results and limits. Or publish labelled proteins as Parquet files with a dataset card.
 
   protbert-classify push --model runs/mine --repo_id me/my-classifier
   protbert-classify push --data proteins.fasta --repo_id me/my-proteins
 
-What is new on the Hub is private, unless --public is given. The token is that of HF_TOKEN or 'hf auth login'."""
+A new repository is private unless you give --public. The token comes from HF_TOKEN or 'hf auth login'."""
 
 
 def run(arguments: list[str]) -> int:
@@ -112,16 +112,16 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--repo_id", required=True, help="owner/name on the Hub, or a name in your own namespace")
-    parser.add_argument("--model", help="output_dir of a training (its card has the most to tell), or a model's folder")
-    parser.add_argument("--data", "--dataset", help="labelled proteins, as for train; published in place of a model")
-    parser.add_argument("--public", action="store_true", help="for everyone to see; what is new is private else")
-    parser.add_argument("--license", help="of the model, as the Hub names it: mit, apache-2.0, afl-3.0, ...")
-    parser.add_argument("--backbone_license", help="of the pretrained encoder, for the card")
-    parser.add_argument("--data_license", help="of the proteins, for the card")
-    parser.add_argument("--revision", help="branch of a model's repository (default main)")
-    parser.add_argument("--create_pr", action="store_true", help="propose it, to a model's repository of someone else")
-    parser.add_argument("--commit_message", help="of a model (default: Upload model)")
-    parser.add_argument("--dry_run", action="store_true", help="send nothing; show the card and what would be sent")
+    parser.add_argument("--model", help="output_dir of a training, or a model folder; the card of a training says more")
+    parser.add_argument("--data", "--dataset", help="labelled proteins to publish, as for train; in place of --model")
+    parser.add_argument("--public", action="store_true", help="make a new repository public (default: private)")
+    parser.add_argument("--license", help="licence of the model, as the Hub names it: mit, apache-2.0, afl-3.0, ...")
+    parser.add_argument("--backbone_license", help="licence of the pretrained encoder, for the card")
+    parser.add_argument("--data_license", help="licence of the proteins, for the card")
+    parser.add_argument("--revision", help="branch to push a model to (default main)")
+    parser.add_argument("--create_pr", action="store_true", help="open a pull request in place of pushing a model")
+    parser.add_argument("--commit_message", help="commit message for a model (default: Upload model)")
+    parser.add_argument("--dry_run", action="store_true", help="show the card and the list of files, and send nothing")
     add_data_options(parser)
     parser.add_argument("--token", "--hf_token", "--hub_token", help=argparse.SUPPRESS)  # to say where it belongs
     return parser

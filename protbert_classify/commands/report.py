@@ -1,4 +1,4 @@
-"""`protbert-classify report`: a page with the figures of a run."""
+"""`protbert-classify report`: an HTML page about a finished training."""
 
 import argparse
 
@@ -17,10 +17,11 @@ def run(arguments: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(
         prog="protbert-classify report",
-        description="A page about a finished training: its proteins, the curves, the confusion matrix, each class, "
-        "whether its scores can be trusted, accuracy by length, the most confidently wrong predictions, and what it "
-        "takes to repeat it. One HTML file that needs no network; the figures also go to figures/ in the run's folder.",
+        description="Write an HTML page about a finished training: its proteins, its loss and metric curves, the "
+        "confusion matrix, the metrics of each class, the calibration of its scores, its accuracy by protein length, "
+        "its most confident mistakes, and how to repeat it. The page is one file and needs no network. The figures "
+        "also go to figures/ in the folder of the run.",
     )
     parser.add_argument("--run", required=True, help="output_dir of the training")
-    parser.add_argument("--output", help="the page (default report.html in the run's folder)")
+    parser.add_argument("--output", help="file to write (default: report.html in the folder of the run)")
     return parser

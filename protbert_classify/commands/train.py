@@ -1,5 +1,6 @@
 """`protbert-classify train`: every option of examples/train.py."""
 
+import argparse
 import dataclasses
 import sys
 import textwrap
@@ -10,17 +11,19 @@ from ..training.defaults import TRAINING_DEFAULTS
 from ..training.job import Job
 from .terminal import hide_short_progress_bars
 
-INTRODUCTION = """\
-usage: protbert-classify train [run.yaml] --data FILE --output_dir DIR [--option value ...]
-
-Fine-tune a classifier on labelled proteins. Options come from the command line and, before them, from a YAML or JSON
-file of "option: value" lines. On several devices: accelerate launch --config_file CONFIG -m protbert_classify train ...
+USAGE = "usage: protbert-classify train [run.yaml] --data FILE --output_dir DIR [--option value ...]"
+DESCRIPTION = """\
+Fine-tune a classifier on labelled proteins. Options can also come from a YAML or JSON file of "option: value" lines
+that stands first, such as run.yaml; the command line overrides it.
 
   protbert-classify train --data proteins.fasta --output_dir runs/mine
   protbert-classify train --data proteins.csv --label_column class --model_name_or_path facebook/esm2_t12_35M_UR50D
+  accelerate launch --config_file CONFIG -m protbert_classify train ...      (on several devices)
 
 DIR receives model/ (load it with ProteinClassifier.from_pretrained), metrics.json, test_predictions.csv, figures/ and
-run.json (everything to repeat the run). In a SageMaker job its channels and SM_MODEL_DIR are the defaults."""
+run.json, which records what is needed to repeat the run. In a SageMaker job, its channels and SM_MODEL_DIR are the
+defaults."""
+OTHERS = "Every other option of transformers.TrainingArguments works as well, such as --lr_scheduler_type cosine."
 
 
 def run(arguments: list[str], job: Job | None = None) -> int:
@@ -47,7 +50,7 @@ def run(arguments: list[str], job: Job | None = None) -> int:
 def help_text() -> str:
     """The help, without importing transformers' Trainer: its options are listed where ours change or often meet."""
     registered = _registered()
-    lines = [INTRODUCTION]
+    lines = [USAGE, "", DESCRIPTION]
     for title, kind in (("model", ModelArguments), ("data", DataArguments)):
         lines += ["", f"{title}:"]
         for field in dataclasses.fields(kind):
@@ -56,11 +59,14 @@ def help_text() -> str:
     lines += ["", "training:"]
     for name, (default, text) in TRAINING_DEFAULTS.items():
         lines += _option(name, default, text, ())
-    lines += [
-        "",
-        "Every other option of transformers.TrainingArguments works as well (--lr_scheduler_type cosine, ...).",
-    ]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", OTHERS])
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Every option, those of transformers among them; importing transformers takes too long for a help."""
+    from ..training.options import option_parser
+
+    return option_parser("protbert-classify train", DESCRIPTION)
 
 
 def _option(name: str, default: Any, text: str, choices: tuple[str, ...]) -> list[str]:

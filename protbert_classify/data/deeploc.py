@@ -110,6 +110,17 @@ class DeepLoc(Fasta):
         ambiguous: See [`DeepLocConfig`].
         multi_label: See [`DeepLocConfig`].
 
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from protbert_classify import DeepLoc
+        >>> path = Path(tempfile.mkdtemp()) / "proteins.fasta"
+        >>> _ = path.write_text(">P1 Nucleus-S\\nMKTAYI\\n>P2 Cytoplasm-U test\\nMRRKSK\\n")
+        >>> builder = DeepLoc(data_files=str(path))
+        >>> builder.download_and_prepare()
+        >>> builder.as_dataset(split="test")["sequence"][:]
+        ['M R R K S K']
+
     Raises:
         InputError: With file, record number and accession, for anything that is not as described.
     """
@@ -289,6 +300,16 @@ def load_deeploc(
 
     Returns:
         `train`, `validation` and `test`, as far as the data has them, with the columns of [`DeepLoc`].
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from protbert_classify import load_deeploc
+        >>> path = Path(tempfile.mkdtemp()) / "proteins.fasta"
+        >>> _ = path.write_text(">P1 Nucleus-S\\nMKTAYI\\n>P2 Cytoplasm-U test\\nMRRKSK\\n")
+        >>> proteins = load_deeploc(path, validation=0)
+        >>> proteins["train"]["id"][:], proteins["test"]["id"][:]
+        (['P1'], ['P2'])
 
     Raises:
         InputError: A file that is not as expected: file, record, accession, what was found.

@@ -58,6 +58,16 @@ def load_proteins(
         `ClassLabel` with the names in alphabetical order, several are a list of these, numbers are floats. DeepLoc's
         headers give `location` and `membrane`.
 
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from protbert_classify import load_proteins
+        >>> path = Path(tempfile.mkdtemp()) / "proteins.csv"
+        >>> _ = path.write_text("id,sequence,fold\\nP1,MKTAYI,alpha\\nP2,MRRKSK,beta\\n")
+        >>> proteins = load_proteins(path, label_column="fold", validation=0)
+        >>> proteins["train"].features["fold"].names
+        ['alpha', 'beta']
+
     Raises:
         InputError: What was found, where, and what was expected.
     """

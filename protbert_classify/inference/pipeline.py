@@ -9,7 +9,7 @@ from transformers import Pipeline, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from ..data.alphabet import clean
-from ..data.tokenizer import protein_tokenizer
+from ..data.tokenizer import protein_tokenizer, tokenizer_for
 from ..errors import ModelError, OptionError, SequenceError
 from ..evaluation.decision import decide
 from ..model import ProteinClassifier, ProteinClassifierConfig
@@ -24,7 +24,8 @@ class ProteinClassificationPipeline(Pipeline):
     """Classifies proteins given as strings, raw (`"MKT"`), spaced (`"M K T"`) or lower case.
 
     The input is a protein, a list of them, a generator or a dataset (`KeyDataset(proteins, "sequence")`). The model is
-    a [`ProteinClassifier`] or a `BertForSequenceClassification`; its tokenizer may be that of the backbone.
+    a [`ProteinClassifier`] or a `BertForSequenceClassification`; its tokenizer may be that of the backbone, and is
+    found if it is not given.
 
     Args:
         top_k: How many labels to return, the highest score first; None for all. By default, those that are predicted:
@@ -39,6 +40,18 @@ class ProteinClassificationPipeline(Pipeline):
         units of the data. A list of them with `top_k` other than 1, for `multi_label_classification` by default, and
         for several numbers. For a list of proteins a list. With `truncation_report` or `auxiliary`, a dictionary with
         this under `predictions`, and `length` and `truncated`, or `auxiliary`: name of a task -> its answer, alike.
+
+    Example:
+        A model that was just trained, here with random weights. A saved one:
+        `pipeline("protein-classification", model="runs/mine/model")`.
+
+        >>> from protbert_classify import ProteinClassificationPipeline, ProteinClassifier, ProteinClassifierConfig
+        >>> shape = {"model_type": "bert", "vocab_size": 30, "hidden_size": 32, "num_attention_heads": 2}
+        >>> config = ProteinClassifierConfig({**shape, "num_hidden_layers": 1}, labels=["Cytoplasm", "Nucleus"])
+        >>> classify = ProteinClassificationPipeline(ProteinClassifier(config))
+        >>> answers = classify("MKTAYIAKQR", top_k=None)
+        >>> sorted(answer["label"] for answer in answers)
+        ['Cytoplasm', 'Nucleus']
 
     Raises:
         SequenceError: A character that is not a residue, or an input that is not a string.
@@ -142,12 +155,13 @@ def _classifier(model: PreTrainedModel) -> PreTrainedModel:
     raise ModelError(f"the model is a {type(model).__name__}: {expected}")
 
 
-def _reading_proteins(
-    tokenizer: PreTrainedTokenizerBase | None, model: ProteinClassifier
-) -> PreTrainedTokenizerBase | None:
-    """The tokenizer; rebuilt to read raw sequences if it is the backbone's own, which needs spaces and upper case."""
+def _reading_proteins(tokenizer: PreTrainedTokenizerBase | None, model: ProteinClassifier) -> PreTrainedTokenizerBase:
+    """The tokenizer, or if it is the backbone's own, which wants spaces and capitals, ours made of it.
+
+    Without one, that of the folder or repository which the model is from.
+    """
     if tokenizer is None:
-        return None
+        return tokenizer_for(model)
     raw, spaced = tokenizer(["MKT", "m k t"], add_special_tokens=False)["input_ids"]
     if raw == spaced and len(raw) == 3:
         return tokenizer

@@ -78,6 +78,13 @@ class ProteinClassifierConfig(PretrainedConfig):
             `problem_type` mean what they mean in transformers. `vocab_size`, `hidden_size`, `num_hidden_layers`,
             `num_attention_heads` and `max_position_embeddings` are those of the backbone.
 
+    Example:
+        >>> from protbert_classify import ProteinClassifierConfig
+        >>> shape = {"model_type": "bert", "vocab_size": 30, "hidden_size": 32, "num_attention_heads": 2}
+        >>> config = ProteinClassifierConfig(shape, labels=["Cytoplasm", "Nucleus"], pooling="light_attention")
+        >>> config.labels, config.problem_type
+        (['Cytoplasm', 'Nucleus'], 'single_label_classification')
+
     Raises:
         ValueError: A decoder for a backbone, an unknown pooling, head, loss, crop or problem type, a number out of its
             range, or a newer format version.

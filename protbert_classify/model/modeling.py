@@ -84,6 +84,18 @@ class ProteinClassifier(PreTrainedModel):
     Args:
         config: What the model is made of.
         backbone: A loaded encoder to build on; a random one of `config.backbone_config` if None.
+
+    Example:
+        A small network with random weights. `ProteinClassifier.from_pretrained("Rostlab/prot_bert_bfd", labels=labels)`
+        starts from pretrained ones.
+
+        >>> import torch
+        >>> from protbert_classify import ProteinClassifier, ProteinClassifierConfig
+        >>> shape = {"model_type": "bert", "vocab_size": 30, "hidden_size": 32, "num_attention_heads": 2}
+        >>> config = ProteinClassifierConfig({**shape, "num_hidden_layers": 1}, labels=["Cytoplasm", "Nucleus"])
+        >>> model = ProteinClassifier(config)
+        >>> model(input_ids=torch.tensor([[2, 21, 12, 15, 3]])).logits.shape
+        torch.Size([1, 2])
     """
 
     config_class = ProteinClassifierConfig

@@ -34,6 +34,11 @@ class Serverless:
     Args:
         memory: MB, 1024 to 6144 in steps of 1024; CPUs come with it.
         concurrency: Requests at once, 1 to 200.
+
+    Example:
+        >>> from protbert_classify.sagemaker import Serverless
+        >>> Serverless(memory=4096)
+        Serverless(memory=4096, concurrency=5)
     """
 
     memory: int = 6144
@@ -47,6 +52,11 @@ class Asynchronous:
     Args:
         output: Prefix in S3 for the answers; beside the endpoint's model if None.
         concurrency: Requests that an instance computes at once, 1 to 1000; SageMaker decides if None.
+
+    Example:
+        >>> from protbert_classify.sagemaker import Asynchronous
+        >>> Asynchronous(output="s3://my-bucket/answers")
+        Asynchronous(output='s3://my-bucket/answers', concurrency=None)
     """
 
     output: str | None = None

@@ -25,6 +25,11 @@ class Protection:
         network_isolation: Give the containers no network at all. A training then requires `image_uri`, an image that
             has this package's requirements: AWS' own images install them at their start.
 
+    Example:
+        >>> from protbert_classify.sagemaker import Protection
+        >>> Protection(network_isolation=True).network_isolation
+        True
+
     Raises:
         OptionError: Only one of subnets and security groups.
     """

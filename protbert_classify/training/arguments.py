@@ -3,6 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+BACKBONE_EXAMPLE = (
+    '\'{"model_type": "bert", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, '
+    '"intermediate_size": 256, "max_position_embeddings": 512}\''
+)
+
 
 @dataclass
 class ModelArguments:
@@ -10,21 +15,21 @@ class ModelArguments:
 
     model_name_or_path: str = field(
         default="Rostlab/prot_bert_bfd",
-        metadata={"help": "Pretrained encoder (ProtBERT, ESM-2, ProtT5, ...) or classifier: a folder or a Hub id."},
+        metadata={"help": "Encoder (ProtBERT, ESM-2, ProtT5, ...) or classifier to start from: a folder or a Hub id."},
     )
     model_revision: str = field(default="main", metadata={"help": "Branch, tag or commit of a Hub model."})
     backbone_config: str | None = field(
         default=None,
         metadata={
-            "help": "Train from scratch: a JSON file, or JSON, with the shape of an encoder (model_type, hidden_size, "
-            "...), random weights and ProtBERT's vocabulary, in place of --model_name_or_path."
+            "help": "Shape of an encoder to train from scratch, in place of --model_name_or_path: a JSON file, or JSON "
+            f"such as {BACKBONE_EXAMPLE}. It starts with random weights and uses ProtBERT's vocabulary."
         },
     )
     pooling: str = field(
         default="mean",
         metadata={
-            "help": "Residues to one vector: mean, cls, pooler or light_attention, the stronger one on small or frozen "
-            "backbones."
+            "help": "How the hidden states of the residues become one vector: mean, cls, pooler or light_attention. "
+            "light_attention is stronger on small or frozen backbones."
         },
     )
     head: str = field(
@@ -34,17 +39,19 @@ class ModelArguments:
     loss: str | None = field(
         default=None,
         metadata={
-            "help": "Loss of the main task: cross_entropy, binary_cross_entropy or mean_squared_error; that of its "
-            "problem type if not given."
+            "help": "Loss of the main task: cross_entropy, binary_cross_entropy or mean_squared_error. By default, the "
+            "usual loss of the problem type."
         },
     )
     classifier_dropout: float = field(default=0.1, metadata={"help": "Dropout before the linear head."})
-    light_attention_kernel_size: int = field(default=9, metadata={"help": "Residues that its convolutions see; odd."})
+    light_attention_kernel_size: int = field(
+        default=9, metadata={"help": "Width of its convolutions in residues, an odd number."}
+    )
     light_attention_dropout: float = field(default=0.25, metadata={"help": "Dropout on light attention's features."})
-    freeze_backbone: bool = field(default=False, metadata={"help": "Train the pooling and the head only."})
-    freeze_layers: int = field(default=0, metadata={"help": "Leave the embeddings and the first N layers as they are."})
+    freeze_backbone: bool = field(default=False, metadata={"help": "Train only the pooling and the head."})
+    freeze_layers: int = field(default=0, metadata={"help": "Do not train the embeddings and the first N layers."})
     attn_implementation: str | None = field(
-        default=None, metadata={"help": "sdpa, eager, flash_attention_2, ...; transformers chooses if not given."}
+        default=None, metadata={"help": "sdpa, eager, flash_attention_2, ...; by default, transformers chooses."}
     )
 
 
@@ -55,68 +62,73 @@ class DataArguments:
     data: str | None = field(
         default=None,
         metadata={
-            "help": "Labelled proteins: FASTA with DeepLoc's headers, or others with --header_pattern; .csv, .tsv, "
-            ".parquet, .jsonl; a Hub dataset id. DeepLoc's official file if not given."
+            "help": "Labelled proteins: FASTA with DeepLoc's headers, or with others and --header_pattern; a .csv, "
+            ".tsv, .parquet or .jsonl table; or the id of a Hub dataset. By default, DeepLoc's file is downloaded."
         },
     )
     validation_data: str | None = field(
-        default=None, metadata={"help": "Validation proteins in a file of their own; all of its records are used."}
+        default=None, metadata={"help": "File with the validation proteins; all of its records are used."}
     )
     test_data: str | None = field(
-        default=None, metadata={"help": "Test proteins in a file of their own; all of its records are used."}
+        default=None, metadata={"help": "File with the test proteins; all of its records are used."}
     )
     validation: float = field(
         default=0.1,
-        metadata={"help": "Share of the training proteins for validation, if the data has none; 0 for none."},
+        metadata={"help": "Share of the training proteins for validation, if the data has no such split; 0 for none."},
     )
     split_seed: int = field(default=42, metadata={"help": "Seed of the validation split and of --max_train_samples."})
     ambiguous: Literal["drop", "keep", "first"] = field(
         default="drop",
-        metadata={"help": "Under DeepLoc's headers, Cytoplasm-Nucleus: left out, an own class, or Cytoplasm."},
+        metadata={
+            "help": "What to do with DeepLoc's Cytoplasm-Nucleus proteins: drop them, keep them as a class, or "
+            "use the first location (Cytoplasm)."
+        },
     )
     header_pattern: str | None = field(
         default=None,
         metadata={
-            "help": "Regular expression for what follows the accession, with a group label and perhaps split, such as "
-            r"'loc=(?P<label>\S+)'."
+            "help": "Regular expression that finds the label in a FASTA header, after the accession. It has a group "
+            r"label and, optionally, a group split: 'loc=(?P<label>\S+)'."
         },
     )
-    id_column: str = field(default="id", metadata={"help": "Column of a table with the accession."})
-    sequence_column: str = field(default="sequence", metadata={"help": "Column of a table with the sequence."})
+    id_column: str = field(default="id", metadata={"help": "Column of the accession in a table."})
+    sequence_column: str = field(default="sequence", metadata={"help": "Column of the sequence in a table."})
     label_column: list[str] = field(
         default_factory=lambda: ["location"],
         metadata={
-            "help": "Column of a table with what to predict: a class, several classes (A;B or a list) or a number. "
-            "Several names: a column for each class, with 0 and 1, or for each number."
+            "help": "Column with what to predict: a class, several classes (A;B or a list) or a number. Several "
+            "columns: one per class, with 0 and 1, or one per number."
         },
     )
     problem_type: Literal["single_label_classification", "multi_label_classification", "regression"] | None = field(
         default=None,
         metadata={
-            "help": "What is predicted; found from the data if not given. multi_label_classification also makes two "
-            "classes of A;B in a header or a cell, and of DeepLoc's Cytoplasm-Nucleus."
+            "help": "Kind of prediction; by default, it is found from the data. With multi_label_classification, A;B "
+            "in a header or a cell means two classes, and so does Cytoplasm-Nucleus; without it, A;B is one class."
         },
     )
-    task_name: str | None = field(default=None, metadata={"help": "What the task of several label columns is called."})
+    task_name: str | None = field(default=None, metadata={"help": "Name of the task with several label columns."})
     auxiliary_tasks: list[str] = field(
         default_factory=list,
         metadata={
-            "help": "Columns to learn beside the main task, each with a head of its own: membrane, for DeepLoc's "
-            "membrane-bound and soluble proteins. Empty cells, and DeepLoc's U, are left out of the loss."
+            "help": "More columns to learn, each with a head of its own, such as membrane in DeepLoc's data (M: "
+            "membrane-bound, S: soluble, U: unknown). Empty cells and U are left out of the loss."
         },
     )
     auxiliary_weight: float = field(
-        default=0.5, metadata={"help": "Weight of the loss of each auxiliary task; that of the main task is 1."}
+        default=0.5, metadata={"help": "Weight of each auxiliary loss; the main loss has weight 1."}
     )
     split_column: str = field(
-        default="split", metadata={"help": "Column of a table with train, validation or test; it may be missing."}
+        default="split", metadata={"help": "Column with train, validation or test; it may be missing."}
     )
     max_length: int = field(
-        default=512, metadata={"help": "Tokens of the longest input, two special ones included; longer is cropped."}
+        default=512,
+        metadata={"help": "Most tokens of a protein, with the special tokens; longer proteins are cropped."},
     )
     crop: Literal["ends", "head", "tail"] = field(
-        default="ends", metadata={"help": "What is kept of a longer protein; ends: both halves, where signals are."}
+        default="ends",
+        metadata={"help": "What to keep of a longer protein: both ends (where sorting signals are), head or tail."},
     )
     max_train_samples: int | None = field(
-        default=None, metadata={"help": "Train on about so many proteins, every class among them, for a quick look."}
+        default=None, metadata={"help": "Train on about this many proteins of all classes, for a quick look."}
     )

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import difflib
 import json
+import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -24,11 +25,37 @@ KINDS = (ModelArguments, DataArguments, ProteinTrainingArguments)
 CONFIG_ENDINGS = (".yaml", ".yml", ".json")
 
 
+# what argparse and transformers say of a value that an option cannot have
+OPTION = r"argument --(?P<name>\w+)\S*: "
+WRONG_TYPE = re.compile(OPTION + r"invalid (?P<type>\w+) value: '(?P<value>.*)'")
+NO_CHOICE = re.compile(OPTION + r"invalid choice: '(?P<value>.*)' \(choose from (?P<choices>.*)\)")
+NO_TRUTH = re.compile(OPTION + r"Truthy value expected: got (?P<value>.*) but expected .*")
+TYPES = {"float": "a number", "int": "a whole number"}
+
+
 class _Parser(HfArgumentParser):
     """Raises [`OptionError`] in one line instead of printing the usage."""
 
     def error(self, message: str) -> NoReturn:
-        raise OptionError(message)
+        raise OptionError(_plain(message))
+
+
+def _plain(message: str) -> str:
+    """A complaint in the words that the package has for all values: what was found, and what was expected."""
+    if wrong := WRONG_TYPE.fullmatch(message):
+        expected = TYPES.get(wrong["type"], wrong["type"])
+    elif wrong := NO_CHOICE.fullmatch(message):
+        expected = f"one of {wrong['choices'].replace(chr(39), '')}"  # in quotation marks until Python 3.11
+    elif wrong := NO_TRUTH.fullmatch(message):
+        expected = "true or false"
+    else:
+        return message
+    return f"{wrong['name']}={wrong['value']!r}: expected {expected}"
+
+
+def option_parser(prog: str, description: str | None = None) -> HfArgumentParser:
+    """The parser of every option of a training; it raises [`OptionError`] in place of leaving the program."""
+    return _Parser(KINDS, prog=prog, description=description, allow_abbrev=False)
 
 
 def parse_options(
@@ -39,7 +66,7 @@ def parse_options(
     Raises:
         OptionError: An unknown option or a value that does not fit, in one line.
     """
-    parser = _Parser(KINDS, prog=prog, allow_abbrev=False)
+    parser = option_parser(prog)
     arguments = list(arguments)
     in_file = _options_of_file(arguments.pop(0)) if arguments and arguments[0].endswith(CONFIG_ENDINGS) else []
     try:
@@ -66,7 +93,7 @@ def check_options(path: str) -> argparse.Namespace:
         OptionError: As `parse_options`.
     """
     arguments = _options_of_file(path)
-    values, unknown = _Parser(KINDS, allow_abbrev=False).parse_known_args(arguments)
+    values, unknown = option_parser("train").parse_known_args(arguments)
     _refuse_unknown(unknown)
     check_ranges(values)
     _check_registered(values)

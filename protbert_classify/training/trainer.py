@@ -71,6 +71,25 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
     Attributes:
         settings: What must be the same when a run is resumed, in addition to what the trainer compares.
         tokens_per_batch: Tokens of a forward pass, at most, once that is known; None for no limit.
+
+    Example:
+        One step on two proteins, with a small network of random weights.
+
+        >>> import tempfile
+        >>> from datasets import ClassLabel, Dataset
+        >>> from protbert_classify import ProteinClassifier, ProteinClassifierConfig, ProteinTrainer
+        >>> from protbert_classify import ProteinTrainingArguments
+        >>> labels = ["Cytoplasm", "Nucleus"]
+        >>> proteins = Dataset.from_dict({"id": ["P1", "P2"], "sequence": ["MKTAYI", "MRRKSK"], "location": [0, 1]})
+        >>> proteins = proteins.cast_column("location", ClassLabel(names=labels))
+        >>> shape = {"model_type": "bert", "vocab_size": 30, "hidden_size": 32, "num_attention_heads": 2}
+        >>> model = ProteinClassifier(ProteinClassifierConfig({**shape, "num_hidden_layers": 1}, labels=labels))
+        >>> arguments = ProteinTrainingArguments(tempfile.mkdtemp(), num_train_epochs=1, disable_tqdm=True)
+        >>> trainer = ProteinTrainer(model, arguments, train_dataset=proteins)
+        >>> trainer.train().global_step
+        {'loss': ...}
+        {'train_runtime': ...}
+        1
     """
 
     model: Any

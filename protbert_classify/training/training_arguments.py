@@ -30,6 +30,12 @@ class ProteinTrainingArguments(TrainingArguments):
         resume: Resume from the newest complete checkpoint in `output_dir`, if there is one.
         overwrite: Start again in an `output_dir` that holds a run.
 
+    Example:
+        >>> from protbert_classify import ProteinTrainingArguments
+        >>> arguments = ProteinTrainingArguments("runs/mine", num_train_epochs=3)
+        >>> arguments.learning_rate, arguments.early_stopping_patience
+        (3e-05, 3)
+
     `metric_for_best_model="auto"` is `mcc` for classes and `spearman` for numbers. Validation is batched by tokens:
     `per_device_eval_batch_size` has no effect.
     """

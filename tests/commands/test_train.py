@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+import re
 
 import pytest
 
@@ -25,6 +26,15 @@ def test_help_mentions_every_option_of_ours_with_its_default():
         assert default is None or f"default {default})" in text
     assert "one of mean, cls, pooler, light_attention" in " ".join(text.split())
     assert max(map(len, text.splitlines())) <= 120
+
+
+def test_the_shape_in_the_help_is_complete(capsys, tmp_path, write_fasta):
+    shape = re.search(r"'(\{.*?\})'", " ".join(help_text().split())).group(1)
+    data, folder = write_fasta(easy_records()), tmp_path / "run"
+    short = ["--max_length", "64", "--num_train_epochs", "1"]
+    assert main(["train", "--data", data, "--output_dir", str(folder), "--backbone_config", shape, *short]) == 0
+    record = json.loads((folder / "run.json").read_text())
+    assert json.loads(shape).items() <= record["model_arguments"]["backbone_config"].items()
 
 
 def refused(tmp_path, capsys, *arguments):

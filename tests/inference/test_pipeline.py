@@ -29,6 +29,10 @@ def folder_pipe(run_folder):
     return transformers.pipeline("protein-classification", model=str(run_folder / "model"))
 
 
+def test_without_a_tokenizer_it_takes_the_one_that_the_model_reads(classifier, pipe):
+    assert ProteinClassificationPipeline(classifier)("MKTAYIAKQR", top_k=None) == pipe("MKTAYIAKQR", top_k=None)
+
+
 @pytest.mark.slow
 def test_who_has_a_model_has_the_task(run_folder):
     code = (

@@ -79,7 +79,10 @@ def test_an_unknown_option_in_a_file_is_refused_too(parse, option_file):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--learning_rate", "fast"], "invalid float value: 'fast'"),
+        (["--num_train_epochs", "two"], "num_train_epochs='two': expected a number"),
+        (["--max_length", "3.5"], "max_length='3.5': expected a whole number"),
+        (["--crop", "middle"], "crop='middle': expected one of ends, head, tail"),
+        (["--bf16", "perhaps"], "bf16='perhaps': expected true or false"),
         (["--pooling", "max"], "pooling='max': expected one of mean, cls, pooler, light_attention"),
         (["--max_length"], "expected one argument"),
         (["--eval_strategy", "daily"], "daily"),

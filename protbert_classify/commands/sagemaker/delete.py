@@ -1,5 +1,6 @@
 """`protbert-classify sagemaker delete`: an end to what is billed."""
 
+import argparse
 import logging
 
 from .options import add_account, new_parser, session_of
@@ -12,12 +13,7 @@ Stop a job, or delete an endpoint with its configuration and model. What it left
 
 
 def run(arguments: list[str]) -> int:
-    parser = new_parser("delete", DESCRIPTION)
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--endpoint", help="name of an endpoint")
-    what.add_argument("--job", help="name of a training or transform job")
-    add_account(parser, bucket=False)
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
     from ...sagemaker.dry_run import DryRun
     from ...sagemaker.endpoint import delete_endpoint
     from ...sagemaker.status import stop_job
@@ -36,3 +32,12 @@ def run(arguments: list[str]) -> int:
     if dry_run is not None:
         print(dry_run.text())
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = new_parser("delete", DESCRIPTION)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--endpoint", help="name of an endpoint")
+    what.add_argument("--job", help="name of a training or transform job")
+    add_account(parser, bucket=False)
+    return parser

@@ -1,5 +1,6 @@
 """`protbert-classify sagemaker policy`: the permissions that are needed, and no others."""
 
+import argparse
 import json
 
 from .options import new_parser
@@ -16,19 +17,7 @@ starts them, or the trust that lets SageMaker assume a role. Nothing is sent to 
 
 
 def run(arguments: list[str]) -> int:
-    parser = new_parser("policy", DESCRIPTION)
-    parser.add_argument("kind", choices=("training", "serving", "user", "trust"), help="whose permissions")
-    parser.add_argument("--account", required=True, help="number of the account, 12 digits")
-    parser.add_argument("--region", help="such as us-east-1")
-    parser.add_argument("--bucket", help="for data, code and models")
-    parser.add_argument("--prefix", default="protbert-classify", help="of keys in it (default %(default)s)")
-    parser.add_argument("--inputs", nargs="+", default=[], metavar="S3", help="further addresses that are read")
-    parser.add_argument("--kms_key", help="ARN of the KMS key, if one is used")
-    parser.add_argument("--hub_token_secret", metavar="NAME", help="secret with the Hub's token, if a job publishes")
-    parser.add_argument("--image_uri", nargs="+", default=[], metavar="ECR", help="images of your own")
-    parser.add_argument("--vpc", action="store_true", help="jobs and endpoints run in a VPC")
-    parser.add_argument("--roles", nargs="+", default=[], metavar="ROLE", help="that the user may give to SageMaker")
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
     from ...sagemaker.policy import policy
 
     document = policy(
@@ -46,3 +35,19 @@ def run(arguments: list[str]) -> int:
     )
     print(json.dumps(document, indent=2))
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = new_parser("policy", DESCRIPTION)
+    parser.add_argument("kind", choices=("training", "serving", "user", "trust"), help="whose permissions")
+    parser.add_argument("--account", required=True, help="number of the account, 12 digits")
+    parser.add_argument("--region", help="such as us-east-1")
+    parser.add_argument("--bucket", help="for data, code and models")
+    parser.add_argument("--prefix", default="protbert-classify", help="of keys in it (default %(default)s)")
+    parser.add_argument("--inputs", nargs="+", default=[], metavar="S3", help="further addresses that are read")
+    parser.add_argument("--kms_key", help="ARN of the KMS key, if one is used")
+    parser.add_argument("--hub_token_secret", metavar="NAME", help="secret with the Hub's token, if a job publishes")
+    parser.add_argument("--image_uri", nargs="+", default=[], metavar="ECR", help="images of your own")
+    parser.add_argument("--vpc", action="store_true", help="jobs and endpoints run in a VPC")
+    parser.add_argument("--roles", nargs="+", default=[], metavar="ROLE", help="that the user may give to SageMaker")
+    return parser

@@ -1,5 +1,6 @@
 """`protbert-classify sagemaker status`: what runs, and is billed."""
 
+import argparse
 from typing import TYPE_CHECKING
 
 from .options import add_account, new_parser, session_of
@@ -16,12 +17,7 @@ List the jobs and endpoints that this program created, and that run now and are 
 
 
 def run(arguments: list[str]) -> int:
-    parser = new_parser("status", DESCRIPTION)
-    one = parser.add_mutually_exclusive_group()
-    one.add_argument("--job", help="name of a training or transform job, ended or not")
-    one.add_argument("--endpoint", help="name of an endpoint")
-    add_account(parser, bucket=False, dry_run=False)
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
     from ...sagemaker.status import describe, list_running
 
     session = session_of(options)
@@ -42,3 +38,12 @@ def _line(one: "Running") -> str:
     state = f"{one.status}, {one.detail}" if one.detail else one.status
     output = "" if one.output is None else f"\n  {one.output}"
     return f"{one.kind} {name}: {state}, {machines}, since {one.created:%Y-%m-%d %H:%M}{output}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = new_parser("status", DESCRIPTION)
+    one = parser.add_mutually_exclusive_group()
+    one.add_argument("--job", help="name of a training or transform job, ended or not")
+    one.add_argument("--endpoint", help="name of an endpoint")
+    add_account(parser, bucket=False, dry_run=False)
+    return parser
