@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("clean")
 
 @pytest.mark.slow
 def test_the_reason_of_a_container_is_told_in_one_line(endpoint):
-    with pytest.raises(InputError, match=r"refused \(400\): request: no JSON") as error:
+    with pytest.raises(InputError, match=r"refused \(400\): request: not valid JSON") as error:
         endpoint.channel.ask(invocation.Body(b"no json", "application/json", "application/json"))
     one_line(error)
 

@@ -51,7 +51,7 @@ def test_an_asynchronous_endpoint_gives_the_reason_of_a_failure_and_the_table_of
     predict_file(model_folder, source, str(tmp_path / "here.csv"))
     assert (tmp_path / "cloud.csv").read_text() == (tmp_path / "here.csv").read_text()
     wrong = predictor.channel.submit(invocation.Body(b"no json", "application/json", "application/json"))
-    with pytest.raises(ProteinClassifierError, match="request: no JSON") as error:
+    with pytest.raises(ProteinClassifierError, match="request: not valid JSON") as error:
         wrong()
     assert "/aws/sagemaker/Endpoints/" in one_line(error)
 
