@@ -1,7 +1,6 @@
 """The memory of a server under thousands of clients that send large bodies slowly, and whether it still answers."""
 
 import json
-import resource
 import subprocess
 import sys
 import threading
@@ -16,6 +15,7 @@ from tests.training.runs import ROOT, environment
 
 from .servers import running
 
+resource = pytest.importorskip("resource")  # not on Windows
 pytestmark = pytest.mark.slow
 
 CLIENTS = 4000
