@@ -14,15 +14,16 @@ NEEDED = ("fastapi", "prometheus_client", "uvicorn")
 EXAMPLE = "MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQ"
 
 DESCRIPTION = """\
-Serve a fine-tuned classifier over HTTP: GET /ping, POST /invocations, GET /metrics, GET /openapi.json.
+Serve a fine-tuned classifier over HTTP: POST /invocations, GET /ping, /model, /metrics and /openapi.json.
 
   protbert-classify serve --model runs/mine
   curl http://127.0.0.1:8080/invocations -H 'Content-Type: application/json' -d '{"inputs": "MKTAYIAKQR"}'
   curl http://127.0.0.1:8080/invocations -H 'Content-Type: text/x-fasta' -H 'Accept: text/csv' \\
        --data-binary @proteins.fasta
 
-Concurrent requests share forward passes. SIGTERM answers what was accepted, then ends with exit code 0. There is no
-authentication: listen beyond this machine (--host 0.0.0.0) only where the network has it. Needs the extra serve."""
+Concurrent requests share forward passes. On SIGTERM the server answers the accepted requests and exits with code 0.
+There is no authentication: listen beyond this machine (--host 0.0.0.0) only in a network that you trust.
+Needs the extra serve."""
 
 
 def run(arguments: list[str]) -> int:
@@ -30,6 +31,7 @@ def run(arguments: list[str]) -> int:
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise OptionError(f"{', '.join(missing)} not installed; serving needs: pip install 'protbert_classify[serve]'")
+    from ..serving.bounds import Bounds
     from ..serving.requests import Limits
     from ..serving.server import serve
     from ..serving.service import Queueing
@@ -38,13 +40,14 @@ def run(arguments: list[str]) -> int:
     hide_short_progress_bars()
     if not _is_loopback(options.host):
         place = f"{options.host}, port {options.port}"
-        logger.warning("listening at %s: anyone who can connect can send requests; there is no authentication", place)
+        logger.warning("listening on %s: anyone who can connect can send requests; there is no authentication", place)
     serve(
         options.model,
         host=options.host,
         port=options.port,
         limits=Limits(options.max_body, options.max_proteins, options.max_residues),
         queueing=Queueing(options.max_wait / 1000, options.max_queue),
+        bounds=Bounds(options.max_in_flight, options.max_connections),
         ready=lambda url: print(_greeting(options.model, url), flush=True),
         **compute_options(options),
     )
@@ -76,14 +79,19 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_model(parser)
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default %(default)s)")
-    parser.add_argument("--port", type=_port, default=8080, help="0 for a free one (default %(default)s)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
+    parser.add_argument("--port", type=_port, default=8080, help="0 for any free port (default %(default)s)")
     parser.add_argument("--max_body", type=positive, default=6 * 2**20, help="bytes of a request (default 6 MiB)")
     parser.add_argument("--max_proteins", type=positive, default=1000, help="of a request (default %(default)s)")
     parser.add_argument("--max_residues", type=positive, default=100_000, help="of a protein (default %(default)s)")
+    parser.add_argument("--max_queue", type=positive, default=4000, help="proteins that may wait (default %(default)s)")
     parser.add_argument(
-        "--max_queue", type=positive, default=4000, help="proteins that wait; more are refused (default %(default)s)"
+        "--max_in_flight",
+        type=positive,
+        default=64 * 2**20,
+        help="bytes of all unanswered requests together (default 64 MiB)",
     )
+    parser.add_argument("--max_connections", type=positive, default=5000, help="open at once (default %(default)s)")
     parser.add_argument(
         "--max_wait",
         type=positive,

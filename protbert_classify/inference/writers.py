@@ -10,9 +10,6 @@ import shutil
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from ..data.records import Record
 from ..errors import OptionError
 from ..evaluation.decision import Decision
@@ -20,13 +17,8 @@ from ..model.tasks import REGRESSION, Task
 
 ROW_GROUP = 1 << 16  # rows of a Parquet file that are written, and later read, at once
 TEXT, INTEGER, PROBABILITY, NUMBER, BOOLEAN = "text", "integer", "probability", "number", "boolean"
-ARROW_TYPES = {
-    TEXT: pa.string(),
-    INTEGER: pa.int32(),
-    PROBABILITY: pa.float32(),
-    NUMBER: pa.float32(),
-    BOOLEAN: pa.bool_(),
-}
+# kind of a column -> its type in Parquet
+ARROW_TYPES = {TEXT: "string", INTEGER: "int32", PROBABILITY: "float32", NUMBER: "float32", BOOLEAN: "bool"}
 
 
 class Column(NamedTuple):
@@ -186,9 +178,14 @@ class ParquetTable:
     """Typed columns: length int32, probabilities and numbers float32, truncated bool."""
 
     def __init__(self, columns: Sequence[Column]) -> None:
+        import pyarrow as pa  # a tenth of a second, and the other formats and the server do without
+
         self.schema = pa.schema([(column.name, ARROW_TYPES[column.kind]) for column in columns])
 
     def write_part(self, path: str, predictions: Iterable[Prediction]) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
         columns = zip(*map(row_values, predictions), strict=True)
         arrays = [pa.array(values, field.type) for values, field in zip(columns, self.schema, strict=True)]
         with open(path, "wb") as file:
@@ -196,6 +193,9 @@ class ParquetTable:
             _to_disk(file)
 
     def join(self, parts: Sequence[str], path: str) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
         with pq.ParquetWriter(path, self.schema) as writer:
             waiting: list[pa.Table] = []
             for part in parts:

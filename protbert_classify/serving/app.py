@@ -1,28 +1,34 @@
-"""The container contract over HTTP: `GET /ping`, `POST /invocations`, and `GET /metrics` for Prometheus."""
+"""The container contract over HTTP, `GET /ping` and `POST /invocations`, with `GET /model` and `GET /metrics`."""
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 
 from ..errors import ProteinClassifierError
 from ..version import __version__
-from .http_errors import Refusal, TooLarge, TooSlow, UnsupportedContent, status_of
+from .decoding import Decoder, is_compressed, too_large
+from .http_errors import Refusal, UnsupportedContent, status_of
 from .metrics import CONTENT_TYPE
 from .observing import Observed
-from .openapi import INVOCATIONS
+from .openapi import INVOCATIONS, METRICS, MODEL, PING
 from .requests import reader_for
 from .responses import accepted_type
 from .service import Service
+from .uploads import Upload
 
-BODY_SECONDS = 30  # for a body to arrive
+Result = TypeVar("Result")
 
 
 def build_app(service: Service) -> FastAPI:
     """The application of a service.
 
-    No page of documentation: FastAPI's would load scripts from elsewhere; the OpenAPI document is at `/openapi.json`.
+    It has no page of documentation, since FastAPI's loads scripts from elsewhere; the OpenAPI document is at
+    `/openapi.json`.
     """
     app = FastAPI(
         title="protbert-classify serve",
@@ -36,71 +42,105 @@ def build_app(service: Service) -> FastAPI:
     app.add_exception_handler(ProteinClassifierError, _refused)
     app.add_exception_handler(HTTPException, _not_routed)
 
-    @app.get("/ping", summary="Whether requests are taken", responses={503: {"description": "Loading or draining"}})
+    @app.get("/ping", summary="Whether requests are accepted", response_class=Response, responses=PING)
     async def ping() -> Response:
         state = "draining" if service.draining else "ready" if service.is_ready else "loading"
         return JSONResponse({"status": state}, 200 if service.is_ready else 503)
 
-    app.head("/ping", include_in_schema=False)(ping)  # as some load balancers ask
+    app.head("/ping", include_in_schema=False)(ping)  # some load balancers ask so
 
-    @app.post("/invocations", summary="Classify proteins", openapi_extra=INVOCATIONS)
+    @app.get("/model", summary="What is served, and within which limits", response_class=Response, responses=MODEL)
+    async def model() -> Response:
+        return JSONResponse(service.description())
+
+    @app.post("/invocations", summary="Classify proteins", response_class=Response, openapi_extra=INVOCATIONS)
     async def invocations(request: Request) -> Response:
         service.admit()
         try:
-            return await _invocation(service, request)
+            with service.uploads.begin() as upload:
+                return await _invocation(service, request, upload)
         finally:
             service.release()
 
-    @app.get("/metrics", summary="Counts for Prometheus")
+    @app.get("/metrics", summary="Counts for Prometheus", response_class=Response, responses=METRICS)
     async def metrics() -> Response:
         return Response(service.metrics.text(), media_type=CONTENT_TYPE)
 
     return app
 
 
-async def _invocation(service: Service, request: Request) -> Response:
-    """An answer; what is wrong with the headers is told before the body is read."""
-    content_type, encoding = request.headers.get("content-type"), request.headers.get("content-encoding", "identity")
+async def _invocation(service: Service, request: Request, upload: Upload) -> Response:
+    """An answer; what is wrong with the headers is answered before the body is read."""
+    content_type = request.headers.get("content-type")
     reader_for(content_type)
-    if encoding.lower() != "identity":
-        raise UnsupportedContent(f"content encoding {encoding[:80]!r}; expected the body as it is")
-    kind = accepted_type(request.headers.get("accept"))
-    body = await _body(request, service.limits.body)
-    query = await service.read(body, content_type)
+    decoder = Decoder(is_compressed(_joined(request, "content-encoding")))
+    kind = accepted_type(_joined(request, "accept"))
+    query = await service.read(await _body(request, upload, decoder, service.limits.body), content_type)
     request.scope["facts"] |= {
         "proteins": len(query.records),
         "residues": sum(len(record.residues) for record in query.records),
     }
-    return Response(await service.classify(query, kind), media_type=kind)
+    return Response(await _while_connected(request, service.classify(query, kind)), media_type=kind)
 
 
-async def _body(request: Request, limit: int) -> bytes:
-    """The body of a request, not read further than the limit.
+def _joined(request: Request, name: str) -> str:
+    """A header that may be sent several times (RFC 9110, 5.3)."""
+    return ", ".join(request.headers.getlist(name))
+
+
+async def _body(request: Request, upload: Upload, decoder: Decoder, limit: int) -> bytes:
+    """The decompressed body of a request, not read further than the limit.
 
     Raises:
-        TooLarge: It is longer.
+        TooLarge: The body is longer.
         TooSlow: It did not arrive in time.
+        TooBusy: It had to give way to others.
+        DataError: Damaged gzip data.
     """
-    refusal = TooLarge(f"more than {limit:,} bytes; send fewer proteins at once")
     if int(request.headers.get("content-length", 0)) > limit:
-        raise refusal
-    body = bytearray()
+        raise too_large(limit)
+    async with upload.arriving():
+        async for chunk in request.stream():
+            for piece in decoder.feed(chunk):
+                upload.add(piece)
+                if upload.held > limit:
+                    raise too_large(limit)
+        upload.add(decoder.finish())
+    return upload.take()
+
+
+async def _while_connected(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
+    """The result of what is done for a client; cancelled if the client leaves.
+
+    Raises:
+        ClientDisconnect: The client left.
+    """
+    working = asyncio.create_task(work)
+    leaving = asyncio.create_task(_disconnected(request))
     try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > limit:
-                    raise refusal
-    except TimeoutError:
-        raise TooSlow(f"the body did not arrive within {BODY_SECONDS} seconds") from None
-    return bytes(body)
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        return working.result()
+    finally:
+        leaving.cancel()
+        working.cancel()
+
+
+async def _disconnected(request: Request) -> None:
+    """Wait until the client of a request that was read leaves."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, ProteinClassifierError)
     request.scope["facts"]["refused"] = type(error).__name__  # not its text, which may quote a sequence
-    retry = error.retry_after if isinstance(error, Refusal) else None
-    headers = None if retry is None else {"Retry-After": str(retry)}
+    headers = {}
+    if isinstance(error, Refusal) and error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, UnsupportedContent):
+        headers["Accept-Encoding"] = "gzip"  # RFC 9110, 12.5.3
     return JSONResponse({"error": str(error)}, status_of(error), headers)
 
 

@@ -26,7 +26,7 @@ class _Request:
     def __init__(self, encoded: Sequence[np.ndarray], since: float) -> None:
         self.encoded, self.since = encoded, since
         self.future: Future[np.ndarray] = Future()
-        self.future.set_running_or_notify_cancel()  # a client that leaves cannot cancel what is being computed
+        self.future.set_running_or_notify_cancel()  # so that only the thread resolves it
         self.taken = 0
         self.rows: list[np.ndarray | None] = [None] * len(encoded)
         self.left = len(encoded)
@@ -51,18 +51,18 @@ class _Taken(NamedTuple):
 
 
 class Batcher:
-    """A queue of requests and the thread that computes their proteins, one of each request in turn.
+    """A queue of requests, and the thread that computes their proteins: one of each request in turn.
 
-    A round takes what waits, up to `tokens`, once these are there or the oldest request has waited for `wait`. Under
-    load, a round is filled while the one before is computed. A request of one protein need not wait until one of a
-    thousand is done.
+    A round takes the proteins that wait, up to `tokens`, as soon as there are so many or the oldest request has waited
+    for `wait`. Under load, the next round fills while one is computed. A request of one protein does not wait for a
+    request of a thousand.
 
     Args:
         compute: Token ids of N proteins, (T,) each, to logits, (N, C); called in the thread.
-        tokens: Of a round, at most, padding not counted; a longer protein goes alone.
-        wait: Seconds that a lone protein waits for company.
-        longest: Proteins that may wait.
-        waited: Told how many seconds each protein waited.
+        tokens: Most tokens of a round, padding not counted; a longer protein has a round of its own.
+        wait: Seconds that a protein waits for others to share its round.
+        longest: Most proteins that may wait.
+        waited: Called with the seconds that each protein waited.
     """
 
     def __init__(
@@ -95,10 +95,17 @@ class Batcher:
     async def submit(self, encoded: Sequence[np.ndarray]) -> np.ndarray:
         """Logits of the proteins of a request, (N, C); the event loop continues meanwhile.
 
+        Cancelled, it takes the proteins that still wait out of the queue.
+
         Raises:
             QueueFull: More proteins would wait than may.
         """
-        return await asyncio.wrap_future(self._enqueue(encoded))
+        request = self._enqueue(encoded)
+        try:
+            return await asyncio.wrap_future(request.future)
+        except asyncio.CancelledError:
+            self._drop(request)
+            raise
 
     def close(self) -> None:
         """Compute what waits, then end the thread."""
@@ -107,7 +114,7 @@ class Batcher:
             self._changed.notify()
         self._thread.join()
 
-    def _enqueue(self, encoded: Sequence[np.ndarray]) -> Future[np.ndarray]:
+    def _enqueue(self, encoded: Sequence[np.ndarray]) -> _Request:
         request = _Request(encoded, time.monotonic())
         with self._changed:
             if self._waiting + len(encoded) > self.longest:
@@ -116,10 +123,20 @@ class Batcher:
             self._waiting += len(encoded)
             self._tokens += sum(map(len, encoded))
             self._changed.notify()
-        return request.future
+        return request
+
+    def _drop(self, request: _Request) -> None:
+        """Forget the proteins of a request that are not being computed."""
+        with self._changed:
+            if request not in self._queue:  # all were taken
+                return
+            self._queue.remove(request)
+            left = request.encoded[request.taken :]
+            self._waiting -= len(left)
+            self._tokens -= sum(map(len, left))
 
     def _retry_after(self) -> int:
-        """Seconds after which the queue should be empty, at the rate of before."""
+        """Seconds until the queue should be empty, at the rate of the last round."""
         return min(max(math.ceil(self._tokens / self._rate), 1), LONGEST_RETRY)
 
     def _run(self) -> None:
@@ -135,27 +152,32 @@ class Batcher:
     def _next_round(self) -> list[_Taken]:
         """The proteins of the next round; none when closed and done."""
         with self._changed:
-            self._changed.wait_for(lambda: self._queue or self._closed)
-            if not self._queue:
-                return []
-            left = min(request.since for request in self._queue) + self.wait - time.monotonic()
-            self._changed.wait_for(lambda: self._tokens >= self.tokens or self._closed, timeout=max(left, 0))
-            taken: list[_Taken] = []
-            tokens = 0
-            while self._queue:
-                request = self._queue[0]
-                ids = request.encoded[request.taken]
-                if taken and tokens + len(ids) > self.tokens:
-                    break
-                taken.append(_Taken(ids, request.taken, request))
-                tokens += len(ids)
-                request.taken += 1
-                self._queue.popleft()
-                if request.taken < len(request.encoded):
-                    self._queue.append(request)
-            self._waiting -= len(taken)
-            self._tokens -= tokens
-            return taken
+            while True:
+                self._changed.wait_for(lambda: self._queue or self._closed)
+                if not self._queue:
+                    return []
+                left = min(request.since for request in self._queue) + self.wait - time.monotonic()
+                self._changed.wait_for(lambda: self._tokens >= self.tokens or self._closed, timeout=max(left, 0))
+                if self._queue:  # else the clients left meanwhile
+                    return self._take()
+
+    def _take(self) -> list[_Taken]:
+        taken: list[_Taken] = []
+        tokens = 0
+        while self._queue:
+            request = self._queue[0]
+            ids = request.encoded[request.taken]
+            if taken and tokens + len(ids) > self.tokens:
+                break
+            taken.append(_Taken(ids, request.taken, request))
+            tokens += len(ids)
+            request.taken += 1
+            self._queue.popleft()
+            if request.taken < len(request.encoded):
+                self._queue.append(request)
+        self._waiting -= len(taken)
+        self._tokens -= tokens
+        return taken
 
     def _compute_round(self, proteins: list[_Taken]) -> None:
         try:

@@ -1,8 +1,8 @@
 """The hooks of the Hugging Face inference container: `model_fn`, `input_fn`, `predict_fn`, `output_fn`.
 
 `code/inference.py` beside the weights has one line, `from protbert_classify.serving.hooks import *`, and
-`code/requirements.txt` names this package. The container's toolkit calls the hooks one after the other and makes status
-400 of what they raise; newer versions of it pass their `context`, too. Nothing of the extra `serve` is needed.
+`code/requirements.txt` names this package. The container's toolkit calls the hooks one after the other and answers
+their exceptions with status 400; newer versions of it also pass a `context`. The extra `serve` is not needed.
 """
 
 from typing import Any, NamedTuple
@@ -11,7 +11,8 @@ import torch
 
 from ..evaluation.decision import Decision
 from ..inference.saved_classifier import load_classifier
-from .requests import Query, read_query
+from .decoding import decoded
+from .requests import Limits, Query, read_query
 from .responses import accepted_type, answer
 from .served import ServedModel
 
@@ -30,11 +31,11 @@ def model_fn(model_dir: str, context: Any = None) -> ServedModel:
     """Load the model of a container.
 
     Args:
-        model_dir: Where model.tar.gz was unpacked: the folder of a run or of a model.
-        context: Of the container; tells which GPU this worker has.
+        model_dir: The folder that model.tar.gz was unpacked to: a run or a model.
+        context: The container's; says which GPU this worker has.
 
     Raises:
-        ModelError: No model there.
+        ModelError: There is no model.
     """
     gpu = context.system_properties.get("gpu_id") if context is not None else None
     device = f"cuda:{gpu}" if gpu is not None and torch.cuda.is_available() else None
@@ -42,12 +43,13 @@ def model_fn(model_dir: str, context: Any = None) -> ServedModel:
 
 
 def input_fn(input_data: str | bytes, content_type: str, context: Any = None) -> Query:
-    """Read a request; the formats are the server's.
+    """Read a request in one of the server's formats, compressed with gzip or not.
 
     Raises:
-        InputError: What was found and what was expected.
+        InputError: A request that cannot be read; the message says what was found and what was expected.
     """
-    return read_query(input_data.encode() if isinstance(input_data, str) else bytes(input_data), content_type)
+    body = input_data.encode() if isinstance(input_data, str) else bytes(input_data)
+    return read_query(decoded(body, Limits().body), content_type)
 
 
 def predict_fn(data: Query, model: ServedModel, context: Any = None) -> Predictions:
@@ -57,9 +59,9 @@ def predict_fn(data: Query, model: ServedModel, context: Any = None) -> Predicti
 
 
 def output_fn(prediction: Predictions, accept: str, context: Any = None) -> str:
-    """Write an answer in the format that is accepted.
+    """Write the answer in a format that the client accepts.
 
     Raises:
-        InputError: There is no such format, or it cannot do what was asked.
+        InputError: An unknown format, or parameters that it does not have.
     """
     return answer(prediction.query, prediction.decision, prediction.truncated, accepted_type(accept))

@@ -1,18 +1,18 @@
-"""Why a request is not answered with calls, and the HTTP status that says so.
+"""Why a request gets no predictions, and the HTTP status that says so.
 
-Any other [`InputError`], such as a character that is no residue, is status 400; a model whose scores are no numbers is
-no client's fault.
+Any other [`InputError`], such as a character that is not a residue, is status 400. A model whose scores are not numbers
+is not the client's fault: status 500.
 """
 
 from ..errors import InputError, ModelError, ProteinClassifierError
 
 
 class Refusal(ProteinClassifierError):
-    """A request that is not answered with calls.
+    """A request that gets no predictions.
 
     Args:
-        reason: For the client.
-        retry_after: Seconds after which it may try again; None if that would not help.
+        reason: What the client is told.
+        retry_after: Seconds after which the client may try again; None if that would not help.
     """
 
     status = 400
@@ -23,7 +23,7 @@ class Refusal(ProteinClassifierError):
 
 
 class NotAcceptable(Refusal, InputError):
-    """An answer was asked for in a format that there is not."""
+    """The client accepts none of the formats of an answer."""
 
     status = 406
 
@@ -35,31 +35,37 @@ class TooSlow(Refusal, InputError):
 
 
 class TooLarge(Refusal, InputError):
-    """More bytes or proteins than a request may have."""
+    """A request of more bytes or proteins than the limits."""
 
     status = 413
 
 
 class UnsupportedContent(Refusal, InputError):
-    """A body in a format that cannot be read."""
+    """A body in an unknown format, charset or encoding."""
 
     status = 415
 
 
 class Unprocessable(Refusal, InputError):
-    """JSON of another shape than expected, or a protein longer than the limit."""
+    """Valid JSON of an unexpected shape, or a protein longer than the limit."""
 
     status = 422
 
 
 class QueueFull(Refusal):
-    """More proteins wait than may."""
+    """More proteins would wait than the limit."""
 
     status = 429
 
 
 class NotReady(Refusal):
-    """The model is being loaded, or the server is about to stop."""
+    """The model is still loading, or the server is shutting down."""
+
+    status = 503
+
+
+class TooBusy(Refusal):
+    """The bodies of all requests together hold more bytes than the limit."""
 
     status = 503
 

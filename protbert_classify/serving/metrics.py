@@ -11,32 +11,35 @@ PROTEINS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
 class Metrics:
-    """Counts of one server; those of the queue and the state are asked for when they are read.
+    """Counts of one server; the functions are called when the counts are read.
 
     Args:
         waiting: Returns the proteins in the queue.
-        ready: Whether the model is there and takes requests.
+        held: Returns the bytes of the bodies of unanswered requests.
+        ready: Returns whether requests are accepted.
     """
 
-    def __init__(self, waiting: Callable[[], int], ready: Callable[[], bool]) -> None:
+    def __init__(self, waiting: Callable[[], int], held: Callable[[], int], ready: Callable[[], bool]) -> None:
         self.registry = registry = CollectorRegistry()
         name = "protbert_classify_{}".format
         self.requests = Counter(name("requests"), "Requests answered", ("path", "status"), registry=registry)
         self.request_seconds = Histogram(
-            name("request_seconds"), "From the head of a request to its answer", registry=registry, buckets=SECONDS
+            name("request_seconds"), "From the headers of a request to its answer", registry=registry, buckets=SECONDS
         )
         self.in_flight = Gauge(name("requests_in_flight"), "Requests not answered yet", registry=registry)
         self.proteins = Counter(name("proteins"), "Proteins classified", registry=registry)
-        self.residues = Counter(name("residues"), "Residues of these", registry=registry)
+        self.residues = Counter(name("residues"), "Residues of these proteins", registry=registry)
         self.passes = Counter(name("forward_passes"), "Forward passes of the model", registry=registry)
         self.batch = Histogram(
             name("batch_proteins"), "Proteins of a forward pass", registry=registry, buckets=PROTEINS
         )
         self.queue_seconds = Histogram(
-            name("queue_seconds"), "Waiting of a protein for its forward pass", registry=registry, buckets=SECONDS
+            name("queue_seconds"), "Time that a protein waited for its forward pass", registry=registry, buckets=SECONDS
         )
         Gauge(name("queue_proteins"), "Proteins that wait", registry=registry).set_function(waiting)
-        Gauge(name("ready"), "Whether requests are taken", registry=registry).set_function(lambda: float(ready()))
+        Gauge(name("bytes_in_flight"), "Bytes of unanswered requests", registry=registry).set_function(held)
+        Gauge(name("ready"), "Whether requests are accepted", registry=registry).set_function(lambda: float(ready()))
+        self.connections = Gauge(name("connections"), "Open connections", registry=registry)
 
     def passed(self, proteins: int) -> None:
         """Count a forward pass."""

@@ -1,4 +1,4 @@
-"""What is told of each request: a line of JSON in the log, without sequences, and the counts of `/metrics`."""
+"""What is recorded of each request: a line of JSON in the log, without sequences, and the counts of `/metrics`."""
 
 import json
 import logging
@@ -14,19 +14,19 @@ from .metrics import Metrics
 logger = logging.getLogger(__name__)
 
 QUIET = ("/ping", "/metrics")  # asked every few seconds; logged only when they fail
-PATHS = ("/invocations", *QUIET, "/openapi.json")  # others are counted together: clients must not make labels
-LEFT = 499  # as nginx calls a client that did not wait
+PATHS = ("/invocations", "/model", *QUIET, "/openapi.json")  # others are counted together: clients must not make labels
+LEFT = 499  # nginx's status for a client that closed the connection
 LONGEST_ID = 128  # characters of a request's id in the log
 
 
 class Observed:
-    """Around an application: logs and counts each request, and turns a failure into status 500 without its trace.
+    """Around an application: logs and counts each request, and turns an exception into status 500 without traceback.
 
-    The application adds to `scope["facts"]` what else the line should tell.
+    The application adds to `scope["facts"]` what else belongs in the line.
 
     Args:
-        app: To observe.
-        metrics: To count in.
+        app: The application.
+        metrics: Its counts.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
@@ -54,11 +54,12 @@ class Observed:
             if status:
                 raise
             facts["failure"] = type(error).__name__
-            await JSONResponse({"error": "the server failed; its log tells more"}, 500)(scope, receive, noted)
+            answer = JSONResponse({"error": "internal server error; see the log of the server"}, 500)
+            await answer(scope, receive, noted)
         finally:
-            self._tell(scope, status, time.perf_counter() - start)
+            self._record(scope, status, time.perf_counter() - start)
 
-    def _tell(self, scope: Scope, status: int, seconds: float) -> None:
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
         path = scope["path"] if scope["path"] in PATHS else "other"
         self.metrics.requests.labels(path, str(status)).inc()
         if path == "/invocations":

@@ -1,12 +1,14 @@
-"""What requests and answers look like, for the server's OpenAPI document; a test holds that `queries` agrees."""
+"""What requests and answers look like, for the server's OpenAPI document; a test holds that `requests` agrees."""
 
 from typing import Any
 
+from ..model.configuration import CROPS
+from ..model.tasks import PROBLEM_TYPES
 from .requests import CSV, FASTA, JSON, JSON_LINES
 
 PROTEIN = {
     "type": "string",
-    "description": "Residues, A-Z in upper or lower case; white space and one trailing stop * are left out.",
+    "description": "Residues, A-Z in upper or lower case; white space and one stop * at the end are ignored.",
     "pattern": r"^\s*([A-Za-z]\s*)+(\*\s*)?$",
     "examples": ["MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQ"],
 }
@@ -17,14 +19,14 @@ PARAMETERS = {
         "top_k": {
             "type": ["integer", "null"],
             "minimum": 1,
-            "description": "Classes to return, best first; null for all. Other than 1, each protein gets a list. By "
-            "default, the predicted class, or a list of the predicted classes if a protein can have several. Without "
-            "effect on a regression.",
+            "description": "How many classes to return, the best first; null for all. With a value other than 1, each "
+            "protein gets a list. The default is the predicted class, or a list of the predicted classes if a protein "
+            "can have several. A regression ignores it.",
         },
         "truncation_report": {
             "type": "boolean",
             "default": False,
-            "description": "Tell each protein's length and whether the model read all of it.",
+            "description": "Add each protein's length and whether it is longer than the model reads.",
         },
     },
     "additionalProperties": False,
@@ -38,26 +40,26 @@ REQUEST = {
     },
     "additionalProperties": False,
 }
-CALL = {
+PREDICTION = {
     "type": "object",
     "required": ["label", "score"],
     "properties": {
-        "label": {"type": "string", "description": "A class; of a regression, what the number is."},
-        "score": {"type": "number", "description": "A probability; of a regression, the number."},
+        "label": {"type": "string", "description": "A class; for a regression, the name of the number."},
+        "score": {"type": "number", "description": "A probability; for a regression, the number."},
     },
 }
-CALLS = {"anyOf": [CALL, {"type": "array", "items": CALL}]}
+PREDICTIONS = {"anyOf": [PREDICTION, {"type": "array", "items": PREDICTION}]}
 REPORTED = {
     "type": "object",
     "required": ["predictions", "length", "truncated"],
-    "properties": {"predictions": CALLS, "length": {"type": "integer"}, "truncated": {"type": "boolean"}},
+    "properties": {"predictions": PREDICTIONS, "length": {"type": "integer"}, "truncated": {"type": "boolean"}},
 }
 ROW = {
     "type": "object",
-    "description": "A row of `protbert-classify predict`: these, and between length and truncated the answers. A "
-    "classification has the predicted class under the name of the task, several joined by ';', its probability as "
-    "`score`, and the probability of each class under its name; a regression has each number under its name. Behind "
-    "them, an auxiliary task has its answer under its name, and the probability of it as `NAME score`.",
+    "description": "A row as `protbert-classify predict` writes it, with the predictions between length and truncated. "
+    "A classification has the predicted class under the name of the task (several joined by ';'), its probability as "
+    "`score`, and the probability of each class under the name of the class. A regression has each number under its "
+    "name. After these, each auxiliary task has its prediction under its name, and the probability as `NAME score`.",
     "required": ["id", "description", "length", "truncated"],
     "properties": {
         "id": {"type": "string"},
@@ -68,45 +70,67 @@ ROW = {
     "additionalProperties": {"type": ["string", "number"]},
 }
 ANSWER = {
-    "anyOf": [CALL, REPORTED, {"type": "array", "items": {"anyOf": [CALL, {"type": "array", "items": CALL}]}},
-              {"type": "array", "items": REPORTED}, {"type": "array", "items": ROW}]
-}  # fmt: skip
+    "anyOf": [
+        PREDICTION,
+        REPORTED,
+        {"type": "array", "items": PREDICTIONS},
+        {"type": "array", "items": REPORTED},
+        {"type": "array", "items": ROW},
+    ]
+}
 TEXT = {"type": "string"}
+# The usual files. The server reads more than these, such as comments in FASTA and further columns in CSV.
+LINE = "\t -~\u00a0-\ud7ff"  # characters of a line
+FASTA_RECORD = rf">[!-~][{LINE}]*[\r\n][ \t\r\n]*[A-Za-z][A-Za-z \t\r\n]*(\*[ \t\r\n]*)?"
+FASTA_TEXT = {**TEXT, "pattern": rf"^{FASTA_RECORD}([\r\n]{FASTA_RECORD})*$"}
+CELL = "[\t !#-+\\--~\u00a0-\ud7ff]*"  # without quotes and commas
+SEQUENCE_CELL = r"[ \t]*([A-Za-z][ \t]*)+(\*[ \t]*)?"
+CSV_TABLES = (
+    rf"sequence(\r?\n{SEQUENCE_CELL})+",
+    rf"id,sequence(\r?\n{CELL},{SEQUENCE_CELL})+",
+    rf"id,description,sequence(\r?\n{CELL},{CELL},{SEQUENCE_CELL})+",
+)
+CSV_TEXT = {**TEXT, "pattern": rf"^({'|'.join(CSV_TABLES)})(\r?\n)?$"}
+LINES_TEXT = {
+    **TEXT,
+    "description": 'On each line {"id": "P1", "description": "...", "sequence": "MKT"}; only "sequence" is required.',
+}
 FAILURE = {
     "application/json": {
         "schema": {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
     }
 }
 STATUSES = {
-    400: "The body is not what its content type says, or holds a character that is not a residue",
-    406: "No format of an answer that is accepted",
+    400: "The body is not what its content type says, or has a character that is not a residue",
+    406: "The client accepts none of the formats of an answer",
     408: "The body did not arrive in time",
     413: "Too many bytes or proteins",
-    415: "The content type, its charset or its encoding cannot be read",
+    415: "Unknown content type, charset or encoding",
     422: "JSON of another shape, or a protein that is too long",
-    429: "The queue is full; Retry-After says when to come back",
-    500: "A failure of the server; its log tells more",
-    503: "The model is being loaded, or the server is about to stop",
+    429: "The queue is full; Retry-After says when to try again",
+    500: "An internal error; see the log of the server",
+    503: "The model is still loading, the server is shutting down, or it holds too many bytes of requests",
 }
 RETRY = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}}
 
 INVOCATIONS: dict[str, Any] = {
     "requestBody": {
         "required": True,
+        "description": "Any format may be compressed with gzip (Content-Encoding: gzip).",
         "content": {
             JSON: {"schema": REQUEST},
-            JSON_LINES: {"schema": TEXT, "example": '{"id": "P1", "sequence": "MKT"}\n{"sequence": "MKV"}\n'},
-            FASTA: {"schema": TEXT, "example": ">P1 a description\nMKT\n"},
-            "application/x-fasta": {"schema": TEXT, "example": ">P1 a description\nMKT\n"},
-            CSV: {"schema": TEXT, "example": "id,sequence\nP1,MKT\n"},
+            JSON_LINES: {"schema": LINES_TEXT},
+            FASTA: {"schema": FASTA_TEXT, "example": ">P1 a description\nMKT\n"},
+            "application/x-fasta": {"schema": FASTA_TEXT},
+            CSV: {"schema": CSV_TEXT, "example": "id,sequence\nP1,MKT\n"},
         },
     },
     "responses": {
         "200": {
-            "description": "The calls, in the order of the request.",
+            "description": "The predictions, in the order of the request.",
             "content": {
                 JSON: {"schema": ANSWER},
-                JSON_LINES: {"schema": TEXT, "description": "A row of the table a line."},
+                JSON_LINES: {"schema": TEXT, "description": "A row on each line."},
                 CSV: {"schema": TEXT},
             },
         },
@@ -120,3 +144,59 @@ INVOCATIONS: dict[str, Any] = {
         },
     },
 }
+
+
+def _answered(description: str, schema: dict[str, Any], kind: str = JSON) -> dict[str, Any]:
+    return {"description": description, "content": {kind: {"schema": schema}}}
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "required": list(properties), "properties": properties}
+
+
+COUNT = {"type": "integer", "minimum": 1}
+LIMITS = {
+    "request_bytes": "Bytes of a request, decompressed.",
+    "request_proteins": "Proteins of a request.",
+    "protein_residues": "Residues of a protein; a longer one is refused.",
+    "queue_proteins": "Proteins that may wait.",
+    "bytes_in_flight": "Bytes of all unanswered requests together.",
+    "connections": "Connections that may be open.",
+}
+TASK = _object(
+    {
+        "name": {"type": "string"},
+        "problem_type": {"enum": list(PROBLEM_TYPES)},
+        "labels": {"type": "array", "items": {"type": "string"}, "description": "Classes; of a regression, numbers."},
+        "thresholds": {
+            "type": ["array", "null"],
+            "items": {"type": "number"},
+            "description": "The probability from which on each class is predicted, if a protein can have several.",
+        },
+    }
+)
+DESCRIPTION = _object(
+    {
+        "backbone": {"type": "string", "description": "Architecture of the protein language model."},
+        "tasks": {"type": "array", "items": TASK, "minItems": 1, "description": "The main task first."},
+        "max_residues": {
+            "type": ["integer", "null"],
+            "description": "Residues that the model reads; a longer protein is cropped. null: as many as there are.",
+        },
+        "crop": {"enum": list(CROPS), "description": "What is kept of a longer protein."},
+        "calibration": {
+            "description": "How scores were calibrated after training; null if they were not.",
+            "anyOf": [{"type": "null"}, _object({"temperature": {"type": "number"}})],
+        },
+        "limits": _object({name: {**COUNT, "description": text} for name, text in LIMITS.items()}),
+        "version": {"type": "string", "description": "Version of protbert_classify."},
+    }
+)
+UNAVAILABLE = {"description": "The model is still loading", "content": FAILURE, "headers": RETRY}
+STATE = _object({"status": {"enum": ["ready", "loading", "draining"]}})
+MODEL: dict[int | str, dict[str, Any]] = {200: _answered("The model", DESCRIPTION), 503: UNAVAILABLE}
+PING: dict[int | str, dict[str, Any]] = {
+    200: _answered("Requests are accepted", STATE),
+    503: _answered("The model is still loading, or the server is shutting down", STATE),
+}
+METRICS: dict[int | str, dict[str, Any]] = {200: _answered("Prometheus' text format", TEXT, "text/plain")}

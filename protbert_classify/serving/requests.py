@@ -1,4 +1,4 @@
-"""The body of a request to a query: JSON, JSON Lines, FASTA or CSV to checked proteins and what is asked of them."""
+"""The body of a request to a query: JSON, JSON Lines, FASTA or CSV to checked proteins and what is asked about them."""
 
 import csv
 import io
@@ -19,12 +19,12 @@ CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii")
 
 
 class Limits(NamedTuple):
-    """What a request may have.
+    """Limits of a request.
 
     Args:
-        body: Bytes.
-        proteins: Of a request.
-        residues: Of a protein.
+        body: Bytes of its body, decompressed.
+        proteins: Proteins in it.
+        residues: Residues of a protein.
     """
 
     body: int = 6 * 2**20
@@ -33,13 +33,13 @@ class Limits(NamedTuple):
 
 
 class Form(NamedTuple):
-    """How a request wants to be told of its proteins.
+    """What the answer to a request looks like.
 
     Args:
-        single: One protein that is no list: its answer is none either.
-        named: Came as records, so that an answer in JSON is a list of the rows of `predict`'s table; else it is what
+        single: The request has one protein outside a list, so its answer is not in a list either.
+        named: The request has records, so an answer in JSON is a list of the rows of `predict`'s table; else it is what
             [`ProteinClassificationPipeline`] returns.
-        parameters: `top_k` and `truncation_report` as far as given; the pipeline's.
+        parameters: The pipeline's `top_k` and `truncation_report`, as far as given.
     """
 
     single: bool
@@ -51,8 +51,8 @@ class Query(NamedTuple):
     """What a request asks.
 
     Args:
-        records: Proteins to classify, checked.
-        form: Of the answer.
+        records: Checked proteins to classify.
+        form: What the answer looks like.
     """
 
     records: list[Record]
@@ -67,16 +67,16 @@ def read_query(body: bytes, content_type: str | None, limits: Limits = Limits())
     """What a request asks.
 
     Args:
-        body: Of the request.
-        content_type: Its header; JSON if there is none.
-        limits: What it may have.
+        body: The body of the request.
+        content_type: The header; JSON if there is none.
+        limits: Limits of the request.
 
     Raises:
         UnsupportedContent: Another format or charset.
         TooLarge: More bytes or proteins than the limits.
-        Unprocessable: JSON of another shape, or a longer protein than the limit.
+        Unprocessable: Valid JSON of another shape, or a longer protein than the limit.
         DataError: A body that is not what its content type says.
-        SequenceError: A character that is no residue; the message names record, character and position.
+        SequenceError: A character that is not a residue; the message names record, character and position.
     """
     read = reader_for(content_type)
     if len(body) > limits.body:
@@ -91,10 +91,10 @@ def read_query(body: bytes, content_type: str | None, limits: Limits = Limits())
 
 
 def reader_for(content_type: str | None) -> Reader:
-    """What reads a body of a content type.
+    """The function that reads a body of a content type.
 
     Raises:
-        UnsupportedContent: Nothing does.
+        UnsupportedContent: An unknown content type or charset.
     """
     kind, *options = (content_type or JSON).lower().split(";")
     charset = next((o.split("=")[1].strip(' "') for o in options if o.strip().startswith("charset=")), "utf-8")
@@ -134,17 +134,26 @@ def _parameters(found: Any) -> Mapping[str, Any]:
         return {}
     if not isinstance(found, dict):
         raise Unprocessable(f"parameters: found {_kind(found)}, expected an object")
+    parameters = dict(found)
     for name, value in found.items():
         if name == "top_k":
-            whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
-            if not whole and value is not None:
-                raise Unprocessable("parameters, top_k: expected a whole number from 1, or null for all classes")
+            parameters[name] = _top_k(value)
         elif name == "truncation_report":
             if not isinstance(value, bool):
                 raise Unprocessable("parameters, truncation_report: expected true or false")
         else:
             raise Unprocessable(f"parameters: {name[:80]!r} is unknown; expected top_k and truncation_report")
-    return found
+    return parameters
+
+
+def _top_k(value: Any) -> int | None:
+    if value is None:
+        return None
+    # 2.0 is a whole number in JSON, too
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    if isinstance(value, bool) or not whole or value < 1:
+        raise Unprocessable("parameters, top_k: expected a whole number from 1, or null for all classes")
+    return int(value)
 
 
 def _read_json_lines(body: bytes) -> tuple[Iterable[Record], Form]:
@@ -168,7 +177,7 @@ def _line_record(number: int, line: str) -> Record:
 
 
 def _read_fasta(body: bytes) -> tuple[Iterable[Record], Form]:
-    if body.startswith(b">") and not set(body.rstrip()) & set(b"\r\n"):  # curl -d takes them out
+    if body.startswith(b">") and not set(body.rstrip()) & set(b"\r\n"):  # curl -d removes them
         raise DataError(f"{NAME}: the body has no line breaks; send it with curl --data-binary")
     return parse_fasta(NAME, NAME, lambda path, mode: io.BytesIO(body)), ROWS
 
@@ -186,15 +195,15 @@ def _csv_records(rows: csv.DictReader) -> Iterator[Record]:
                 raise DataError(f"{NAME}, row {number}: expected {len(rows.fieldnames or ())} cells, as in the header")
             yield _record(number, row.get("id"), row.get("description", ""), row["sequence"])
     except csv.Error as error:
-        raise DataError(f"{NAME}, line {rows.reader.line_num}: no CSV ({error})") from None
+        raise DataError(f"{NAME}, line {rows.reader.line_num}: not valid CSV ({error})") from None
 
 
 def _record(number: int, accession: str | None, description: str, sequence: str) -> Record:
     place = Place(NAME, number, accession or f"row_{number}")
     try:
         f"{accession}{description}".encode()
-    except UnicodeEncodeError:  # half a character, which JSON can spell and no answer can hold
-        raise DataError(f"{NAME}, record {number}: the id or description is no text") from None
+    except UnicodeEncodeError:  # half a surrogate pair: JSON can write it, UTF-8 cannot
+        raise DataError(f"{NAME}, record {number}: the id or description is not valid text") from None
     return Record(place, description, sequence)
 
 
@@ -202,7 +211,7 @@ def _text(body: bytes) -> str:
     try:
         return body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"{NAME}: byte {error.start + 1} is no UTF-8") from None
+        raise DataError(f"{NAME}: byte {error.start + 1} is not valid UTF-8") from None
 
 
 def _parsed(text: str, place: str) -> Any:
@@ -210,7 +219,7 @@ def _parsed(text: str, place: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         reason = "nested too deep" if isinstance(error, RecursionError) else error
-        raise DataError(f"{place}: no JSON ({reason})") from None
+        raise DataError(f"{place}: not valid JSON ({reason})") from None
 
 
 def _kind(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Predictions to the body of an answer: JSON, JSON Lines or CSV, by what the client accepts."""
+"""Predictions to the body of an answer: JSON, JSON Lines or CSV, whichever the client prefers."""
 
 import csv
 import io
@@ -17,8 +17,11 @@ TYPES = (JSON, JSON_LINES, CSV)  # the first is the default
 def accepted_type(accept: str | None) -> str:
     """The format of an answer, by the header Accept (RFC 9110, 12.5.1).
 
+    Args:
+        accept: The header; several of them joined with commas.
+
     Raises:
-        NotAcceptable: None of ours is accepted.
+        NotAcceptable: None of our formats is accepted.
     """
     if not (accept or "").strip():
         return JSON
@@ -38,39 +41,39 @@ def answer(query: Query, decision: Decision, truncated: Sequence[bool], kind: st
     """The body of an answer.
 
     Args:
-        query: What was asked, of N proteins.
-        decision: The answers of all tasks for them, in their order.
+        query: What was asked, about N proteins.
+        decision: The predictions of all tasks for them, in their order.
         truncated: (N,), whether the protein is longer than the model reads.
         kind: What [`accepted_type`] returned.
 
     Raises:
-        Unprocessable: Parameters, which are for JSON, with a table.
+        Unprocessable: Parameters, which only JSON has, for another format.
     """
     if kind == JSON and not query.form.named:
         every = [_as_pipeline(query, decision, truncated, row, **query.form.parameters) for row in range(len(decision))]
         return json.dumps(every[0] if query.form.single else every, ensure_ascii=False)
     check_parameters(query, kind)
     columns = columns_for([decision.task, *(part.task for part in decision.auxiliary.values())])
-    calls = predictions_of(query.records, decision, truncated)
+    predictions = predictions_of(query.records, decision, truncated)
     if kind == CSV:
         text = io.StringIO()
         header = [column.name for column in columns]
-        csv.writer(text, lineterminator="\n").writerows([header, *(row_cells(call, columns) for call in calls)])
+        csv.writer(text, lineterminator="\n").writerows([header, *(row_cells(each, columns) for each in predictions)])
         return text.getvalue()
-    rows = [row_object(call, columns) for call in calls]
+    rows = [row_object(each, columns) for each in predictions]
     if kind == JSON:
         return json.dumps(rows, ensure_ascii=False)
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def check_parameters(query: Query, kind: str) -> None:
-    """Whether an answer of a format can do what is asked; known before anything is computed.
+    """Check the parameters of a query before anything is computed.
 
     Raises:
-        Unprocessable: Parameters, which are for JSON, with a table.
+        Unprocessable: Parameters, which only JSON has, for another format.
     """
     if query.form.parameters and kind != JSON:
-        raise Unprocessable(f"parameters are for answers in {JSON}; {kind} has every class and the length")
+        raise Unprocessable(f"parameters are only for answers in {JSON}; {kind} always has every class and the length")
 
 
 def _as_pipeline(
@@ -82,10 +85,10 @@ def _as_pipeline(
     truncation_report: bool = False,
 ) -> Any:
     """What the pipeline returns for a protein, with its keywords."""
-    calls = decision.answer(row, top_k)
+    predicted = decision.answer(row, top_k)
     if not truncation_report:
-        return calls
-    return {"predictions": calls, "length": len(query.records[row].residues), "truncated": truncated[row]}
+        return predicted
+    return {"predictions": predicted, "length": len(query.records[row].residues), "truncated": truncated[row]}
 
 
 def _weighed(item: str) -> tuple[str, float]:

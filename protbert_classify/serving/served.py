@@ -1,6 +1,7 @@
 """A loaded classifier as the server and the hooks use it: records to token ids, to logits, to answers."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
@@ -11,6 +12,7 @@ from ..inference.engine import default_tokens
 from ..inference.logits import predict_logits
 from ..inference.saved_classifier import classifier_encoder
 from ..model import ProteinClassifier
+from ..model.tasks import DEFAULT_THRESHOLD, MULTI_LABEL, Task
 
 
 class ServedModel:
@@ -18,8 +20,8 @@ class ServedModel:
 
     Args:
         model: In evaluation mode.
-        tokenizer: Its own.
-        tokens_per_batch: Tokens of a forward pass, at most, padding included; what suits the device if None.
+        tokenizer: Of the model.
+        tokens_per_batch: Most tokens of a forward pass, padding included; what suits the device if None.
     """
 
     def __init__(
@@ -34,7 +36,7 @@ class ServedModel:
         return np.frombuffer(self.encoder(record.residues), dtype=np.uint8)
 
     def logits(self, encoded: Sequence[np.ndarray], passed: Callable[[int], object] | None = None) -> np.ndarray:
-        """(N, C), or (N, C + A) with auxiliary tasks; `passed` is told the proteins of each forward pass."""
+        """(N, C), or (N, C + A) with auxiliary tasks; `passed` is called with the proteins of each forward pass."""
         return predict_logits(self.model, encoded, self.tokens_per_batch, passed)
 
     def decide(self, logits: np.ndarray) -> Decision:
@@ -44,3 +46,27 @@ class ServedModel:
     def truncated(self, records: Sequence[Record]) -> list[bool]:
         """For each record, whether it is longer than the model reads."""
         return [self.encoder.is_cropped(len(record.residues)) for record in records]
+
+    def description(self) -> dict[str, Any]:
+        """What clients may want to know about the model, as JSON has it."""
+        config = self.model.config
+        temperature = getattr(config, "temperature", None)  # only of a calibrated model
+        return {
+            "backbone": config.backbone_config.model_type,
+            "tasks": [_described(task) for task in config.tasks],
+            "max_residues": self.encoder.room,
+            "crop": self.encoder.crop,
+            "calibration": None if temperature is None else {"temperature": temperature},
+        }
+
+
+def _described(task: Task) -> dict[str, Any]:
+    """A task without the fields that only its training needs."""
+    several = task.problem_type == MULTI_LABEL
+    thresholds = list(task.thresholds or [DEFAULT_THRESHOLD] * len(task.labels)) if several else None
+    return {
+        "name": task.name,
+        "problem_type": task.problem_type,
+        "labels": list(task.labels),
+        "thresholds": thresholds,
+    }

@@ -14,6 +14,8 @@ from anyio import to_thread
 from ..errors import OptionError, ProteinClassifierError
 from ..inference.saved_classifier import load_classifier
 from .app import build_app
+from .bounds import Bounds
+from .connections import ServerConfig, allow_connections
 from .requests import Limits
 from .served import ServedModel
 from .service import Queueing, Service
@@ -26,57 +28,62 @@ def serve(
     port: int = 8080,
     limits: Limits = Limits(),
     queueing: Queueing = Queueing(),
+    bounds: Bounds = Bounds(),
     tokens_per_batch: int | None = None,
     device: str | None = None,
     precision: str = "auto",
     compiled: bool = False,
     ready: Callable[[str], object] = print,
 ) -> None:
-    """Serve a classifier until SIGTERM; then answer what was accepted, and return.
+    """Serve a classifier until SIGTERM; then answer the accepted requests, and return.
 
     Args:
         model: The folder of a run or of a model, or a Hub id.
-        host: Address to listen at; there is no authentication, so others than loopback want a network that has it.
-        port: 0 for a free one.
-        limits: What a request may have.
+        host: Address to listen on. There is no authentication, so use another than loopback only in a trusted network.
+        port: 0 for any free port.
+        limits: Limits of a request.
         queueing: How requests share forward passes.
-        tokens_per_batch: Tokens of a forward pass, at most; what suits the device if None.
+        bounds: Limits of all requests together.
+        tokens_per_batch: Most tokens of a forward pass; what suits the device if None.
         device: `cpu`, `cuda`, ...; the GPU if there is one.
         precision: What the model computes in; see [`set_precision`].
-        compiled: With torch.compile.
-        ready: Told the server's URL once the model is loaded.
+        compiled: Use torch.compile.
+        ready: Called with the server's URL once the model is loaded.
 
     Raises:
-        InputError: A model or an option that cannot be used, a port in use among them.
-        KeyboardInterrupt: Ctrl-C; accepted requests were answered, too.
+        InputError: A model or an option that cannot be used, or a port that is in use.
+        KeyboardInterrupt: Ctrl-C; the accepted requests were answered.
     """
     if queueing.longest < limits.proteins:
         raise OptionError(
-            f"max_queue={queueing.longest}: expected at least the {limits.proteins} proteins that a request may have"
+            f"max_queue={queueing.longest}: expected at least max_proteins={limits.proteins}, the proteins of a request"
         )
+    if bounds.bytes_in_flight < limits.body:
+        raise OptionError(
+            f"max_in_flight={bounds.bytes_in_flight}: expected at least max_body={limits.body}, the bytes of a request"
+        )
+    bounds = allow_connections(bounds)
 
     def load() -> ServedModel:
         return ServedModel(*load_classifier(model, device, precision, compiled), tokens_per_batch)
 
     with closing(_listening(host, port)) as listener:
         url = _url(host, listener.getsockname()[1])
-        server = _Server(Service(load, limits, queueing), lambda: ready(url))
+        server = _Server(Service(load, limits, queueing, bounds), lambda: ready(url))
         server.run(sockets=[listener])
     if server.failure is not None:
         raise server.failure
 
 
 class _Server(uvicorn.Server):
-    """Loads the model while it answers /ping, and drains before it closes its door.
+    """Loads the model while it answers /ping, and drains before it stops listening.
 
-    uvicorn itself closes the door first, so that nobody could ask /ping whether to go elsewhere.
+    uvicorn itself stops listening first, so a load balancer could not learn from /ping to send requests elsewhere.
     """
 
     def __init__(self, service: Service, ready: Callable[[], object]) -> None:
-        # our own log has a line a request; an answer that uvicorn could not send is still told
-        super().__init__(
-            uvicorn.Config(build_app(service), lifespan="off", log_config=None, log_level="error", access_log=False)
-        )
+        super().__init__(ServerConfig(build_app(service), service.bounds))
+        service.metrics.connections.set_function(lambda: len(self.server_state.connections))
         self.service = service
         self.ready = ready
         self.failure: Exception | None = None
@@ -97,7 +104,7 @@ class _Server(uvicorn.Server):
         if sig != signal.SIGTERM:
             super().handle_exit(sig, frame)  # which raises KeyboardInterrupt in the end
         elif self._loop is None or self.service.draining:
-            self.should_exit = True  # not begun, or told twice: without waiting for those who still send
+            self.should_exit = True  # not started, or the second signal: do not wait for unfinished bodies
         else:
             self.service.draining = True
             self._loop.call_soon_threadsafe(self._begin_draining)
@@ -122,7 +129,7 @@ class _Server(uvicorn.Server):
 
 
 def _listening(host: str, port: int) -> socket.socket:
-    """A socket that is bound already: a port in use is known before a model is loaded."""
+    """A bound socket: whether the port is in use is known before the model is loaded."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=2048)
@@ -130,7 +137,7 @@ def _listening(host: str, port: int) -> socket.socket:
         if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
             raise OptionError(f"port {port} of {host} is in use; choose another one with --port") from None
         reason = error.strerror if isinstance(error, OSError) else error
-        raise ProteinClassifierError(f"cannot listen at {host}, port {port}: {reason}") from None
+        raise ProteinClassifierError(f"cannot listen on {host}, port {port}: {reason}") from None
 
 
 def _url(host: str, port: int) -> str:

@@ -1,34 +1,37 @@
-"""The life of a server: it loads its model, takes requests, drains, and ends."""
+"""The life of a server: it loads its model, accepts requests, drains, and ends."""
 
 import asyncio
 import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 
+from ..version import __version__
 from .batching import Batcher
-from .http_errors import NotReady, QueueFull
+from .bounds import Bounds
+from .http_errors import NotReady
 from .metrics import Metrics
 from .requests import Limits, Query, read_query
 from .responses import answer, check_parameters
 from .served import ServedModel
+from .uploads import Uploads
 
 logger = logging.getLogger(__name__)
 
-INLINE_BYTES = 1 << 16  # a larger body is read, and a larger answer written, off the event loop
+INLINE_BYTES = 1 << 16  # a larger body is parsed, and a larger answer written, off the event loop
 INLINE_PROTEINS = 100
-LOADING_RETRY = 10  # seconds until a client should ask again whether the model is loaded
+LOADING_RETRY = 10  # seconds until a client should try again while the model is loading
 
 
 class Queueing(NamedTuple):
-    """How proteins of concurrent requests meet.
+    """How the proteins of concurrent requests share forward passes.
 
     Args:
-        wait: Seconds that a lone protein waits for company.
-        longest: Proteins that may wait.
+        wait: Seconds that a protein waits for others.
+        longest: Most proteins that may wait.
     """
 
     wait: float = 0.005
@@ -40,31 +43,43 @@ class Service:
 
     Args:
         load: Returns the model; called in a thread.
-        limits: What a request may have.
+        limits: Limits of a request.
         queueing: How requests share forward passes.
+        bounds: Limits of all requests together.
     """
 
-    def __init__(self, load: Callable[[], ServedModel], limits: Limits, queueing: Queueing) -> None:
+    def __init__(
+        self, load: Callable[[], ServedModel], limits: Limits, queueing: Queueing, bounds: Bounds = Bounds()
+    ) -> None:
         self.load = load
         self.limits = limits
         self.queueing = queueing
+        self.bounds = bounds
+        self.uploads = Uploads(bounds.bytes_in_flight, bounds.body_seconds)
         self.served: ServedModel | None = None
         self.batcher: Batcher | None = None
         self.draining = False
-        self.metrics = Metrics(lambda: self.batcher.waiting if self.batcher else 0, lambda: self.is_ready)
+        self.metrics = Metrics(
+            lambda: self.batcher.waiting if self.batcher else 0,
+            lambda: self.uploads.held,
+            lambda: self.is_ready,
+        )
+        self._one_at_a_time: CapacityLimiter | None = None  # made in the event loop
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
     @property
     def is_ready(self) -> bool:
-        """Whether requests are taken."""
+        """Whether requests are accepted."""
         return self.batcher is not None and not self.draining
 
     async def start(self) -> None:
         """Load the model; until then requests are refused."""
+        # parsing takes up to 35 times the memory of the body; two threads would take twice that, and as long
+        self._one_at_a_time = CapacityLimiter(1)
         loaded: Future[ServedModel] = Future()
-        # a daemon, which no one who stops the server waits for
+        # a daemon: stopping the server does not wait for it
         threading.Thread(target=_resolve, args=(loaded, self.load), name="loading", daemon=True).start()
         served = await asyncio.wrap_future(loaded)
         self.served = served
@@ -77,51 +92,72 @@ class Service:
         )
 
     def admit(self) -> None:
-        """Take a request, which [`release`] ends; what was admitted is answered, even when draining.
+        """Accept a request, until [`release`]; an accepted request is answered even when the server drains.
 
         Raises:
-            NotReady: The model is being loaded, or the server is about to stop.
-            QueueFull: As many requests are being read or answered as proteins may wait.
+            NotReady: The model is still loading, or the server is shutting down.
         """
         if self.draining:
-            raise NotReady("the server is about to stop; ask another one", 1)
+            raise NotReady("the server is shutting down; send the request to another one", 1)
         if self.batcher is None:
-            raise NotReady("the model is being loaded; try again later", LOADING_RETRY)
-        if self._in_flight >= self.queueing.longest:
-            raise QueueFull(f"{self._in_flight:,} requests are being answered; try again later", 1)
+            raise NotReady("the model is still loading; try again later", LOADING_RETRY)
         self._in_flight += 1
         self.metrics.in_flight.set(self._in_flight)
         self._idle.clear()
 
     def release(self) -> None:
-        """A request that was admitted is answered."""
+        """End a request that was accepted."""
         self._in_flight -= 1
         self.metrics.in_flight.set(self._in_flight)
         if not self._in_flight:
             self._idle.set()
 
     async def drain(self) -> None:
-        """Refuse new requests, and wait until those that were admitted are answered."""
+        """Refuse new requests, and wait until the accepted ones are answered."""
         self.draining = True
         logger.info("draining: %d requests are being answered", self._in_flight)
         await self._idle.wait()
 
     def close(self) -> None:
-        """End the model's thread."""
+        """Answer the queue, and end the model's thread."""
         if self.batcher is not None:
             self.batcher.close()
+
+    def description(self) -> dict[str, Any]:
+        """What `GET /model` returns.
+
+        Raises:
+            NotReady: The model is still loading.
+        """
+        if self.served is None:
+            raise NotReady("the model is still loading; try again later", LOADING_RETRY)
+        limits, bounds = self.limits, self.bounds
+        return {
+            **self.served.description(),
+            "limits": {
+                "request_bytes": limits.body,
+                "request_proteins": limits.proteins,
+                "protein_residues": limits.residues,
+                "queue_proteins": self.queueing.longest,
+                "bytes_in_flight": bounds.bytes_in_flight,
+                "connections": bounds.connections,
+            },
+            "version": __version__,
+        }
 
     async def read(self, body: bytes, content_type: str | None) -> Query:
         """[`read_query`], off the event loop if it takes long."""
         if len(body) <= INLINE_BYTES:
             return read_query(body, content_type, self.limits)
-        return await to_thread.run_sync(read_query, body, content_type, self.limits)
+        return await to_thread.run_sync(read_query, body, content_type, self.limits, limiter=self._one_at_a_time)
 
     async def classify(self, query: Query, kind: str) -> str:
         """The body of the answer to a query, in a format of [`accepted_type`].
 
+        Cancelled, it takes the proteins that still wait out of the queue.
+
         Raises:
-            Unprocessable: The format cannot do what is asked.
+            Unprocessable: Parameters that the format does not have.
             QueueFull: Too many proteins wait already.
         """
         assert self.served is not None and self.batcher is not None, "admit() comes first"
@@ -132,7 +168,7 @@ class Service:
         decision, truncated = self.served.decide(logits), self.served.truncated(query.records)
         if len(decision) <= INLINE_PROTEINS:
             return answer(query, decision, truncated, kind)
-        return await to_thread.run_sync(answer, query, decision, truncated, kind)
+        return await to_thread.run_sync(answer, query, decision, truncated, kind, limiter=self._one_at_a_time)
 
 
 def _resolve(loaded: Future[ServedModel], load: Callable[[], ServedModel]) -> None:

@@ -28,7 +28,7 @@ def test_it_says_where_it_listens_with_a_line_to_try_that_works(model, tmp_path)
 def test_who_listens_beyond_this_machine_is_told_that_anyone_may_ask(monkeypatch, capsys, host):
     monkeypatch.setattr("protbert_classify.serving.server.serve", lambda *_, **__: None)
     assert main(["serve", "--model", "runs/mine", "--host", host]) == 0
-    warned = f"listening at {host}, port 8080: anyone who can connect can send requests; there is no authentication\n"
+    warned = f"listening on {host}, port 8080: anyone who can connect can send requests; there is no authentication\n"
     assert capsys.readouterr().err == ("" if host in ("127.0.0.1", "localhost", "::1") else warned)
 
 
@@ -50,7 +50,7 @@ def test_a_busy_port_is_one_line_before_anything_is_loaded(model, capsys):  # no
 def test_an_address_of_another_machine_is_one_line(model, capsys):  # noqa: F811
     assert main(["serve", "--model", model, "--host", "192.0.2.1"]) == 1  # TEST-NET-1, nobody's
     (line,) = complaints(capsys.readouterr().err)
-    assert line.startswith("protbert-classify serve: cannot listen at 192.0.2.1, port 8080: ")
+    assert line.startswith("protbert-classify serve: cannot listen on 192.0.2.1, port 8080: ")
 
 
 @pytest.mark.slow
@@ -69,7 +69,8 @@ def test_a_folder_without_a_model_is_one_line_and_the_port_is_free_again(tmp_pat
     ("options", "words"),
     [
         (["--port", "65536"], "--port: found '65536', expected 1 to 65535, or 0 for a free one"),
-        (["--max_queue", "10"], "max_queue=10: expected at least the 1000 proteins that a request may have"),
+        (["--max_queue", "10"], "max_queue=10: expected at least max_proteins=1000, the proteins of a request"),
+        (["--max_in_flight", "1000"], "max_in_flight=1000: expected at least max_body=6291456, the bytes of a request"),
         (["--max_proteins", "0"], "--max_proteins: found '0', expected 1 or more"),
         (["--colour", "red"], "unrecognized arguments: --colour red"),
     ],

@@ -57,7 +57,7 @@ def test_every_kind_of_endpoint_gives_the_scores_of_the_pipeline_and_the_table_o
 def test_an_asynchronous_endpoint_gives_the_reason_of_a_failure(up):
     predictor = up(image_uri="hooks", asynchronous=Asynchronous())
     wrong = predictor._submit(b"no json", "application/json")
-    with pytest.raises(ProteinClassifierError, match="its container failed: .*no JSON") as error:
+    with pytest.raises(ProteinClassifierError, match="its container failed: .*not valid JSON") as error:
         wrong()
     assert "/aws/sagemaker/Endpoints/" in one_line(error)
 

@@ -109,7 +109,7 @@ def test_the_container_gives_the_scores_of_the_pipeline_in_every_format(server, 
     "body, kind, accept, message",
     [
         (b">P1\nMK1\n", "text/x-fasta", "text/csv", "request, record 1 (P1): '1' at position 3 is not a residue"),
-        (b"no json", "application/json", "application/json", "request: no JSON"),
+        (b"no json", "application/json", "application/json", "request: not valid JSON"),
         (b"MKT", "image/png", "application/json", "content type 'image/png'"),
     ],
 )

@@ -10,6 +10,7 @@ pytest.importorskip("prometheus_client")
 
 from protbert_classify.data.tokenizer import protbert_tokenizer
 from protbert_classify.inference.saved_classifier import load_classifier
+from protbert_classify.serving.served import ServedModel
 from tests.inference.conftest import build_classifier
 
 
@@ -29,6 +30,11 @@ def server(model, tmp_path_factory):
     limits = ["--max_body", "50000", "--max_proteins", "5", "--max_residues", "2000", "--max_queue", "1000"]
     with running(model, tmp_path_factory.mktemp("server"), *limits) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def served(model):
+    return ServedModel(*load_classifier(model, "cpu"))
 
 
 @pytest.fixture(scope="session")

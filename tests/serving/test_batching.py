@@ -96,6 +96,55 @@ def test_a_client_that_leaves_harms_nobody(batcher, model):
     assert asyncio.run(asyncio.wait_for(ask(), WAIT)).tolist() == [[2, 5]]
 
 
+def test_proteins_that_wait_are_dropped_when_their_client_leaves(batcher, model):
+    """Those of others stay in their order, and the queue has room again."""
+    queue = batcher(tokens=20, longest=10)
+    model.gate.clear()
+
+    async def ask():
+        first = asyncio.create_task(queue.submit([protein(1)]))
+        await asyncio.to_thread(model.begun.wait, WAIT)
+        leaving = asyncio.create_task(queue.submit([protein(2)] * 8))
+        staying = asyncio.create_task(queue.submit([protein(3), protein(4)]))
+        await asyncio.sleep(0.02)
+        assert (queue.waiting, queue._tokens) == (10, 50)
+        with pytest.raises(QueueFull):
+            await queue.submit([protein(5)])
+        leaving.cancel()
+        await asyncio.sleep(0.02)
+        assert (queue.waiting, queue._tokens) == (2, 10)
+        late = asyncio.create_task(queue.submit([protein(6)]))
+        await asyncio.sleep(0.02)
+        model.gate.set()
+        return await asyncio.gather(first, staying, late)
+
+    answers = asyncio.run(asyncio.wait_for(ask(), WAIT))
+    assert [answer[:, 0].tolist() for answer in answers] == [[1], [3, 4], [6]]
+    assert model.rounds == [[1], [3, 6, 4]]
+
+
+def test_a_client_may_leave_while_its_round_is_computed_or_before_it_begins(batcher, model):
+    queue = batcher(tokens=10, wait=0.05)
+
+    async def ask():
+        alone = asyncio.create_task(queue.submit([protein(1)]))  # leaves while it waits for others
+        await asyncio.sleep(0.01)
+        alone.cancel()
+        await asyncio.sleep(0.1)
+        assert (queue.waiting, queue._tokens, model.rounds) == (0, 0, [])
+        model.gate.clear()
+        half = asyncio.create_task(queue.submit([protein(2), protein(3), protein(4)]))
+        await asyncio.to_thread(model.begun.wait, WAIT)
+        half.cancel()  # two of three are being computed
+        await asyncio.sleep(0.02)
+        model.gate.set()
+        return await queue.submit([protein(5)])
+
+    assert asyncio.run(asyncio.wait_for(ask(), WAIT)).tolist() == [[5, 5]]
+    assert model.rounds == [[2, 3], [5]]
+    assert (queue.waiting, queue._tokens) == (0, 0)
+
+
 def test_a_lone_protein_waits_no_longer_than_it_was_told(batcher):
     seconds = []
     queue = batcher(wait=0.05, waited=seconds.append)
@@ -178,7 +227,7 @@ def test_a_protein_that_cannot_be_computed_fails_no_other_request(batcher):
 def test_closing_computes_what_waits(model):
     queue = Batcher(model, tokens=5, wait=5, longest=50)
     model.gate.clear()
-    futures = [queue._enqueue([protein(number)]) for number in range(4)]
+    futures = [queue._enqueue([protein(number)]).future for number in range(4)]
     closing = threading.Thread(target=queue.close)
     closing.start()
     time.sleep(0.02)

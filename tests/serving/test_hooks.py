@@ -1,5 +1,6 @@
 """The hooks as the container's toolkit calls them."""
 
+import gzip
 import json
 import subprocess
 import sys
@@ -35,6 +36,11 @@ def test_fasta_gives_a_table_with_or_without_the_context_of_newer_toolkits(model
     assert row.startswith("P1,one,3,")
 
 
+def test_a_gzip_body_is_read_though_sagemaker_passes_on_no_content_encoding(model):
+    plain = through(model, b">P1 one\nMKT\n", "text/x-fasta", "text/csv")
+    assert through(model, gzip.compress(b">P1 one\nMKT\n"), "text/x-fasta", "text/csv") == plain
+
+
 def test_what_is_wrong_is_named_for_the_toolkit_to_tell():
     with pytest.raises(InputError, match=r"request, record 1 \(P1\): '1' at position 3 is not a residue"):
         hooks.input_fn(">P1\nMK1\n", "text/x-fasta")
@@ -46,12 +52,14 @@ def test_a_star_import_is_all_that_inference_py_needs():
     assert set(names) - {"__builtins__"} == {"model_fn", "input_fn", "predict_fn", "output_fn"}
 
 
-@pytest.mark.slow
-def test_the_hooks_need_nothing_of_the_extra():
+def test_the_hooks_need_nothing_of_the_extra_and_load_nothing_that_only_training_needs():
+    """What a container imports, it imports for each of its workers, and at each cold start."""
     code = (
         "import sys\n"
         "for name in ('fastapi', 'uvicorn', 'prometheus_client'): sys.modules[name] = None\n"
         "import protbert_classify.serving.hooks\n"
+        "loaded = {'datasets', 'pandas', 'pyarrow'} & set(sys.modules)\n"
+        "assert not loaded, loaded\n"
     )
     done = subprocess.run([sys.executable, "-c", code], env=environment(), cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

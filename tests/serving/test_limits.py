@@ -1,87 +1,29 @@
 """What a server does about clients that dawdle, are too many, or send much: over sockets, in this process."""
 
 import asyncio
+import gzip
 import json
-import socket
 import threading
 import time
-from contextlib import asynccontextmanager, closing
 
 import pytest
 
-from protbert_classify.inference.saved_classifier import load_classifier
-from protbert_classify.serving import app
 from protbert_classify.serving import service as service_module
+from protbert_classify.serving.bounds import Bounds
 from protbert_classify.serving.requests import Limits
-from protbert_classify.serving.served import ServedModel
-from protbert_classify.serving.server import _Server
-from protbert_classify.serving.service import INLINE_BYTES, INLINE_PROTEINS, Queueing, Service
+from protbert_classify.serving.service import INLINE_BYTES, INLINE_PROTEINS
 
-from .servers import HOST
-
-PATIENCE = 20  # seconds for what should take none
+from .sockets import PATIENCE, answer, ask, head, serving, until
 
 
-@pytest.fixture(scope="module")
-def served(model):
-    return ServedModel(*load_classifier(model, "cpu"))
-
-
-@asynccontextmanager
-async def serving(served, limits=Limits(), queueing=Queueing()):
-    """A server on a free port: its service and a function that asks it."""
-    service, ready = Service(lambda: served, limits, queueing), asyncio.Event()
-    with closing(socket.create_server((HOST, 0))) as listener:
-        port = listener.getsockname()[1]
-        server = _Server(service, ready.set)
-        task = asyncio.create_task(server.serve(sockets=[listener]))
-        await asyncio.wait_for(ready.wait(), PATIENCE)
-        try:
-            yield service, lambda: asyncio.open_connection(HOST, port)
-        finally:
-            server.should_exit = True
-            await asyncio.wait_for(task, PATIENCE)
-
-
-def head(length, path="POST /invocations"):
-    return f"{path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n".encode()
-
-
-async def answer(reader):
-    """Status, headers and JSON of an answer."""
-    lines = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE)).decode().lower().split("\r\n")
-    headers = dict(line.split(": ", 1) for line in lines[1:] if line)
-    body = await asyncio.wait_for(reader.readexactly(int(headers["content-length"])), PATIENCE)
-    return int(lines[0].split()[1]), headers, json.loads(body)
-
-
-async def ask(connect, value=None, path="POST /invocations"):
-    reader, writer = await connect()
-    body = b"" if value is None else json.dumps(value).encode()
-    writer.write(head(len(body), path) + body)
-    try:
-        return await answer(reader)
-    finally:
-        writer.close()
-
-
-async def until(condition):
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        await asyncio.sleep(0.005)
-
-
-def test_a_body_that_trickles_in_is_given_up_and_its_place_is_free_again(served, monkeypatch):
-    monkeypatch.setattr(app, "BODY_SECONDS", 0.3)
-
+def test_a_body_that_trickles_in_is_given_up_and_its_bytes_are_free_again(served):
     async def trickle(writer):
         while True:
             writer.write(b" ")
             await asyncio.sleep(0.02)
 
     async def scenario():
-        async with serving(served, queueing=Queueing(longest=1), limits=Limits(proteins=1)) as (service, connect):
+        async with serving(served, bounds=Bounds(body_seconds=0.3)) as (service, connect):
             reader, writer = await connect()
             start = time.monotonic()
             writer.write(head(1000))
@@ -92,36 +34,100 @@ def test_a_body_that_trickles_in_is_given_up_and_its_place_is_free_again(served,
             writer.close()
             assert (status, told) == (408, {"error": "the body did not arrive within 0.3 seconds"})
             await until(lambda: service._in_flight == 0)
+            assert service.uploads.held == 0
             assert (await ask(connect, {"inputs": "MKT"}))[0] == 200
             assert 'requests_total{path="/invocations",status="408"} 1.0' in service.metrics.text().decode()
 
     asyncio.run(scenario())
 
 
-def test_as_many_requests_are_open_as_proteins_may_wait_and_no_more(served):
-    """Else clients that only begin a request would fill the memory."""
+def upload(length):
+    """A JSON request of so many bytes."""
+    return json.dumps({"inputs": "MKT"}).encode().ljust(length)
+
+
+def test_bytes_of_all_requests_are_bounded_and_of_many_large_ones_the_first_are_completed(served):
+    """Else clients that send large bodies at the same time would fill the memory."""
 
     async def scenario():
-        body = json.dumps({"inputs": "MKT"}).encode()
-        async with serving(served, Limits(proteins=3), Queueing(longest=3)) as (service, connect):
-            open_ones = [await connect() for _ in range(3)]
-            for _, writer in open_ones:
-                writer.write(head(len(body)) + body[:4])
-            await until(lambda: service._in_flight == 3)
-            status, headers, told = await ask(connect, {"inputs": "MKT"})
-            assert (status, told) == (429, {"error": "3 requests are being answered; try again later"})
-            assert headers["retry-after"] == "1"
-            assert (await ask(connect, path="GET /ping"))[0] == 200
-            open_ones[0][1].write(body[4:])
-            assert (await answer(open_ones[0][0]))[0] == 200
+        body, bounds = upload(1_000_000), Bounds(bytes_in_flight=2_500_000)
+        async with serving(served, bounds=bounds) as (service, connect):
+            clients = [await connect() for _ in range(4)]
+            for number, (_, writer) in enumerate(clients):
+                writer.write(head(len(body)) + body[:700_000])
+                if number < 3:
+                    await until(lambda expected=700_000 * (number + 1): service.uploads.held == expected)
+            status, headers, told = await answer(clients[3][0])
+            assert (status, headers["retry-after"]) == (503, "1")
+            assert told == {
+                "error": "the server holds as many bytes of requests as it may (2,500,000); try again later"
+            }
+            assert service.uploads.held == 2_100_000
+            assert "protbert_classify_bytes_in_flight 2.1e+06" in service.metrics.text().decode()
             assert (await ask(connect, {"inputs": "MKT"}))[0] == 200
-            for reader, writer in open_ones[1:]:
-                writer.write(body[4:])
+            for _, writer in clients[:2]:
+                writer.write(body[700_000:])
+            for reader, _ in clients[:2]:
                 assert (await answer(reader))[0] == 200
-            for _, writer in open_ones:
+            clients[3][1].write(body[700_000:])  # the rest of what was refused is ignored
+            clients[3][1].write(head(len(body)) + body)
+            for reader, _ in (clients[3],):
+                assert (await answer(reader))[0] == 200
+            for _, writer in clients:
                 writer.close()
+            await until(lambda: service.uploads.held == 0)
 
     asyncio.run(scenario())
+
+
+def test_a_small_gzip_body_that_would_fill_the_memory_is_refused(served):
+    async def scenario():
+        bomb = gzip.compress(b" " * 20_000_000)
+        assert len(bomb) < 50_000
+        async with serving(served, Limits(body=1_000_000)) as (service, connect):
+            reader, writer = await connect()
+            writer.write(head(len(bomb)).replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n") + bomb)
+            status, _, told = await answer(reader)
+            assert (status, told) == (413, {"error": "more than 1,000,000 bytes; send fewer proteins at once"})
+            writer.close()
+            await until(lambda: service.uploads.held == 0)
+
+    asyncio.run(scenario())
+
+
+def test_proteins_of_a_client_that_left_are_not_computed(served, monkeypatch):
+    """Else a client that gives up and tries again would double the load each time."""
+    computed, gate = [], threading.Event()
+    logits = served.logits
+
+    def held(encoded, passed):
+        computed.append(len(encoded))
+        assert gate.wait(PATIENCE)
+        return logits(encoded, passed)
+
+    monkeypatch.setattr(served, "logits", held)
+
+    async def scenario():
+        async with serving(served) as (service, connect):
+            first = asyncio.create_task(ask(connect, {"inputs": "MKT"}))
+            await until(lambda: computed == [1])
+            _, leaving = await connect()
+            body = json.dumps({"inputs": ["MKT"] * 50}).encode()
+            leaving.write(head(len(body)) + body)
+            await until(lambda: service.batcher.waiting == 50)
+            staying = asyncio.create_task(ask(connect, {"inputs": ["MKV"] * 3}))
+            await until(lambda: service.batcher.waiting == 53)
+            leaving.close()
+            await until(lambda: service.batcher.waiting == 3)
+            assert service.uploads.held > 0
+            gate.set()
+            assert (await first)[0] == 200
+            status, _, predictions = await staying
+            assert (status, len(predictions)) == (200, 3)
+            assert 'requests_total{path="/invocations",status="499"} 1.0' in service.metrics.text().decode()
+
+    asyncio.run(scenario())
+    assert computed == [1, 3]
 
 
 LARGE = {"inputs": ["M" * 1000] * (INLINE_BYTES // 1000 + 1)}
@@ -150,8 +156,8 @@ def test_others_are_answered_while_a_large_request_is_read_or_its_answer_written
             small = await ask(connect, {"inputs": "MKT"})
             assert small[0] == 200 and not large.done()
             gate.set()
-            status, _, calls = await large
-            assert (status, len(calls)) == (200, len(request_body["inputs"]))
+            status, _, predictions = await large
+            assert (status, len(predictions)) == (200, len(request_body["inputs"]))
 
     asyncio.run(scenario())
     assert threads[0] is not threading.main_thread()

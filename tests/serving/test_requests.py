@@ -29,6 +29,8 @@ def test_json_is_one_protein_or_many_raw_or_spaced():
     assert (residues(one), one.form.single, one.form.named) == (["MKT"], True, False)
     assert (residues(many), many.form.single, many.form.parameters) == (["MKT", "MKV"], False, {"top_k": 2})
     assert names(many) == [("row_1", ""), ("row_2", "")]
+    (top_k,) = read('{"inputs": "M", "parameters": {"top_k": 2.0}}').form.parameters.values()
+    assert (top_k, type(top_k)) == (2, int)
 
 
 @pytest.mark.parametrize(
@@ -65,13 +67,13 @@ def test_without_a_content_type_it_is_json():
         (None, {"inputs": ["MKT", "MK1T"]}, SequenceError, "request, record 2 (row_2): '1' at position 3 is not a"),
         ("text/x-fasta", ">P1\nMKT\n>P2\nMK-T\n", SequenceError, "request, record 2 (P2): '-' at position 3"),
         ("text/csv", "id,sequence\nP1,\n", SequenceError, "request, record 1 (P1): no residues"),
+        ("application/jsonlines", '{"sequence": "M\\ud800"}', SequenceError, r"'\ud800' at position 2 is not a resid"),
         (
             "application/jsonlines",
-            '{"sequence": "M\\ud800"}',
-            SequenceError,
-            r"'\ud800' at position 2 is not a",
+            '{"id": "\\ud800", "sequence": "M"}',
+            DataError,
+            "the id or description is not valid text",
         ),
-        ("application/jsonlines", '{"id": "\\ud800", "sequence": "M"}', DataError, "the id or description is no text"),
         ("text/x-fasta", ">\nMKT\n", DataError, "the header is empty"),
         ("text/x-fasta", "MKT\n", DataError, "no FASTA file"),
         ("text/x-fasta", "", DataError, "no records"),
@@ -83,13 +85,13 @@ def test_without_a_content_type_it_is_json():
         ("text/csv", "sequence\n", DataError, "no proteins"),
         ("text/csv", "id,sequence\nP1,MKT,1\n", DataError, "row 1: expected 2 cells"),
         ("text/csv", "id,sequence\nP1\n", DataError, "row 1: expected 2 cells"),
-        ("text/csv", 'id,sequence\n"P"1,MKT\n', DataError, "line 2: no CSV"),
-        (None, "{", DataError, "request: no JSON"),
-        (None, "[" * 100_000, DataError, "request: no JSON (nested too deep)"),
-        (None, "1" * 10_000, DataError, "request: no JSON"),
-        (None, b"\xff", DataError, "byte 1 is no UTF-8"),
+        ("text/csv", 'id,sequence\n"P"1,MKT\n', DataError, "line 2: not valid CSV"),
+        (None, "{", DataError, "request: not valid JSON"),
+        (None, "[" * 100_000, DataError, "request: not valid JSON (nested too deep)"),
+        (None, "1" * 10_000, DataError, "request: not valid JSON"),
+        (None, b"\xff", DataError, "byte 1 is not valid UTF-8"),
         ("application/jsonlines", "{}\n{", Unprocessable, "request, line 1: expected"),
-        ("application/jsonlines", '{"sequence": "M"}\n{', DataError, "request, line 2: no JSON"),
+        ("application/jsonlines", '{"sequence": "M"}\n{', DataError, "request, line 2: not valid JSON"),
         ("application/jsonlines", '{"sequence": 1}', Unprocessable, "line 1: sequence: found a number, expected text"),
         ("application/jsonlines", '"MKT"', Unprocessable, "line 1: expected"),
         (None, "[]", Unprocessable, "expected {"),
@@ -99,6 +101,12 @@ def test_without_a_content_type_it_is_json():
         (None, {"inputs": "M", "parameters": 1}, Unprocessable, "parameters: found a number, expected an object"),
         (None, {"inputs": "M", "parameters": {"top_k": 0}}, Unprocessable, "top_k: expected a whole number from 1"),
         (None, {"inputs": "M", "parameters": {"top_k": True}}, Unprocessable, "top_k: expected a whole number from 1"),
+        (
+            None,
+            '{"inputs": "M", "parameters": {"top_k": 1e999}}',
+            Unprocessable,
+            "top_k: expected a whole number from 1",
+        ),
         (None, {"inputs": "M", "parameters": {"topk": 1}}, Unprocessable, "'topk' is unknown"),
         (None, {"inputs": "M", "parameters": {"truncation_report": 1}}, Unprocessable, "expected true or false"),
         ("image/png", "x", UnsupportedContent, "'image/png'; expected one of application/json, application/jsonlines"),
@@ -128,7 +136,7 @@ def test_limits_are_kept_to_the_last_one(limits, error, words):
 
 
 sequences = st.sampled_from(["MKT", "m k t", " M*", "MKT * ", "", "*", "M*K", "M1", "ÄK", "M\n", "ſ"])
-numbers = st.one_of(st.none(), st.booleans(), st.integers(-2, 3), st.just(1.5))
+numbers = st.one_of(st.none(), st.booleans(), st.integers(-2, 3), st.sampled_from([1.5, 2.0, -1.0]))
 parameters = st.one_of(
     st.none(),
     st.dictionaries(st.sampled_from(["top_k", "truncation_report", "k"]), numbers, max_size=2),

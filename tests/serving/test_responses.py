@@ -35,6 +35,8 @@ LABELS = ["Cytoplasm", "Mitochondrion", "Nucleus"]
         ("text/csv;q=0.5, application/json;q=0.4", CSV),
         ("text/html, text/csv; q=0.9, */*; q=0.8", CSV),
         ("*/*, application/json;q=0", LINES),
+        ("text/csv;q=0, text/*;q=0.9, application/jsonlines;q=0.1", LINES),
+        ("application/json;q=0.1, , TEXT/CSV;Q=0.2", CSV),
     ],
 )
 def test_the_answer_has_the_format_that_is_preferred(accept, kind):
@@ -45,11 +47,6 @@ def test_the_answer_has_the_format_that_is_preferred(accept, kind):
 def test_a_format_that_there_is_not_is_refused(accept):
     with pytest.raises(NotAcceptable, match="expected one of application/json, application/jsonlines, text/csv"):
         accepted_type(accept)
-
-
-@pytest.fixture(scope="module")
-def served(pipe):
-    return ServedModel(pipe.model, pipe.tokenizer)
 
 
 def answered(served, body, content_type=JSON, accept=JSON):
@@ -115,7 +112,7 @@ def test_parameters_with_a_table_are_refused_instead_of_ignored():
     query = read_query(b'{"inputs": "MKT", "parameters": {"top_k": 2}}', JSON)
     task = Task(name="location", problem_type="single_label_classification", labels=LABELS)
     decision = decide_task(np.log([[0.1, 0.3, 0.6]]), task)
-    with pytest.raises(Unprocessable, match="parameters are for answers in application/json"):
+    with pytest.raises(Unprocessable, match="parameters are only for answers in application/json"):
         answer(query, decision, [False], CSV)
     assert json.loads(answer(query, decision, [False], JSON)) == [
         {"label": "Nucleus", "score": pytest.approx(0.6)},

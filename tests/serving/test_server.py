@@ -1,5 +1,6 @@
 """The container contract, asked of a real server in a process of its own on loopback."""
 
+import gzip
 import http.client
 import json
 import shutil
@@ -8,9 +9,11 @@ import socket
 import threading
 import time
 
+import jsonschema
 import pytest
 import torch
 
+import protbert_classify
 from protbert_classify.inference.saved_classifier import load_classifier
 
 from .servers import HOST, running
@@ -65,6 +68,56 @@ def test_every_format_goes_in_and_every_format_comes_out_with_the_same_rows(serv
     assert [float(line.split(",")[4]) for line in cells] == [row["score"] for row in rows]
 
 
+@pytest.mark.parametrize("headers", [{"content_encoding": "gzip"}, {}])
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [("text/x-fasta", ">P1 one\nMKT\n>P2\nmkv*\n"), ("application/json", '{"inputs": ["MKT", "MKV"]}')],
+)
+def test_a_gzip_body_gets_the_same_answer(server, headers, content_type, body):
+    answer = server.invoke(gzip.compress(body.encode()), content_type, **headers)
+    assert (answer.status, answer.json) == (200, server.invoke(body, content_type).json)
+
+
+@pytest.mark.parametrize(
+    ("accepts", "kind"),
+    [
+        (["text/html", "text/csv"], "text/csv"),
+        (["application/jsonlines;q=0.5", "application/json;q=0.4, */*;q=0.1"], "application/jsonlines"),
+        (["application/json;q=0", "*/*"], "application/jsonlines"),
+    ],
+)
+def test_several_accept_headers_count_as_one(server, accepts, kind):
+    connection = http.client.HTTPConnection(HOST, server.port, timeout=30)
+    connection.putrequest("POST", "/invocations")
+    for accept in accepts:
+        connection.putheader("Accept", accept)
+    connection.putheader("Content-Length", "17")
+    connection.endheaders(b'{"inputs": "MKT"}')
+    answer = connection.getresponse()
+    assert (answer.status, answer.getheader("content-type").split(";")[0]) == (200, kind)
+    connection.close()
+
+
+def test_a_client_learns_the_classes_and_limits_of_the_model(server, pipe):
+    answer = server.request("GET", "/model")
+    assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
+    task = {"name": "location", "problem_type": "single_label_classification", "thresholds": None}
+    limits = {"request_bytes": 50_000, "request_proteins": 5, "protein_residues": 2000, "queue_proteins": 1000}
+    assert answer.json == {
+        "backbone": "bert",
+        "tasks": [{**task, "labels": ["Cytoplasm", "Mitochondrion", "Nucleus"]}],
+        "max_residues": 20,
+        "crop": "ends",
+        "calibration": None,
+        "limits": {**limits, "bytes_in_flight": 64 * 2**20, "connections": 5000},
+        "version": protbert_classify.__version__,
+    }
+    schema = server.request("GET", "/openapi.json").json["paths"]["/model"]["get"]["responses"]["200"]["content"]
+    jsonschema.Draft202012Validator(schema["application/json"]["schema"]).validate(answer.json)
+    reported = server.invoke({"inputs": ["M" * 20, "M" * 21], "parameters": {"truncation_report": True}}).json
+    assert [each["truncated"] for each in reported] == [False, True]
+
+
 def chunks(count):
     for _ in range(count):
         yield b" " * 1000
@@ -73,7 +126,7 @@ def chunks(count):
 @pytest.mark.parametrize(
     ("status", "body", "headers", "words"),
     [
-        (400, "{", {}, "request: no JSON"),
+        (400, "{", {}, "request: not valid JSON"),
         (400, {"inputs": ["MKT", "MK1T"]}, {}, "request, record 2 (row_2): '1' at position 3 is not a residue"),
         (400, ">P7\nMKT#\n", {"content_type": "text/x-fasta"}, "request, record 1 (P7): '#' at position 4"),
         (406, {"inputs": "MKT"}, {"accept": "image/png"}, "expected one of application/json"),
@@ -81,14 +134,21 @@ def chunks(count):
         (413, b" " * 50_001, {}, "more than 50,000 bytes"),
         (413, chunks(1000), {}, "more than 50,000 bytes"),
         (415, "MKT", {"content_type": "text/plain"}, "content type 'text/plain'; expected one of"),
-        (415, {"inputs": "MKT"}, {"content_encoding": "gzip"}, "content encoding 'gzip'"),
+        (415, {"inputs": "MKT"}, {"content_encoding": "br"}, "content encoding 'br'; expected gzip or identity"),
+        (400, {"inputs": "MKT"}, {"content_encoding": "gzip"}, "request: not valid gzip data"),
+        (413, gzip.compress(b" " * 50_001), {"content_encoding": "gzip"}, "more than 50,000 bytes"),
         (422, {"input": "MKT"}, {}, 'expected {"inputs": "MKT"}'),
         (422, {"inputs": "MKT", "parameters": {"top_k": -1}}, {}, "top_k: expected a whole number from 1"),
         (422, {"inputs": "M" * 2001}, {}, "request, record 1 (row_1): 2,001 residues; expected at most 2,000"),
-        (422, {"inputs": "M", "parameters": {"top_k": 2}}, {"accept": "text/csv"}, "parameters are for answers in"),
+        (
+            422,
+            {"inputs": "M", "parameters": {"top_k": 2}},
+            {"accept": "text/csv"},
+            "parameters are only for answers in",
+        ),
     ],
 )
-def test_a_request_that_cannot_be_answered_hears_why(server, status, body, headers, words):
+def test_a_request_that_cannot_be_answered_is_told_why(server, status, body, headers, words):
     answer = server.invoke(body, **headers)
     assert answer.status == status
     assert list(answer.json) == ["error"] and words in answer.json["error"]
@@ -116,7 +176,7 @@ def test_other_paths_and_methods_are_refused_in_the_same_way(server, method, pat
 
 def test_openapi_tells_every_format_and_status(server):
     document = server.request("GET", "/openapi.json").json
-    assert sorted(document["paths"]) == ["/invocations", "/metrics", "/ping"]
+    assert sorted(document["paths"]) == ["/invocations", "/metrics", "/model", "/ping"]
     operation = document["paths"]["/invocations"]["post"]
     accepted = ["application/json", "application/jsonlines", "application/x-fasta", "text/csv", "text/x-fasta"]
     assert sorted(operation["requestBody"]["content"]) == accepted
@@ -188,7 +248,8 @@ def test_requests_are_refused_while_loading_and_while_the_queue_is_full(model, t
         assert server.request("GET", "/ping").json == {"status": "loading"}
         early = server.invoke({"inputs": "MKT"})
         assert (early.status, early.headers["retry-after"]) == (503, "10")
-        assert early.json == {"error": "the model is being loaded; try again later"}
+        assert early.json == {"error": "the model is still loading; try again later"}
+        assert server.request("GET", "/model").status == 503
         assert server.metric("protbert_classify_ready") == 0
         (tmp_path / "loading").unlink()
         server.wait_for(200)
@@ -208,7 +269,7 @@ def test_requests_are_refused_while_loading_and_while_the_queue_is_full(model, t
 
         (tmp_path / "failing").touch()
         failed = server.invoke({"inputs": "MKT"})
-        assert (failed.status, failed.json) == (500, {"error": "the server failed; its log tells more"})
+        assert (failed.status, failed.json) == (500, {"error": "internal server error; see the log of the server"})
         assert "secret of the machine" in server.errors()
         (tmp_path / "failing").unlink()
         assert server.invoke({"inputs": "MKT"}).status == 200
@@ -239,7 +300,7 @@ def test_sigterm_answers_what_was_accepted_refuses_what_comes_and_ends_with_0(mo
         assert server.request("GET", "/ping").json == {"status": "draining"}
         late = server.invoke({"inputs": LONG})
         assert (late.status, late.headers["retry-after"]) == (503, "1")
-        assert late.json == {"error": "the server is about to stop; ask another one"}
+        assert late.json == {"error": "the server is shutting down; send the request to another one"}
         assert server.process.poll() is None
         slow.send(body[5:])
         answer = slow.getresponse()
