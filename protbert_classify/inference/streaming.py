@@ -168,15 +168,15 @@ def predict_parts(
     """Classify records a part at a time, keep what is done if that fails, and publish the table at the end.
 
     Args:
-        parts: Where the parts go, and those of an interrupted prediction are.
-        records: Those of the source.
-        table: Of the output.
-        classify: Gives the predictions of a part's records, and moves the bar.
+        parts: The folder of the parts, perhaps with those of an interrupted prediction.
+        records: The records of the source.
+        table: The format of the output.
+        classify: Returns the predictions for the records of a part, and moves the bar.
         size: Records of a part.
-        source: Of the records; for the progress bar.
+        source: Where the records come from, for the progress bar.
         strict: Stop at the first record that cannot be classified.
-        main: Whether this is the process, of several, that tells and publishes.
-        is_mine: Whether a part, by its number, is this process's to classify.
+        main: Whether this is the main process, which publishes the table.
+        is_mine: Whether this process classifies the part with a number.
     """
     rejected = f"{parts.output}.rejected.csv"
     with kept_if_any(parts, main):
