@@ -126,7 +126,7 @@ def deploy(
     if asynchronous is not None:
         check_bucket(session, asynchronous.output, readable=False)
         config["AsyncInferenceConfig"] = _queue(asynchronous, place, protection.kms_key)
-    longest = hosting.REAL_TIME if asynchronous is None else hosting.LONGEST
+    longest = hosting.ABANDONED if asynchronous is None else hosting.LONGEST
     image_for = instance_type if serverless is None else CPU_INSTANCE
     requests = [
         host.model_request(f"{name}-{stamp}", archive, image_for, longest),

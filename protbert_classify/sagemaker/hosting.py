@@ -20,6 +20,8 @@ from .session import PREFIX, Session, is_missing, list_keys, split_uri, translat
 
 CPU_INSTANCE = "ml.m5.xlarge"  # has no GPU; a serverless endpoint uses its image
 REAL_TIME = 60  # seconds that SageMaker waits for the answer of a real-time endpoint
+# seconds for the server in the container, which knows no client that left, and limits the loading of a model, too
+ABANDONED = 300
 LONGEST = 3600  # seconds that it waits for an asynchronous one, and in a batch transform
 # one protein uses all cores of a CPU; a second worker would take half of them, and load the model twice
 ONE_WORKER = {"SAGEMAKER_MODEL_SERVER_WORKERS": "1"}
@@ -54,7 +56,7 @@ class Hosting:
                 "SAGEMAKER_SUBMIT_DIRECTORY": f"{CONTAINER_MODEL}/{CODE}",
                 "SAGEMAKER_CONTAINER_LOG_LEVEL": "20",
                 "SAGEMAKER_REGION": region,
-                "SAGEMAKER_MODEL_SERVER_TIMEOUT": str(seconds),
+                "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS": str(seconds),
                 "HF_HUB_OFFLINE": "1",
                 **({} if has_gpu(instance_type) else ONE_WORKER),
                 **self.environment,
