@@ -13,7 +13,7 @@ from . import hosting
 from .hosting import CPU_INSTANCE, Hosting, delete_if_there
 from .images import check_instance, has_gpu
 from .security import Protection, tag_list
-from .session import PREFIX, Session, check_bucket, default_bucket, is_missing, role_arn, translate_errors
+from .session import PREFIX, Session, check_bucket, default_bucket, describe, is_missing, role_arn, translate_errors
 
 if TYPE_CHECKING:
     from .predictor import Predictor
@@ -133,7 +133,7 @@ def deploy(
         ("CreateEndpointConfig", config),
         ("CreateEndpoint", {"EndpointName": name, "EndpointConfigName": f"{name}-{stamp}", "Tags": config["Tags"]}),
     ]
-    there = describe_endpoint(session, name)
+    there = describe(session, "Endpoint", name)
     if there is not None:
         raise OptionError(f"endpoint {name} exists already ({there['EndpointStatus']}); {_to_delete(name)}")
     hosting.provide_archive(session, model, archive, protection.kms_key)
@@ -199,28 +199,16 @@ def _first_prediction(predictor: "Predictor") -> None:
         raise ProteinClassifierError(f"the endpoint is up, but its model does not answer: {error}") from error
 
 
-def describe_endpoint(session: Session, name: str) -> dict[str, Any] | None:
-    """SageMaker's description of an endpoint; None if there is none of this name."""
-    with translate_errors(f"look up the endpoint {name}"):
-        try:
-            return session.sagemaker_client.describe_endpoint(EndpointName=name)
-        except ClientError as error:
-            if is_missing(error):
-                return None
-            raise
-
-
 def endpoint_config(session: Session, name: str) -> dict[str, Any]:
     """SageMaker's description of the configuration of an endpoint.
 
     Raises:
         OptionError: There is no endpoint of this name.
     """
-    described = describe_endpoint(session, name)
+    described = describe(session, "Endpoint", name)
     if described is None:
         raise OptionError(f"endpoint {name}: there is none of this name in {session.boto_region_name}")
-    with translate_errors(f"look up the configuration of {name}"):
-        return session.sagemaker_client.describe_endpoint_config(EndpointConfigName=described["EndpointConfigName"])
+    return describe(session, "EndpointConfig", described["EndpointConfigName"]) or {}
 
 
 def delete_endpoint(name: str, session: Session, *, poll: float = POLL, max_wait: float = MAX_WAIT) -> None:
@@ -271,7 +259,7 @@ def clean_up(session: Session, name: str, stamped: str | None = None, poll: floa
         Whether nothing is left.
     """
     try:
-        described = describe_endpoint(session, name)
+        described = describe(session, "Endpoint", name)
         if described is not None and stamped in (None, described["EndpointConfigName"]):
             delete_endpoint(name, session, poll=poll)
         elif stamped is not None:

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from botocore import xform_name
-from botocore.exceptions import ClientError
 
 from ..errors import OptionError
 from .images import Purpose, has_gpu
 from .images import image_uri as aws_image
 from .packaging import CODE, CONTAINER_MODEL, INFERENCE, pack_model
 from .security import Protection, check_environment, tag_list
-from .session import PREFIX, Session, is_missing, list_keys, split_uri, translate_errors, upload
+from .session import PREFIX, Session, describe, list_keys, split_uri, translate_errors, upload
 
 CPU_INSTANCE = "ml.m5.xlarge"  # has no GPU; a serverless endpoint uses its image
 REAL_TIME = 60  # seconds that SageMaker waits for the answer of a real-time endpoint
@@ -70,21 +69,15 @@ def send(session: Session, requests: Sequence[Request]) -> None:
     """Send requests in order, until one fails."""
     for operation, parameters in requests:
         method = xform_name(operation)
-        verb, thing = method.split("_", 1)
-        with translate_errors(f"{verb} the {thing.replace('_', ' ')}"):
+        verb, *thing = method.split("_")
+        with translate_errors(f"{verb} the {' '.join(thing)} {next(iter(parameters.values()))}"):  # its name
             getattr(session.sagemaker_client, method)(**parameters)
 
 
 def delete_if_there(session: Session, kind: str, name: str) -> None:
     """Delete a `Model` or an `EndpointConfig`, if there is one of this name."""
-    thing, client, named = xform_name(kind), session.sagemaker_client, {f"{kind}Name": name}
-    with translate_errors(f"delete the {thing.replace('_', ' ')} {name}"):
-        try:
-            getattr(client, f"describe_{thing}")(**named)  # the user's policy allows to delete only what has our tag
-            getattr(client, f"delete_{thing}")(**named)
-        except ClientError as error:
-            if not is_missing(error):
-                raise
+    if describe(session, kind, name) is not None:
+        send(session, [(f"Delete{kind}", {f"{kind}Name": name})])
 
 
 def archive_uri(model: str, folder: str) -> str:

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any, Literal
 
+import botocore.session
+
 from ..errors import OptionError
 from .security import KMS_KEY
-from .session import PREFIX, split_uri
+from .session import PREFIX, split_uri, translate_errors
 
 PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
 IMAGE = re.compile(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.[a-z.]+/([a-z0-9._/-]+)([:@]\S+)?")
@@ -64,7 +66,8 @@ def policy(
         if kms_key is not None and not KMS_KEY.fullmatch(kms_key):
             raise OptionError(f"kms_key {kms_key!r}: expected the ARN of a key, arn:aws:kms:REGION:ACCOUNT:key/ID")
         read = [split_uri(uri) for uri in (f"s3://{bucket}", *inputs)]
-        partition = _partition(region)
+        with translate_errors(f"find the region {region}"):
+            partition = botocore.session.get_session().get_partition_for_region(region)
         values |= {
             "region": region,
             "partition": partition,
@@ -100,16 +103,6 @@ def _filled(part: Any, values: dict[str, Any]) -> Any:
 
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
-
-
-def _partition(region: str) -> str:
-    import botocore.session
-    from botocore.exceptions import BotoCoreError
-
-    try:
-        return str(botocore.session.get_session().get_partition_for_region(region))
-    except BotoCoreError:
-        raise OptionError(f"region {region!r}: AWS has none of this name; expected one such as us-east-1") from None
 
 
 def _repository(uri: str, partition: str) -> str:

@@ -181,6 +181,21 @@ def _advice(code: str, operation: str) -> str:
     return "; sign in to AWS again" if code in SIGN_IN else ""
 
 
+def describe(session: Session, kind: str, name: str) -> dict[str, Any] | None:
+    """SageMaker's description of an `Endpoint`, a `TrainingJob`, ...; None if there is none of this name."""
+    from botocore import xform_name
+    from botocore.exceptions import ClientError
+
+    thing = xform_name(kind)
+    with translate_errors(f"look up the {thing.replace('_', ' ')} {name}"):
+        try:
+            return getattr(session.sagemaker_client, f"describe_{thing}")(**{f"{kind}Name": name})
+        except ClientError as error:
+            if is_missing(error):
+                return None
+            raise
+
+
 def is_missing(error: Exception) -> bool:
     """Whether AWS refused because nothing has this name; SageMaker has no error code of its own for it."""
     details = getattr(error, "response", {}).get("Error", {})

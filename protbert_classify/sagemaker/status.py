@@ -4,11 +4,10 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from botocore import xform_name
-from botocore.exceptions import ClientError
 
 from ..errors import OptionError
 from .security import OURS
-from .session import Session, is_missing, translate_errors
+from .session import Session, describe, translate_errors
 
 KINDS = {"training": "TrainingJob", "transform": "TransformJob", "endpoint": "Endpoint"}
 
@@ -40,7 +39,7 @@ def list_running(session: Session) -> list[Running]:
     return [one for one in found if one is not None]  # one may have ended since
 
 
-def describe(session: Session, name: str, *kinds: str) -> Running:
+def find_any(session: Session, name: str, *kinds: str) -> Running:
     """A job or an endpoint, by its name and its possible kinds.
 
     Raises:
@@ -55,7 +54,7 @@ def describe(session: Session, name: str, *kinds: str) -> Running:
 
 def stop_job(session: Session, name: str) -> Running:
     """Stop a job, if it runs; what it has written is kept. Returns how it was before."""
-    job = describe(session, name, "training", "transform")
+    job = find_any(session, name, "training", "transform")
     if job.status == "InProgress":
         title = KINDS[job.kind]
         with translate_errors(f"stop the job {name}"):
@@ -65,16 +64,9 @@ def stop_job(session: Session, name: str) -> Running:
 
 def find(session: Session, kind: str, name: str) -> Running | None:
     """A job or an endpoint; None if there is none of this name."""
-    client, title = session.sagemaker_client, KINDS[kind]
-    with translate_errors(f"look up {name}"):
-        try:
-            found = getattr(client, f"describe_{xform_name(title)}")(**{f"{title}Name": name})
-            if kind == "endpoint":
-                config = client.describe_endpoint_config(EndpointConfigName=found["EndpointConfigName"])
-        except ClientError as error:
-            if is_missing(error):
-                return None
-            raise
+    title = KINDS[kind]
+    if (found := describe(session, title, name)) is None:
+        return None
     status, output = found[f"{title}Status"], None
     machines: dict[str, Any]
     if kind == "training":
@@ -83,7 +75,8 @@ def find(session: Session, kind: str, name: str) -> Running | None:
     elif kind == "transform":
         machines, output = found["TransformResources"], found["TransformOutput"]["S3OutputPath"]
     else:
-        machines = config["ProductionVariants"][0]
+        config = describe(session, "EndpointConfig", found["EndpointConfigName"]) or {}
+        machines = config.get("ProductionVariants", [{}])[0]
     count = machines.get("InstanceCount", machines.get("InitialInstanceCount", 0))
     detail = found.get("FailureReason") or found.get("SecondaryStatus") or ""
     text = "" if detail == status else " ".join(str(detail).split())

@@ -15,7 +15,7 @@ from protbert_classify.errors import OptionError, ProteinClassifierError
 from protbert_classify.sagemaker import HuggingFaceEstimator, training
 from protbert_classify.sagemaker.packaging import write_job
 from protbert_classify.sagemaker.session import is_missing, translate_errors
-from protbert_classify.sagemaker.status import describe, list_running
+from protbert_classify.sagemaker.status import find_any, list_running
 from protbert_classify.sagemaker.training import LOG_GROUP, follow
 from tests.training.runs import easy_records, environment, fasta
 
@@ -246,9 +246,9 @@ def test_a_running_job_is_told_about_and_stopped(run, job, session):
     assert (code, out) == (0, f"training job {job.name}: stopping\n")
     assert run("delete", "--job", job.name)[1] == f"training job {job.name}: it has ended already: Stopped\n"
     assert run("status")[1] == f"{NOTHING}\n"
-    assert describe(session, job.name, "training").output is None
+    assert find_any(session, job.name, "training").output is None
     job.end("Completed")
-    assert describe(session, job.name, "training").output.endswith(f"{job.name}/output/model.tar.gz")
+    assert find_any(session, job.name, "training").output.endswith(f"{job.name}/output/model.tar.gz")
 
 
 def test_the_log_of_all_machines_is_shown_once_each_line_while_the_job_runs(job, session, monkeypatch):

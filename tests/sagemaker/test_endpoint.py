@@ -116,14 +116,14 @@ def test_a_name_that_is_taken_is_refused_and_left_alone(up, serving):
 
 def test_an_endpoint_that_somebody_else_creates_meanwhile_is_left_alone(up, serving, monkeypatch):
     up(image_uri="stub", endpoint_name="theirs-now")
-    before, describe, looks = serving.there(), module.describe_endpoint, []
+    before, describe, looks = serving.there(), module.describe, []
 
     def not_yet(*both):
         looks.append(both)
         return None if len(looks) == 1 else describe(*both)
 
-    monkeypatch.setattr(module, "describe_endpoint", not_yet)
-    with pytest.raises(OptionError, match="could not create the endpoint: Cannot create already existing") as error:
+    monkeypatch.setattr(module, "describe", not_yet)
+    with pytest.raises(OptionError, match="could not create the endpoint theirs-now: Cannot create already") as error:
         up(image_uri="stub", endpoint_name="theirs-now")
     one_line(error)
     assert serving.there() == before
@@ -272,7 +272,7 @@ def test_an_endpoint_that_takes_too_long_is_deleted(up, serving, monkeypatch):
 def test_an_endpoint_need_not_be_waited_for(up, serving, session):
     serving.stays = "Creating"
     predictor = up(image_uri="stub", wait=False, endpoint_name="later")
-    assert module.describe_endpoint(session, "later")["EndpointStatus"] == "Creating"
+    assert module.describe(session, "Endpoint", "later")["EndpointStatus"] == "Creating"
     serving.stays = None
     module._wait(session, predictor.endpoint_name, 0.05, 10)
     assert attach("later", session).predict("MK")["label"] == 2

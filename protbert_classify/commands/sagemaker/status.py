@@ -18,13 +18,13 @@ List the jobs and endpoints that this program created, and that run now and are 
 
 def run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
-    from ...sagemaker.status import describe, list_running
+    from ...sagemaker.status import find_any, list_running
 
     session = session_of(options)
     if options.job is not None:
-        found = [describe(session, options.job, "training", "transform")]
+        found = [find_any(session, options.job, "training", "transform")]
     elif options.endpoint is not None:
-        found = [describe(session, options.endpoint, "endpoint")]
+        found = [find_any(session, options.endpoint, "endpoint")]
     else:
         found = list_running(session)
     nothing = f"nothing of protbert-classify runs in {session.boto_region_name}"
