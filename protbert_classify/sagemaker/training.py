@@ -63,8 +63,8 @@ class Outcome(NamedTuple):
 class HuggingFaceEstimator:
     """Fine-tune a classifier on SageMaker: `fit`, then `deploy` or `transformer`.
 
-    A job installs a wheel of this package and runs the training that `protbert-classify train` runs here, with torchrun
-    on all GPUs of all its machines.
+    A job has a copy of this package and runs the training that `protbert-classify train` runs here, with torchrun on all
+    GPUs of all its machines.
 
     Args:
         role: Name or ARN of the job's IAM role; `protbert-classify sagemaker policy training` prints what it needs.
@@ -86,7 +86,7 @@ class HuggingFaceEstimator:
         processes_per_instance: One for each GPU if None.
         protection: Key, VPC and isolation, of the job and of what is deployed from it.
         encrypt_inter_container_traffic: Encrypt the traffic between the machines of a job.
-        package: A requirement (`protbert_classify==0.1.0`) in place of a wheel of what is installed here.
+        package: A requirement (`protbert_classify==0.1.0`) in place of a copy of what is installed here.
         push_to_hub: Repository on the Hugging Face Hub (`me/my-classifier`) to which the job publishes its model.
         hub_token_secret: Name of the secret in AWS Secrets Manager with the Hub's token; the job reads it.
         environment: Variables of the container.

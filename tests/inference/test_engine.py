@@ -181,4 +181,4 @@ def test_the_help_tells_the_size_of_batches_that_a_device_gets():
     add_compute_options(parser)
     assert parser.parse_args([]).tokens_per_batch is None
     help = " ".join(parser.format_help().split())
-    assert f"(default {CPU_TOKENS[0]} to {CPU_TOKENS[1]} on a CPU, {DEVICE_TOKENS} elsewhere)" in help
+    assert f"default: {CPU_TOKENS[0]} to {CPU_TOKENS[1]} on a CPU, {DEVICE_TOKENS} on a GPU)" in help

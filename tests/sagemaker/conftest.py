@@ -91,7 +91,7 @@ def up(archive, session):
 
     yield up
     for predictor in made:
-        clean_up(session, predictor.endpoint_name)
+        clean_up(session, predictor.endpoint_name, poll=0.05)
 
 
 @pytest.fixture(scope="session")

@@ -8,11 +8,21 @@ import pytest
 from moto.sagemaker.models import sagemaker_backends
 
 from protbert_classify.errors import ModelError, OptionError, ProteinClassifierError
-from protbert_classify.sagemaker import Asynchronous, Predictor, Protection, Serverless, attach, delete_endpoint
+from protbert_classify.sagemaker import (
+    Asynchronous,
+    Predictor,
+    Protection,
+    Serverless,
+    attach,
+    delete_endpoint,
+    deploy,
+    open_session,
+)
 from protbert_classify.sagemaker import endpoint as module
+from protbert_classify.sagemaker.dry_run import DryRun
 from protbert_classify.sagemaker.packaging import pack_model, unpack
 
-from .cloud import ACCOUNT, REGION, ROLE
+from .cloud import ACCOUNT, BUCKET, REGION, ROLE
 from .endpoints import one_line
 from .snapshots import same_as_snapshot
 from .stubs import GUARDED, KEY, asleep, stubbed
@@ -51,9 +61,11 @@ def test_the_requests_of_an_endpoint(up, serving, options, request):
     "options, image",
     [({"instance_type": "ml.g4dn.xlarge"}, "-gpu-"), ({}, "-cpu-"), ({"serverless": Serverless()}, "-cpu-")],
 )
-def test_the_image_suits_the_instances(up, serving, options, image):
-    up(wait=False, **options)
-    assert re.search(f"huggingface-pytorch-inference:.*{image}", str(created(serving)["CreateModel"]))
+def test_the_image_suits_the_instances(archive, options, image):
+    dry_run = DryRun()
+    deploy(archive, role=ROLE, session=open_session(BUCKET, dry_run=dry_run), wait=False, **options)
+    container = dict(dry_run.requests)["CreateModel"]["PrimaryContainer"]
+    assert re.search(f"/huggingface-pytorch-inference:.*{image}", container["Image"])
 
 
 @pytest.mark.parametrize(

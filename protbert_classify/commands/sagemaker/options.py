@@ -38,7 +38,9 @@ def add_security(parser: argparse.ArgumentParser) -> None:
     security.add_argument("--kms_key", help="ARN of a KMS key for everything that is written (default: AWS' own keys)")
     security.add_argument("--subnets", nargs="+", default=[], metavar="SUBNET", help="of a VPC")
     security.add_argument("--security_group_ids", nargs="+", default=[], metavar="GROUP", help="of the VPC")
-    security.add_argument("--network_isolation", action="store_true", help="no network; requires --image_uri")
+    security.add_argument(
+        "--network_isolation", action="store_true", help="no network; a training then requires --image_uri"
+    )
     security.add_argument("--image_uri", help="an image of your own (default: the newest of AWS)")
     security.add_argument("--environment", nargs="+", default=[], metavar="NAME=VALUE", help="of the container")
     security.add_argument("--tags", nargs="+", default=[], metavar="NAME=VALUE", help="for the bill, for example")

@@ -18,7 +18,7 @@ Fine-tune on SageMaker: the training of 'protbert-classify train', on all GPUs o
       --model_name_or_path facebook/esm2_t12_35M_UR50D --num_train_epochs 3 --learning_rate 3e-5
 
 Every option of train that is not listed here goes to the job. A file of options may come first (run.yaml). The job
-installs this package as it is here. When it has ended, the last line printed is the address of its model in S3, which
+has a copy of this package. When it has ended, the last line printed is the address of its model in S3, which
 'protbert-classify sagemaker deploy --model ADDRESS' serves. After Ctrl-C the job continues."""
 
 
