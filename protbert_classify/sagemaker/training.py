@@ -63,8 +63,8 @@ class Outcome(NamedTuple):
 class HuggingFaceEstimator:
     """Fine-tune a classifier on SageMaker: `fit`, then `deploy` or `transformer`.
 
-    A job has a copy of this package and runs the training that `protbert-classify train` runs here, with torchrun on all
-    GPUs of all its machines.
+    A job has a copy of this package and runs the training that `protbert-classify train` runs here, with torchrun on
+    all GPUs of all its machines.
 
     Args:
         role: Name or ARN of the job's IAM role; `protbert-classify sagemaker policy training` prints what it needs.

@@ -20,20 +20,7 @@ def run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     from ...sagemaker.policy import policy
 
-    document = policy(
-        options.kind,
-        options.account,
-        options.region,
-        options.bucket,
-        prefix=options.prefix,
-        inputs=options.inputs,
-        kms_key=options.kms_key,
-        secret=options.hub_token_secret,
-        images=options.image_uri,
-        vpc=options.vpc,
-        roles=options.roles,
-    )
-    print(json.dumps(document, indent=2))
+    print(json.dumps(policy(**vars(options)), indent=2))
     return 0
 
 
@@ -46,8 +33,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--prefix", default="protbert-classify", help="of keys in it (default %(default)s)")
     parser.add_argument("--inputs", nargs="+", default=[], metavar="S3", help="further addresses that are read")
     parser.add_argument("--kms_key", help="ARN of the KMS key, if one is used")
-    parser.add_argument("--hub_token_secret", metavar="NAME", help="secret with the Hub's token, if a job publishes")
-    parser.add_argument("--image_uri", nargs="+", default=[], metavar="ECR", help="images of your own")
+    parser.add_argument(
+        "--hub_token_secret", dest="secret", metavar="NAME", help="secret with the Hub's token, if a job publishes"
+    )
+    parser.add_argument("--image_uri", dest="images", nargs="+", default=[], metavar="ECR", help="images of your own")
     parser.add_argument("--vpc", action="store_true", help="jobs and endpoints run in a VPC")
     parser.add_argument("--roles", nargs="+", default=[], metavar="ROLE", help="that the user may give to SageMaker")
     return parser
