@@ -149,7 +149,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     training.add_argument("--epochs", type=_above_zero, default=5.0, help="passes over the proteins (default 5)")
     training.add_argument("--precision", choices=PRECISIONS, help="default: bf16 on GPUs that have it, else float32")
-    training.add_argument("--gradient_checkpointing", action="store_true", help="less memory for more time")
+    training.add_argument("--gradient_checkpointing", action="store_true", help="use less memory but more time")
     device = parser.add_argument_group("device")
     device.add_argument(
         "--device", choices=(HERE, *DEVICES), default=HERE, help="a GPU by name, or this machine (default %(default)s)"

@@ -112,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--repo_id", required=True, help="owner/name on the Hub, or a name in your own namespace")
-    parser.add_argument("--model", help="output_dir of a training, or a model folder; the card of a training says more")
+    parser.add_argument("--model", help="output_dir of a training, whose card has more details, or a model folder")
     parser.add_argument("--data", "--dataset", help="labelled proteins to publish, as for train; in place of --model")
     parser.add_argument("--public", action="store_true", help="make a new repository public (default: private)")
     parser.add_argument("--license", help="licence of the model, as the Hub names it: mit, apache-2.0, afl-3.0, ...")

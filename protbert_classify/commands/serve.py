@@ -81,9 +81,13 @@ def _parser() -> argparse.ArgumentParser:
     add_model(parser)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
     parser.add_argument("--port", type=_port, default=8080, help="0 for any free port (default %(default)s)")
-    parser.add_argument("--max_body", type=positive, default=6 * 2**20, help="bytes of a request (default 6 MiB)")
-    parser.add_argument("--max_proteins", type=positive, default=1000, help="of a request (default %(default)s)")
-    parser.add_argument("--max_residues", type=positive, default=100_000, help="of a protein (default %(default)s)")
+    parser.add_argument("--max_body", type=positive, default=6 * 2**20, help="most bytes of a request (default 6 MiB)")
+    parser.add_argument(
+        "--max_proteins", type=positive, default=1000, help="proteins of a request (default %(default)s)"
+    )
+    parser.add_argument(
+        "--max_residues", type=positive, default=100_000, help="residues of a protein (default %(default)s)"
+    )
     parser.add_argument("--max_queue", type=positive, default=4000, help="proteins that may wait (default %(default)s)")
     parser.add_argument(
         "--max_in_flight",
@@ -91,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         default=64 * 2**20,
         help="bytes of all unanswered requests together (default 64 MiB)",
     )
-    parser.add_argument("--max_connections", type=positive, default=5000, help="open at once (default %(default)s)")
+    parser.add_argument("--max_connections", type=positive, default=5000, help="open connections (default %(default)s)")
     parser.add_argument(
         "--max_wait",
         type=positive,

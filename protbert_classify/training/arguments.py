@@ -45,7 +45,7 @@ class ModelArguments:
     )
     classifier_dropout: float = field(default=0.1, metadata={"help": "Dropout before the linear head."})
     light_attention_kernel_size: int = field(
-        default=9, metadata={"help": "Width of its convolutions in residues, an odd number."}
+        default=9, metadata={"help": "Width of the convolutions of light attention in residues, an odd number."}
     )
     light_attention_dropout: float = field(default=0.25, metadata={"help": "Dropout on light attention's features."})
     freeze_backbone: bool = field(default=False, metadata={"help": "Train only the pooling and the head."})
@@ -107,11 +107,13 @@ class DataArguments:
             "in a header or a cell means two classes, and so does Cytoplasm-Nucleus; without it, A;B is one class."
         },
     )
-    task_name: str | None = field(default=None, metadata={"help": "Name of the task with several label columns."})
+    task_name: str | None = field(
+        default=None, metadata={"help": "Name of the main task, if it has several label columns."}
+    )
     auxiliary_tasks: list[str] = field(
         default_factory=list,
         metadata={
-            "help": "More columns to learn, each with a head of its own, such as membrane in DeepLoc's data (M: "
+            "help": "Columns of auxiliary tasks, each learned with its own head, such as membrane in DeepLoc's data (M: "
             "membrane-bound, S: soluble, U: unknown). Empty cells and U are left out of the loss."
         },
     )
@@ -119,7 +121,8 @@ class DataArguments:
         default=0.5, metadata={"help": "Weight of each auxiliary loss; the main loss has weight 1."}
     )
     split_column: str = field(
-        default="split", metadata={"help": "Column with train, validation or test; it may be missing."}
+        default="split",
+        metadata={"help": "Column with train, validation or test. A table without this column is accepted."},
     )
     max_length: int = field(
         default=512,
@@ -130,5 +133,6 @@ class DataArguments:
         metadata={"help": "What to keep of a longer protein: both ends (where sorting signals are), head or tail."},
     )
     max_train_samples: int | None = field(
-        default=None, metadata={"help": "Train on about this many proteins of all classes, for a quick look."}
+        default=None,
+        metadata={"help": "Train on a sample of about this many proteins from all classes, for a quick test."},
     )

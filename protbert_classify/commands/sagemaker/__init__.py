@@ -9,8 +9,8 @@ ACTIONS = {
     "train": "fine-tune on machines of AWS, with the options of train and those of the job",
     "deploy": "create an endpoint, which answers requests and is billed until it is deleted",
     "predict": "classify the proteins of a file with an endpoint",
-    "transform": "classify the proteins of a file on machines that end by themselves",
-    "status": "what runs now and is billed; or how a job or an endpoint is",
+    "transform": "classify the proteins of a file on machines that stop automatically",
+    "status": "list what is running and billed, or show one job or endpoint",
     "delete": "stop a job, or delete an endpoint with all that belongs to it",
     "policy": "print the IAM permissions that jobs, endpoints and their users need",
 }
@@ -21,7 +21,10 @@ def run(arguments: list[str]) -> int:
         width = max(map(len, ACTIONS))
         print("usage: protbert-classify sagemaker ACTION ...\n")
         print("Train and deploy on Amazon SageMaker, with the credentials that AWS' own tools use. Requires the extra")
-        print("sagemaker. Billed resources are listed first; --dry-run shows the exact requests and changes nothing.\n")
+        print(
+            "sagemaker. Each command lists first what will be billed; --dry-run prints the exact requests and changes"
+        )
+        print("nothing.\n")
         print("\n".join(f"  {name:<{width}}  {text}" for name, text in ACTIONS.items()))
         print("\nprotbert-classify sagemaker ACTION --help shows the options of an action.")
         return 0 if arguments else 2

@@ -36,13 +36,17 @@ def add_security(parser: argparse.ArgumentParser) -> None:
     security = parser.add_argument_group("security")
     security.add_argument("--role", help="name or ARN of the IAM role of the containers")
     security.add_argument("--kms_key", help="ARN of a KMS key for everything that is written (default: AWS' own keys)")
-    security.add_argument("--subnets", nargs="+", default=[], metavar="SUBNET", help="of a VPC")
-    security.add_argument("--security_group_ids", nargs="+", default=[], metavar="GROUP", help="of the VPC")
+    security.add_argument("--subnets", nargs="+", default=[], metavar="SUBNET", help="ids of the VPC subnets to run in")
+    security.add_argument(
+        "--security_group_ids", nargs="+", default=[], metavar="GROUP", help="ids of the security groups in the VPC"
+    )
     security.add_argument(
         "--network_isolation", action="store_true", help="no network; a training then requires --image_uri"
     )
     security.add_argument("--image_uri", help="an image of your own (default: the newest of AWS)")
-    security.add_argument("--environment", nargs="+", default=[], metavar="NAME=VALUE", help="of the container")
+    security.add_argument(
+        "--environment", nargs="+", default=[], metavar="NAME=VALUE", help="variables of the container"
+    )
     security.add_argument("--tags", nargs="+", default=[], metavar="NAME=VALUE", help="for the bill, for example")
 
 
@@ -50,10 +54,10 @@ def add_table(parser: argparse.ArgumentParser, source: str, resume: str) -> None
     parser.add_argument("--input", required=True, help=source)
     parser.add_argument("--output", required=True, help="the .csv, .tsv, .jsonl or .parquet to write")
     parser.add_argument("--resume", action="store_true", help=resume)
-    parser.add_argument("--overwrite", action="store_true", help="remove what an interrupted prediction left")
-    parser.add_argument("--strict", action="store_true", help="refuse a record that cannot be classified")
-    parser.add_argument("--id_column", default="id", help="column of a table with the accession (default id)")
-    parser.add_argument("--sequence_column", default="sequence", help="with the sequence (default sequence)")
+    parser.add_argument("--overwrite", action="store_true", help="discard an interrupted prediction and start again")
+    parser.add_argument("--strict", action="store_true", help="stop at the first record that cannot be classified")
+    parser.add_argument("--id_column", default="id", help="column of a table with the accession")
+    parser.add_argument("--sequence_column", default="sequence", help="column of a table with the sequence")
 
 
 def table_options(options: argparse.Namespace) -> dict[str, Any]:

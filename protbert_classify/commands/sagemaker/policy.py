@@ -30,13 +30,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--account", required=True, help="number of the account, 12 digits")
     parser.add_argument("--region", help="such as us-east-1")
     parser.add_argument("--bucket", help="for data, code and models")
-    parser.add_argument("--prefix", default="protbert-classify", help="of keys in it (default %(default)s)")
-    parser.add_argument("--inputs", nargs="+", default=[], metavar="S3", help="further addresses that are read")
+    parser.add_argument(
+        "--prefix", default="protbert-classify", help="prefix of the keys in the bucket (default %(default)s)"
+    )
+    parser.add_argument("--inputs", nargs="+", default=[], metavar="S3", help="other S3 addresses that jobs must read")
     parser.add_argument("--kms_key", help="ARN of the KMS key, if one is used")
     parser.add_argument(
         "--hub_token_secret", dest="secret", metavar="NAME", help="secret with the Hub's token, if a job publishes"
     )
     parser.add_argument("--image_uri", dest="images", nargs="+", default=[], metavar="ECR", help="images of your own")
     parser.add_argument("--vpc", action="store_true", help="jobs and endpoints run in a VPC")
-    parser.add_argument("--roles", nargs="+", default=[], metavar="ROLE", help="that the user may give to SageMaker")
+    parser.add_argument(
+        "--roles", nargs="+", default=[], metavar="ROLE", help="roles that the user may pass to SageMaker"
+    )
     return parser

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from ...sagemaker.status import Running
 
 DESCRIPTION = """\
-List the jobs and endpoints that this program created, and that run now and are billed; or show one of them.
+List the jobs and endpoints that this program created, and that are running and billed, or show one of them.
 
   protbert-classify sagemaker status
   protbert-classify sagemaker status --job protbert-classify-0a1b-20261125101500

@@ -107,13 +107,20 @@ def _parser() -> argparse.ArgumentParser:
     job = parser.add_argument_group("job")
     job.add_argument("--instance_type", default="ml.g5.2xlarge", help="a machine (default %(default)s, one GPU)")
     job.add_argument("--instance_count", type=positive, default=1, help="machines of one training (default 1)")
-    job.add_argument("--processes_per_instance", type=positive, help="default: one for each GPU, or one")
-    job.add_argument("--job_name", dest="base_job_name", default="protbert-classify", help="its beginning")
-    job.add_argument("--max_run", type=positive, default=86_400, help="seconds of computing at most (default a day)")
+    job.add_argument("--processes_per_instance", type=positive, help="default: one per GPU, or one without a GPU")
+    job.add_argument(
+        "--job_name",
+        dest="base_job_name",
+        default="protbert-classify",
+        help="beginning of the job's name (default %(default)s)",
+    )
+    job.add_argument("--max_run", type=positive, default=86_400, help="most seconds of computing (default 86400)")
     job.add_argument("--use_spot_instances", action="store_true", help="cheaper machines, which AWS may take back")
-    job.add_argument("--max_wait", type=positive, help="seconds in all, with spot instances (default 2 max_run)")
+    job.add_argument(
+        "--max_wait", type=positive, help="most seconds with the wait for spot machines (default 2 max_run)"
+    )
     job.add_argument("--checkpoint_s3_uri", help="keep checkpoints there, and resume from those that are there")
-    keep = "keep the machines for the next job, billed"
+    keep = "seconds to keep the machines for the next job, billed"
     job.add_argument("--keep_alive", dest="keep_alive_period_in_seconds", type=positive, metavar="SECONDS", help=keep)
     job.add_argument("--volume_size", type=positive, default=100, help="GiB of a machine's disk (default %(default)s)")
     job.add_argument("--package", help="a requirement to install in place of this package as it is here")

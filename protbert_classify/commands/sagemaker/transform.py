@@ -1,4 +1,4 @@
-"""`protbert-classify sagemaker transform`: a whole file on machines that end by themselves."""
+"""`protbert-classify sagemaker transform`: a whole file on machines that stop automatically."""
 
 import argparse
 import os
@@ -9,7 +9,7 @@ from ..predict import REJECTED, summary
 from .options import add_account, add_security, add_table, new_parser, security_of, session_of, table_options
 
 DESCRIPTION = """\
-Classify a whole file by batch transform: the machines run for it alone, and end by themselves.
+Classify a whole file by batch transform: the machines run for it alone, and stop automatically.
 
   protbert-classify sagemaker transform --role Proteins --model s3://bucket/.../model.tar.gz \\
       --input proteome.fasta --output predictions.csv --instance_type ml.g5.xlarge
@@ -53,7 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     source = "FASTA, .csv, .tsv, .jsonl (plain or .gz) or .parquet, here or in S3"
     add_table(parser, source, "fetch the table of a job that was started before")
     parser.add_argument("--instance_type", default="ml.m5.xlarge", help="default %(default)s, without a GPU")
-    parser.add_argument("--instance_count", type=positive, default=1, help="they share the file (default 1)")
+    parser.add_argument(
+        "--instance_count", type=positive, default=1, help="number of machines, which share the file (default 1)"
+    )
     parser.add_argument("--no_wait", action="store_true", help="print the job's name and return")
     add_account(parser)
     add_security(parser)
