@@ -13,8 +13,8 @@ from .terminal import hide_short_progress_bars
 
 USAGE = "usage: protbert-classify train [run.yaml] --data FILE --output_dir DIR [--option value ...]"
 DESCRIPTION = """\
-Fine-tune a classifier on labelled proteins. Options can also come from a YAML or JSON file of "option: value" lines
-that stands first, such as run.yaml; the command line overrides it.
+Fine-tune a classifier on labelled proteins. The first argument can be a YAML or JSON file of options, such as
+run.yaml; options on the command line override the file.
 
   protbert-classify train --data proteins.fasta --output_dir runs/mine
   protbert-classify train --data proteins.csv --label_column class --model_name_or_path facebook/esm2_t12_35M_UR50D

@@ -113,7 +113,7 @@ class DataArguments:
     auxiliary_tasks: list[str] = field(
         default_factory=list,
         metadata={
-            "help": "Columns of auxiliary tasks, each learned with its own head, such as membrane in DeepLoc's data (M: "
+            "help": "Columns of auxiliary tasks, each learned with its own head, such as membrane of DeepLoc (M: "
             "membrane-bound, S: soluble, U: unknown). Empty cells and U are left out of the loss."
         },
     )
