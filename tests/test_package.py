@@ -5,6 +5,7 @@ import importlib
 import re
 import subprocess
 import sys
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
@@ -144,3 +145,14 @@ def test_what_contributing_says_is_somewhere_is_there():
     named = {path for path in re.findall(r"`([a-z_/]+\.py)`", house) if "/" in path}
     assert "model/losses.py" in named and len(named) > 15
     assert [path for path in named if not (PACKAGE / path).is_file()] == []
+
+
+def test_every_file_of_the_package_that_is_not_python_goes_into_the_wheel():
+    config = ConfigParser()
+    config.read(PACKAGE.parent / "setup.cfg")
+    patterns = config["options.package_data"]["protbert_classify"].split()
+
+    files = [path.relative_to(PACKAGE) for path in PACKAGE.rglob("*") if path.is_file() and path.suffix != ".py"]
+    files = [path for path in files if path.parts[-2:-1] != ("__pycache__",)]
+    assert len(files) > 5
+    assert [str(path) for path in files if not any(path.match(pattern) for pattern in patterns)] == []

@@ -87,7 +87,7 @@ def best_and_worst(per_class: Mapping[str, Mapping[str, Any]], never: Sequence[s
     """
     sentences = []
     scored = {n: values["f1"] for n, values in per_class.items() if values["f1"] is not None and n not in never}
-    if len(scored) > 1:
+    if len(set(scored.values())) > 1:
         best, worst = max(scored, key=scored.__getitem__), min(scored, key=scored.__getitem__)
         sentences.append(
             f"Best predicted is {best} (F1 {scored[best]:.2f}, {count(per_class[best]['support'], 'protein')}), worst "

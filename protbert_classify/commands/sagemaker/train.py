@@ -71,6 +71,9 @@ def _inputs(options: argparse.Namespace, hyperparameters: dict[str, Any]) -> dic
         given["model"] = hyperparameters.pop("model_name_or_path")
     if given["train"] is None:
         raise OptionError("no --data; expected a file of labelled proteins, here or in S3")
+    for channel, source in given.items():  # before seconds of imports, and before credentials are asked for
+        if source is not None and not str(source).startswith("s3://") and not os.path.exists(source):
+            raise OptionError(f"channel {channel}: {source}: no such file; expected one, or an s3:// address")
     return {channel: str(source) for channel, source in given.items() if source is not None}
 
 
