@@ -78,8 +78,6 @@ class ProteinClassificationPipeline(Pipeline):
         if isinstance(inputs, Sized) and not isinstance(inputs, str) and not len(inputs):
             self._sanitize_parameters(**options)
             return []
-        if isinstance(inputs, list | tuple) and not inputs:  # transformers 5.3 looks at the first one
-            return []
         return super().__call__(inputs, num_workers=num_workers, batch_size=batch_size, **options)
 
     def _sanitize_parameters(self, **options: Any) -> tuple[dict, dict, dict]:
