@@ -62,7 +62,7 @@ def test_what_does_not_fit_says_what_would(tmp_path, capsys):
 def test_what_cannot_fit_at_all_says_so(tmp_path):
     shape = {**PROTBERT_SHAPE, "hidden_size": 8192, "num_attention_heads": 64, "intermediate_size": 32768}
     found = recorded(["estimate", "--backbone_config", json.dumps(shape), "--device", "T4"], tmp_path)
-    assert found["advice"] == ["none of its options makes it fit: take a larger device or a smaller model"]
+    assert found["advice"] == ["none of its options makes it fit: use a larger device or a smaller model"]
 
 
 def test_the_lengths_are_those_of_the_training_proteins(easy, tmp_path, capsys):

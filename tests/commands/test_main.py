@@ -69,8 +69,8 @@ def test_python_m_and_the_exit_code_of_a_process(tmp_path):
     done = call("predict", "--model", tmp_path, "--input", "nowhere.fasta", "--output", tmp_path / "predictions.csv")
     assert done.returncode == 2
     assert done.stderr == (
-        "protbert-classify predict: nowhere.fasta: no such file; expected FASTA, .csv, .tsv, .jsonl, .parquet, - or "
-        "the id of a Hub dataset\n"
+        "protbert-classify predict: nowhere.fasta: no such file; expected FASTA, .csv, .tsv, .parquet, .jsonl, .json "
+        "or the id of a Hub dataset (owner/name)\n"
     )
 
 

@@ -393,7 +393,7 @@ from tests.training.runs import encoded_proteins
 torch.set_num_threads(1)
 arguments = ProteinTrainingArguments(output_dir=sys.argv[1])  # brings the processes together
 folder, hang = Path(sys.argv[1]), sys.argv[2:] == ["hang"]
-embeddings.CHUNK_TOKENS = 300
+embedding_cache.CHUNK_TOKENS = 300
 embed_chunk = embedding_cache._embed_chunk
 done = []
 
@@ -407,7 +407,7 @@ def watched(*arguments):
 embedding_cache._embed_chunk = watched
 model = ProteinClassifier.from_pretrained(folder / "model")
 for turn in range(2):
-    dataset = embeddings.embed(model, encoded_proteins(40), cache_root=folder / "cache")
+    dataset = embedding_cache.embed(model, encoded_proteins(40), cache_root=folder / "cache")
 rows = [row.tolist() for row in dataset["last_hidden_state"]]
 result = {"rows": rows, "chunks": len(done), "labels": dataset["labels"][:].tolist()}
 (folder / f"result-{arguments.process_index}.json").write_text(json.dumps(result))

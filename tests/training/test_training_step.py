@@ -240,7 +240,7 @@ def test_a_frozen_head_moves_where_it_has_labels_and_not_where_all_are_unknown(t
 
 LIMITED = """
 import json, resource, sys
-from tests.training.test_steps import build
+from tests.training.test_training_step import build
 trainer = build(sys.argv[1], proteins=64, tokens_per_batch="3000", per_device_train_batch_size=64, num_train_epochs=1)
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + int(sys.argv[2]), resource.RLIM_INFINITY))
@@ -253,7 +253,7 @@ print(json.dumps(trainer.state.global_step))
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="address space is read as Linux gives it")
 def test_a_process_that_the_system_gives_no_more_memory_goes_on_in_halves(tmp_path):
     shape = {**SHAPE, "hidden_size": 256, "intermediate_size": 32768, "max_position_embeddings": 512}
-    code = f"import tests.training.test_steps as t; t.SHAPE = {shape!r}\n" + LIMITED
+    code = f"import tests.training.test_training_step as t; t.SHAPE = {shape!r}\n" + LIMITED
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path), str(1000 << 20)],
         capture_output=True,
