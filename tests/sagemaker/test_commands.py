@@ -152,7 +152,7 @@ def test_an_endpoint_is_deployed_described_and_deleted(run, archive):
         (["policy", "trust", "--account", "1"], "12 digits"),
         (["train", *HERE], "no --data"),
         (["train", *HERE, "run.yaml"], "a file of options comes first"),
-        (["train", "--data", "x"], "no role; give the name or ARN of an IAM role"),
+        (["train", "--data", "s3://proteins/x"], "no role; give the name or ARN of an IAM role"),
         (["train", *HERE, "--data", "/nowhere"], "channel train: /nowhere: no such file"),
         (["train", *HERE, "--data", "s3://proteins/x", "--use_spot_instance"], "did you mean --use_spot_instances?"),
         (["train", "none.yaml", *HERE], "none.yaml: No such file or directory; expected a YAML or JSON file"),
