@@ -57,14 +57,7 @@ def data_options(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "ambiguous": options.ambiguous,
         "header_pattern": options.header_pattern,
-        "columns": ColumnNames(
-            id=options.id_column,
-            sequence=options.sequence_column,
-            label=options.label_column,
-            split=options.split_column,
-            auxiliary=options.auxiliary_tasks,
-            problem_type=options.problem_type,
-        ),
+        "columns": ColumnNames.from_options(options),
     }
 
 

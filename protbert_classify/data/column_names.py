@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import OptionError
 from ..model.tasks import PROBLEM_TYPES
@@ -27,6 +28,18 @@ class ColumnNames:
     split: str = "split"
     auxiliary: Sequence[str] = ()
     problem_type: str | None = None
+
+    @classmethod
+    def from_options(cls, options: Any) -> "ColumnNames":
+        """Those that options of `train` name: `id_column`, `label_column`, `auxiliary_tasks`, ..., as attributes."""
+        return cls(
+            id=options.id_column,
+            sequence=options.sequence_column,
+            label=options.label_column,
+            split=options.split_column,
+            auxiliary=options.auxiliary_tasks,
+            problem_type=options.problem_type,
+        )
 
     @property
     def labels(self) -> list[str]:

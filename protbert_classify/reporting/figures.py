@@ -19,7 +19,6 @@ COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
 # each series has one of these besides its colour: pictures are also printed in grey
 LINES = ("-", "--", ":", "-.", (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P")
-HATCHES = ("", "////", "....", "xxxx")
 GREY = "#666666"
 STYLE: dict[str, Any] = {
     "font.size": 10,

@@ -274,8 +274,7 @@ class HuggingFaceEstimator:
         if os.path.isdir(source):
             raise OptionError(f"{source}: found a folder; expected one file of proteins")
         options = self._parsed
-        names = ("id_column", "sequence_column", "label_column", "split_column", "auxiliary_tasks", "problem_type")
-        columns = ColumnNames(*(getattr(options, name) for name in names))
+        columns = ColumnNames.from_options(options)
         read_proteins(source, ambiguous=options.ambiguous, header_pattern=options.header_pattern, columns=columns)
 
     def _start(self, source: str, channels: Mapping[str, str]) -> str:

@@ -56,7 +56,7 @@ def load_splits(arguments: DataArguments) -> DatasetDict:
     options: dict[str, Any] = {
         "ambiguous": arguments.ambiguous,
         "header_pattern": arguments.header_pattern,
-        "columns": columns_of(arguments),
+        "columns": ColumnNames.from_options(arguments),
     }
     splits = read_proteins(arguments.data, **options)
     others = {"validation": arguments.validation_data, "test": arguments.test_data}
@@ -68,18 +68,6 @@ def load_splits(arguments: DataArguments) -> DatasetDict:
     splits = add_validation(splits, arguments.validation, arguments.split_seed, main_task(splits, arguments))
     report_copies(splits, main_task(splits, arguments))
     return DatasetDict({name: splits[name] for name in ("train", "validation", "test") if name in splits})
-
-
-def columns_of(arguments: DataArguments) -> ColumnNames:
-    """Names of a table's columns."""
-    return ColumnNames(
-        id=arguments.id_column,
-        sequence=arguments.sequence_column,
-        label=arguments.label_column,
-        split=arguments.split_column,
-        auxiliary=arguments.auxiliary_tasks,
-        problem_type=arguments.problem_type,
-    )
 
 
 def report_splits(splits: DatasetDict, task: Task) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from datasets import Dataset, DatasetDict
 from transformers import PreTrainedTokenizerBase, set_seed
 
+from ..data.column_names import ColumnNames
 from ..data.fingerprint import fingerprint
 from ..data.sources import check_there
 from ..errors import DataError, OptionError, first_line
@@ -28,7 +29,7 @@ from .arguments import DataArguments, ModelArguments
 from .build_model import build_model, build_tokenizer
 from .distributed import on_main_process
 from .evaluation_loop import labels_of
-from .load_data import columns_of, load_data
+from .load_data import load_data
 from .resume import as_json, check_unchanged
 from .trainer import ProteinTrainer
 from .training_arguments import ProteinTrainingArguments
@@ -124,7 +125,7 @@ def name_for_trackers(arguments: ProteinTrainingArguments) -> None:
 def command_settings(model_args: ModelArguments, data_args: DataArguments, splits: DatasetDict) -> dict[str, Any]:
     """What must be the same when a run is resumed, in addition to what the trainer compares."""
     data = {name: value for name, value in dataclasses.asdict(data_args).items() if name not in FREE_DATA}
-    answers = columns_of(data_args).answers
+    answers = ColumnNames.from_options(data_args).answers
     prints = {f"{name} proteins": fingerprint(part, answers) for name, part in splits.items()}
     return as_json({**dataclasses.asdict(model_args), **data, **prints})
 
