@@ -11,7 +11,7 @@ import pytest
 
 from protbert_classify.errors import OptionError
 from protbert_classify.runs.lock import FolderLock
-from tests.training.runs import TINY, call, complaints, environment
+from tests.training.runs import TINY, call, complaints, easy_records, environment, fasta
 
 HOLD = """
 import sys, time
@@ -76,9 +76,11 @@ def test_a_trainer_inside_a_command_shares_its_lock_and_does_not_give_it_back(tm
 
 
 @pytest.mark.slow
-def test_a_run_that_is_still_at_work_is_not_gone_on_with(tmp_path, easy, other):
+def test_a_run_that_is_still_at_work_is_not_gone_on_with(tmp_path, other):
+    data = tmp_path / "easy.fasta"
+    data.write_text(fasta(easy_records()))
     began = time.monotonic()
-    done = call("train", "--data", easy, "--output_dir", tmp_path, "--resume", *TINY)
+    done = call("train", "--data", data, "--output_dir", tmp_path, "--resume", *TINY)
     assert done.returncode == 2 and time.monotonic() - began < 60
     (line,) = complaints(done.stderr)
     assert line.startswith(f"protbert-classify train: {tmp_path}: another training writes to it")
