@@ -34,6 +34,7 @@ from .backbone import (
     encoder_class,
     find_special_tokens,
     frozen_parts,
+    fuse_gelu,
     keep_first_positions,
     longest_input,
     pooler_option,
@@ -118,6 +119,7 @@ class ProteinClassifier(PreTrainedModel):
         super().__init__(config)
         self.num_labels = config.num_labels
         self.backbone = backbone if backbone is not None else random_backbone(config.backbone_config, config.pooling)
+        fuse_gelu(self.backbone)
         self._reads_embeddings = "inputs_embeds" in inspect.signature(self.backbone.forward).parameters
         pooling: Any = POOLINGS[config.pooling](config)
         self.pooling = pooling

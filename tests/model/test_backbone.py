@@ -30,6 +30,7 @@ from protbert_classify import ProteinClassifier, ProteinClassifierConfig
 from protbert_classify.model.backbone import (
     FAMILIES,
     Family,
+    FusedEsmIntermediate,
     check_encoder,
     count_special_tokens,
     encoder_layers,
@@ -333,3 +334,24 @@ def test_the_residues_of_a_padded_batch_follow_the_counts():
     mask = torch.tensor([[1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 1]])
     assert residue_mask(mask, 1, 0).tolist() == [[False, True, True, True, False, False], [False, *5 * [True]]]
     assert residue_mask(mask, 0, 1).tolist() == [[True, True, True, False, False, False], [*5 * [True], False]]
+
+
+@pytest.mark.parametrize("config", [ESM_1B, ESM_2], ids=["esm-1b", "esm-2"])
+def test_an_esm_computes_its_gelu_in_one_operation_to_the_same_hidden_states(config):
+    torch.manual_seed(0)
+    plain = AutoModel.from_config(config).eval()
+    model = ProteinClassifier(ProteinClassifierConfig(config.to_dict(), labels=LABELS)).eval()
+    model.backbone.load_state_dict(plain.state_dict(), strict=False)
+    layers = [layer.intermediate for layer in encoder_layers(model.backbone)]
+    assert {type(layer) for layer in layers} == {FusedEsmIntermediate}
+    ids = torch.tensor([[0, 5, 6, 7, 8, 9, 2]])
+    expected, found = plain(input_ids=ids).last_hidden_state, model.backbone(input_ids=ids).last_hidden_state
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6 * float(expected.abs().max()))
+
+    kept: list[int] = []
+    wide = torch.randn(1, 7, 16, requires_grad=True)
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda saved: kept.append(saved.numel()) or saved, lambda saved: saved
+    ):
+        layers[0](wide)
+    assert sum(size == 7 * 32 for size in kept) == 1, "the input of the GELU alone is kept for the gradient"
