@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..evaluation.by_length import accuracy_by_length
 from ..evaluation.calibration import calibration
 from ..evaluation.metrics import NAMES, known_references
 from ..evaluation.mistakes import confident_mistakes, confusions, frequent_confusions
@@ -15,10 +14,10 @@ from .captioned_figures import CaptionedFigure
 from .class_figures import draw_class_bars, draw_confusion_matrix, draw_label_counts
 from .evaluated_split import EvaluatedSplit
 from .formatting import Rows, capitalised, count, interval_text, with_interval
-from .lengths import cap, known_lengths
+from .lengths import accuracy_parts
 from .run_description import OPTIMISTIC, best_and_worst
-from .score_figures import draw_accuracy_by_length, draw_reliability, draw_score_histogram, length_range
-from .sections import Beside, Card, Figures, Part, Section, Table, Text, left_out
+from .score_figures import draw_reliability, draw_score_histogram
+from .sections import Card, Figures, Part, Section, Table, Text, left_out
 from .task_report import FORWARD, CardFigure, Draw, TaskReport, length_section
 
 WIDE_MATRIX = 12  # more classes than these want the whole width of the page
@@ -31,7 +30,6 @@ MEANINGS = {
     "mcc": "mean Matthews correlation of the labels",
 }
 PER_CLASS = ("precision", "recall", "f1", "mcc", "average_precision")
-SHARE = "share of proteins with exactly the true labels"
 SHORT_SHARE = "share with exactly the true labels"
 CODE = f"""\
 with torch.inference_mode():
@@ -252,27 +250,11 @@ def _scores(found: EvaluatedSplit | None, picture: Draw) -> list[Part]:
 
 
 def _lengths(run: Run, found: EvaluatedSplit | None, picture: Draw) -> list[Part]:
-    """Whether long proteins fare as well as short ones; nothing without lengths."""
-    lengths = known_lengths(run)
-    if found is None or found.predictions is None or lengths is None:
+    if found is None or found.predictions is None:
         return []
     true, chosen, _ = _known(found)
-    ranges = accuracy_by_length((true == chosen).all(1), lengths, cap(run))
-    lowest = min(ranges, key=lambda part: part["accuracy"])
-    drawn = picture(
-        "accuracy_by_length",
-        draw_accuracy_by_length(ranges, cap(run), found.metrics["subset_accuracy"], SHORT_SHARE),
-        "Share of proteins with exactly the true labels in each range of length, with 95% intervals; in the hatched "
-        "ranges proteins are longer than the cap, and the model saw only a part of them.",
-        f"Bars of accuracy by length. The lowest, {lowest['accuracy']:.2f}, is that of {lowest['proteins']:,} "
-        f"proteins of {length_range(lowest)} residues.",
-    )
-    rows = [
-        [length_range(part), f"{part['proteins']:,}", with_interval(part["accuracy"], (part["low"], part["high"]))]
-        for part in ranges
-    ]
-    heading = f"{capitalised(SHARE)}, with 95% intervals"
-    return [Beside(drawn, Table(["residues", "proteins", "exactly right"], rows, [1, 2], heading))]
+    overall, share = found.metrics["subset_accuracy"], "proteins with exactly the true labels"
+    return accuracy_parts(run, (true == chosen).all(1), overall, picture, share, SHORT_SHARE, "exactly right")
 
 
 def _mistakes(run: Run, found: EvaluatedSplit | None) -> list[Part]:
