@@ -1,10 +1,16 @@
 """Tiny pretrained checkpoints of three families, and proteins as token ids."""
 
 import pytest
+import torch
+from transformers import BertForSequenceClassification
+
+from protbert_classify import ProteinClassifier
 
 LABELS = ["Cytoplasm", "Mitochondrion", "Nucleus"]
 # model type -> prefix of the backbone's tensors in the model of its pretraining
 BACKBONES = {"bert": "bert.", "esm": "esm.", "t5": ""}
+POOLINGS = ["mean", "cls", "pooler", "light_attention"]
+COMBINATIONS = [(kind, pooling) for kind in BACKBONES for pooling in POOLINGS if (kind, pooling) != ("t5", "pooler")]
 
 
 def pretrained(kind):
@@ -82,3 +88,27 @@ def pad():
         return {"input_ids": ids, "attention_mask": mask}
 
     return pad
+
+
+@pytest.fixture
+def fresh(checkpoint):
+    """A fresh head on a tiny pretrained backbone."""
+
+    def build(kind="bert", labels=LABELS, **fields):
+        torch.manual_seed(1)
+        return ProteinClassifier.from_pretrained(checkpoint[kind][0], labels=labels, **fields)
+
+    return build
+
+
+@pytest.fixture
+def bert_classifier(tmp_path):
+    """A `BertForSequenceClassification` with labels of its own: (folder, model)."""
+    config = pretrained("bert").config
+    config.num_labels = 3
+    config.id2label = {0: "M", 1: "S", 2: "U"}
+    config.label2id = {"M": 0, "S": 1, "U": 2}
+    config.classifier_dropout = 0.3
+    model = BertForSequenceClassification(config).eval()
+    model.save_pretrained(tmp_path / "bert_classifier")
+    return str(tmp_path / "bert_classifier"), model
