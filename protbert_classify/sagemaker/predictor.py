@@ -119,12 +119,8 @@ class Predictor(AbstractContextManager):
 
     def _table(self, records: Sequence[Record]) -> tuple[list[Prediction], list[Column]]:
         """Classify checked records, all at once if the endpoint has a queue; and the columns of the table."""
-
-        def lines(some: Sequence[Record]) -> bytes:
-            return b"".join(map(client.json_line, some))
-
         answers = self._send(
-            records, client.line_size, lines, JSON_LINES, lambda *answer: [client.table_answer(*answer)]
+            records, client.line_size, client.json_lines, JSON_LINES, lambda *answer: [client.table_answer(*answer)]
         )
         return [prediction for predictions, _ in answers for prediction in predictions], answers[0][1]
 

@@ -17,7 +17,7 @@ from ..errors import DataError, OptionError, ProteinClassifierError
 from ..inference.parts_folder import PartsFolder
 from ..inference.streaming import PredictionSummary, Rejects, begun, check_table, publish
 from ..inference.writers import table_for
-from ..serving.client import json_line, line_size, short_enough, split, table_answer
+from ..serving.client import json_lines, line_size, short_enough, split, table_answer
 from ..serving.requests import JSON_LINES
 from . import hosting
 from .hosting import LONGEST, delete_if_there
@@ -77,8 +77,8 @@ class Transformer(Machines):
         """Start the job of `transform`; [`collect_transform`] writes the table.
 
         Args:
-            source: See `transform`.
-            output: See `transform`.
+            source: FASTA or a table, here or in S3.
+            output: The .csv, .tsv, .jsonl or .parquet that will be written.
             columns: Names of a table's columns.
             strict: Refuse the file for one record that cannot be classified; otherwise it goes to
                 `<output>.rejected.csv`.
@@ -131,7 +131,7 @@ class Transformer(Machines):
                 records = rejects.keep(short_enough(begun(read_records(source, columns))))
                 for number, some in enumerate(split(records, line_size, PROTEINS)):
                     with open(os.path.join(folder, _part_name(number)), "wb") as file:
-                        file.writelines(map(json_line, some))
+                        file.write(json_lines(some))
                     counts.append(len(some))
         if not counts:
             raise DataError(f"{source}: none of its {rejects.count} records can be classified")
