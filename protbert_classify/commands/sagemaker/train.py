@@ -20,10 +20,10 @@ from .options import add_machines, given, machines_of
 
 def parse(parser: OneLineParser, words: list[str]) -> argparse.Namespace:
     """The options of the job; its `hyperparameters` are those of `train`, from a file and from the line."""
-    from ...training.options import CONFIG_ENDINGS, option_names, read_options_file
-
     if {"-h", "--help"} & set(words):
         parser.parse_args(["--help"])
+    from ...training.options import CONFIG_ENDINGS, option_names, read_options_file  # takes seconds
+
     in_file = read_options_file(words.pop(0)) if words and words[0].endswith(CONFIG_ENDINGS) else {}
     of_job = {action.dest for action in parser._actions}
     parser.set_defaults(**{name: value for name, value in in_file.items() if name in of_job})
