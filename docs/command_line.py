@@ -48,7 +48,7 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
             found[name] = module._parser()
             continue
         for action in module.ACTIONS:
-            found[f"{name} {action}"] = import_module(f"{module.__name__}.{action}")._parser()
+            found[f"{name} {action}"] = module.parser_of(action)
     return found
 
 

@@ -15,7 +15,7 @@ MODULES = (
     "protbert_classify.serving.hooks",
 )
 # their constructors ask AWS; tests/sagemaker runs them against its API on loopback
-OF_AWS = ("HuggingFaceEstimator", "Predictor", "Transformer")
+OF_AWS = ("HuggingFaceEstimator", "Machines", "Predictor", "Transformer")
 
 
 def public():

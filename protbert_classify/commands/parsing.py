@@ -30,6 +30,26 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_table(parser: argparse.ArgumentParser, source: str, resume: str) -> None:
+    """A source of proteins and the table of their predictions; see `table_options`."""
+    columns = "column of a table with the {} (default %(default)s)"
+    parser.add_argument("--input", required=True, help=source)
+    parser.add_argument("--output", required=True, help="the table to write: .csv, .tsv, .jsonl or .parquet")
+    parser.add_argument("--resume", action="store_true", help=resume)
+    parser.add_argument("--overwrite", action="store_true", help="discard an interrupted prediction and start again")
+    parser.add_argument("--strict", action="store_true", help="stop at the first record that cannot be classified")
+    parser.add_argument("--id_column", default="id", help=columns.format("accession"))
+    parser.add_argument("--sequence_column", default="sequence", help=columns.format("sequence"))
+
+
+def table_options(options: argparse.Namespace) -> dict[str, Any]:
+    """As keywords of `predict_file`."""
+    from ..data.column_names import ColumnNames
+
+    columns = ColumnNames(id=options.id_column, sequence=options.sequence_column)
+    return {"columns": columns, "strict": options.strict, "overwrite": options.overwrite}
+
+
 def add_data_options(group: Any) -> None:
     """How labelled proteins are read, for a parser or a group of its options; see `data_options`."""
     group.add_argument(

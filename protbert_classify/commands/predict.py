@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from .parsing import OneLineParser, add_compute_options, add_model, compute_options
+from .parsing import OneLineParser, add_compute_options, add_model, add_table, compute_options, table_options
 from .processes import is_distributed
 from .terminal import hide_short_progress_bars
 
@@ -27,7 +27,6 @@ OUTPUT.rejected.csv with the reason, and the exit code is 3 (0 with several proc
 
 def run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
-    from ..data.column_names import ColumnNames
     from ..inference.predict import predict_file
 
     hide_short_progress_bars()
@@ -35,14 +34,17 @@ def run(arguments: list[str]) -> int:
         options.model,
         options.input,
         options.output,
-        columns=ColumnNames(id=options.id_column, sequence=options.sequence_column),
-        strict=options.strict,
         resume=options.resume,
-        overwrite=options.overwrite,
+        **table_options(options),
         **compute_options(options),
     )
+    return report(done, options.output)
+
+
+def report(done: "PredictionSummary", output: str) -> int:
+    """Print how a prediction ended; returns the exit code."""
     if done.main:
-        print(summary(done, options.output))
+        print(summary(done, output))
     # a launcher makes a failure, with a traceback, of every other exit code
     return REJECTED if done.rejected and not is_distributed() else 0
 
@@ -67,19 +69,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_model(parser)
-    parser.add_argument(
-        "--input",
-        required=True,
-        help="FASTA, .csv, .tsv or .jsonl (plain or .gz), .parquet, the id of a Hub dataset, or - for FASTA on "
-        "standard input",
-    )
-    parser.add_argument("--output", required=True, help="the table to write: .csv, .tsv, .jsonl or .parquet")
-    parser.add_argument("--resume", action="store_true", help="continue an interrupted prediction")
-    parser.add_argument("--overwrite", action="store_true", help="start again in place of an interrupted prediction")
-    parser.add_argument("--strict", action="store_true", help="stop at the first record that cannot be classified")
-    parser.add_argument("--id_column", default="id", help="column of a table with the accession (default %(default)s)")
-    parser.add_argument(
-        "--sequence_column", default="sequence", help="column of a table with the sequence (default %(default)s)"
-    )
+    files = "FASTA, .csv, .tsv or .jsonl (plain or .gz), .parquet"
+    source = f"{files}, the id of a Hub dataset, or - for FASTA on standard input"
+    add_table(parser, source, "continue an interrupted prediction")
     add_compute_options(parser)
     return parser

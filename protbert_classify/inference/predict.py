@@ -24,7 +24,7 @@ from .streaming import (
     FORMAT,
     PredictionSummary,
     begun,
-    check_paths,
+    check_table,
     count_rejected,
     predict_parts,
 )
@@ -77,8 +77,7 @@ def predict_file(
         KeyboardInterrupt: Ctrl-C; the parts are kept.
     """
     parts, rejected = PartsFolder(output), f"{output}.rejected.csv"
-    table_for(output, [])  # checks the ending before any work is done
-    check_paths(source, output)
+    check_table(source, output)
     processes = _processes()
     main = processes is None or processes.is_main_process
     if main:
@@ -95,7 +94,6 @@ def predict_file(
     table = table_for(output, columns_for(classifier.config.tasks))
     settings = _settings(classifier, output, tokens_per_batch, precision, compiled)
     if main:
-        os.makedirs(os.path.dirname(output) or ".", exist_ok=True)
         parts.begin(settings, resume)
     if processes is not None:
         processes.wait_for_everyone()

@@ -16,7 +16,7 @@ from ..data.records import Record, checked
 from ..data.sources import STANDARD_INPUT
 from ..errors import InputError, OptionError, ProteinClassifierError
 from .parts_folder import PartsFolder
-from .writers import Prediction, Table
+from .writers import Prediction, Table, table_for
 
 FORMAT = 2  # of the parts: another number, and none of a former version is continued
 
@@ -117,6 +117,12 @@ def check_paths(source: str, output: str) -> None:
             raise OptionError("input -: several processes cannot share standard input; expected a file")
     elif os.path.exists(output) and os.path.exists(source) and os.path.samefile(source, output):
         raise OptionError(f"output {output} is the input; expected another name")
+
+
+def check_table(source: str, output: str) -> None:
+    """Refuse a table that `check_paths` refuses, or whose ending is not that of a table."""
+    table_for(output, [])
+    check_paths(source, output)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .endpoint import Asynchronous, Serverless, delete_endpoint, deploy
+    from .machines import Machines
     from .predictor import Predictor, attach
     from .security import Protection
     from .session import open_session
@@ -19,12 +20,14 @@ _MODULES = {
     **dict.fromkeys(("Predictor", "attach"), "predictor"),
     **dict.fromkeys(("Transformer", "collect_transform"), "transform"),
     "HuggingFaceEstimator": "training",
+    "Machines": "machines",
     "Protection": "security",
     "open_session": "session",
 }
 __all__ = [
     "Asynchronous",
     "HuggingFaceEstimator",
+    "Machines",
     "Predictor",
     "Protection",
     "Serverless",

@@ -16,7 +16,6 @@ from .packaging import add_serving_code, unpack
 CHANNELS = {"train": "data", "validation": "validation_data", "test": "test_data"}
 MODEL_CHANNEL = "model"
 SECRET = "PROTBERT_CLASSIFY_HUB_SECRET"  # the variable with the name of the secret that holds the Hub's token
-SECRET_KEYS = ("HF_TOKEN", "token")  # of a secret that is JSON
 
 
 class TrainingContainer:
@@ -47,7 +46,7 @@ class TrainingContainer:
         if checkpoints.is_dir():  # a job that lost its spot instance starts again with its checkpoints
             options += ["--output_dir", str(checkpoints), "--resume", "true"]
         else:
-            options += ["--output_dir", str(Path(self.model_dir).parent / "run")]
+            options += ["--output_dir", str(checkpoints.with_name("run"))]
         if self.machines > 1:
             options += ["--save_on_each_node", "true"]  # each machine loads the best checkpoint from its own disk
         return options
@@ -66,9 +65,8 @@ class TrainingContainer:
             import boto3
             from botocore.exceptions import BotoCoreError, ClientError
         except ImportError:
-            raise OptionError(
-                "the Hub's token is in AWS Secrets Manager, and boto3, which reads it, is missing"
-            ) from None
+            why = "the Hub's token is in AWS Secrets Manager, and boto3, which reads it, is missing"
+            raise OptionError(why) from None
         try:
             # SageMaker sets AWS_REGION; boto3 alone would read AWS_DEFAULT_REGION
             client = boto3.client("secretsmanager", region_name=os.environ.get("AWS_REGION"))
@@ -129,7 +127,7 @@ def _token(text: str, name: str) -> str:
     except ValueError:
         value = text
     if isinstance(value, dict):
-        value = next((value[key] for key in SECRET_KEYS if key in value), None)
+        value = value.get("HF_TOKEN", value.get("token"))
     if not isinstance(value, str) or not value.strip():
         raise ProteinClassifierError(f"the secret {name} has no token; expected it as text, or as JSON with HF_TOKEN")
     return value.strip()

@@ -2,23 +2,15 @@
 
 import json
 from collections import Counter
+from types import SimpleNamespace
 from typing import Any
 
 READING = ("Get", "Head", "List", "Describe", "Simulate")  # the operations that change nothing
-ANSWERS: dict[str, dict[str, Any]] = {  # what the next step needs from one that was not done
-    "CreateMultipartUpload": {"UploadId": "dry-run"},
-    "UploadPart": {"ETag": "dry-run"},
-    "PutObject": {"ETag": "dry-run"},
-}
+ANSWER = {"UploadId": "dry-run", "ETag": "dry-run"}  # to all others; uploads need it for their next step
 
 
 class Finished(Exception):
     """A dry run reached its last request; the SDK would now look at the job that it created."""
-
-
-class _Done:
-    status_code = 200
-    headers: dict[str, str] = {}
 
 
 class DryRun:
@@ -39,19 +31,15 @@ class DryRun:
         boto_session.events.register("before-call", self._answer)
 
     def _record(self, params: dict[str, Any], model: Any, **_: Any) -> None:
-        operation = str(model.name)
-        if operation in ("PutObject", "CreateMultipartUpload"):
+        if model.name in ("PutObject", "CreateMultipartUpload"):
             self.uploads.append(f"s3://{params['Bucket']}/{params['Key']}")
-        elif not operation.startswith(READING) and model.service_model.service_name != "s3":
-            self.requests.append((operation, dict(params)))
+        elif not model.name.startswith(READING) and model.service_model.service_name != "s3":
+            self.requests.append((model.name, dict(params)))
 
-    def _answer(self, model: Any, **_: Any) -> tuple[_Done, dict[str, Any]] | None:
-        operation = str(model.name)
-        if operation.startswith(READING):
-            return None
-        if operation == "CreateTrainingJob":
+    def _answer(self, model: Any, **_: Any) -> tuple[SimpleNamespace, dict[str, str]] | None:
+        if model.name == "CreateTrainingJob":
             raise Finished
-        return _Done(), dict(ANSWERS.get(operation, {}))
+        return None if model.name.startswith(READING) else (SimpleNamespace(status_code=200, headers={}), {**ANSWER})
 
     def text(self) -> str:
         """Everything that would be sent: the uploads, a line for each folder, then each request as JSON."""

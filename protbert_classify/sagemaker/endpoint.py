@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +9,10 @@ from botocore.exceptions import ClientError, WaiterError
 
 from ..errors import OptionError, ProteinClassifierError
 from . import hosting
-from .hosting import CPU_INSTANCE, Hosting, delete_if_there
+from .hosting import delete_if_there
 from .images import check_instance, has_gpu
-from .security import Protection, tag_list
-from .session import PREFIX, Session, check_bucket, default_bucket, describe, is_missing, role_arn, translate_errors
+from .machines import CPU_INSTANCE, Machines
+from .session import PREFIX, Session, check_bucket, default_bucket, describe, if_there, translate_errors
 
 if TYPE_CHECKING:
     from .predictor import Predictor
@@ -66,39 +65,25 @@ class Asynchronous:
 def deploy(
     model: str,
     *,
-    role: str,
-    session: Session,
     endpoint_name: str | None = None,
-    instance_type: str = CPU_INSTANCE,
-    instance_count: int = 1,
     serverless: Serverless | None = None,
     asynchronous: Asynchronous | None = None,
-    image_uri: str | None = None,
-    environment: Mapping[str, str] | None = None,
-    protection: Protection = Protection(),
-    tags: Mapping[str, str] | None = None,
     wait: bool = True,
     poll: float = POLL,
     max_wait: float = MAX_WAIT,
+    **machines: Any,
 ) -> "Predictor":
     """Create an endpoint for a model, and classify a protein with it: only a model that answers stays.
 
     Args:
         model: `s3://.../model.tar.gz`, or the folder of a run or of a model, which is packed and uploaded.
-        role: Name or ARN of the container's role.
-        session: See [`open_session`].
         endpoint_name: At most 44 letters, digits and hyphens; a new name if None.
-        instance_type: Such as `ml.m5.xlarge` or `ml.g5.xlarge`.
-        instance_count: Number of instances.
         serverless: Bill by the request instead of by the instance.
         asynchronous: Put a queue before the instances; answers come through S3.
-        image_uri: An image of your own; AWS' newest of Hugging Face if None.
-        environment: More variables of the container.
-        protection: Key, VPC and isolation; the key also encrypts the archive that is uploaded.
-        tags: Of everything that is created.
         wait: Wait until the endpoint answers; otherwise return while it is being created.
         poll: Seconds between two requests for its status.
         max_wait: Seconds after which it counts as failed.
+        machines: `role`, `session`, `instance_type`, `image_uri`, `protection`, ...: see [`Machines`].
 
     Returns:
         Its predictor. As a context manager, it deletes the endpoint at the end.
@@ -110,35 +95,36 @@ def deploy(
     """
     from .predictor import Predictor
 
-    stamp = hosting.new_stamp()
+    host, stamp = Machines(**machines), hosting.new_stamp()
+    session, key = host.session, host.protection.kms_key
     name = endpoint_name or f"{PREFIX}-{stamp}"
-    host = Hosting(role_arn(session, role), session, image_uri, environment or {}, protection, tags or {})
     if len(name) > LONGEST_NAME:
         raise OptionError(f"endpoint {name!r}: {len(name)} characters; expected at most {LONGEST_NAME}")
     if serverless is None:
-        check_instance(instance_type, "inference")
-    elif asynchronous is not None or has_gpu(instance_type) or instance_count != 1:
+        check_instance(host.instance_type, "inference")
+        cost = f"{host.instance_count} x {host.instance_type}, billed until it is deleted"
+    elif asynchronous is not None or has_gpu(host.instance_type) or host.instance_count != 1:
         raise OptionError("serverless excludes asynchronous, GPUs and several instances; choose one of them")
+    else:
+        host.instance_type = CPU_INSTANCE  # whose image it has
+        cost = f"serverless, {serverless.memory} MB, billed per request"
     needs_bucket = not model.startswith("s3://") or (asynchronous is not None and asynchronous.output is None)
     place = f"s3://{default_bucket(session)}/{PREFIX}/{name}" if needs_bucket else ""
     archive = hosting.archive_uri(model, f"{place}/{stamp}")
-    config = _config(f"{name}-{stamp}", instance_type, instance_count, serverless, host)
+    config = _config(f"{name}-{stamp}", host, serverless)
     if asynchronous is not None:
         check_bucket(session, asynchronous.output, readable=False)
-        config["AsyncInferenceConfig"] = _queue(asynchronous, place, protection.kms_key)
+        config["AsyncInferenceConfig"] = _queue(asynchronous, place, key)
     longest = hosting.ABANDONED if asynchronous is None else hosting.LONGEST
-    image_for = instance_type if serverless is None else CPU_INSTANCE
     requests = [
-        host.model_request(f"{name}-{stamp}", archive, image_for, longest),
+        hosting.model_request(host, f"{name}-{stamp}", archive, longest),
         ("CreateEndpointConfig", config),
-        ("CreateEndpoint", {"EndpointName": name, "EndpointConfigName": f"{name}-{stamp}", "Tags": config["Tags"]}),
+        ("CreateEndpoint", {"EndpointName": name, "EndpointConfigName": f"{name}-{stamp}", "Tags": host.tag_list}),
     ]
     there = describe(session, "Endpoint", name)
     if there is not None:
         raise OptionError(f"endpoint {name} exists already ({there['EndpointStatus']}); {_to_delete(name)}")
-    hosting.provide_archive(session, model, archive, protection.kms_key)
-    machines = f"{instance_count} x {instance_type}, billed until it is deleted"
-    cost = machines if serverless is None else f"serverless, {serverless.memory} MB, billed per request"
+    hosting.provide_archive(session, model, archive, key)
     logger.info("endpoint %s: %s; %s", name, cost, _to_delete(name))
     predictor = Predictor(name, session)
     try:
@@ -155,18 +141,16 @@ def deploy(
         raise
 
 
-def _config(
-    name: str, instance_type: str, instance_count: int, serverless: Serverless | None, host: Hosting
-) -> dict[str, Any]:
+def _config(name: str, host: Machines, serverless: Serverless | None) -> dict[str, Any]:
     variant: dict[str, Any] = {"VariantName": "AllTraffic", "ModelName": name}
-    config = {"EndpointConfigName": name, "ProductionVariants": [variant], "Tags": tag_list(host.tags)}
+    config = {"EndpointConfigName": name, "ProductionVariants": [variant], "Tags": host.tag_list}
     if serverless is not None:
         variant["ServerlessConfig"] = {"MemorySizeInMB": serverless.memory, "MaxConcurrency": serverless.concurrency}
         return config
-    variant |= {"InstanceType": instance_type, "InitialInstanceCount": instance_count, "InitialVariantWeight": 1.0}
-    variant |= {"ModelDataDownloadTimeoutInSeconds": STARTING, "ContainerStartupHealthCheckTimeoutInSeconds": STARTING}
-    key = host.protection.volume_key(instance_type)
-    return config if key is None else {**config, "KmsKeyId": key}
+    variant |= {"InstanceType": host.instance_type, "InitialInstanceCount": host.instance_count}
+    variant |= {"InitialVariantWeight": 1.0, "ContainerStartupHealthCheckTimeoutInSeconds": STARTING}
+    variant |= {"ModelDataDownloadTimeoutInSeconds": STARTING}
+    return config if host.volume_key is None else {**config, "KmsKeyId": host.volume_key}
 
 
 def _queue(wanted: Asynchronous, place: str, kms_key: str | None) -> dict[str, Any]:
@@ -179,16 +163,15 @@ def _queue(wanted: Asynchronous, place: str, kms_key: str | None) -> dict[str, A
 
 
 def _wait(session: Session, name: str, poll: float, max_wait: float) -> None:
-    waiter = session.sagemaker_client.get_waiter("endpoint_in_service")
-    config = {"Delay": poll, "MaxAttempts": max(1, round(max_wait / poll))}
     try:
-        waiter.wait(EndpointName=name, WaiterConfig=config)
+        session.sagemaker_client.get_waiter("endpoint_in_service").wait(
+            EndpointName=name, WaiterConfig={"Delay": poll, "MaxAttempts": max(1, round(max_wait / poll))}
+        )
     except WaiterError as error:
         described: Any = error.last_response
-        reason = described.get("FailureReason") or f"it is {described.get('EndpointStatus', 'gone')}"
-        raise ProteinClassifierError(
-            f"endpoint {name} did not come up: {' '.join(str(reason).split())}; {log_place(name)}"
-        ) from error
+        reason = str(described.get("FailureReason") or f"it is {described.get('EndpointStatus', 'gone')}")
+        text = f"endpoint {name} did not come up: {' '.join(reason.split())}; {log_place(name)}"
+        raise ProteinClassifierError(text) from error
 
 
 def _first_prediction(predictor: "Predictor") -> None:
@@ -224,21 +207,18 @@ def delete_endpoint(name: str, session: Session, *, poll: float = POLL, max_wait
         OptionError: There is no such endpoint.
         ProteinClassifierError: Something could not be deleted.
     """
-    config = endpoint_config(session, name)
-    deadline, first = time.monotonic() + max_wait, True
+    config, deadline, told = endpoint_config(session, name), time.monotonic() + max_wait, False
     with translate_errors(f"delete the endpoint {name}"):
         while True:
             try:
-                session.sagemaker_client.delete_endpoint(EndpointName=name)
+                if_there(session.sagemaker_client.delete_endpoint, EndpointName=name)
                 break
             except ClientError as error:
-                if is_missing(error):
-                    break
                 if "in-progress" not in str(error) or time.monotonic() > deadline:
                     raise
-            if first:
+            if not told:
                 logger.info("endpoint %s: waiting until AWS can delete it; Ctrl-C leaves it there, billed", name)
-                first = False
+                told = True
             time.sleep(poll)
     delete_if_there(session, "EndpointConfig", config["EndpointConfigName"])
     for variant in config["ProductionVariants"]:
@@ -247,16 +227,10 @@ def delete_endpoint(name: str, session: Session, *, poll: float = POLL, max_wait
 
 
 def clean_up(session: Session, name: str, stamped: str | None = None, poll: float = POLL) -> bool:
-    """Delete an endpoint because of an error that is about to be raised; a further error is logged.
+    """Delete an endpoint because of an error that is about to be raised; returns whether nothing is left.
 
-    Args:
-        session: See [`open_session`].
-        name: Of the endpoint.
-        stamped: Name of its configuration and model; an endpoint with another one is somebody else's, and stays.
-        poll: Seconds between two attempts.
-
-    Returns:
-        Whether nothing is left.
+    A further error is logged. `stamped` is the name of the configuration and the model that were created with it: an
+    endpoint with another one is somebody else's, and stays.
     """
     try:
         described = describe(session, "Endpoint", name)

@@ -4,8 +4,7 @@ import os
 import secrets
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 from botocore import xform_name
@@ -13,11 +12,10 @@ from botocore import xform_name
 from ..errors import OptionError
 from .images import Purpose, has_gpu
 from .images import image_uri as aws_image
+from .machines import Machines
 from .packaging import CODE, CONTAINER_MODEL, INFERENCE, pack_model
-from .security import Protection, check_environment, tag_list
 from .session import PREFIX, Session, describe, list_keys, split_uri, translate_errors, upload
 
-CPU_INSTANCE = "ml.m5.xlarge"  # has no GPU; a serverless endpoint uses its image
 REAL_TIME = 60  # seconds that SageMaker waits for the answer of a real-time endpoint
 # seconds for the server in the container, which knows no client that left, and limits the loading of a model, too
 ABANDONED = 300
@@ -27,42 +25,27 @@ ONE_WORKER = {"SAGEMAKER_MODEL_SERVER_WORKERS": "1"}
 Request = tuple[str, dict[str, Any]]  # an operation of SageMaker's API, and its parameters
 
 
-@dataclass(frozen=True)
-class Hosting:
-    """How the container of a model runs; see [`deploy`] for the fields."""
-
-    role: str
-    session: Session
-    image_uri: str | None
-    environment: Mapping[str, str]
-    protection: Protection
-    tags: Mapping[str, str]
-
-    def __post_init__(self) -> None:
-        self.protection.check(self.session.boto_region_name)
-        check_environment(self.environment)
-
-    def model_request(
-        self, name: str, archive: str, instance_type: str, seconds: int, purpose: Purpose = "inference"
-    ) -> Request:
-        """CreateModel, for an archive in S3; the container's own server gives up on an answer after `seconds`."""
-        region = self.session.boto_region_name
-        container = {
-            "Image": self.image_uri or aws_image(purpose, instance_type, region),
-            "ModelDataUrl": archive,
-            "Environment": {
-                "SAGEMAKER_PROGRAM": INFERENCE,
-                "SAGEMAKER_SUBMIT_DIRECTORY": f"{CONTAINER_MODEL}/{CODE}",
-                "SAGEMAKER_CONTAINER_LOG_LEVEL": "20",
-                "SAGEMAKER_REGION": region,
-                "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS": str(seconds),
-                "HF_HUB_OFFLINE": "1",
-                **({} if has_gpu(instance_type) else ONE_WORKER),
-                **self.environment,
-            },
-        }
-        request: dict[str, Any] = {"ModelName": name, "PrimaryContainer": container, "ExecutionRoleArn": self.role}
-        return "CreateModel", {**request, "Tags": tag_list(self.tags), **self.protection.model_settings()}
+def model_request(machines: Machines, name: str, archive: str, seconds: int, purpose: Purpose = "inference") -> Request:
+    """CreateModel, for an archive in S3; the container's own server gives up on an answer after `seconds`."""
+    region = machines.session.boto_region_name
+    environment = {
+        "SAGEMAKER_PROGRAM": INFERENCE,
+        "SAGEMAKER_SUBMIT_DIRECTORY": f"{CONTAINER_MODEL}/{CODE}",
+        "SAGEMAKER_CONTAINER_LOG_LEVEL": "20",
+        "SAGEMAKER_REGION": region,
+        "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS": str(seconds),
+        "HF_HUB_OFFLINE": "1",
+        **({} if has_gpu(machines.instance_type) else ONE_WORKER),
+        **(machines.environment or {}),
+    }
+    image = machines.image_uri or aws_image(purpose, machines.instance_type, region)
+    return "CreateModel", {
+        "ModelName": name,
+        "PrimaryContainer": {"Image": image, "ModelDataUrl": archive, "Environment": environment},
+        "ExecutionRoleArn": machines.role,
+        "Tags": machines.tag_list,
+        **machines.protection.model_settings(),
+    }
 
 
 def send(session: Session, requests: Sequence[Request]) -> None:

@@ -77,22 +77,17 @@ def image_uri(purpose: Purpose, instance_type: str, region: str, image: Image | 
 
     gpu = has_gpu(instance_type)
     if image is None:
-        if purpose == "training" and re.match(
-            r"ml\.(p2|p3|p3dn|g3|g3s)\.", instance_type
-        ):  # CUDA 13 does not know them
+        if purpose == "training" and re.match(r"ml\.(p[23]|g3)", instance_type):  # CUDA 13 does not know their GPUs
             raise OptionError(
                 f"instance type {instance_type!r}: its GPUs are too old; choose g4dn, g5, g6, p4 or newer"
             )
         image = INFERENCE if purpose != "training" else TRAINING_GPU if gpu else TRAINING_CPU
     try:
         return image_uris.retrieve(
-            image.framework,
-            region,
-            version=image.version,
-            base_framework_version=image.base_framework_version,
-            py_version=image.py_version,
+            region=region,
             instance_type=instance_type,
             image_scope="training" if purpose == "training" else "inference",
+            **image._asdict(),
         )
     except (ValueError, KeyError) as error:
         built = f"{image.framework} {image.version} {image.base_framework_version or ''}".strip()

@@ -5,6 +5,7 @@ import shutil
 import tarfile
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,6 @@ if __name__ == "__main__":  # the options are in a file: none of them meets a sh
     sys.exit(main(["train", os.path.join(os.path.dirname(os.path.abspath(__file__)), "{OPTIONS}")]))
 """
 INFERENCE_SOURCE = "from protbert_classify.serving.hooks import *  # noqa: F401, F403\n"
-FROM_IMAGE = ("torch",)  # the image has the one for its CUDA, and what torch needs
 SUFFIXES = (".py", ".typed", ".jinja", ".yaml", ".json")  # of the package's files; anything else there is not ours
 
 
@@ -51,12 +51,9 @@ def pinned_requirements() -> list[str]:
     found = []
     for text in distribution(PACKAGE).requires or []:
         requirement = Requirement(text)
-        if requirement.marker is not None or requirement.name in FROM_IMAGE:
-            continue
-        try:
-            found.append(f"{requirement.name}=={version(requirement.name).split('+')[0]}")
-        except PackageNotFoundError:
-            continue
+        if requirement.marker is None and requirement.name != "torch":  # the image has the one for its CUDA
+            with suppress(PackageNotFoundError):
+                found.append(f"{requirement.name}=={version(requirement.name).split('+')[0]}")
     return found
 
 
@@ -67,9 +64,6 @@ def write_job(folder: str, options: Mapping[str, Any], package: str | None = Non
         folder: An empty one.
         options: Options of `protbert-classify train`; the entry reads them from a file.
         package: A requirement (`protbert_classify==0.1.0`) to install in place of a copy of what is installed here.
-
-    Raises:
-        OptionError: A value that YAML cannot hold.
     """
     write_options(os.path.join(folder, OPTIONS), options)
     Path(folder, ENTRY).write_text(ENTRY_SOURCE)

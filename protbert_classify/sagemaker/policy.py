@@ -58,11 +58,9 @@ def policy(
     if kind != "trust":
         if region is None or bucket is None or (kind == "user" and not roles):
             raise OptionError(f"a {kind} policy requires a region and a bucket{', and roles' * (kind == 'user')}")
-        for text in (prefix, *inputs, *roles, secret or ""):
-            if re.search(r"[*?$\s]", text):
-                raise OptionError(
-                    f"{text!r}: *, ? and $ would stand for other names in a policy; expected none of them"
-                )
+        wild = [text for text in (prefix, *inputs, *roles, secret or "") if re.search(r"[*?$\s]", text)]
+        if wild:
+            raise OptionError(f"{wild[0]!r}: *, ? and $ would stand for other names in a policy; expected none of them")
         if kms_key is not None and not KMS_KEY.fullmatch(kms_key):
             raise OptionError(f"kms_key {kms_key!r}: expected the ARN of a key, arn:aws:kms:REGION:ACCOUNT:key/ID")
         read = [split_uri(uri) for uri in (f"s3://{bucket}", *inputs)]

@@ -1,12 +1,11 @@
 """A running endpoint: proteins in, predictions out."""
 
 import json
-import os
 import secrets
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Literal, TypeVar
 
 from botocore.config import Config
@@ -17,32 +16,20 @@ from ..data.reader import read_records
 from ..data.records import Place, Record
 from ..errors import OptionError, ProteinClassifierError
 from ..inference.parts_folder import PartsFolder
-from ..inference.streaming import FORMAT, PredictionSummary, begun, check_paths, predict_parts
+from ..inference.streaming import FORMAT, PredictionSummary, begun, check_table, predict_parts
 from ..inference.writers import Column, Prediction, table_for
-from ..serving.client import (
-    cleaned,
-    json_answer,
-    json_inputs,
-    json_line,
-    line_size,
-    short_enough,
-    split,
-    table_answer,
-)
+from ..serving import client
 from ..serving.requests import JSON, JSON_LINES
 from .endpoint import clean_up, delete_endpoint, endpoint_config, log_place
 from .hosting import LONGEST, REAL_TIME
-from .session import PREFIX, Session, is_missing, split_uri, translate_errors
+from .session import PREFIX, Session, if_there, is_missing, split_uri, translate_errors
 
 PROTEINS = 64  # of a request: SageMaker waits 60 s for the answer of a real-time endpoint
 PART = 1024  # proteins of a file between two savings; a queue has so many at once
-BUSY = (429, 503)  # statuses of a container that will take the request later
-NOT_READY = ("ModelNotReadyException", "ServiceUnavailable", "ThrottlingException")
 PATIENCE = 300.0  # seconds to repeat a request that a busy endpoint refused; a serverless one starts in that time
 PAUSE = 2.0  # seconds before the first repetition, twice as long before each further one
 ASYNC_POLL = 1.0  # seconds between two looks for an answer in S3
 ASYNC_WAIT = 7200.0  # seconds for an answer; SageMaker forgets a request that waited six hours
-FIRST = Record(Place("first", 1, "first"), "", "M")  # names the columns of a table
 Sent = TypeVar("Sent")
 Received = TypeVar("Received")
 
@@ -62,7 +49,6 @@ class Predictor(AbstractContextManager):
     def __init__(self, endpoint_name: str, session: Session) -> None:
         self.endpoint_name, self.session = endpoint_name, session
         self.proteins_per_request = PROTEINS
-        self._queue: dict[str, Any] | None = None
         # an answer that did not come in time is not requested again: it would be computed twice
         config = Config(read_timeout=REAL_TIME + 10, connect_timeout=10, retries={"total_max_attempts": 1})
         self._runtime = session.boto_session.client("sagemaker-runtime", config=config)
@@ -89,8 +75,8 @@ class Predictor(AbstractContextManager):
             SequenceError: A character that is not a residue; nothing was sent.
             ProteinClassifierError: The endpoint failed.
         """
-        residues = cleaned([sequences] if isinstance(sequences, str) else sequences)
-        found = self._send(residues, len, lambda some: json_inputs(some, top_k), JSON, json_answer)
+        residues = client.cleaned([sequences] if isinstance(sequences, str) else sequences)
+        found = self._send(residues, len, lambda some: client.json_inputs(some, top_k), JSON, client.json_answer)
         return found[0] if isinstance(sequences, str) else found
 
     def predict_file(
@@ -111,13 +97,12 @@ class Predictor(AbstractContextManager):
             KeyboardInterrupt: Ctrl-C; finished parts are kept.
         """
         parts = PartsFolder(output)
-        table_for(output, [])  # checks the ending
-        check_paths(source, output)
+        check_table(source, output)
         parts.check(resume, overwrite)
-        records = short_enough(begun(read_records(source, columns)))
+        records = client.short_enough(begun(read_records(source, columns)))
         config = endpoint_config(self.session, self.endpoint_name)["EndpointConfigName"]  # a new one, a new model
-        table = table_for(output, self._table([FIRST])[1])  # fails at once if the endpoint does not answer
-        os.makedirs(os.path.dirname(output) or ".", exist_ok=True)
+        first = Record(Place("first", 1, "first"), "", "M")
+        table = table_for(output, self._table([first])[1])  # fails at once if the endpoint does not answer
         settings = {"format": FORMAT, "endpoint": self.endpoint_name, "endpoint_config": config, "part_size": PART}
         parts.begin(settings, resume)
 
@@ -134,11 +119,9 @@ class Predictor(AbstractContextManager):
 
     def _table(self, records: Sequence[Record]) -> tuple[list[Prediction], list[Column]]:
         """Classify checked records, all at once if the endpoint has a queue; and the columns of the table."""
-
-        def lines(some: Sequence[Record]) -> bytes:
-            return b"".join(map(json_line, some))
-
-        answers = self._send(records, line_size, lines, JSON_LINES, lambda *answer: [table_answer(*answer)])
+        answers = self._send(
+            records, client.line_size, client.json_lines, JSON_LINES, lambda *answer: [client.table_answer(*answer)]
+        )
         return [prediction for predictions, _ in answers for prediction in predictions], answers[0][1]
 
     def _send(
@@ -150,7 +133,7 @@ class Predictor(AbstractContextManager):
         decode: Callable[[bytes, int], list[Received]],
     ) -> list[Received]:
         """Send proteins in as many requests as needed; a queue gets all of them before the first is waited for."""
-        parts = list(split(proteins, size, self.proteins_per_request))
+        parts = list(client.split(proteins, size, self.proteins_per_request))
         pending = [self._submit(encode(part), kind) for part in parts]
         received: list[Received] = []
         for part, answer in zip(parts, pending, strict=True):
@@ -163,11 +146,14 @@ class Predictor(AbstractContextManager):
                 received += self._send(part, size, encode, kind, decode)
         return received
 
+    @cached_property
+    def _queue(self) -> dict[str, Any] | None:
+        """Where requests wait for an asynchronous endpoint; None if it answers at once."""
+        return endpoint_config(self.session, self.endpoint_name).get("AsyncInferenceConfig")
+
     def _submit(self, body: bytes, kind: str) -> Callable[[], bytes]:
         """A function that gives the answer to a request: it waits for the queue's, or sends the request itself."""
         if self._queue is None:
-            self._queue = endpoint_config(self.session, self.endpoint_name).get("AsyncInferenceConfig") or {}
-        if not self._queue:
             return partial(self._invoke, body, kind)
         output = self._queue["OutputConfig"]
         key = output.get("KmsKeyId")
@@ -244,12 +230,8 @@ class Predictor(AbstractContextManager):
 
     def _object(self, uri: str) -> bytes | None:
         bucket, key = split_uri(uri)
-        try:
-            return self._s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-        except ClientError as error:
-            if is_missing(error):
-                return None
-            raise
+        found = if_there(self._s3.get_object, Bucket=bucket, Key=key)
+        return None if found is None else found["Body"].read()
 
 
 def attach(endpoint_name: str, session: Session) -> Predictor:
@@ -263,5 +245,7 @@ def attach(endpoint_name: str, session: Session) -> Predictor:
 
 
 def _is_busy(error: ClientError) -> bool:
+    """Whether the endpoint, or its container, will take the request later."""
     code, status = error.response["Error"]["Code"], error.response.get("OriginalStatusCode")
-    return code in NOT_READY or (code == "ModelError" and int(status or 0) in BUSY)
+    not_ready = ("ModelNotReadyException", "ServiceUnavailable", "ThrottlingException")
+    return code in not_ready or (code == "ModelError" and int(status or 0) in (429, 503))

@@ -1,17 +1,13 @@
-"""What protects jobs and endpoints: a key, a VPC, no network, no secrets in variables, and tags for the bill."""
+"""What protects jobs and endpoints: a key, a VPC, no network."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import OptionError
-from .images import encrypts_itself
-from .session import PREFIX
 
 KMS_KEY = re.compile(r"arn:aws[\w-]*:kms:([a-z0-9-]+):\d{12}:key/[\w-]+")  # an alias cannot stand in a policy
-SECRET = re.compile(r"(^|_)(token|secret|passw(or)?d|credentials?|key|pat)(_|$)", re.IGNORECASE)
-OURS = {"created-by": PREFIX}  # the tag by which `status` finds what was created here
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,10 +45,6 @@ class Protection:
         if self.kms_key is not None and (match is None or match[1] != region):
             raise OptionError(f"KMS key {self.kms_key!r}: expected arn:aws:kms:{region}:ACCOUNT:key/ID")
 
-    def volume_key(self, instance_type: str) -> str | None:
-        """The key for an instance's disks; SageMaker refuses one for disks that encrypt themselves."""
-        return None if encrypts_itself(instance_type) else self.kms_key
-
     def model_settings(self) -> dict[str, Any]:
         """The fields of a CreateModel request."""
         settings: dict[str, Any] = {}
@@ -61,20 +53,3 @@ class Protection:
         if self.network_isolation:
             settings["EnableNetworkIsolation"] = True
         return settings
-
-
-def check_environment(environment: Mapping[str, str]) -> None:
-    """Refuse secrets among the variables of a container: anyone who may describe it can read them."""
-    for name, value in environment.items():
-        if SECRET.search(str(name)):
-            raise OptionError(
-                f"environment {name}: a secret would be recorded in the request; keep it in AWS Secrets Manager, and "
-                "let the container read it (for the Hub's token: hub_token_secret)"
-            )
-        if not isinstance(value, str):
-            raise OptionError(f"environment {name}={value!r}: expected text")
-
-
-def tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    """Tags in SageMaker's form, ours among them."""
-    return [{"Key": key, "Value": value} for key, value in {**tags, **OURS}.items()]

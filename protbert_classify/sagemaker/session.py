@@ -2,10 +2,10 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import OptionError, ProteinClassifierError
 
@@ -17,13 +17,20 @@ else:
     Session = Any  # importing the SDK takes seconds
 
 PREFIX = "protbert-classify"  # of keys in S3, and of the names of jobs and endpoints
-NOT_INSTALLED = "the SageMaker SDK is not installed; run: pip install 'protbert_classify[sagemaker]'"
 CREDENTIALS = "no AWS credentials; run 'aws configure' or 'aws sso login', or set AWS_PROFILE"
 S3_URI = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*))?")
 # errors that another request avoids; all others are the account's, and exit with 1
 INPUT_CODES = ("ValidationException", "ValidationError", "NoSuchBucket", "NoSuchKey", "404", "ResourceNotFound")
 SIGN_IN = ("ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException")
 DENIED = ("AccessDenied", "AccessDeniedException", "403")
+MISSING = ("ResourceNotFound", "ResourceNotFoundException", "404", "NoSuchKey", "NoSuchBucket", "NoSuchEntity")
+Answer = TypeVar("Answer")
+
+
+def check_installed() -> None:
+    """Raise OptionError if the SDK or boto3 is missing."""
+    if find_spec("sagemaker") is None or find_spec("boto3") is None:
+        raise OptionError("the SageMaker SDK is not installed; run: pip install 'protbert_classify[sagemaker]'")
 
 
 def open_session(
@@ -44,8 +51,7 @@ def open_session(
     Raises:
         OptionError: No SDK, region, credentials, profile or bucket.
     """
-    if find_spec("sagemaker") is None or find_spec("boto3") is None:
-        raise OptionError(NOT_INSTALLED)
+    check_installed()
     import boto3
     from sagemaker.core.config.config import load_sagemaker_config
     from sagemaker.core.helper.session_helper import Session as SdkSession
@@ -103,11 +109,10 @@ def role_arn(session: Session, role: str | None) -> str:
     if role.startswith("arn:"):
         return role
     with translate_errors(f"look up the role {role}"):
-        iam = session.boto_session.client("iam")
-        try:
-            return str(iam.get_role(RoleName=role)["Role"]["Arn"])
-        except iam.exceptions.NoSuchEntityException:
-            raise OptionError(f"role {role!r}: the account has no role of this name") from None
+        found = if_there(session.boto_session.client("iam").get_role, RoleName=role)
+    if found is None:
+        raise OptionError(f"role {role!r}: the account has no role of this name")
+    return str(found["Role"]["Arn"])
 
 
 def split_uri(uri: str) -> tuple[str, str]:
@@ -184,21 +189,26 @@ def _advice(code: str, operation: str) -> str:
 def describe(session: Session, kind: str, name: str) -> dict[str, Any] | None:
     """SageMaker's description of an `Endpoint`, a `TrainingJob`, ...; None if there is none of this name."""
     from botocore import xform_name
-    from botocore.exceptions import ClientError
 
     thing = xform_name(kind)
     with translate_errors(f"look up the {thing.replace('_', ' ')} {name}"):
-        try:
-            return getattr(session.sagemaker_client, f"describe_{thing}")(**{f"{kind}Name": name})
-        except ClientError as error:
-            if is_missing(error):
-                return None
-            raise
+        return if_there(getattr(session.sagemaker_client, f"describe_{thing}"), **{f"{kind}Name": name})
+
+
+def if_there(request: Callable[..., Answer], **parameters: str) -> Answer | None:
+    """The answer to a request of boto3; None if there is nothing of the name that it asks for."""
+    from botocore.exceptions import ClientError
+
+    try:
+        return request(**parameters)
+    except ClientError as error:
+        if is_missing(error):
+            return None
+        raise
 
 
 def is_missing(error: Exception) -> bool:
     """Whether AWS refused because nothing has this name; SageMaker has no error code of its own for it."""
     details = getattr(error, "response", {}).get("Error", {})
     code, text = str(details.get("Code")), str(details.get("Message", "")).lower()
-    unnamed = code.startswith("Validation") and ("could not find" in text or "not found" in text)
-    return unnamed or code in ("ResourceNotFound", "404", "NoSuchKey", "NoSuchBucket")
+    return code in MISSING or (code.startswith("Validation") and ("could not find" in text or "not found" in text))

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from botocore import xform_name
 
 from ..errors import OptionError
-from .security import OURS
+from .machines import OURS
 from .session import Session, describe, translate_errors
 
 KINDS = {"training": "TrainingJob", "transform": "TransformJob", "endpoint": "Endpoint"}
@@ -23,6 +23,13 @@ class Running(NamedTuple):
     created: datetime
     detail: str  # what it does now, or why it failed
     output: str | None  # where the results of a job are in S3
+
+    def __str__(self) -> str:
+        name = self.name if self.kind == "endpoint" else f"job {self.name}"
+        machines = f"{self.instances} x {self.instance_type}" if self.instance_type else "serverless"
+        state = f"{self.status}, {self.detail}" if self.detail else self.status
+        output = "" if self.output is None else f"\n  {self.output}"
+        return f"{self.kind} {name}: {state}, {machines}, since {self.created:%Y-%m-%d %H:%M}{output}"
 
 
 def list_running(session: Session) -> list[Running]:

@@ -6,7 +6,7 @@ import secrets
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import ClientError
@@ -17,10 +17,10 @@ from ..errors import OptionError, ProteinClassifierError
 from ..training.options import check_options
 from .container import CHANNELS, MODEL_CHANNEL, SECRET
 from .images import Image, check_instance, image_uri
+from .machines import SECRET as SECRET_NAME
+from .machines import Machines
 from .packaging import ENTRY, OPTIONS, REQUIREMENTS, write_job, write_options
-from .security import SECRET as SECRET_NAME
-from .security import Protection, check_environment, tag_list
-from .session import PREFIX, Session, check_bucket, default_bucket, list_keys, role_arn, translate_errors
+from .session import PREFIX, Session, check_bucket, default_bucket, is_missing, list_keys, translate_errors
 
 if TYPE_CHECKING:
     from sagemaker.train import ModelTrainer
@@ -32,9 +32,10 @@ logger = logging.getLogger(__name__)
 
 POLL = 10.0  # seconds between two requests for a job's status
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
-# options of `train` that a job sets itself
-DATA = ("data", "validation_data", "test_data")
-FOLDER = ("output_dir", "resume", "overwrite")
+SET_BY_JOB = {  # options of `train` -> where a job has them from
+    **dict.fromkeys(CHANNELS.values(), "the data of a job are channels; give them to fit"),
+    **dict.fromkeys(("output_dir", "resume", "overwrite"), "leave it out; a job resumes from checkpoint_s3_uri"),
+}
 _NUMBER = r"'?([-+0-9.eE]+)"
 METRICS = {  # name in CloudWatch -> what the log of a training says
     "train:loss": rf"'loss': {_NUMBER}",
@@ -59,23 +60,22 @@ class Outcome(NamedTuple):
     billable_seconds: int | None  # of each machine
 
 
-@dataclass
-class HuggingFaceEstimator:
+@dataclass(kw_only=True)
+class HuggingFaceEstimator(Machines):
     """Fine-tune a classifier on SageMaker: `fit`, then `deploy` or `transformer`.
 
     A job has a copy of this package and runs the training that `protbert-classify train` runs here, with torchrun on
     all GPUs of all its machines.
 
+    Its other arguments are those of [`Machines`], which hold for what is deployed from it, too, except the image, the
+    machines and the variables.
+
     Args:
         role: Name or ARN of the job's IAM role; `protbert-classify sagemaker policy training` prints what it needs.
-        session: See [`open_session`].
-        instance_type: Such as `ml.g5.2xlarge`.
-        instance_count: Number of machines that share the training.
         hyperparameters: Options of `protbert-classify train`.
         base_job_name: The beginning of the job's name.
         output_path: Where model.tar.gz goes, `s3://bucket/prefix`; in the session's bucket if None.
         image: Use this image of AWS instead of the newest Hugging Face image (PyTorch's without a GPU).
-        image_uri: An image of your own.
         volume_size: GiB of a machine's disk.
         max_run: Seconds that a job may compute.
         use_spot_instances: Use cheaper machines that AWS may take back; the job resumes from its last checkpoint.
@@ -84,28 +84,21 @@ class HuggingFaceEstimator:
             instances has a folder of its own, and others keep none.
         keep_alive_period_in_seconds: Keep the machines, billed, for the next job.
         processes_per_instance: One for each GPU if None.
-        protection: Key, VPC and isolation, of the job and of what is deployed from it.
         encrypt_inter_container_traffic: Encrypt the traffic between the machines of a job.
         package: A requirement (`protbert_classify==0.1.0`) in place of a copy of what is installed here.
         push_to_hub: Repository on the Hugging Face Hub (`me/my-classifier`) to which the job publishes its model.
         hub_token_secret: Name of the secret in AWS Secrets Manager with the Hub's token; the job reads it.
-        environment: Variables of the container.
-        tags: Of the job, name to value.
 
     Raises:
         OptionError: What cannot work, before anything is sent.
     """
 
-    role: str | None = None
-    _: KW_ONLY
-    session: Session
+    role: str | None = field(default=None, kw_only=False)
     instance_type: str = "ml.g5.2xlarge"
-    instance_count: int = 1
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     base_job_name: str = PREFIX
     output_path: str | None = None
     image: Image | None = None
-    image_uri: str | None = None
     volume_size: int = 100
     max_run: int = 24 * 3600
     use_spot_instances: bool = False
@@ -113,13 +106,10 @@ class HuggingFaceEstimator:
     checkpoint_s3_uri: str | None = None
     keep_alive_period_in_seconds: int | None = None
     processes_per_instance: int | None = None
-    protection: Protection = Protection()
     encrypt_inter_container_traffic: bool = True
     package: str | None = None
     push_to_hub: str | None = None
     hub_token_secret: str | None = None
-    environment: Mapping[str, str] = field(default_factory=dict)
-    tags: Mapping[str, str] = field(default_factory=dict)
     job_name: str | None = field(init=False, default=None)
     outcome: Outcome | None = field(init=False, default=None)
 
@@ -133,12 +123,10 @@ class HuggingFaceEstimator:
             raise OptionError(f"max_wait={self.max_wait}: expected max_run ({self.max_run}) or more; it includes both")
         if self.use_spot_instances and self.keep_alive_period_in_seconds:
             raise OptionError("spot instances cannot be kept alive after a job; choose one of the two")
-        check_environment(self.environment)
-        self.protection.check(self.session.boto_region_name)
         if self.protection.network_isolation and self.image_uri is None:
             raise OptionError("network isolation: AWS' image could not install our requirements; give image_uri")
         self._check_hub()
-        self.role = role_arn(self.session, self.role)
+        super().__post_init__()
         for uri in (self.output_path, self.checkpoint_s3_uri):
             check_bucket(self.session, uri, readable=False)
 
@@ -159,10 +147,9 @@ class HuggingFaceEstimator:
         """
         channels = self._channels(inputs)
         kept = self.keep_alive_period_in_seconds
-        after = f"; then kept and billed for {kept / 60:.0f} more minutes" if kept else "; it ends by itself"
-        spot = ", spot" if self.use_spot_instances else ""
-        hours = f"{self.max_run / 3600:g} hours"
-        logger.info("%d x %s%s for at most %s%s", self.instance_count, self.instance_type, spot, hours, after)
+        after = f"then kept and billed for {kept / 60:.0f} more minutes" if kept else "it ends by itself"
+        machines = f"{self.instance_count} x {self.instance_type}{', spot' if self.use_spot_instances else ''}"
+        logger.info("%s for at most %g hours; %s", machines, self.max_run / 3600, after)
         with tempfile.TemporaryDirectory() as source, translate_errors("start the training job"):
             write_job(source, self._options, self.package)
             self.job_name, self.outcome = self._start(source, channels), None
@@ -223,10 +210,8 @@ class HuggingFaceEstimator:
     def _checked_options(self) -> dict[str, Any]:
         """The options of `train`, read here as the job will read them."""
         for name in self.hyperparameters:
-            if name in DATA:
-                raise OptionError(f"hyperparameter {name}: the data of a job are channels; give them to fit")
-            if name in FOLDER:
-                raise OptionError(f"hyperparameter {name}: leave it out; a job resumes from checkpoint_s3_uri")
+            if name in SET_BY_JOB:
+                raise OptionError(f"hyperparameter {name}: {SET_BY_JOB[name]}")
             if SECRET_NAME.search(name):
                 raise OptionError(f"hyperparameter {name}: a secret would travel with the job; see hub_token_secret")
         publish = {} if self.push_to_hub is None else {"push_to_hub": True, "hub_model_id": self.push_to_hub}
@@ -265,17 +250,12 @@ class HuggingFaceEstimator:
                     )
             elif not os.path.exists(source):
                 raise OptionError(f"channel {name}: {source}: no such file; expected one, or an s3:// address")
-            elif name in CHANNELS:
-                self._check_proteins(source)
+            elif name in CHANNELS and os.path.isdir(source):
+                raise OptionError(f"{source}: found a folder; expected one file of proteins")
+            elif name in CHANNELS:  # read as the job will, before a machine is billed
+                columns, given = ColumnNames.from_options(self._parsed), self._parsed
+                read_proteins(source, ambiguous=given.ambiguous, header_pattern=given.header_pattern, columns=columns)
         return channels
-
-    def _check_proteins(self, source: str) -> None:
-        """Read the proteins as the job will, before a machine is billed."""
-        if os.path.isdir(source):
-            raise OptionError(f"{source}: found a folder; expected one file of proteins")
-        options = self._parsed
-        columns = ColumnNames.from_options(options)
-        read_proteins(source, ambiguous=options.ambiguous, header_pattern=options.header_pattern, columns=columns)
 
     def _start(self, source: str, channels: Mapping[str, str]) -> str:
         from sagemaker.core.training.configs import InputData
@@ -311,9 +291,8 @@ class HuggingFaceEstimator:
             logger.info("checkpoints in %s; a job with this checkpoint_s3_uri resumes from them", checkpoints)
         longest = self.max_wait or 2 * self.max_run if self.use_spot_instances else None
         hub = {} if self.hub_token_secret is None else {SECRET: self.hub_token_secret}
-        fixed = {"TOKENIZERS_PARALLELISM": "false", "PIP_QUIET": "1", "PIP_ROOT_USER_ACTION": "ignore", **hub}
-        if protection.network_isolation:
-            fixed["HF_HUB_OFFLINE"] = "1"
+        offline = {"HF_HUB_OFFLINE": "1"} if protection.network_isolation else {}
+        pip = {"PIP_QUIET": "1", "PIP_ROOT_USER_ACTION": "ignore"}
         region = self.session.boto_region_name
         return ModelTrainer(
             sagemaker_session=self.session,
@@ -334,7 +313,7 @@ class HuggingFaceEstimator:
                 volume_size_in_gb=self.volume_size,
                 enable_managed_spot_training=self.use_spot_instances,
                 keep_alive_period_in_seconds=self.keep_alive_period_in_seconds,
-                volume_kms_key_id=protection.volume_key(self.instance_type),
+                volume_kms_key_id=self.volume_key,
             ),
             networking=configs.Networking(
                 subnets=list(protection.subnets) or None,
@@ -349,8 +328,8 @@ class HuggingFaceEstimator:
                 s3_output_path=self.output_path or f"s3://{bucket}/{PREFIX}", kms_key_id=protection.kms_key
             ),
             checkpoint_config=None if checkpoints is None else configs.CheckpointConfig(s3_uri=checkpoints),
-            environment={**fixed, **self.environment},
-            tags=[Tag(key=tag["Key"], value=tag["Value"]) for tag in tag_list(self.tags)],
+            environment={"TOKENIZERS_PARALLELISM": "false", **pip, **hub, **offline, **(self.environment or {})},
+            tags=[Tag(key=tag["Key"], value=tag["Value"]) for tag in self.tag_list],
         ).with_metric_definitions([MetricDefinition(name=name, regex=regex) for name, regex in METRICS.items()])
 
 
@@ -377,9 +356,8 @@ def follow(session: Session, name: str, logs: bool, poll: float) -> Outcome:
         ) from None
     if status == "Failed":
         reason = " ".join(str(job.get("FailureReason", "no reason given")).split())[:600]
-        raise ProteinClassifierError(
-            f"the training job {name} failed: {reason}; its log: CloudWatch, {LOG_GROUP}, {name}"
-        )
+        log = f"its log: CloudWatch, {LOG_GROUP}, {name}"
+        raise ProteinClassifierError(f"the training job {name} failed: {reason}; {log}")
     metrics = {metric["MetricName"]: metric["Value"] for metric in job.get("FinalMetricDataList", [])}
     model = job.get("ModelArtifacts", {}).get("S3ModelArtifacts")
     return Outcome(name, status, model, metrics, job.get("BillableTimeInSeconds"))
@@ -388,23 +366,18 @@ def follow(session: Session, name: str, logs: bool, poll: float) -> Outcome:
 def log_lines(session: Session, name: str) -> Iterator[list[str]]:
     """The lines that were added to the log of a job since the last look, from all its machines."""
     pages = session.boto_session.client("logs").get_paginator("filter_log_events")
-    seen: set[str] = set()
-    since = 0
+    seen, since = set[str](), 0
     while True:
         new = []
         try:
             for page in pages.paginate(logGroupName=LOG_GROUP, logStreamNamePrefix=f"{name}/", startTime=since):
                 for event in page["events"]:
-                    if event["eventId"] not in seen and event["logStreamName"].startswith(f"{name}/"):
+                    job, _, machine = event["logStreamName"].rpartition("/")  # JOB/algo-1-1764000000
+                    if event["eventId"] not in seen and job == name:
                         seen.add(event["eventId"])
                         since = max(since, event["timestamp"])
-                        new.append(f"[{_machine(event['logStreamName'])}] {event['message'].rstrip()}")
+                        new.append(f"[{machine.rpartition('-')[0]}] {event['message'].rstrip()}")
         except ClientError as error:
-            if error.response["Error"]["Code"] != "ResourceNotFoundException":  # there is no log yet
+            if not is_missing(error):  # there is no log yet
                 raise
         yield new
-
-
-def _machine(stream: str) -> str:
-    """`algo-1` of `JOB/algo-1-1764000000`."""
-    return stream.rpartition("/")[2].rpartition("-")[0]

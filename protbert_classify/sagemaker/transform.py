@@ -5,7 +5,7 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,15 +15,15 @@ from ..data.column_names import ColumnNames
 from ..data.reader import read_records
 from ..errors import DataError, OptionError, ProteinClassifierError
 from ..inference.parts_folder import PartsFolder
-from ..inference.streaming import PredictionSummary, Rejects, begun, check_paths, publish
+from ..inference.streaming import PredictionSummary, Rejects, begun, check_table, publish
 from ..inference.writers import table_for
-from ..serving.client import json_line, line_size, short_enough, split, table_answer
+from ..serving.client import json_lines, line_size, short_enough, split, table_answer
 from ..serving.requests import JSON_LINES
 from . import hosting
-from .hosting import CPU_INSTANCE, LONGEST, Hosting, delete_if_there
+from .hosting import LONGEST, delete_if_there
 from .images import check_instance
-from .security import Protection, tag_list
-from .session import PREFIX, Session, default_bucket, download, role_arn, translate_errors, upload
+from .machines import Machines
+from .session import PREFIX, Session, default_bucket, download, translate_errors, upload
 
 logger = logging.getLogger(__name__)
 
@@ -32,35 +32,21 @@ PROTEINS = 500  # of a part, which is a request that may take an hour
 JOB = "job.json"  # beside the output, for `collect_transform`
 
 
-class Transformer:
-    """Classifies files with a model, on instances that are there for one file only.
+@dataclass
+class Transformer(Machines):
+    """Classifies files with a model, on machines that are there for one file only, and share its parts.
+
+    Its other arguments are those of [`Machines`]; a short file takes fewer machines than `instance_count`.
 
     Args:
         model: `s3://.../model.tar.gz`, or the folder of a run or of a model.
-        role: Name or ARN of the container's role.
-        session: See [`open_session`].
-        instance_type: Such as `ml.m5.xlarge` or `ml.g5.xlarge`.
-        instance_count: Number of instances, at most; they share the parts of the file.
-        image_uri: See [`deploy`], as for `environment`, `protection` and `tags`.
     """
 
-    def __init__(
-        self,
-        model: str,
-        *,
-        role: str,
-        session: Session,
-        instance_type: str = CPU_INSTANCE,
-        instance_count: int = 1,
-        image_uri: str | None = None,
-        environment: Mapping[str, str] | None = None,
-        protection: Protection = Protection(),
-        tags: Mapping[str, str] | None = None,
-    ) -> None:
-        check_instance(instance_type, "transform")
-        self.model, self.session = model, session
-        self.instance_type, self.instance_count = instance_type, instance_count
-        self.host = Hosting(role_arn(session, role), session, image_uri, environment or {}, protection, tags or {})
+    model: str
+
+    def __post_init__(self) -> None:
+        check_instance(self.instance_type, "transform")
+        super().__post_init__()
 
     def transform(self, source: str, output: str, *, poll: float = POLL, **options: Any) -> PredictionSummary:
         """Classify the proteins of a file, into the table that `protbert-classify predict` writes.
@@ -91,8 +77,8 @@ class Transformer:
         """Start the job of `transform`; [`collect_transform`] writes the table.
 
         Args:
-            source: See `transform`.
-            output: See `transform`.
+            source: FASTA or a table, here or in S3.
+            output: The .csv, .tsv, .jsonl or .parquet that will be written.
             columns: Names of a table's columns.
             strict: Refuse the file for one record that cannot be classified; otherwise it goes to
                 `<output>.rejected.csv`.
@@ -102,23 +88,21 @@ class Transformer:
             The name of the job.
         """
         parts = PartsFolder(output)
-        table_for(output, [])  # checks the ending
-        check_paths(source, output)
+        check_table(source, output)
         parts.check(False, overwrite)
-        job = f"{PREFIX}-{hosting.new_stamp()}"
+        job, key = f"{PREFIX}-{hosting.new_stamp()}", self.protection.kms_key
         place = f"s3://{default_bucket(self.session)}/{PREFIX}/{job}"
-        archive, key = hosting.archive_uri(self.model, place), self.host.protection.kms_key
-        model = self.host.model_request(job, archive, self.instance_type, LONGEST, "transform")
-        os.makedirs(os.path.dirname(output) or ".", exist_ok=True)
+        archive = hosting.archive_uri(self.model, place)
+        model = hosting.model_request(self, job, archive, LONGEST, "transform")
         parts.begin({"job": job}, resume=False)
         try:
             counts, rejected = self._write_parts(parts.folder, source, columns, strict)
             with open(os.path.join(parts.folder, JOB), "w", encoding="utf-8") as file:
                 json.dump({"job": job, "counts": counts, "rejected": rejected}, file)
             hosting.provide_archive(self.session, self.model, archive, key)
-            for number in range(len(counts)):
-                path = os.path.join(parts.folder, _part_name(number))
-                upload(self.session, path, f"{place}/input/{_part_name(number)}", key)
+            for name in map(_part_name, range(len(counts))):
+                path = os.path.join(parts.folder, name)
+                upload(self.session, path, f"{place}/input/{name}", key)
                 os.remove(path)
             count = min(self.instance_count, len(counts))  # more would have nothing to do
             logger.info("transform job %s: %d x %s, ends by itself", job, count, self.instance_type)
@@ -147,20 +131,20 @@ class Transformer:
                 records = rejects.keep(short_enough(begun(read_records(source, columns))))
                 for number, some in enumerate(split(records, line_size, PROTEINS)):
                     with open(os.path.join(folder, _part_name(number)), "wb") as file:
-                        file.writelines(map(json_line, some))
+                        file.write(json_lines(some))
                     counts.append(len(some))
         if not counts:
             raise DataError(f"{source}: none of its {rejects.count} records can be classified")
         return counts, rejects.count
 
     def _request(self, job: str, place: str, instance_count: int) -> dict[str, Any]:
-        output = {"S3OutputPath": f"{place}/output", "Accept": JSON_LINES, "AssembleWith": "None"}
-        resources: dict[str, Any] = {"InstanceType": self.instance_type, "InstanceCount": instance_count}
-        if self.host.protection.kms_key is not None:
-            output["KmsKeyId"] = self.host.protection.kms_key
-        if (volume_key := self.host.protection.volume_key(self.instance_type)) is not None:
-            resources["VolumeKmsKeyId"] = volume_key
         source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"{place}/input/"}}
+        output = {"S3OutputPath": f"{place}/output", "Accept": JSON_LINES, "AssembleWith": "None"}
+        machines: dict[str, Any] = {"InstanceType": self.instance_type, "InstanceCount": instance_count}
+        if self.protection.kms_key is not None:
+            output["KmsKeyId"] = self.protection.kms_key
+        if self.volume_key is not None:
+            machines["VolumeKmsKeyId"] = self.volume_key
         return {
             "TransformJobName": job,
             "ModelName": job,
@@ -169,8 +153,8 @@ class Transformer:
             "BatchStrategy": "SingleRecord",
             "TransformInput": {"DataSource": source, "ContentType": JSON_LINES, "SplitType": "None"},
             "TransformOutput": output,
-            "TransformResources": resources,
-            "Tags": tag_list(self.host.tags),
+            "TransformResources": machines,
+            "Tags": self.tag_list,
         }
 
 

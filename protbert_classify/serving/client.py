@@ -43,6 +43,11 @@ def json_line(record: Record) -> bytes:
     return json.dumps(row).encode() + b"\n"
 
 
+def json_lines(records: Iterable[Record]) -> bytes:
+    """A request in JSON Lines, for a table."""
+    return b"".join(map(json_line, records))
+
+
 def table_answer(answer: bytes, count: int) -> tuple[list[Prediction], list[Column]]:
     """The predictions of an answer in JSON Lines to `count` proteins, and the columns of their table.
 

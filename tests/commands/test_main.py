@@ -9,7 +9,7 @@ import pytest
 import protbert_classify
 from protbert_classify import commands
 from protbert_classify.commands import COMMANDS, main, run_command
-from protbert_classify.commands.sagemaker import ACTIONS
+from protbert_classify.commands.sagemaker import ACTIONS, parser_of
 from protbert_classify.errors import DataError, ProteinClassifierError
 from tests.training.runs import ROOT, call, complaints, environment
 
@@ -62,6 +62,11 @@ def test_help_answers_in_under_two_seconds_without_torch_or_transformers(argumen
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("usage: protbert-classify")
     assert after.children_user + after.children_system - before.children_user - before.children_system < 2
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_the_help_of_a_sagemaker_action_shows_its_examples_as_commands(action):
+    assert f"\n  protbert-classify sagemaker {action}" in parser_of(action).format_help()
 
 
 @pytest.mark.slow

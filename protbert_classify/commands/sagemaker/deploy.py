@@ -1,13 +1,4 @@
-"""`protbert-classify sagemaker deploy`: a model behind an endpoint."""
-
-import argparse
-
-from ...errors import OptionError
-from ..parsing import positive
-from .options import add_account, add_security, new_parser, security_of, session_of
-
-DESCRIPTION = """\
-Create an endpoint that answers until it is deleted.
+"""Create an endpoint that answers until it is deleted.
 
   protbert-classify sagemaker deploy --role Proteins --model s3://bucket/.../model.tar.gz --endpoint locations
   protbert-classify sagemaker deploy --role Proteins --model runs/mine --endpoint locations --serverless
@@ -15,44 +6,43 @@ Create an endpoint that answers until it is deleted.
   protbert-classify sagemaker delete --endpoint locations
 
 Instances are billed as long as the endpoint exists, used or not; a serverless endpoint is billed by the request. At the
-end a protein is classified: if the model does not answer, or on Ctrl-C, everything that was created is deleted."""
+end a protein is classified: if the model does not answer, or on Ctrl-C, everything that was created is deleted.
+"""
+
+import argparse
+
+from ...errors import OptionError
+from ..parsing import positive
+from .options import add_machines, given, machines_of
 
 
-def run(arguments: list[str]) -> int:
-    options = _parser().parse_args(arguments)
-    from ...sagemaker.dry_run import DryRun
-    from ...sagemaker.endpoint import CPU_INSTANCE, Asynchronous, Serverless, deploy
+def run(options: argparse.Namespace) -> None:
+    from ...sagemaker.endpoint import Asynchronous, Serverless, deploy
 
     refused = {
-        "--memory": options.memory and not options.serverless,
-        "--output": options.output and not options.asynchronous,
-        "--concurrency": options.concurrency and not (options.serverless or options.asynchronous),
-        "--instance_type": options.instance_type and options.serverless,
-        "--instance_count": options.instance_count and options.serverless,
+        "memory": not options.serverless,
+        "output": not options.asynchronous,
+        "concurrency": not (options.serverless or options.asynchronous),
+        "instance_type": options.serverless,
+        "instance_count": options.serverless,
     }
-    for name, given in refused.items():
-        if given:
-            raise OptionError(f"{name} does not belong to this kind of endpoint; --help shows which one takes it")
-    given = {name: getattr(options, name) for name in ("memory", "concurrency", "output")}
-    given = {name: value for name, value in given.items() if value is not None}
-    dry_run = DryRun() if options.dry_run else None
+    for name in given(options, *refused):
+        if refused[name]:
+            raise OptionError(f"--{name} does not belong to this kind of endpoint; --help shows which one takes it")
+    settings = given(options, "memory", "concurrency", "output")
     predictor = deploy(
         options.model,
-        session=session_of(options, dry_run),
         endpoint_name=options.endpoint,
-        instance_type=options.instance_type or CPU_INSTANCE,
-        instance_count=options.instance_count or 1,
-        serverless=Serverless(**given) if options.serverless else None,
-        asynchronous=Asynchronous(**given) if options.asynchronous else None,
-        wait=not options.no_wait and dry_run is None,
-        **security_of(options),
+        serverless=Serverless(**settings) if options.serverless else None,
+        asynchronous=Asynchronous(**settings) if options.asynchronous else None,
+        wait=not options.no_wait and options.dry_run is None,
+        **machines_of(options),
     )
-    print(dry_run.text() if dry_run is not None else predictor.endpoint_name)
-    return 0
+    if options.dry_run is None:
+        print(predictor.endpoint_name)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = new_parser("deploy", DESCRIPTION)
+def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, help="model.tar.gz in S3, or the folder of a run or a model")
     parser.add_argument("--endpoint", help="its name (default: a new one)")
     parser.add_argument("--instance_type", help="default ml.m5.xlarge, which has no GPU")
@@ -64,6 +54,4 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--concurrency", type=positive, help="most requests at once, if serverless or asynchronous")
     parser.add_argument("--output", metavar="S3", help="prefix for asynchronous answers (default: beside the model)")
     parser.add_argument("--no_wait", action="store_true", help="do not wait for the endpoint and do not test it")
-    add_account(parser)
-    add_security(parser)
-    return parser
+    add_machines(parser)

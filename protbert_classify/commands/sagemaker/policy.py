@@ -1,31 +1,24 @@
-"""`protbert-classify sagemaker policy`: the permissions that are needed, and no others."""
-
-import argparse
-import json
-
-from .options import new_parser
-
-DESCRIPTION = """\
-Print an IAM policy: for the role of training jobs, for the role of endpoints and transform jobs, for the user who
+"""Print an IAM policy: for the role of training jobs, for the role of endpoints and transform jobs, for the user who
 starts them, or the trust that lets SageMaker assume a role. Nothing is sent to AWS.
 
   protbert-classify sagemaker policy training --account 123456789012 --region us-east-1 --bucket my-bucket > t.json
   protbert-classify sagemaker policy user --account ... --region ... --bucket ... --roles Proteins
   protbert-classify sagemaker policy trust --account 123456789012 > trust.json
   aws iam create-role --role-name Proteins --assume-role-policy-document file://trust.json
-  aws iam put-role-policy --role-name Proteins --policy-name training --policy-document file://t.json"""
+  aws iam put-role-policy --role-name Proteins --policy-name training --policy-document file://t.json
+"""
+
+import argparse
+import json
 
 
-def run(arguments: list[str]) -> int:
-    options = _parser().parse_args(arguments)
+def run(options: argparse.Namespace) -> None:
     from ...sagemaker.policy import policy
 
     print(json.dumps(policy(**vars(options)), indent=2))
-    return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = new_parser("policy", DESCRIPTION)
+def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kind", choices=("training", "serving", "user", "trust"), help="whose permissions")
     parser.add_argument("--account", required=True, help="number of the account, 12 digits")
     parser.add_argument("--region", help="such as us-east-1")
@@ -43,4 +36,3 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--roles", nargs="+", default=[], metavar="ROLE", help="roles that the user may pass to SageMaker"
     )
-    return parser

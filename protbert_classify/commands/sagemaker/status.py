@@ -1,23 +1,17 @@
-"""`protbert-classify sagemaker status`: what runs, and is billed."""
-
-import argparse
-from typing import TYPE_CHECKING
-
-from .options import add_account, new_parser, session_of
-
-if TYPE_CHECKING:
-    from ...sagemaker.status import Running
-
-DESCRIPTION = """\
-List the jobs and endpoints that this program created, and that are running and billed, or show one of them.
+"""List the jobs and endpoints that this program created, and that are running and billed,
+or show one of them.
 
   protbert-classify sagemaker status
   protbert-classify sagemaker status --job protbert-classify-0a1b-20261125101500
-  protbert-classify sagemaker status --endpoint locations"""
+  protbert-classify sagemaker status --endpoint locations
+"""
+
+import argparse
+
+from .options import add_account, session_of
 
 
-def run(arguments: list[str]) -> int:
-    options = _parser().parse_args(arguments)
+def run(options: argparse.Namespace) -> None:
     from ...sagemaker.status import find_any, list_running
 
     session = session_of(options)
@@ -28,22 +22,11 @@ def run(arguments: list[str]) -> int:
     else:
         found = list_running(session)
     nothing = f"nothing of protbert-classify runs in {session.boto_region_name}"
-    print("\n".join(map(_line, found)) if found else nothing)
-    return 0
+    print("\n".join(map(str, found)) if found else nothing)
 
 
-def _line(one: "Running") -> str:
-    name = one.name if one.kind == "endpoint" else f"job {one.name}"
-    machines = f"{one.instances} x {one.instance_type}" if one.instance_type else "serverless"
-    state = f"{one.status}, {one.detail}" if one.detail else one.status
-    output = "" if one.output is None else f"\n  {one.output}"
-    return f"{one.kind} {name}: {state}, {machines}, since {one.created:%Y-%m-%d %H:%M}{output}"
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = new_parser("status", DESCRIPTION)
+def add_options(parser: argparse.ArgumentParser) -> None:
     one = parser.add_mutually_exclusive_group()
     one.add_argument("--job", help="name of a training or transform job, ended or not")
     one.add_argument("--endpoint", help="name of an endpoint")
     add_account(parser, bucket=False, dry_run=False)
-    return parser
