@@ -429,6 +429,24 @@ def test_whole_numbers_are_classes_unless_a_regression_is_asked_for(write_bytes)
     assert numbers["n"][:] == [3.0, 10.0]
 
 
+@pytest.mark.parametrize(
+    ("values", "options", "warned"),
+    [
+        ([*range(37, 48)], {}, True),
+        ([*range(37, 47)], {}, False),  # ten: classes, by their number
+        ([*range(37, 47), "high"], {}, False),
+        ([*range(37, 48)], {"problem_type": SINGLE}, False),
+        ([*range(37, 48)], {"problem_type": NUMBERS}, False),
+    ],
+)
+def test_many_whole_numbers_that_become_classes_are_warned_of(write_bytes, log, values, options, warned):
+    rows = "".join(f"P{number},M{'K' * number},{value}\n" for number, value in enumerate(values))
+    load_proteins(write_bytes(f"id,sequence,tm\n{rows}", "t.csv"), label_column="tm", validation=0, **options)
+    hints = [record.getMessage() for record in log.records if "are read as" in record.getMessage()]
+    words = "t.csv: the numbers in column 'tm' are read as 11 classes; --problem_type regression (in Python, problem_ty"
+    assert len(hints) == warned and all(words in hint for hint in hints)
+
+
 def test_auxiliary_columns_may_be_empty_and_have_types_of_their_own(write_bytes):
     path = write_bytes(separated(",", SEVERAL), "t.csv")
     columns = ["membrane", "tm"]
