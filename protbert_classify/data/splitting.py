@@ -20,6 +20,7 @@ from ..tasks.targets import accession, has_targets, strata, targets
 
 logger = logging.getLogger(__name__)
 
+FEW_PROTEINS = 20  # of which each may have a class of its own, in a first try
 SHOWN = 3  # copies named in a warning; the rest are only counted
 
 # Chooses the proteins of a new split: (dataset, task, fraction, seed) -> (N,) bool, True for the chosen.
@@ -134,7 +135,8 @@ def keep_labelled_classes(splits: DatasetDict, task: Task, *, auxiliary: bool = 
         auxiliary: Whether a label that only another split has is an unknown answer there instead of an error.
 
     Raises:
-        OptionError: Another split has a label that `train` lacks, or `train` has a single class.
+        OptionError: Another split has a label that `train` lacks; `train` has a single class, or about as many classes
+            as proteins.
     """
     if task.problem_type == REGRESSION:
         return task
@@ -145,6 +147,8 @@ def keep_labelled_classes(splits: DatasetDict, task: Task, *, auxiliary: bool = 
     proteins = {split: problem_type_of(task).present(values, task) for split, values in answers.items()}
     present = {split: values.any(0) for split, values in proteins.items()}
     trained = present["train"]
+    if task.problem_type == SINGLE_LABEL:
+        _check_shared(int(trained.sum()), len(parts["train"]), task.name)
     for split, found in present.items():
         unknown = np.flatnonzero(found & ~trained)
         if len(unknown) and not auxiliary:
@@ -159,6 +163,19 @@ def keep_labelled_classes(splits: DatasetDict, task: Task, *, auxiliary: bool = 
         if absent:
             logger.warning("the %s split has no protein of %s: no metrics for them there", split, ", ".join(absent))
     return _with_labels(task, trained)
+
+
+def _check_shared(classes: int, proteins: int, column: str) -> None:
+    """Refuse a column that gives about each protein a class of its own: of accessions, say, or of measurements.
+
+    Raises:
+        OptionError: Names the column, and how many classes and proteins there are.
+    """
+    if proteins > FEW_PROTEINS and classes > proteins / 2:
+        raise OptionError(
+            f"column {column!r} has {classes:,} classes in {proteins:,} training proteins; expected classes that "
+            "several proteins share: set label_column to their column, or problem_type=regression if these are numbers"
+        )
 
 
 def _with_labels(task: Task, trained: Any) -> Task:

@@ -159,6 +159,21 @@ def test_a_class_that_only_another_split_has_cannot_be_learned():
         keep_labelled_classes(splits, LOCATION)
 
 
+@pytest.mark.parametrize(("count", "classes"), [(20, 20), (21, 10), (22, 11)])
+def test_classes_of_few_proteins_can_be_learned(count, classes):
+    dataset, task = answered(None, [f"class{number % classes:02}" for number in range(count)])
+    assert len(keep_labelled_classes(DatasetDict(train=dataset), task).labels) == classes
+
+
+def test_a_class_for_about_each_protein_is_refused_before_the_classes_are_listed():
+    """Swapped columns: the accessions would be learned."""
+    dataset, task = answered(None, [f"P{number % 14:02}" for number in range(27)])
+    splits = DatasetDict(train=dataset.select(range(22)), test=dataset.select(range(22, 27)))
+    words = "column 'where' has 14 classes in 22 training proteins; expected classes that several proteins share: set"
+    with pytest.raises(OptionError, match=words):
+        keep_labelled_classes(splits, task)
+
+
 # --- a quick look
 
 
