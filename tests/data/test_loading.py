@@ -429,6 +429,18 @@ def test_whole_numbers_are_classes_unless_a_regression_is_asked_for(write_bytes)
     assert numbers["n"][:] == [3.0, 10.0]
 
 
+def test_all_missing_columns_are_named_at_once_with_those_that_are_there(write_bytes):
+    path = write_bytes("name,residues,fold\nP1,MKT,alpha\n", "t.csv")
+    with pytest.raises(DataError) as raised:
+        load_proteins(path, auxiliary_columns=["membrane"])
+    assert str(raised.value).endswith(
+        "t.csv: no columns 'sequence', 'location', 'membrane'; found name, residues, fold: name them with "
+        "sequence_column, label_column, auxiliary_columns (in train: auxiliary_tasks)"
+    )
+    with pytest.raises(DataError, match="no columns 'location', 'membrane'; found name, residues, fold: name them"):
+        load_proteins(path, sequence_column="residues", auxiliary_columns=["membrane"])
+
+
 @pytest.mark.parametrize(
     ("values", "options", "warned"),
     [
