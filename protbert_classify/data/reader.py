@@ -170,7 +170,7 @@ def _labelled_fasta(source: str, header_pattern: str, columns: ColumnNames) -> I
     for place, description, residues in read_fasta(local_path(source), _name(source)):
         match = pattern.search(description)
         if match is None or not all(match[groups[name]] for name in columns.labels):
-            raise DataError(f"{place}: found {description[:60]!r}; expected a header that {header_pattern!r} matches")
+            raise DataError(f"{place}: found {description[:60]!r}; expected a header that '{header_pattern}' matches")
         answers = {name: match[group] for name, group in groups.items()}
         for answer in answers.values():
             if UNDECODED in (answer or ""):  # two different classes might become one
@@ -184,8 +184,8 @@ def _compiled(header_pattern: str, groups: dict[str, str]) -> re.Pattern[str]:
     try:
         pattern = re.compile(header_pattern)
     except re.error as error:
-        raise OptionError(f"header_pattern {header_pattern!r} is not a valid regular expression: {error}") from None
+        raise OptionError(f"header_pattern '{header_pattern}' is not a valid regular expression: {error}") from None
     for group in groups.values():
         if group not in pattern.groupindex:
-            raise OptionError(f"header_pattern {header_pattern!r} has no group {group!r}; expected (?P<{group}>...)")
+            raise OptionError(f"header_pattern '{header_pattern}' has no group {group!r}; expected (?P<{group}>...)")
     return pattern

@@ -156,12 +156,13 @@ def keep_labelled_classes(splits: DatasetDict, task: Task, *, auxiliary: bool = 
             listed = ", ".join(f"{task.labels[int(label)]} (first of {name})" for label, name in first.items())
             raise OptionError(
                 f"the {split} split has classes that the training split lacks: {listed}; "
-                "expected training proteins of every class: add some, or leave these classes out"
+                "expected training proteins of every class: add some, or leave out what has none"
             )
     for split, found in present.items():
         absent = [task.labels[int(label)] for label in np.flatnonzero(trained & ~found)]
         if absent:
-            logger.warning("the %s split has no protein of %s: no metrics for them there", split, ", ".join(absent))
+            classes = "this class" if len(absent) == 1 else "these classes"
+            logger.warning("the %s split has no protein of %s: no metrics of %s", split, ", ".join(absent), classes)
     return _with_labels(task, trained)
 
 

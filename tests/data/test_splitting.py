@@ -148,7 +148,7 @@ def test_real_copies_across_the_splits_are_told(scl2205, log):
 def test_classes_without_a_protein_are_left_out_in_the_order_of_the_rest(log):
     splits = DatasetDict(train=proteins([("AC", 3), ("AD", 0), ("A", 1)]), test=proteins([("C", 3), ("D", 0)]))
     assert keep_labelled_classes(splits, LOCATION).labels == ("A", "B", "D")
-    assert messages(log, "WARNING") == ["the test split has no protein of B: no metrics for them there"]
+    assert messages(log, "WARNING") == ["the test split has no protein of B: no metrics of this class"]
     assert messages(log, "INFO") == ["no protein of C: left out of the classes"]
 
 
