@@ -586,12 +586,13 @@ def _read_config(name: str | os.PathLike[str] | None, kwargs: dict[str, Any]) ->
     given = kwargs.pop("config", None)
     if isinstance(given, PretrainedConfig):
         return copy.deepcopy(given)
-    if given is None and name is None:
-        raise ValueError("give the name or the folder of a model, or a config and a state_dict")
-    if given is None and is_path(os.fspath(name)) and not os.path.exists(name):
-        raise OSError(
-            f"{name}: no such folder; expected the model/ of a training, a model folder, or owner/name on the Hub"
-        )
+    if given is None:
+        if name is None:
+            raise ValueError("give the name or the folder of a model, or a config and a state_dict")
+        if is_path(os.fspath(name)) and not os.path.exists(name):
+            raise OSError(
+                f"{name}: no such folder; expected the model/ of a training, a model folder, or owner/name on the Hub"
+            )
     return AutoConfig.from_pretrained(name if given is None else given, **_hub_options(kwargs))
 
 
