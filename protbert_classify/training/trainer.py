@@ -40,6 +40,7 @@ from .callbacks import (
 from .embedding_cache import EmbeddingCollator, embed
 from .evaluation_loop import EvaluationMixin
 from .hub_mixin import HubMixin
+from .log_lines import LINES
 from .preparation import encode_proteins, fit_model, has_ids, is_embedded, is_raw
 from .resume import ResumableRun, choose_best_again, run_settings
 from .samplers import LengthGroupedBatches
@@ -90,8 +91,8 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
         >>> arguments = ProteinTrainingArguments(tempfile.mkdtemp(), num_train_epochs=1, disable_tqdm=True)
         >>> trainer = ProteinTrainer(model, arguments, train_dataset=proteins)
         >>> trainer.train().global_step
-        {'loss': ...}
-        {'train_runtime': ...}
+        epoch 1: loss ...
+        epoch 1: mean training loss ...
         1
     """
 
@@ -122,6 +123,10 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
         if kwargs.get("eval_dataset") is None:
             _without_validation(args)
         super().__init__(model=model, args=args, **kwargs)
+        for stock, ours in LINES.items():
+            if any(type(callback) is stock for callback in self.callback_handler.callbacks):
+                self.remove_callback(stock)
+                self.add_callback(ours)
         if self.args.device.type == "cpu":
             keep_freed_memory()
         self._complete()
