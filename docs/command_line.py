@@ -16,7 +16,7 @@ INTRODUCTION = f"""\
 # Command line
 
 `{PROG} COMMAND --help` prints what stands here. Every command also takes `{PLUGINS} MODULE`, a Python module that
-[registers your own poolings, heads or losses](extending.md).
+[registers your own poolings, heads or losses](extending.md). `--output-dir` is the same as `--output_dir`.
 
 The exit code is 0 if all went well, 2 for bad input or options, 3 if `predict` rejected some records, 1 if the machine
 failed (a full disk, no network, no memory) and 130 after Ctrl-C. An error is one line on standard error.

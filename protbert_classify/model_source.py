@@ -1,11 +1,12 @@
 """Resolves the name of a model (a Hub id, a run's folder, a model's folder), and explains why it cannot be loaded."""
 
+import glob
 import json
 import os
-import re
 from typing import TYPE_CHECKING, Any
 
 from .errors import ModelError, OptionError, ProteinClassifierError, first_line
+from .model.repository_names import is_path
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -15,17 +16,19 @@ def resolve_model_path(name_or_path: str | os.PathLike[str]) -> str:
     """The folder or Hub id of a model: `model/` for a run's folder, else the name itself.
 
     Raises:
-        ModelError: The name is a path, and there is no folder or no model in it.
+        ModelError: The name is a path, and there is no folder or no model in it, or an unfinished training.
     """
     name = os.fspath(name_or_path)
     inside = os.path.join(name, "model")
     if os.path.isfile(os.path.join(inside, "config.json")):
         return inside
     if os.path.isdir(name) and not os.path.isfile(os.path.join(name, "config.json")):
+        if glob.glob("checkpoint-*/config.json", root_dir=name):
+            raise ModelError(
+                f"{name}: no model yet, its training was interrupted; the same train command with --resume finishes it"
+            )
         raise ModelError(f"{name}: no model there (no config.json); expected the output_dir of a run, or its model/")
-    # a Hub id is owner/name; with a folder of the owner's name here, a path is meant
-    is_id = re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", name)
-    if (not is_id or os.path.isdir(os.path.dirname(name) or "/dev/null")) and not os.path.isdir(name):
+    if is_path(name) and not os.path.isdir(name):
         raise ModelError(
             f"{name}: no such folder; expected the output_dir of a training, a model folder, or owner/name on the Hub"
         )

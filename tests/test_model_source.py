@@ -3,8 +3,8 @@
 import pytest
 from transformers import AutoConfig
 
-from protbert_classify.errors import OptionError
-from protbert_classify.model_source import backbone_shape, check_max_length
+from protbert_classify.errors import ModelError, OptionError
+from protbert_classify.model_source import backbone_shape, check_max_length, resolve_model_path
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,19 @@ def test_a_backbone_config_may_be_a_file(tmp_path):
     path = tmp_path / "shape.json"
     path.write_text('{"model_type": "esm", "hidden_size": 8}')
     assert backbone_shape(str(path)) == {"model_type": "esm", "hidden_size": 8}
+
+
+def test_an_interrupted_training_is_to_be_resumed(tmp_path):
+    (tmp_path / "checkpoint-8").mkdir()
+    with pytest.raises(ModelError, match="no model there"):
+        resolve_model_path(tmp_path)
+    (tmp_path / "checkpoint-8" / "config.json").touch()
+    words = "no model yet, its training was interrupted; the same train command with --resume finishes it"
+    with pytest.raises(ModelError, match=words):
+        resolve_model_path(tmp_path)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").touch()  # once it is finished
+    assert resolve_model_path(tmp_path) == str(tmp_path / "model")
 
 
 def test_inputs_longer_than_the_position_table_are_refused():

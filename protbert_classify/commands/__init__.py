@@ -5,6 +5,7 @@ A command module has `HELP`, one line, and `run(arguments)`.
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 FULL = (errno.ENOSPC, errno.EDQUOT)
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 FAILED_WRITES = ("PytorchStreamWriter", "inline_container.cc", "iostream error")  # torch.save, in words of its own
+OPTION_NAME = re.compile(r"(?<=^--)[^=]+")
 PROG = "protbert-classify"
 PLUGINS = "--plugins"
 SHARED = ("train", "predict")  # what several processes do together; of anything else the first does all
@@ -89,7 +91,13 @@ def run_command(name: str, arguments: Sequence[str], job: "Job | None" = None) -
     if name not in SHARED and not is_first_process():
         return 0
     of_job = {"job": job} if name == "train" and job is not None else {}
-    return run_guarded(name, lambda: import_module(f".{name}", __name__).run(load_plugins(arguments), **of_job), job)
+    words = with_underscores(arguments)
+    return run_guarded(name, lambda: import_module(f".{name}", __name__).run(load_plugins(words), **of_job), job)
+
+
+def with_underscores(arguments: Sequence[str]) -> list[str]:
+    """Arguments in which `--output-dir` is written `--output_dir`, as the parsers have it; values stay as they are."""
+    return [OPTION_NAME.sub(lambda name: name[0].replace("-", "_"), argument) for argument in arguments]
 
 
 def run_guarded(name: str, run: Callable[[], int | None], job: "Job | None" = None) -> int:

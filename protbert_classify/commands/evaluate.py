@@ -1,6 +1,7 @@
 """`protbert-classify evaluate`: how good a saved classifier is on labelled proteins."""
 
 import argparse
+import logging
 import os
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,9 @@ from .terminal import hide_short_progress_bars
 
 if TYPE_CHECKING:
     from ..model.tasks import Task
+
+
+logger = logging.getLogger(__name__)
 
 
 def run(arguments: list[str]) -> int:
@@ -21,6 +25,7 @@ def run(arguments: list[str]) -> int:
     from ..inference.saved_classifier import load_classifier
     from ..inference.streaming import check_paths
     from ..runs.files import write_json
+    from ..training.seen_proteins import count_seen
     from .metrics_table import metrics_table
 
     hide_short_progress_bars()
@@ -34,6 +39,8 @@ def run(arguments: list[str]) -> int:
     if split != "all" and split not in splits:
         raise OptionError(f"{options.data} has no {split} split; found {', '.join(splits)}")
     proteins = whole(splits) if split == "all" else splits[split]
+    if split in ("train", "all"):
+        _warn_of_seen(count_seen(options.model, splits, classifier.config.task), len(proteins), options.data)
     try:
         metrics = measure(classifier, tokenizer, proteins, options.tokens_per_batch)
     except DataError as error:  # of a protein; it does not know the file
@@ -43,6 +50,16 @@ def run(arguments: list[str]) -> int:
         os.makedirs(os.path.dirname(options.output) or ".", exist_ok=True)
         write_json(options.output, metrics)
     return 0
+
+
+def _warn_of_seen(seen: int, proteins: int, source: str) -> None:
+    if seen:
+        logger.warning(
+            "%s: the model was trained on %d of these %d proteins, so the metrics are too good; evaluate others",
+            source,
+            seen,
+            proteins,
+        )
 
 
 def use_task(options: argparse.Namespace, task: "Task") -> None:

@@ -68,6 +68,11 @@ class ColumnNames:
                     "expected one"
                 )
         for name in self.answers:
-            if name in NO_ANSWERS or self.answers.count(name) > 1:
-                what = "is given twice" if self.answers.count(name) > 1 else "is a column that every dataset has"
-                raise OptionError(f"label column {name!r} {what}; expected other names: rename it")
+            option = "label_column" if name in self.labels else "auxiliary_columns"
+            if self.answers.count(name) > 1:
+                raise OptionError(f"{option}={name!r}: given twice; expected each column once")
+            if name in NO_ANSWERS:
+                raise OptionError(
+                    f"{option}={name!r}: every dataset has a column {name!r} that is no label; expected another "
+                    "column, or another name for it in the file"
+                )

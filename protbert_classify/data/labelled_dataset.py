@@ -13,11 +13,14 @@ from ..tasks.cells import EMPTY
 from ..tasks.columns import read_columns, usual_problem_type
 from ..tasks.problem_type import ProblemType
 from ..tasks.problem_type_registry import PROBLEM_TYPE_CLASSES
+from ..tasks.regression import Regression
 from .alphabet import space
 from .column_names import ColumnNames
 from .records import Accessions, LabelledRecord, protein_features
 
 logger = logging.getLogger(__name__)
+
+FEW_NUMBERS = 10  # different whole numbers that are classes beyond doubt, such as the EC classes 1 to 7
 
 
 def to_datasets(records: Iterable[LabelledRecord], columns: ColumnNames, source: str) -> DatasetDict:
@@ -79,6 +82,8 @@ def _answers(
         found = {part for cell in plain[names[0]] for part in (cell if isinstance(cell, list) else [cell])}
         labels = sorted(label for label in found if isinstance(label, str))
         _warn_of_similar_names(labels, source, kind_name)
+        if problem_type is None and required:
+            _warn_of_numbers(labels, names[0], source)
     features = {name: kind.feature(labels, several) for name in names}
     return features, plain
 
@@ -120,6 +125,23 @@ def _parsed_values(
         except ValueError as error:
             raise DataError(f"{row.place}: column {name!r}: {error}") from None
     return values
+
+
+def _warn_of_numbers(classes: Sequence[str], column: str, source: str) -> None:
+    """Warn of many classes that are all numbers: they may be meant as numbers, a melting temperature, say."""
+    if len(classes) <= FEW_NUMBERS:
+        return
+    try:
+        [Regression().parse(name) for name in classes]
+    except ValueError:
+        return
+    logger.warning(
+        "%s: the numbers in column %r are read as %d classes; --problem_type regression (in Python, "
+        'problem_type="regression") predicts them as numbers',
+        source,
+        column,
+        len(classes),
+    )
 
 
 def _warn_of_similar_names(names: Sequence[str], source: str, problem_type: str) -> None:

@@ -22,7 +22,7 @@ from .sources import (
     open_plain_or_gzip,
     source_type,
 )
-from .tables import Row, Table, no_column, read_dataset, read_file, table_errors
+from .tables import Row, Table, no_columns, read_dataset, read_file, table_errors
 
 DESCRIPTION = "description"
 BLOCK = 1 << 20  # bytes read at once to count records
@@ -112,7 +112,7 @@ def _table_records(rows: Iterator[Row], name: str, columns: ColumnNames) -> Iter
     number = 0
     for number, row in enumerate(rows, 1):
         if columns.sequence not in row:
-            reason = no_column(columns.sequence, [*map(str, row)], "sequence_column")
+            reason = no_columns({columns.sequence: "sequence_column"}, [*map(str, row)])
             raise DataError(f"{name}, row {number}: {reason}")
         place = _place(row, number, name, columns, "row")
         yield Record(place, str(row.get(DESCRIPTION) or ""), str(row[columns.sequence] or ""))
@@ -130,12 +130,13 @@ def _labelled_rows(table: Table, name: str, columns: ColumnNames) -> Iterator[La
     from ..tasks.cells import EMPTY, by_name, names_of  # with it comes `datasets`
 
     required = {columns.sequence: "sequence_column", **dict.fromkeys(columns.labels, "label_column")}
+    auxiliary = dict.fromkeys(columns.answers[len(columns.labels) :], AUXILIARY_OPTION)
     names = {column: names_of(table.features.get(column)) for column in columns.answers}
     found: dict[str, None] = {}  # the columns, in order; a line of JSON may lack some
     for number, row in enumerate(table.rows, 1):
         found.update(dict.fromkeys(row))
-        if number == 1:
-            _check_columns(required, found, name)
+        if number == 1 and any(column not in found for column in required):
+            _check_columns({**required, **auxiliary}, found, name)
         place = _place(row, number, name, columns, table.split)
         answers = {column: by_name(row.get(column), classes) for column, classes in names.items()}
         residues = checked_residues(str(row.get(columns.sequence) or ""), place)
@@ -144,14 +145,14 @@ def _labelled_rows(table: Table, name: str, columns: ColumnNames) -> Iterator[La
             place, residues, answers, _split_name(table.split if split in EMPTY else str(split), place)
         )
     if found:
-        _check_columns(dict.fromkeys(columns.answers, AUXILIARY_OPTION), found, name)
+        _check_columns(auxiliary, found, name)
 
 
 def _check_columns(needed: dict[str, str], found: dict[str, None], name: str) -> None:
-    """Raise DataError for a column that is missing; `needed` has the option that names each."""
-    for column, option in needed.items():
-        if column not in found:
-            raise DataError(f"{name}: {no_column(column, [*map(str, found)], option)}")
+    """Raise DataError for the columns that are missing; `needed` has the option that names each."""
+    missing = {column: option for column, option in needed.items() if column not in found}
+    if missing:
+        raise DataError(f"{name}: {no_columns(missing, [*map(str, found)])}")
 
 
 def _split_name(found: str, place: Place) -> str:
@@ -169,7 +170,7 @@ def _labelled_fasta(source: str, header_pattern: str, columns: ColumnNames) -> I
     for place, description, residues in read_fasta(local_path(source), _name(source)):
         match = pattern.search(description)
         if match is None or not all(match[groups[name]] for name in columns.labels):
-            raise DataError(f"{place}: found {description[:60]!r}; expected a header that {header_pattern!r} matches")
+            raise DataError(f"{place}: found {description[:60]!r}; expected a header that '{header_pattern}' matches")
         answers = {name: match[group] for name, group in groups.items()}
         for answer in answers.values():
             if UNDECODED in (answer or ""):  # two different classes might become one
@@ -183,8 +184,8 @@ def _compiled(header_pattern: str, groups: dict[str, str]) -> re.Pattern[str]:
     try:
         pattern = re.compile(header_pattern)
     except re.error as error:
-        raise OptionError(f"header_pattern {header_pattern!r} is not a valid regular expression: {error}") from None
+        raise OptionError(f"header_pattern '{header_pattern}' is not a valid regular expression: {error}") from None
     for group in groups.values():
         if group not in pattern.groupindex:
-            raise OptionError(f"header_pattern {header_pattern!r} has no group {group!r}; expected (?P<{group}>...)")
+            raise OptionError(f"header_pattern '{header_pattern}' has no group {group!r}; expected (?P<{group}>...)")
     return pattern

@@ -14,12 +14,14 @@ from datasets import List as ListOf
 from ..errors import DataError, OptionError
 from ..model.registry import Registry
 from ..model.tasks import IGNORED, REGRESSION, SINGLE_LABEL, Task
-from ..tasks.cells import names_of
+from ..tasks.cells import NO_CLASS, names_of
+from ..tasks.columns import read_columns
 from ..tasks.problem_type_registry import problem_type_of
 from ..tasks.targets import accession, has_targets, strata, targets
 
 logger = logging.getLogger(__name__)
 
+FEW_PROTEINS = 20  # of which each may have a class of its own, in a first try
 SHOWN = 3  # copies named in a warning; the rest are only counted
 
 # Chooses the proteins of a new split: (dataset, task, fraction, seed) -> (N,) bool, True for the chosen.
@@ -134,7 +136,8 @@ def keep_labelled_classes(splits: DatasetDict, task: Task, *, auxiliary: bool = 
         auxiliary: Whether a label that only another split has is an unknown answer there instead of an error.
 
     Raises:
-        OptionError: Another split has a label that `train` lacks, or `train` has a single class.
+        OptionError: Another split has a label that `train` lacks; `train` has a single class, or about as many classes
+            as proteins.
     """
     if task.problem_type == REGRESSION:
         return task
@@ -145,6 +148,8 @@ def keep_labelled_classes(splits: DatasetDict, task: Task, *, auxiliary: bool = 
     proteins = {split: problem_type_of(task).present(values, task) for split, values in answers.items()}
     present = {split: values.any(0) for split, values in proteins.items()}
     trained = present["train"]
+    if task.problem_type == SINGLE_LABEL:
+        _check_shared(int(trained.sum()), len(parts["train"]), task.name)
     for split, found in present.items():
         unknown = np.flatnonzero(found & ~trained)
         if len(unknown) and not auxiliary:
@@ -152,13 +157,65 @@ def keep_labelled_classes(splits: DatasetDict, task: Task, *, auxiliary: bool = 
             listed = ", ".join(f"{task.labels[int(label)]} (first of {name})" for label, name in first.items())
             raise OptionError(
                 f"the {split} split has classes that the training split lacks: {listed}; "
-                "expected training proteins of every class: add some, or leave these classes out"
+                "expected training proteins of every class: add some, or leave out what has none"
             )
     for split, found in present.items():
         absent = [task.labels[int(label)] for label in np.flatnonzero(trained & ~found)]
         if absent:
-            logger.warning("the %s split has no protein of %s: no metrics for them there", split, ", ".join(absent))
+            classes = "this class" if len(absent) == 1 else "these classes"
+            logger.warning("the %s split has no protein of %s: no metrics of %s", split, ", ".join(absent), classes)
     return _with_labels(task, trained)
+
+
+def drop_empty_classes(splits: DatasetDict, column: str) -> DatasetDict:
+    """`splits` without the classes that no protein has; the others keep their order.
+
+    DeepLoc's headers have ten locations, and a file may have proteins of three.
+
+    Args:
+        column: With classes, or lists of classes; columns of another type stay as they are.
+    """
+    first = next(iter(splits.values()))
+    names = names_of(first.features[column])
+    if names is None:
+        return splits
+    present = {name for part in splits.values() for name in _class_names(part, column)}
+    empty = [name for name in names if name not in present]
+    if not empty or not present:
+        return splits
+    logger.info("no protein of %s: left out of the classes", ", ".join(empty))
+    kept = ClassLabel(names=[name for name in names if name in present])
+    feature = ListOf(kept) if isinstance(first.features[column], ListOf) else kept
+    features = Features({**first.features, column: feature})
+    change = {"column": column, "old": names, "new": kept.names}
+    return DatasetDict(  # on disk like the rest, and found there again by the next load
+        {
+            split: part.map(_renumber, batched=True, features=features, fn_kwargs=change)
+            for split, part in splits.items()
+        }
+    )
+
+
+def _renumber(rows: dict[str, list[Any]], column: str, old: list[str], new: list[str]) -> dict[str, list[Any]]:
+    return {column: _renumbered(rows[column], old, new)}
+
+
+def _class_names(proteins: Dataset, column: str) -> set[str]:
+    (cells,) = read_columns(proteins, [column])
+    return {name for cell in cells.distinct()[0] if cell for name in (cell if isinstance(cell, list) else [cell])}
+
+
+def _check_shared(classes: int, proteins: int, column: str) -> None:
+    """Refuse a column that gives about each protein a class of its own: of accessions, say, or of measurements.
+
+    Raises:
+        OptionError: Names the column, and how many classes and proteins there are.
+    """
+    if proteins > FEW_PROTEINS and classes > proteins / 2:
+        raise OptionError(
+            f"column {column!r} has {classes:,} classes in {proteins:,} training proteins; expected classes that "
+            "several proteins share: set label_column to their column, or problem_type=regression if these are numbers"
+        )
 
 
 def _with_labels(task: Task, trained: Any) -> Task:
@@ -265,7 +322,8 @@ def _recast(proteins: Dataset, features: Features) -> Dataset:
 
 def _renumbered(cells: list[Any], old: list[str] | None, new: list[str] | None) -> list[Any]:
     """Indices of classes, or lists of them, in the order of other names."""
-    table = [(new or []).index(name) for name in old or []]
+    indices = {name: index for index, name in enumerate(new or [])}
+    table = [indices.get(name, NO_CLASS) for name in old or []]  # a name that is gone had no cell
     return [
         None if cell is None else [table[part] for part in cell] if isinstance(cell, list) else table[cell]
         for cell in cells

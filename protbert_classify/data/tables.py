@@ -140,15 +140,23 @@ def _json_rows(file: Any, source: str) -> Iterator[Row]:
         yield row
 
 
-def no_column(needed: str, found: Sequence[str], option: str) -> str:
-    """What is wrong with a table that lacks a column, and what to do."""
+def no_columns(missing: Mapping[str, str], found: Sequence[str]) -> str:
+    """What is wrong with a table that lacks columns, and what to do.
+
+    Args:
+        missing: Column -> the option that names it.
+        found: The columns that are there.
+    """
+    names = ", ".join(map(repr, missing))
     for separator, name in ((";", "';'"), ("\t", "tabs"), (",", "commas")):
         if len(found) == 1 and separator in found[0]:
             return (
-                f"no column {needed!r}, but one called {found[0]!r}: is it separated by {name}? expected commas (.csv) "
+                f"no column {names}, but one called {found[0]!r}: is it separated by {name}? expected commas (.csv) "
                 "or tabs (.tsv)"
             )
-    return f"no column {needed!r}; found {', '.join(found)}: name it with {option}"
+    plural, pronoun = ("", "it") if len(missing) == 1 else ("s", "them")
+    options = ", ".join(dict.fromkeys(missing.values()))
+    return f"no column{plural} {names}; found {', '.join(found)}: name {pronoun} with {options}"
 
 
 @contextmanager

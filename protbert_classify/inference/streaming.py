@@ -198,6 +198,7 @@ def predict_parts(
                 else:
                     found = classify(part.records, bar)
                     parts.write(part.number, part.digest, partial(table.write_part, predictions=found))
+            bar.update(rejects.count)
         if main:
             publish(parts, table, count, rejects, rejected)
     return PredictionSummary(classified, rejects.count if main else 0, rejected, main)

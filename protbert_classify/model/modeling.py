@@ -47,6 +47,7 @@ from .losses import model_loss
 from .packing import packed_output, why_not_packed, why_padded
 from .pooling import POOLINGS, residue_mask
 from .publishing import CARD, commit_files, open_repository, repository_files, short_card
+from .repository_names import is_path
 from .tasks import REGRESSION, SINGLE_LABEL, auxiliary_tasks
 from .token_dropout import backbone_inputs
 
@@ -159,6 +160,7 @@ class ProteinClassifier(PreTrainedModel):
             in transformers: `missing_keys`, `unexpected_keys`, `mismatched_keys`, `error_msgs`.
 
         Raises:
+            OSError: No such folder, or no such repository.
             ValueError: A decoder, an encoder without `labels`, labels that contradict each other, a classifier whose
                 weights are not all there, or one with another pooling or head than asked for.
         """
@@ -586,8 +588,13 @@ def _read_config(name: str | os.PathLike[str] | None, kwargs: dict[str, Any]) ->
     given = kwargs.pop("config", None)
     if isinstance(given, PretrainedConfig):
         return copy.deepcopy(given)
-    if given is None and name is None:
-        raise ValueError("give the name or the folder of a model, or a config and a state_dict")
+    if given is None:
+        if name is None:
+            raise ValueError("give the name or the folder of a model, or a config and a state_dict")
+        if is_path(os.fspath(name)) and not os.path.exists(name):
+            raise OSError(
+                f"{name}: no such folder; expected the model/ of a training, a model folder, or owner/name on the Hub"
+            )
     return AutoConfig.from_pretrained(name if given is None else given, **_hub_options(kwargs))
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from itertools import cycle
 from typing import Any
 
+from ..evaluation.best_evaluation import metric_key, rank
 from ..evaluation.metrics import BEST_METRIC, NAMES, WATCHED, higher_is_better
 from ..model.losses import USUAL_LOSS
 from ..model.tasks import Task
@@ -28,18 +29,16 @@ def curve(log: Sequence[dict[str, Any]], name: str) -> tuple[list[float], list[f
 
 
 def best_epoch(log: Sequence[dict[str, Any]], metric: str | None) -> float | None:
-    """The epoch whose weights are kept: with the best value in validation, the first of equal ones.
+    """The epoch whose weights are kept: with the best value in validation and, of equal ones, the lowest loss.
 
     Args:
         log: Trainer's `log_history`.
         metric: Trainer's `metric_for_best_model`; of a loss or an error the lowest is best.
     """
-    name = f"eval_{(metric or 'loss').removeprefix('eval_')}"
-    epochs, values = curve(log, name)
-    if not values:
-        return None
-    best = max(values) if higher_is_better(name) else min(values)
-    return epochs[values.index(best)]
+    name = metric_key(metric)
+    evaluations = [entry for entry in log if name in entry and "epoch" in entry]
+    best = max(evaluations, key=lambda entry: rank(entry, metric, higher_is_better(name)), default=None)
+    return None if best is None else best["epoch"]
 
 
 @styled

@@ -36,13 +36,13 @@ SET_BY_JOB = {  # options of `train` -> where a job has them from
     **dict.fromkeys(CHANNELS.values(), "the data of a job are channels; give them to fit"),
     **dict.fromkeys(("output_dir", "resume", "overwrite"), "leave it out; a job resumes from checkpoint_s3_uri"),
 }
-_NUMBER = r"'?([-+0-9.eE]+)"
+_NUMBER = r"([-+0-9.eE]+)"
 METRICS = {  # name in CloudWatch -> what the log of a training says
-    "train:loss": rf"'loss': {_NUMBER}",
-    "validation:loss": rf"'eval_loss': {_NUMBER}",
-    "validation:accuracy": rf"'eval_accuracy': {_NUMBER}",
-    "validation:mcc": rf"'eval_mcc': {_NUMBER}",
-    "validation:macro_f1": rf"'eval_macro_f1': {_NUMBER}",
+    "train:loss": rf": loss {_NUMBER}",
+    "validation:loss": rf": validation loss {_NUMBER}",
+    "validation:accuracy": rf": validation loss .*, accuracy {_NUMBER}",
+    "validation:mcc": rf": validation loss .*, MCC {_NUMBER}",
+    "validation:macro_f1": rf": validation loss .*, macro F1 {_NUMBER}",
     "test:accuracy": r"^test: .* accuracy ([0-9.]+)",
     "test:mcc": r"^test: .* MCC (-?[0-9.]+)",
     "test:macro_f1": r"^test: .* macro F1 ([0-9.]+)",

@@ -156,12 +156,12 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
 
 COUNT = {"type": "integer", "minimum": 1}
 LIMITS = {
-    "request_bytes": "Bytes of a request, decompressed.",
-    "request_proteins": "Proteins of a request.",
-    "protein_residues": "Residues of a protein; a longer one is refused.",
-    "queue_proteins": "Proteins that may wait.",
-    "bytes_in_flight": "Bytes of all unanswered requests together.",
-    "connections": "Connections that may be open.",
+    "max_body": "Bytes of a request, decompressed.",
+    "max_proteins": "Proteins of a request.",
+    "max_residues": "Residues of a protein; a longer one is refused.",
+    "max_queue": "Proteins that may wait.",
+    "max_in_flight": "Bytes of all unanswered requests together.",
+    "max_connections": "Connections that may be open.",
 }
 TASK = _object(
     {
@@ -179,11 +179,11 @@ DESCRIPTION = _object(
     {
         "backbone": {"type": "string", "description": "Architecture of the protein language model."},
         "tasks": {"type": "array", "items": TASK, "minItems": 1, "description": "The main task first."},
-        "max_residues": {
+        "crop": {"enum": list(CROPS), "description": "What is kept of a protein that is longer than the model reads."},
+        "cropped_to": {
             "type": ["integer", "null"],
-            "description": "Residues that the model reads; a longer protein is cropped. null: as many as there are.",
+            "description": "Residues that the model reads of a longer protein; null: as many as there are.",
         },
-        "crop": {"enum": list(CROPS), "description": "What is kept of a longer protein."},
         "calibration": {
             "description": "How scores were calibrated after training; null if they were not.",
             "anyOf": [{"type": "null"}, _object({"temperature": {"type": "number"}})],

@@ -54,8 +54,8 @@ class ServedModel:
         return {
             "backbone": config.backbone_config.model_type,
             "tasks": [_described(task) for task in config.tasks],
-            "max_residues": self.encoder.room,
             "crop": self.encoder.crop,
+            "cropped_to": self.encoder.room,
             "calibration": None if temperature is None else {"temperature": temperature},
         }
 

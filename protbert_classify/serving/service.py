@@ -134,13 +134,13 @@ class Service:
         limits, bounds = self.limits, self.bounds
         return {
             **self.served.description(),
-            "limits": {
-                "request_bytes": limits.body,
-                "request_proteins": limits.proteins,
-                "protein_residues": limits.residues,
-                "queue_proteins": self.queueing.longest,
-                "bytes_in_flight": bounds.bytes_in_flight,
-                "connections": bounds.connections,
+            "limits": {  # by the names of the options of `serve`
+                "max_body": limits.body,
+                "max_proteins": limits.proteins,
+                "max_residues": limits.residues,
+                "max_queue": self.queueing.longest,
+                "max_in_flight": bounds.bytes_in_flight,
+                "max_connections": bounds.connections,
             },
             "version": __version__,
         }

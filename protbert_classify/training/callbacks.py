@@ -7,7 +7,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Any
 
@@ -19,14 +19,32 @@ from transformers import EarlyStoppingCallback, TrainerCallback, TrainerControl,
 from transformers.trainer_callback import ExportableState
 
 from ..errors import OptionError
+from ..evaluation.best_evaluation import metric_key, rank
 from .samplers import LengthGroupedBatches
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C, and what a cluster sends before it takes a machine away
 LOSSES = {"loss": "loss", "eval_loss": "validation loss", "train_loss": "loss"}
 
 
+def is_best(metrics: Mapping[str, Any], args: TrainingArguments, state: TrainerState) -> bool:
+    """Whether an evaluation is better than all before it, see [`rank`].
+
+    The loss of the best one is read in the log, which checkpoints have: a resumed run decides as an undisturbed one.
+    """
+    if state.best_metric is None:
+        return True
+    metric, greater = args.metric_for_best_model, bool(args.greater_is_better)
+    name = metric_key(metric)
+    logged = [entry for entry in state.log_history if entry["step"] == state.best_global_step and name in entry]
+    loss = logged[0].get("eval_loss", -math.inf) if logged else -math.inf  # unknown: the earlier one stays the best
+    return rank(metrics, metric, greater) > rank({name: state.best_metric, "eval_loss": loss}, metric, greater)
+
+
 class EarlyStopping(EarlyStoppingCallback):
-    """transformers' callback, which also restores its counter: a run that is resumed often would never stop."""
+    """transformers' callback, for which a tie with a lower validation loss is better, too.
+
+    It also restores its counter: a run that is resumed often would never stop.
+    """
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -35,6 +53,21 @@ class EarlyStopping(EarlyStoppingCallback):
         # missing if the earlier run had no early stopping; Trainer then fails at its first checkpoint
         saved = state.stateful_callbacks.setdefault(type(self).__name__, self.state())
         self.early_stopping_patience_counter = saved["attributes"]["early_stopping_patience_counter"]
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: dict[str, float],
+        **kwargs: Any,
+    ) -> None:
+        if metric_key(args.metric_for_best_model) not in metrics:  # of another validation set
+            return
+        waited = self.early_stopping_patience_counter + 1
+        self.early_stopping_patience_counter = 0 if is_best(metrics, args, state) else waited
+        if self.early_stopping_patience_counter >= self.early_stopping_patience:
+            control.should_training_stop = True
 
 
 class StopOnDivergence(TrainerCallback):

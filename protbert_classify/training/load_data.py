@@ -4,7 +4,8 @@ import dataclasses
 import logging
 from typing import Any
 
-from datasets import DatasetDict
+import numpy as np
+from datasets import Dataset, DatasetDict
 
 from ..data.column_names import ColumnNames
 from ..data.loading import read_proteins
@@ -18,9 +19,9 @@ from ..data.splitting import (
     without_unknown,
 )
 from ..errors import OptionError
-from ..model.tasks import Task
+from ..model.tasks import REGRESSION, Task
 from ..tasks.columns import infer_task
-from ..tasks.targets import label_counts
+from ..tasks.targets import label_counts, targets
 from .arguments import DataArguments
 
 logger = logging.getLogger(__name__)
@@ -71,8 +72,22 @@ def load_splits(arguments: DataArguments) -> DatasetDict:
 
 
 def report_splits(splits: DatasetDict, task: Task) -> None:
-    """Log the sizes of the splits and the training proteins of each class."""
+    """Log the sizes of the splits, and the training proteins of each class or the range of each number."""
     sizes = ", ".join(f"{name} {len(part):,}" for name, part in splits.items())
-    counts = label_counts(splits["train"], task)
-    labels = ", ".join(f"{label} {number:,}" for label, number in zip(task.labels, counts, strict=True))
-    logger.info("proteins: %s; %s in train: %s", sizes, task.name, labels)
+    train = splits["train"]
+    described = _ranges(train, task) if task.problem_type == REGRESSION else _counts(train, task)
+    logger.info("proteins: %s; %s in train: %s", sizes, task.name, described)
+
+
+def _counts(train: Dataset, task: Task) -> str:
+    counts = label_counts(train, task)
+    return ", ".join(f"{label} {number:,}" for label, number in zip(task.labels, counts, strict=True))
+
+
+def _ranges(train: Dataset, task: Task) -> str:
+    parts = []
+    for label, values in zip(task.labels, targets(train, task, lenient=True).T, strict=True):
+        low, middle, high = np.nanquantile(values, [0, 0.5, 1])
+        name = f"{label} " if len(task.labels) > 1 else ""
+        parts.append(f"{name}minimum {low:g}, median {middle:g}, maximum {high:g}")
+    return "; ".join(parts)

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import yaml
 from transformers import HfArgumentParser
 
+from ..data.sources import FASTA_ENDINGS, TABLE_ENDINGS, ending_of
 from ..errors import OptionError
 from ..evaluation.metrics import WATCHED
 from ..model.heads import HEADS
@@ -107,6 +108,10 @@ def option_names() -> list[str]:
 
 
 def _refuse_unknown(unknown: Sequence[str]) -> None:
+    if unknown and not unknown[0].startswith("-"):
+        is_data = ending_of(unknown[0]) in (*FASTA_ENDINGS, *TABLE_ENDINGS)
+        example = f"; did you mean --data {unknown[0]}?" if is_data else ""
+        raise OptionError(f"found {unknown[0]!r}, expected --option value{example}")
     if unknown:
         raise OptionError(f"unknown option {unknown[0]}{_suggestion(unknown[0], option_names())}")
 
@@ -196,7 +201,5 @@ def _words(value: Any) -> list[str]:
 
 
 def _suggestion(option: str, known: Sequence[str]) -> str:
-    if not option.startswith("-"):
-        return "; expected --option value"
     close = difflib.get_close_matches(option.lstrip("-").replace("-", "_"), known, n=1)
     return f"; did you mean --{close[0]}?" if close else "; train --help lists them"

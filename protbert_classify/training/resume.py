@@ -12,6 +12,7 @@ from datasets import Dataset
 from transformers import TrainerState, TrainingArguments
 
 from ..errors import OptionError
+from ..evaluation.best_evaluation import metric_key, rank
 from ..model import ProteinClassifierConfig
 from ..model.heads import HEADS
 from ..reporting.formatting import count
@@ -183,13 +184,14 @@ def choose_best_again(state: TrainerState, metric: str, greater_is_better: bool,
         greater_is_better: Whether a higher value is better.
         folder: The folder with the checkpoints.
     """
-    name = f"eval_{metric.removeprefix('eval_')}"
-    evaluations = [(entry["step"], entry[name]) for entry in state.log_history if name in entry]
-    there = [(step, value) for step, value in evaluations if is_complete(checkpoint_path(folder, step))]
-    best = (max if greater_is_better else min)(there, key=lambda found: found[1], default=None)
-    state.best_global_step, state.best_metric = best if best is not None else (None, None)
-    state.best_model_checkpoint = checkpoint_path(folder, best[0]) if best is not None else None
-    waited = sum(1 for step, _ in evaluations if best is not None and step > best[0])
+    name = metric_key(metric)
+    evaluations = [entry for entry in state.log_history if name in entry]
+    there = [entry for entry in evaluations if is_complete(checkpoint_path(folder, entry["step"]))]
+    best = max(there, key=lambda entry: rank(entry, metric, greater_is_better), default=None)
+    step = None if best is None else best["step"]
+    state.best_global_step, state.best_metric = step, None if best is None else best[name]
+    state.best_model_checkpoint = None if step is None else checkpoint_path(folder, step)
+    waited = sum(1 for entry in evaluations if step is not None and entry["step"] > step)
     early = state.stateful_callbacks.get(EarlyStopping.__name__)
     if early is not None:
         early["attributes"]["early_stopping_patience_counter"] = waited

@@ -17,6 +17,7 @@ from ..cost.micro_batch import fitting_tokens
 from ..data.collators import PackingCollator, PaddingCollator
 from ..data.tokenizer import tokenizer_for
 from ..errors import DataError, OptionError
+from ..evaluation.best_evaluation import metric_key
 from ..evaluation.metrics import BEST_METRIC, higher_is_better, watched_metrics
 from ..inference.engine import PAD_TO_ON_CPU, default_tokens
 from ..memory_allocator import keep_freed_memory
@@ -34,10 +35,12 @@ from .callbacks import (
     StopOnDivergence,
     TrainingTotals,
     check_weights,
+    is_best,
 )
 from .embedding_cache import EmbeddingCollator, embed
 from .evaluation_loop import EvaluationMixin
 from .hub_mixin import HubMixin
+from .log_lines import LINES
 from .preparation import encode_proteins, fit_model, has_ids, is_embedded, is_raw
 from .resume import ResumableRun, choose_best_again, run_settings
 from .samplers import LengthGroupedBatches
@@ -58,6 +61,7 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
       at most `tokens_per_batch` tokens, packed into one row where `packing` allows; the result is the same.
     - Validation and prediction run on the engine of `predict`: batches by length, in the order of the dataset.
     - A frozen backbone embeds each protein once (`cache_embeddings`).
+    - Of checkpoints with the same best metric, the one with the lowest validation loss is kept.
     - Training stops if the loss becomes NaN, on Ctrl-C it writes a checkpoint first, and it stops early
       (`early_stopping_patience`). A checkpoint counts once it is whole; `resume` and `overwrite` say what happens to a
       former run in `output_dir`.
@@ -87,8 +91,8 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
         >>> arguments = ProteinTrainingArguments(tempfile.mkdtemp(), num_train_epochs=1, disable_tqdm=True)
         >>> trainer = ProteinTrainer(model, arguments, train_dataset=proteins)
         >>> trainer.train().global_step
-        {'loss': ...}
-        {'train_runtime': ...}
+        epoch 1: loss ...
+        epoch 1: mean training loss ...
         1
     """
 
@@ -119,6 +123,10 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
         if kwargs.get("eval_dataset") is None:
             _without_validation(args)
         super().__init__(model=model, args=args, **kwargs)
+        for stock, ours in LINES.items():
+            if any(type(callback) is stock for callback in self.callback_handler.callbacks):
+                self.remove_callback(stock)
+                self.add_callback(ours)
         if self.args.device.type == "cpu":
             keep_freed_memory()
         self._complete()
@@ -277,6 +285,13 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
                 folder = str(self.args.output_dir)
                 choose_best_again(self.state, metric, bool(self.args.greater_is_better), folder)
         return epochs
+
+    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
+        """As in `Trainer`, but where the metric ties, the lower validation loss is the best."""
+        name = metric_key(self.args.metric_for_best_model)
+        if metrics.get(name) == self.state.best_metric and is_best(metrics, self.args, self.state):
+            self.state.best_metric = None
+        return super()._determine_best_metric(metrics, trial)
 
     def _finalize_training(self, trial: Any, num_train_samples: int, start_time: float) -> Any:
         """As in `Trainer`, but loss and times are those of the whole training, and the loss that of all processes."""

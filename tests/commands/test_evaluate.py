@@ -1,10 +1,11 @@
 import json
+import shutil
 
 import pytest
 
 from protbert_classify.commands import main
 from tests.commands.test_predict import model  # noqa: F401  a fixture
-from tests.training.runs import LABELS, complaints
+from tests.training.runs import LABELS, TINY, complaints, easy_records, fasta
 
 
 @pytest.fixture
@@ -91,3 +92,27 @@ def test_a_bad_option_is_one_line(arguments, capsys, more, words):
     assert main([*arguments, *more]) == 2
     (line,) = complaints(capsys.readouterr().err)
     assert line.startswith("protbert-classify evaluate: ") and words in line
+
+
+@pytest.mark.parametrize("more", [[], ["--validation", "0"], ["--max_train_samples", "20"]])
+def test_proteins_that_the_model_was_trained_on_are_warned_of(easy, tmp_path, capsys, more):
+    folder = str(tmp_path / "run")
+    train = ["train", "--data", easy, "--output_dir", folder, *TINY, "--num_train_epochs", "1", *more]
+    assert main(train) == 0
+    seen = json.loads((tmp_path / "run" / "metrics.json").read_text())["train_proteins"]
+    moved = tmp_path / "moved.fasta"
+    shutil.copy(easy, moved)
+
+    def warnings(*options):
+        capsys.readouterr()
+        assert main(["evaluate", *options]) == 0
+        return [line for line in capsys.readouterr().err.splitlines() if "was trained on" in line]
+
+    line = f"{moved}: the model was trained on {seen} of these %d proteins, so the metrics are too good; evaluate"
+    (found,) = warnings("--model", folder, "--data", str(moved), "--split", "all")
+    assert found.startswith(line % 60)
+    (found,) = warnings("--model", f"{folder}/model", "--data", str(moved), "--split", "train")
+    assert found.startswith(line % 45)
+    assert not warnings("--model", folder, "--data", str(moved))  # its test split
+    moved.write_text(fasta(easy_records(seed=1)))
+    assert not warnings("--model", folder, "--data", str(moved), "--split", "all")

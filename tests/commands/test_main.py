@@ -158,6 +158,25 @@ def test_what_processes_do_not_share_the_first_does_alone(monkeypatch, name, ran
     assert run_command(name, []) == 0 and found == [name]
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_options_may_have_hyphens_in_every_command(monkeypatch, name):
+    found = []
+    module = types.SimpleNamespace(run=lambda arguments: found.extend(arguments) or 0)
+    monkeypatch.setattr(commands, "import_module", lambda *names: module)
+    given = ["--label-column=melting-point", "--data", "-", "--output-dir", "my-runs/a-b=c", "-1", "--no-wait", "--"]
+    assert run_command(name, given) == 0
+    assert found == [
+        *("--label_column=melting-point", "--data", "-", "--output_dir", "my-runs/a-b=c", "-1", "--no_wait", "--"),
+    ]
+
+
+def test_a_hyphen_in_an_option_of_predict_is_read(tmp_path, capsys):
+    (tmp_path / "t.csv").write_text("id,sequence\n")
+    words = ["predict", "--model", "/nowhere", "--input", str(tmp_path / "t.csv"), "--output", str(tmp_path / "p.csv")]
+    assert main([*words, "--id-column", "id"]) == 2
+    assert "t.csv: no records" in capsys.readouterr().err
+
+
 def test_of_processes_the_one_that_another_left_alone_says_so_and_no_more(monkeypatch, capsys):
     error = RuntimeError("[gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:1234")
     monkeypatch.setattr(commands, "import_module", lambda *names: Failing(error))

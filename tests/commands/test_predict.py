@@ -162,3 +162,11 @@ def test_a_folder_without_a_model_is_one_line(arguments, tmp_path, capsys):
 def test_what_is_needed_is_named(capsys):
     assert main(["predict"]) == 2
     assert "required: --model, --input, --output; --help tells more" in capsys.readouterr().err
+
+
+def test_the_progress_bar_counts_rejected_records_and_ends_at_the_last_one(model, tmp_path, capsys):
+    source = tmp_path / "some.fasta"
+    source.write_text(">P1\nMKTAYI\n>P2\nMK1\n>P3\nMKTAYIAK\n>P4\nM-K\n")
+    assert main(["predict", "--model", model, "--input", str(source), "--output", str(tmp_path / "p.csv")]) == 3
+    bar = capsys.readouterr().err.split("\r")[-1]
+    assert "100%" in bar and "4/4" in bar

@@ -225,7 +225,7 @@ def test_a_json_file_of_an_object_a_line_is_read_too(write_bytes):
     [
         ("", "p.fa: no records"),
         ("MKT\n", "p.fa: no FASTA file"),
-        (">P1\nMKT\n", "p.fa, record 1 (P1): found ''; expected a header that"),
+        (">P1\nMKT\n", "p.fa, record 1 (P1): found ''; expected a header that 'sp\\|(?P<label>[^|]+)\\| (?P<sp"),
         (">P1 sp|NA| train\nMKT\n>P2 other\nM\n", "p.fa, record 2 (P2): found 'other'; expected a header that"),
         (">P1 sp|NA| holdout\nMKT\n", "p.fa, record 1 (P1): unknown split 'holdout'"),
         (">P1 sp|NA| train\nM-T\n", "p.fa, record 1 (P1): '-' at position 2"),
@@ -240,7 +240,7 @@ def test_bad_fasta_with_a_pattern_is_one_line(write_bytes, content, message):
 
 @pytest.mark.parametrize(
     ("pattern", "message"),
-    [("(", "is not a valid regular expression: missing"), (r"(\w+)", "has no group 'label'; expected")],
+    [("(", "is not a valid regular expression: missing"), (r"(\w+)", r"'\(\\w\+\)' has no group 'label'; exp")],
 )
 def test_a_pattern_that_cannot_work_is_refused(source, pattern, message):
     with pytest.raises(OptionError, match=message):
@@ -429,6 +429,36 @@ def test_whole_numbers_are_classes_unless_a_regression_is_asked_for(write_bytes)
     assert numbers["n"][:] == [3.0, 10.0]
 
 
+def test_all_missing_columns_are_named_at_once_with_those_that_are_there(write_bytes):
+    path = write_bytes("name,residues,fold\nP1,MKT,alpha\n", "t.csv")
+    with pytest.raises(DataError) as raised:
+        load_proteins(path, auxiliary_columns=["membrane"])
+    assert str(raised.value).endswith(
+        "t.csv: no columns 'sequence', 'location', 'membrane'; found name, residues, fold: name them with "
+        "sequence_column, label_column, auxiliary_columns (in train: auxiliary_tasks)"
+    )
+    with pytest.raises(DataError, match="no columns 'location', 'membrane'; found name, residues, fold: name them"):
+        load_proteins(path, sequence_column="residues", auxiliary_columns=["membrane"])
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "warned"),
+    [
+        ([*range(37, 48)], {}, True),
+        ([*range(37, 47)], {}, False),  # ten: classes, by their number
+        ([*range(37, 47), "high"], {}, False),
+        ([*range(37, 48)], {"problem_type": SINGLE}, False),
+        ([*range(37, 48)], {"problem_type": NUMBERS}, False),
+    ],
+)
+def test_many_whole_numbers_that_become_classes_are_warned_of(write_bytes, log, values, options, warned):
+    rows = "".join(f"P{number},M{'K' * number},{value}\n" for number, value in enumerate(values))
+    load_proteins(write_bytes(f"id,sequence,tm\n{rows}", "t.csv"), label_column="tm", validation=0, **options)
+    hints = [record.getMessage() for record in log.records if "are read as" in record.getMessage()]
+    words = "t.csv: the numbers in column 'tm' are read as 11 classes; --problem_type regression (in Python, problem_ty"
+    assert len(hints) == warned and all(words in hint for hint in hints)
+
+
 def test_auxiliary_columns_may_be_empty_and_have_types_of_their_own(write_bytes):
     path = write_bytes(separated(",", SEVERAL), "t.csv")
     columns = ["membrane", "tm"]
@@ -492,8 +522,8 @@ def test_to_learn_the_membrane_proteins_whose_flag_is_unknown_are_left_out(write
         ("P1,MKT,5.5\nP2,MKV,\n", {"problem_type": NUMBERS}, "t.csv, record 2 (P2): no label in column 'x'; expected "),
         ("P1,MKT,a\nP2,MKV,;\n", {"problem_type": MULTI}, "t.csv, record 2 (P2): column 'x': found ';'; expected cl"),
         ("P1,MKT,a\n", {"problem_type": "two classes"}, "problem_type='two classes': expected one of single_label_"),
-        ("P1,MKT,a\n", {"label_column": ["x", "id"]}, "label column 'id' is a column that every dataset has; expected"),
-        ("P1,MKT,a\n", {"label_column": ["x", "x"]}, "label column 'x' is given twice; expected other names"),
+        ("P1,MKT,a\n", {"label_column": ["x", "id"]}, "label_column='id': every dataset has a column 'id' that is no"),
+        ("P1,MKT,a\n", {"label_column": ["x", "x"]}, "label_column='x': given twice; expected each column once"),
         ("P1,MKT,a\n", {"label_column": []}, "label_column: found none; expected the name of a column, or several"),
         (
             "P1,MKT,a\n",

@@ -148,7 +148,7 @@ def test_real_copies_across_the_splits_are_told(scl2205, log):
 def test_classes_without_a_protein_are_left_out_in_the_order_of_the_rest(log):
     splits = DatasetDict(train=proteins([("AC", 3), ("AD", 0), ("A", 1)]), test=proteins([("C", 3), ("D", 0)]))
     assert keep_labelled_classes(splits, LOCATION).labels == ("A", "B", "D")
-    assert messages(log, "WARNING") == ["the test split has no protein of B: no metrics for them there"]
+    assert messages(log, "WARNING") == ["the test split has no protein of B: no metrics of this class"]
     assert messages(log, "INFO") == ["no protein of C: left out of the classes"]
 
 
@@ -157,6 +157,21 @@ def test_a_class_that_only_another_split_has_cannot_be_learned():
     words = r"test split has classes that the training split lacks: C \(first of \w+\), D \(first of \w+\); expected"
     with pytest.raises(OptionError, match=words):
         keep_labelled_classes(splits, LOCATION)
+
+
+@pytest.mark.parametrize(("count", "classes"), [(20, 20), (21, 10), (22, 11)])
+def test_classes_of_few_proteins_can_be_learned(count, classes):
+    dataset, task = answered(None, [f"class{number % classes:02}" for number in range(count)])
+    assert len(keep_labelled_classes(DatasetDict(train=dataset), task).labels) == classes
+
+
+def test_a_class_for_about_each_protein_is_refused_before_the_classes_are_listed():
+    """Swapped columns: the accessions would be learned."""
+    dataset, task = answered(None, [f"P{number % 14:02}" for number in range(27)])
+    splits = DatasetDict(train=dataset.select(range(22)), test=dataset.select(range(22, 27)))
+    words = "column 'where' has 14 classes in 22 training proteins; expected classes that several proteins share: set"
+    with pytest.raises(OptionError, match=words):
+        keep_labelled_classes(splits, task)
 
 
 # --- a quick look

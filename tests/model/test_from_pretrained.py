@@ -23,6 +23,15 @@ def logits(model, batch):
         return model(**batch).logits
 
 
+def test_a_folder_that_is_not_there_is_called_one_and_not_a_bad_repository_id(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    for name in ("runs/mine", "./mine", "~/mine", "/nowhere", "somewhere/else/model", tmp_path / "mine"):
+        with pytest.raises(OSError, match="no such folder; expected the model/ of a") as raised:
+            ProteinClassifier.from_pretrained(name)
+        assert str(raised.value).startswith(f"{name}: no such folder")
+
+
 # a pretrained encoder and a fresh head
 
 

@@ -28,6 +28,12 @@ def test_the_kept_epoch_is_the_best_in_validation(metric, epoch):
     assert best_epoch(LOG, metric) == epoch
 
 
+def test_of_epochs_with_the_same_metric_the_one_with_the_lowest_loss_is_kept():
+    evaluations = [(1.0, 0.9, 0.5), (2.0, 1.0, 0.4), (3.0, 1.0, 0.2), (4.0, 1.0, 0.3)]
+    log = [{"epoch": epoch, "eval_mcc": mcc, "eval_loss": loss} for epoch, mcc, loss in evaluations]
+    assert best_epoch(log, "mcc") == 3.0
+
+
 def test_the_lines_are_the_log_and_differ_in_more_than_colour():
     figure = draw_curves(LOG, 2.0, [LOCATION])
     loss, metrics = figure.axes

@@ -13,6 +13,7 @@ from protbert_classify.sagemaker import HuggingFaceEstimator, Protection, open_s
 from protbert_classify.sagemaker.dry_run import DryRun, Finished
 from protbert_classify.sagemaker.images import TRAINING_GPU, encrypts_itself, has_gpu, image_uri
 from protbert_classify.sagemaker.training import METRICS
+from protbert_classify.training.log_lines import log_line
 from tests.training.runs import ROOT, easy_records, fasta
 
 from .cloud import BUCKET, REGION, ROLE, Cloud
@@ -246,9 +247,11 @@ def test_what_an_instance_is_is_read_from_its_name():
 def test_the_metrics_of_cloudwatch_are_found_in_a_log():
     log = "\n".join(
         [
-            "{'loss': '0.5', 'grad_norm': '1.2', 'learning_rate': '3e-05', 'epoch': '1'}",
-            "{'eval_loss': '1.1e-05', 'eval_accuracy': '0.75', 'eval_mcc': '-0.25', 'eval_macro_f1': '0.7'}",
-            "{'train_runtime': '16', 'train_loss': '2.3', 'epoch': '2'}",
+            log_line({"loss": 0.5, "grad_norm": 1.2, "learning_rate": 3e-05, "epoch": 1.0}),
+            log_line(
+                {"eval_loss": 1.1e-05, "eval_accuracy": 0.75, "eval_mcc": -0.25, "eval_macro_f1": 0.7, "epoch": 1.0}
+            ),
+            log_line({"train_runtime": 16.0, "train_loss": 2.3, "epoch": 2.0}),
             "test: 1,384 proteins, accuracy 0.664, MCC -0.571, macro F1 0.498",
         ]
     )

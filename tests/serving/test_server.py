@@ -102,14 +102,14 @@ def test_a_client_learns_the_classes_and_limits_of_the_model(server, pipe):
     answer = server.request("GET", "/model")
     assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
     task = {"name": "location", "problem_type": "single_label_classification", "thresholds": None}
-    limits = {"request_bytes": 50_000, "request_proteins": 5, "protein_residues": 2000, "queue_proteins": 1000}
+    limits = {"max_body": 50_000, "max_proteins": 5, "max_residues": 2000, "max_queue": 1000}
     assert answer.json == {
         "backbone": "bert",
         "tasks": [{**task, "labels": ["Cytoplasm", "Mitochondrion", "Nucleus"]}],
-        "max_residues": 20,
         "crop": "ends",
+        "cropped_to": 20,
         "calibration": None,
-        "limits": {**limits, "bytes_in_flight": 64 * 2**20, "connections": 5000},
+        "limits": {**limits, "max_in_flight": 64 * 2**20, "max_connections": 5000},
         "version": protbert_classify.__version__,
     }
     schema = server.request("GET", "/openapi.json").json["paths"]["/model"]["get"]["responses"]["200"]["content"]

@@ -145,7 +145,7 @@ def test_two_processes_stop_after_the_same_step_with_a_checkpoint_and_go_on_to_t
             launcher(*arguments, "--output_dir", folder), stdout=file, stderr=file, env=environment(), cwd=ROOT
         )
         until = time.monotonic() + 120
-        while b"'loss'" not in log.read_bytes():
+        while b": loss" not in log.read_bytes():
             assert process.poll() is None and time.monotonic() < until, log.read_text()[-3000:]
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)  # of which the launcher tells its processes

@@ -16,7 +16,9 @@ from protbert_classify.evaluation.decision import decide
 from protbert_classify.evaluation.metrics import classification_metrics
 from protbert_classify.evaluation.thresholds import fit_thresholds
 from protbert_classify.runs.checkpoints import checkpoints
+from protbert_classify.runs.files import read_json
 from protbert_classify.tasks.columns import infer_task
+from protbert_classify.training.resume import choose_best_again
 from protbert_classify.training.training_arguments import ProteinTrainingArguments
 from tests.training.child import build_trainer, trained
 from tests.training.runs import LABELS, SHAPE, assert_same_weights, easy_records, encoded_proteins
@@ -250,6 +252,48 @@ def test_it_chooses_the_best_checkpoint_and_stops_early_by_itself(tmp_path):
     assert trainer.state.best_global_step == 8
 
 
+def tied(folder, **options):
+    """A trainer whose metric is the same after each epoch."""
+    return ProteinTrainer(
+        small_model(),
+        arguments(folder, num_train_epochs=4, metric_for_best_model="accuracy", save_total_limit=10, **options),
+        train_dataset=raw_proteins(60),
+        eval_dataset=raw_proteins(30, seed=1),
+        compute_metrics=lambda predictions: {"accuracy": 1.0},
+    )
+
+
+def lowest_loss(trainer):
+    losses = {log["step"]: log["eval_loss"] for log in trainer.state.log_history if "eval_loss" in log}
+    assert len(losses) == 4
+    return min(losses, key=losses.__getitem__)
+
+
+def test_of_checkpoints_with_the_same_metric_the_one_with_the_lowest_loss_is_kept(tmp_path):
+    """Once all validation proteins are right, training goes on making the model surer of them."""
+    whole = tied(tmp_path / "whole", early_stopping_patience=1)  # each lower loss is an improvement
+    whole.train()
+    assert whole.state.best_global_step == lowest_loss(whole) > 8
+    assert os.path.basename(whole.state.best_model_checkpoint) == f"checkpoint-{lowest_loss(whole)}"
+    first = tied(tmp_path / "cut")
+    first.add_callback(StopAt(20))
+    first.train()
+    resumed = tied(tmp_path / "cut", resume=True)
+    resumed.train()
+    assert resumed.state.best_global_step == whole.state.best_global_step
+
+
+def test_a_metric_that_a_resumed_run_chooses_anew_by_settles_ties_alike(tmp_path):
+    tied(tmp_path).train()
+    again = tied(tmp_path, resume=True)
+    choose_best_again(again.state, "accuracy", True, str(tmp_path))
+    assert again.state.best_global_step is None  # nothing was logged
+    again.state.log_history = read_json(str(tmp_path / "checkpoint-32" / "trainer_state.json"))["log_history"]
+    choose_best_again(again.state, "accuracy", True, str(tmp_path))
+    assert again.state.best_global_step == lowest_loss(again) > 8
+    assert again.state.best_metric == 1.0
+
+
 def test_a_loss_that_becomes_nan_ends_the_training_with_advice(tmp_path):
     model = small_model()
     model.head[1].weight.data.fill_(float("nan"))
@@ -293,10 +337,10 @@ def test_another_metric_after_a_resume_chooses_anew_among_the_checkpoints(tmp_pa
     first.train()
     again = product(tmp_path, num_train_epochs=6, metric_for_best_model="mcc", resume=True, **options)
     again.train()
-    values = {log["step"]: log["eval_mcc"] for log in again.state.log_history if "eval_mcc" in log}
+    values = {log["step"]: (log["eval_mcc"], -log["eval_loss"]) for log in again.state.log_history if "eval_mcc" in log}
     assert len(values) == 6
-    assert again.state.best_metric == max(values.values())
-    assert again.state.best_global_step == next(step for step, value in values.items() if value == max(values.values()))
+    assert again.state.best_global_step == max(values, key=values.__getitem__)
+    assert again.state.best_metric == values[again.state.best_global_step][0]
 
 
 def test_the_loss_and_the_time_of_a_resumed_training_are_those_of_all_of_it(tmp_path):
