@@ -4,13 +4,14 @@ Shapes: N proteins, C labels of a task, A' numbers of the answers to all auxilia
 """
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
 from datasets import Dataset
 
 from ..errors import DataError, OptionError
-from ..model.tasks import IGNORED, REGRESSION, SINGLE_LABEL, Task
+from ..model.tasks import IGNORED, LABEL_SEPARATOR, REGRESSION, SINGLE_LABEL, Task
 from .cells import Unfit
 from .columns import answer_columns, read_columns
 from .problem_type_registry import problem_type_of
@@ -73,6 +74,14 @@ def _beside(dataset: Dataset, task: Task) -> np.ndarray:
 def label_counts(dataset: Dataset, task: Task) -> np.ndarray:
     """(C,), ints: the proteins that have each label; of numbers, those whose number is known."""
     return problem_type_of(task).present(targets(dataset, task, lenient=True), task).sum(0)
+
+
+def label_texts(dataset: Dataset, task: Task) -> list[str] | None:
+    """The labels of each protein as text, several joined by `;`; "" where unknown, None for a regression."""
+    if task.problem_type == REGRESSION:
+        return None
+    present = problem_type_of(task).present(targets(dataset, task, lenient=True), task)
+    return [LABEL_SEPARATOR.join(itertools.compress(task.labels, row)) for row in present]
 
 
 def strata(dataset: Dataset, task: Task) -> np.ndarray:
