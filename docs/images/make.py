@@ -103,7 +103,7 @@ def photograph(browser: str, page: Path, path: Path, height: int) -> None:
 
 # picture -> what writes its page (the run's folder, where to write; returns the page) and how much of it is shown
 PICTURES: dict[str, tuple[Callable[[str, Path], Path], int]] = {
-    "report": (report_page, 2500),
+    "report": (report_page, 2544),
     "model_card": (card_page, 3700),
 }
 

@@ -52,7 +52,7 @@ def draw_confusion_matrix(
     of_row = "% of the true class" if support is None else "% of the proteins with the true label"
     what = of_row if normalised else "proteins"
     found = "proteins right" if support is None else "true labels predicted"
-    axes.set_title("row-normalised" if normalised else f"{np.trace(counts):,} of {totals.sum():,} {found}")
+    axes.set_title("each row in %" if normalised else f"{np.trace(counts):,} of {totals.sum():,} {found}")
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     ticks = [0, 25, 50, 75, 100] if normalised else [t for t in COUNT_TICKS if t <= max(int(counts.max()), 1)]

@@ -38,7 +38,7 @@ def draw_reliability(
     errors = np.maximum([accuracy - low, high - accuracy], 0)
     axes.errorbar(
         *(confidence, accuracy, errors), color=BLUE, marker="o", linewidth=1.4, elinewidth=1.2, capsize=3,
-        label=f"{what}, 95% interval",
+        label=f"{what}, 95% interval", clip_on=False,
     )  # fmt: skip
     axes.set_title(f"expected calibration error {calibration['ece']:.3f}")
     axes.set_ylabel(share)

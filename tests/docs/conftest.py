@@ -1,13 +1,14 @@
 """The files and names that the pages use, small: proteins, encoders on a Hub on loopback, DeepLoc, a trained run."""
 
 import csv
+import gzip
 import subprocess
 import sys
 
 import pytest
 
 from tests.conftest import TINY_SHAPE
-from tests.loopback_hub import LoopbackHub, Repository
+from tests.loopback_hub import TOKEN, LoopbackHub, Repository
 from tests.training.runs import easy_records, environment, fasta
 
 BERT = "Rostlab/prot_bert_bfd"
@@ -90,6 +91,8 @@ def files(page_environment, tmp_path_factory):
     ]
     for name in ("proteins.fasta", "labelled.fasta", "proteome.fasta"):
         (folder / name).write_text(fasta(records))
+        (folder / f"{name}.gz").write_bytes(gzip.compress(fasta(records).encode()))
+    (folder / "token.txt").write_text(TOKEN)
     rows = [
         (header.split()[0], residues, header.split()[1][:-2], header.endswith("test")) for header, residues in records
     ]
@@ -113,7 +116,7 @@ def write(path, header, rows):
         csv.writer(file).writerows([header.split(), *rows])
 
 
-def call(command, folder, variables):
-    done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, timeout=400)
+def call(command, folder, variables, timeout=400):
+    done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, timeout=timeout)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-5000:]
     return done.stdout

@@ -9,12 +9,13 @@ from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-OF_CLOUDS = ("serving.md", "sagemaker.md")  # their blocks need a server or AWS; tests of their own run what they show
 PROG = "protbert-classify"
+RUN = (PROG, "curl", "aws")  # the programs that a test runs
 
 # first word of a command that a test cannot run as it stands -> why
 NOT_RUN = {
     "make": "sets up an environment; CI runs each of these",
+    "docker": "builds an image from an index of packages; tests/sagemaker/containers.py runs what the image does",
     "pip": "installs packages; tests/test_wheel.py installs the wheel",
     "hf": "asks for a token; the tests have one",
     "accelerate": "for several GPUs; tests/training/test_distributed.py launches two processes on a CPU",
@@ -51,8 +52,19 @@ def commands(block: Block) -> Iterator[list[str]]:
             yield words
 
 
+def command_lines(page: Path) -> list[list[str]]:
+    """All commands of a page, in order."""
+    return [words for block in blocks(page) if block.language == "bash" for words in commands(block)]
+
+
+def redirection(words: list[str]) -> tuple[list[str], str | None]:
+    """A command, and the file that its output goes to, if any."""
+    return (words[:-2], words[-1]) if words[-2:-1] == [">"] else (words, None)
+
+
 def own_command(words: list[str]) -> list[str] | None:
     """The command of ours that a command line begins or launches; None for others."""
+    words, _ = redirection(words)
     if words[0] == PROG:
         return words[1:]
     if words[0] == "accelerate" and "protbert_classify" in words:

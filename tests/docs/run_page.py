@@ -4,31 +4,29 @@ Blocks with a title are written to files of that name. Python blocks share their
 """
 
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
-from protbert_classify.commands import main as run_command
-from tests.docs.pages import NOT_RUN, NOT_RUN_COMMANDS, PROG, blocks, commands
+from tests.docs.account import reader_account
+from tests.docs.pages import blocks, command_lines, commands
+from tests.docs.shell import Shell
 
 
 def main(page: Path) -> None:
-    names = {"__name__": "__main__"}
-    for block in blocks(page):
-        if block.title:
-            Path(block.title).write_text(block.text, encoding="utf-8")
-        if block.language == "python":
-            exec(compile("\n" * block.line + block.text, str(page), "exec"), names)
-        elif block.language == "bash":
-            for words in commands(block):
-                run(words, f"{page}:{block.line}")
-
-
-def run(words: list[str], place: str) -> None:
-    if words[0] in NOT_RUN or (words[0] == PROG and words[1] in NOT_RUN_COMMANDS):
-        return
-    assert words[0] == PROG, f"{place}: no way to run {words[0]}"
-    print("$", *words, flush=True)
-    code = run_command(words[1:])
-    assert code == 0, f"{place}: {' '.join(words)}: exit code {code}"
+    needs_account = any("sagemaker" in words[:2] for words in command_lines(page))
+    with ExitStack() as stack:
+        account = stack.enter_context(reader_account(Path("account"))) if needs_account else None
+        shell = stack.enter_context(Shell(account))
+        names = {"__name__": "__main__"}
+        for block in blocks(page):
+            if block.title:
+                Path(block.title).parent.mkdir(exist_ok=True)
+                Path(block.title).write_text(block.text, encoding="utf-8")
+            if block.language == "python":
+                exec(compile("\n" * block.line + block.text, str(page), "exec"), names)
+            elif block.language == "bash":
+                for words in commands(block):
+                    shell.run(words, f"{page}:{block.line}")
 
 
 if __name__ == "__main__":

@@ -26,13 +26,15 @@ class Cloud(AbstractContextManager):
 
     Attributes:
         folder: Where jobs and endpoints run.
+        bucket: In S3, for everything.
         requests: (operation, request) of every call to SageMaker, in order.
         after: operation -> what follows its success: called with the request and moto's SageMaker backend.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder, bucket=BUCKET):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.bucket = bucket
         self.requests = []
         self.after = {}
         self.threads = []
@@ -58,7 +60,7 @@ class Cloud(AbstractContextManager):
         self.stack.enter_context(mock.patch.object(IamResponse, "simulate_principal_policy", _allowed, create=True))
         self.stack.enter_context(mock.patch.object(SageMakerResponse, "stop_training_job", _stopped, create=True))
         self.stack.enter_context(mock.patch.object(SageMakerResponse, "call_action", self._recorded()))
-        self.client("s3").create_bucket(Bucket=BUCKET)
+        self.client("s3").create_bucket(Bucket=self.bucket)
         self.client("iam").create_role(RoleName="protbert", AssumeRolePolicyDocument="{}")
         return self
 
@@ -105,8 +107,8 @@ class Cloud(AbstractContextManager):
 
     def put(self, key, content):
         """An object in the bucket; returns its address."""
-        self.client("s3").put_object(Bucket=BUCKET, Key=key, Body=content)
-        return f"s3://{BUCKET}/{key}"
+        self.client("s3").put_object(Bucket=self.bucket, Key=key, Body=content)
+        return f"s3://{self.bucket}/{key}"
 
     def get(self, uri):
         bucket, _, key = uri.removeprefix("s3://").partition("/")
@@ -114,7 +116,7 @@ class Cloud(AbstractContextManager):
 
     def keys(self, prefix=""):
         """All keys of the bucket that begin so."""
-        pages = self.client("s3").get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
+        pages = self.client("s3").get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
         return [item["Key"] for page in pages for item in page.get("Contents", [])]
 
     def _recorded(self):

@@ -14,7 +14,7 @@ from moto.sagemakerruntime.responses import SageMakerRuntimeResponse
 
 from protbert_classify.sagemaker.packaging import pack_model
 
-from .cloud import ACCOUNT, BUCKET
+from .cloud import ACCOUNT
 from .containers import STARTING, HooksInProcess, OwnImage, Stub
 from .serving_toolkit import ServingToolkit
 from .toolkits import toolkit_image
@@ -196,7 +196,7 @@ class Serving(AbstractContextManager):
     def _answer_later(self, name, source, kind, accept, output, failure):
         status, _, answer = self.containers[name].post(self.cloud.get(source), kind, accept)
         place = output if status == 200 else failure
-        self.cloud.put(place.removeprefix(f"s3://{BUCKET}/"), answer)
+        self.cloud.put(place.removeprefix(f"s3://{self.cloud.bucket}/"), answer)
 
     def _transform_created(self, request, backend):
         job = backend.transform_jobs[request["TransformJobName"]]
@@ -208,10 +208,10 @@ class Serving(AbstractContextManager):
         try:
             self._hold()
             self._start(name, backend, request["ModelName"])
-            prefix = source["DataSource"]["S3DataSource"]["S3Uri"].removeprefix(f"s3://{BUCKET}/")
-            place = request["TransformOutput"]["S3OutputPath"].removeprefix(f"s3://{BUCKET}/")
+            prefix = source["DataSource"]["S3DataSource"]["S3Uri"].removeprefix(f"s3://{self.cloud.bucket}/")
+            place = request["TransformOutput"]["S3OutputPath"].removeprefix(f"s3://{self.cloud.bucket}/")
             for key in self.cloud.keys(prefix):
-                body = self.cloud.get(f"s3://{BUCKET}/{key}")
+                body = self.cloud.get(f"s3://{self.cloud.bucket}/{key}")
                 assert len(body) <= request["MaxPayloadInMB"] * 2**20
                 accept = request["TransformOutput"]["Accept"]
                 status, _, answer = self.containers[name].post(body, source["ContentType"], accept)

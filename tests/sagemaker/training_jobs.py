@@ -50,12 +50,17 @@ def install_image(folder):
 class TrainingJobs:
     """Runs every training job of a `Cloud`.
 
+    Args:
+        cloud: The account.
+        image: bin/ of the environment that a job has; see `install_image`.
+        variables: Of all jobs, beside those of their requests; where a Hub on loopback is, for example.
+
     Attributes:
         processes: job -> its processes, one a machine.
     """
 
-    def __init__(self, cloud, image):
-        self.cloud, self.image = cloud, Path(image)
+    def __init__(self, cloud, image, variables=None):
+        self.cloud, self.image, self.variables = cloud, Path(image), variables or {}
         self.processes = {}
         cloud.after["CreateTrainingJob"] = self._created
         cloud.after["StopTrainingJob"] = lambda request, _: self.kill(request["TrainingJobName"])
@@ -195,7 +200,7 @@ class Machine:
         else:
             account = self.jobs.cloud.environment
             environment |= {name: value for name, value in account.items() if name != "AWS_DEFAULT_REGION"}
-        environment |= self.request.get("Environment") or {}
+        environment |= self.jobs.variables | (self.request.get("Environment") or {})
         self.output = open(self.folder / "log", "wb")  # noqa: SIM115 - closed when the job ends
         self.process = subprocess.Popen(
             [self._moved(word) for word in command],

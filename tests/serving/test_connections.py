@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 
 import pytest
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -19,6 +20,25 @@ def test_one_parser_is_used_whatever_else_is_installed():
     assert config.http_protocol_class is Connection and issubclass(Connection, H11Protocol)
     assert config.ws_protocol_class is None
     assert config.get_loop_factory() is asyncio.SelectorEventLoop
+
+
+def test_the_body_of_an_answer_does_not_wait_until_the_client_acknowledges_its_head(served, monkeypatch):
+    made, original = [], Connection.connection_made
+
+    def connection_made(self, transport):
+        original(self, transport)
+        made.append(transport.get_extra_info("socket"))
+
+    async def scenario():
+        async with serving(served) as (_, connect):
+            reader, writer = await connect()
+            writer.write(head(0, "GET /ping"))
+            assert (await answer(reader))[0] == 200
+            assert made[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+            writer.close()
+
+    monkeypatch.setattr(Connection, "connection_made", connection_made)
+    asyncio.run(scenario())
 
 
 async def trickle(writer, data, seconds=0.02):
