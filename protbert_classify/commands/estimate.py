@@ -137,7 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     model.add_argument("--freeze_backbone", action="store_true", help="train only the pooling and the head")
     data = parser.add_argument_group("proteins")
     data.add_argument(
-        "--max_length", type=positive, help="most tokens of a protein (default: that of a classifier, or 512)"
+        "--max_length", type=positive, help="maximum tokens of a protein (default: the classifier's, or 512)"
     )
     data.add_argument("--data", help="labelled proteins, as for train (default: as many and as long as in DeepLoc)")
     add_data_options(data)

@@ -110,12 +110,15 @@ def _parser() -> argparse.ArgumentParser:
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--train", required=True, help="training proteins; or all of them, if they have a test split")
+    parser.add_argument("--train", required=True, help="training proteins, or a file that also has a test split")
     parser.add_argument("--test", help="test proteins (default: the test split of --train)")
     parser.add_argument("--output", help="write the pairs to this CSV table")
-    parser.add_argument("--identity", type=float, default=0.3, help="least identity of a neighbour (default 0.3)")
+    parser.add_argument("--identity", type=float, default=0.3, help="minimum identity of a neighbour (default 0.3)")
     parser.add_argument(
-        "--coverage", type=float, default=0.8, help="least share of the shorter protein in the alignment (default 0.8)"
+        "--coverage",
+        type=float,
+        default=0.8,
+        help="minimum share of the shorter protein in the alignment (default 0.8)",
     )
     parser.add_argument(
         "--fail_above",

@@ -94,7 +94,7 @@ def add_compute_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tokens_per_batch",
         type=positive,
-        help="most tokens in a batch, padding included; fewer take less memory (default: 2048 to 16384 on a CPU, "
+        help="maximum tokens in a batch, padding included; lower it to save memory (default: 2048 to 16384 on a CPU, "
         "16384 on a GPU)",
     )
     parser.add_argument(

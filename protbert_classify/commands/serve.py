@@ -81,7 +81,9 @@ def _parser() -> argparse.ArgumentParser:
     add_model(parser)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
     parser.add_argument("--port", type=_port, default=8080, help="0 for any free port (default %(default)s)")
-    parser.add_argument("--max_body", type=positive, default=6 * 2**20, help="most bytes of a request (default 6 MiB)")
+    parser.add_argument(
+        "--max_body", type=positive, default=6 * 2**20, help="maximum bytes of a request (default 6 MiB)"
+    )
     parser.add_argument(
         "--max_proteins", type=positive, default=1000, help="proteins of a request (default %(default)s)"
     )

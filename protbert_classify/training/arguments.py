@@ -126,7 +126,7 @@ class DataArguments:
     )
     max_length: int = field(
         default=512,
-        metadata={"help": "Most tokens of a protein, with the special tokens; longer proteins are cropped."},
+        metadata={"help": "Maximum tokens of a protein, with the special tokens; longer proteins are cropped."},
     )
     crop: Literal["ends", "head", "tail"] = field(
         default="ends",

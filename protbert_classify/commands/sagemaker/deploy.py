@@ -51,7 +51,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     kind.add_argument("--serverless", action="store_true", help="no instances; billed by the request")
     kind.add_argument("--asynchronous", action="store_true", help="queue the requests and write the answers to S3")
     parser.add_argument("--memory", type=positive, help="MB of a serverless endpoint (default 6144)")
-    parser.add_argument("--concurrency", type=positive, help="most requests at once, if serverless or asynchronous")
+    parser.add_argument("--concurrency", type=positive, help="maximum requests at once, if serverless or asynchronous")
     parser.add_argument("--output", metavar="S3", help="prefix for asynchronous answers (default: beside the model)")
     parser.add_argument("--no_wait", action="store_true", help="do not wait for the endpoint and do not test it")
     add_machines(parser)

@@ -95,9 +95,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--processes_per_instance", type=positive, help="default: one per GPU, or one without a GPU")
     name = "beginning of the job's name (default %(default)s)"
     add("--job_name", dest="base_job_name", default="protbert-classify", help=name)
-    add("--max_run", type=positive, default=86_400, help="most seconds of computing (default 86400)")
+    add("--max_run", type=positive, default=86_400, help="maximum seconds of computing (default 86400)")
     add("--use_spot_instances", action="store_true", help="cheaper machines, which AWS may take back")
-    add("--max_wait", type=positive, help="most seconds with the wait for spot machines (default 2 max_run)")
+    add("--max_wait", type=positive, help="maximum seconds, including the wait for spot machines (default 2 x max_run)")
     add("--checkpoint_s3_uri", help="keep checkpoints there, and resume from those that are there")
     keep = "seconds to keep the machines for the next job, billed"
     add("--keep_alive", dest="keep_alive_period_in_seconds", type=positive, metavar="SECONDS", help=keep)
