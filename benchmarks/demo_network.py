@@ -21,7 +21,7 @@ from benchmarks.reporting import last_results, markdown_table, publish
 from protbert_classify.data.alphabet import STANDARD, unspace
 from protbert_classify.data.deeploc import load_deeploc
 from protbert_classify.data.scl2205 import write_scl2205
-from protbert_classify.data.splitting import merge_splits, whole
+from protbert_classify.data.splitting import whole
 from protbert_classify.evaluation.metrics import classification_metrics
 from protbert_classify.training.options import parse_options
 from protbert_classify.training.run import train
@@ -47,9 +47,8 @@ def measure(seeds: list[int]) -> dict[str, Any]:
     """Fit the baseline, then train the network with each seed."""
     with tempfile.TemporaryDirectory() as folder:
         fasta, validation = write_scl2205(folder)
-        splits = merge_splits(
-            load_deeploc(fasta, validation=0), "validation", whole(load_deeploc(validation, validation=0))
-        )
+        splits = load_deeploc(fasta, validation=0)
+        splits["validation"] = whole(load_deeploc(validation, validation=0))
         baseline = logistic_regression(splits)
         print("logistic regression", baseline, flush=True)
         runs = [network(fasta, validation, f"{folder}/seed{seed}", seed) for seed in seeds]

@@ -23,7 +23,7 @@ from .alphabet import space
 from .fasta import PARSER_VERSION, read_fasta
 from .records import Accessions, Place, Record, protein_features
 from .sources import dataset_errors, open_plain_or_gzip
-from .splitting import add_validation, drop_empty_classes, report_copies
+from .splitting import add_validation, report_copies
 
 logger = logging.getLogger(__name__)
 
@@ -299,8 +299,7 @@ def load_deeploc(
         multi_label: Whether a protein may have several locations; see [`DeepLocConfig`].
 
     Returns:
-        `train`, `validation` and `test`, as far as the data has them, with the columns of [`DeepLoc`]; a location that
-        no protein has is not among the classes.
+        `train`, `validation` and `test`, as far as the data has them, with the columns of [`DeepLoc`].
 
     Example:
         >>> import tempfile
@@ -317,7 +316,6 @@ def load_deeploc(
         ProteinClassifierError: The download failed.
     """
     splits = read_deeploc(source, ambiguous=ambiguous, multi_label=multi_label)
-    splits = drop_empty_classes(splits, "location")
     task = infer_task(splits, "location")
     splits = add_validation(splits, validation, seed, task)
     report_copies(splits, task)

@@ -13,7 +13,7 @@ from .deeploc import read_deeploc
 from .labelled_dataset import to_datasets
 from .reader import read_labelled_records
 from .sources import SourceType, source_type
-from .splitting import add_validation, drop_empty_classes, report_copies, without_unknown
+from .splitting import add_validation, report_copies, without_unknown
 
 DEEPLOC_COLUMNS = ("location", "membrane")
 
@@ -56,7 +56,7 @@ def load_proteins(
         `train`, `validation` and `test`, as far as the data has them, with the columns `id`, `sequence` (upper case,
         spaced), `sequence_length`, the label column or columns, the auxiliary columns and `is_train`. A class is a
         `ClassLabel` with the names in alphabetical order, several are a list of these, numbers are floats. DeepLoc's
-        headers give `location` and `membrane`. A class that no protein has is left out.
+        headers give `location` and `membrane`.
 
     Example:
         >>> import tempfile
@@ -73,8 +73,6 @@ def load_proteins(
     """
     columns = ColumnNames(id_column, sequence_column, label_column, split_column, auxiliary_columns, problem_type)
     splits = read_proteins(source, ambiguous=ambiguous, header_pattern=header_pattern, columns=columns)
-    for label in columns.labels:
-        splits = drop_empty_classes(splits, label)
     task = main_task(splits, columns)
     splits = add_validation(splits, validation, seed, task)
     report_copies(splits, task)

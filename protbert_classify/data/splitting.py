@@ -14,8 +14,7 @@ from datasets import List as ListOf
 from ..errors import DataError, OptionError
 from ..model.registry import Registry
 from ..model.tasks import IGNORED, REGRESSION, SINGLE_LABEL, Task
-from ..tasks.cells import NO_CLASS, names_of
-from ..tasks.columns import read_columns
+from ..tasks.cells import names_of
 from ..tasks.problem_type_registry import problem_type_of
 from ..tasks.targets import accession, has_targets, strata, targets
 
@@ -167,44 +166,6 @@ def keep_labelled_classes(splits: DatasetDict, task: Task, *, auxiliary: bool = 
     return _with_labels(task, trained)
 
 
-def drop_empty_classes(splits: DatasetDict, column: str) -> DatasetDict:
-    """`splits` without the classes that no protein has; the others keep their order.
-
-    DeepLoc's headers have ten locations, and a file may have proteins of three.
-
-    Args:
-        column: With classes, or lists of classes; columns of another type stay as they are.
-    """
-    first = next(iter(splits.values()))
-    names = names_of(first.features[column])
-    if names is None:
-        return splits
-    present = {name for part in splits.values() for name in _class_names(part, column)}
-    empty = [name for name in names if name not in present]
-    if not empty or not present:
-        return splits
-    logger.info("no protein of %s: left out of the classes", ", ".join(empty))
-    kept = ClassLabel(names=[name for name in names if name in present])
-    feature = ListOf(kept) if isinstance(first.features[column], ListOf) else kept
-    features = Features({**first.features, column: feature})
-    change = {"column": column, "old": names, "new": kept.names}
-    return DatasetDict(  # on disk like the rest, and found there again by the next load
-        {
-            split: part.map(_renumber, batched=True, features=features, fn_kwargs=change)
-            for split, part in splits.items()
-        }
-    )
-
-
-def _renumber(rows: dict[str, list[Any]], column: str, old: list[str], new: list[str]) -> dict[str, list[Any]]:
-    return {column: _renumbered(rows[column], old, new)}
-
-
-def _class_names(proteins: Dataset, column: str) -> set[str]:
-    (cells,) = read_columns(proteins, [column])
-    return {name for cell in cells.distinct()[0] if cell for name in (cell if isinstance(cell, list) else [cell])}
-
-
 def _check_shared(classes: int, proteins: int, column: str) -> None:
     """Refuse a column that gives about each protein a class of its own: of accessions, say, or of measurements.
 
@@ -322,8 +283,7 @@ def _recast(proteins: Dataset, features: Features) -> Dataset:
 
 def _renumbered(cells: list[Any], old: list[str] | None, new: list[str] | None) -> list[Any]:
     """Indices of classes, or lists of them, in the order of other names."""
-    indices = {name: index for index, name in enumerate(new or [])}
-    table = [indices.get(name, NO_CLASS) for name in old or []]  # a name that is gone had no cell
+    table = [(new or []).index(name) for name in old or []]
     return [
         None if cell is None else [table[part] for part in cell] if isinstance(cell, list) else table[cell]
         for cell in cells

@@ -16,13 +16,13 @@ from datasets import List as ListOf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protbert_classify import DeepLoc, load_deeploc, load_proteins
+from protbert_classify import DeepLoc, load_deeploc
 from protbert_classify.data import deeploc
 from protbert_classify.data.deeploc import LOCATIONS, read_deeploc
 from protbert_classify.data.fasta import PARSER_VERSION
 from protbert_classify.errors import DataError, InputError, OptionError, ProteinClassifierError
 from protbert_classify.tasks.columns import infer_task
-from protbert_classify.tasks.targets import auxiliary_targets, label_counts, targets
+from protbert_classify.tasks.targets import auxiliary_targets, label_counts
 
 SMALL = ">P1 Nucleus-U\nMKT\n>P2 Cytoplasm-S test\nMKTAX\n>P3 Cytoplasm-Nucleus-M\nGGG\n"
 
@@ -64,34 +64,12 @@ def test_ambiguous_proteins_can_be_cytoplasmic_as_in_the_article(deeploc_sample)
 def test_scl2205_has_eight_of_the_ten_classes(scl2205, log):
     splits = load_deeploc(scl2205[0], validation=0)
     assert {name: len(part) for name, part in splits.items()} == {"train": 12679, "test": 2147}
-    names = splits["train"].features["location"].names
-    assert names == [name for name in LOCATIONS if name not in ("Golgi.apparatus", "Lysosome/Vacuole")]
-    assert {index for part in splits.values() for index in part["location"]} == set(range(8))
-    assert "no protein of Golgi.apparatus, Lysosome/Vacuole: left out of the classes" in log.messages
+    present = {LOCATIONS[index] for part in splits.values() for index in set(part["location"])}
+    assert set(LOCATIONS) - present == {"Golgi.apparatus", "Lysosome/Vacuole"}
     assert summaries(log) == ["16,948 records read, 2,122 Cytoplasm-Nucleus left out (ambiguous='drop')"]
     kept = load_deeploc(scl2205[0], validation=0, ambiguous="keep")
     assert sum(map(len, kept.values())) == 16948
-    assert kept["train"].features["location"].names == [*names, "Cytoplasm-Nucleus"]
-    assert sum(Counter(part["location"])[8] for part in kept.values()) == 2122
-
-
-def test_locations_without_a_protein_are_no_classes_and_a_model_that_has_them_all_still_finds_its_own(write_bytes):
-    path = write_bytes(">P1 Nucleus-U\nMKT\n>P2 Plastid-S\nMKTA\n>P3 Cytoplasm-M test\nMKTAA\n")
-    splits = load_deeploc(path, validation=0)
-    assert splits["train"].features == splits["test"].features
-    assert splits["train"].features["location"].names == ["Cytoplasm", "Nucleus", "Plastid"]
-    assert (splits["train"]["location"][:], splits["test"]["location"][:]) == ([1, 2], [0])
-    ten = infer_task(read_deeploc(path), "location")
-    assert ten.labels == LOCATIONS
-    assert [LOCATIONS[index] for index in targets(splits["train"], ten)] == ["Nucleus", "Plastid"]
-    assert rows(load_proteins(path, validation=0)) == rows(splits)
-
-
-def test_of_several_locations_those_without_a_protein_are_no_classes_either(write_bytes):
-    path = write_bytes(">P1 Nucleus;Golgi.apparatus-U\nMKT\n>P2 Nucleus-S\nMKTA\n")
-    part = load_deeploc(path, validation=0, multi_label=True)["train"]
-    assert part.features["location"] == ListOf(ClassLabel(names=["Golgi.apparatus", "Nucleus"]))
-    assert part["location"][:] == [[0, 1], [1]]
+    assert sum(Counter(part["location"])[10] for part in kept.values()) == 2122
 
 
 def test_several_files_are_one_dataset_whose_copies_are_reported_in_one_line(scl2205, log):
@@ -114,9 +92,9 @@ def test_every_real_protein_arrives_as_it_stands_in_the_file(real_fasta, real_pr
         assert header == f"{accession} {names[row['location']]}-{'MSU'[row['membrane']]}{mark}"
 
 
-def test_streaming_gives_the_rows_that_preparing_gives(real_fasta):
+def test_streaming_gives_the_rows_that_preparing_gives(real_fasta, real_proteins):
     streamed = DeepLoc(data_files=[real_fasta], ambiguous="keep").as_streaming_dataset()
-    assert rows(streamed) == rows(read_deeploc(real_fasta, ambiguous="keep"))
+    assert rows(streamed) == rows(real_proteins)
 
 
 def test_the_longest_protein_of_deeploc_is_whole(deeploc_sample):
@@ -163,7 +141,7 @@ def test_headers_are_read_from_the_last_hyphen(write_bytes, header, location, me
 )
 @pytest.mark.parametrize("ambiguous", ["drop", "keep", "first"])
 def test_a_protein_may_have_several_locations(write_bytes, header, locations, ambiguous):
-    splits = read_deeploc(write_bytes(f">P1 {header}\nMKT\n"), multi_label=True, ambiguous=ambiguous)
+    splits = load_deeploc(write_bytes(f">P1 {header}\nMKT\n"), validation=0, multi_label=True, ambiguous=ambiguous)
     (part,) = splits.values()
     assert part.features["location"] == ListOf(ClassLabel(names=list(LOCATIONS)))
     assert [LOCATIONS[index] for index in part[0]["location"]] == locations
@@ -190,11 +168,9 @@ def test_one_location_and_several_are_not_mixed_up_in_the_cache_or_in_validation
     records = [f">P{i} {'Plastid' if i % 2 else 'Cytoplasm-Nucleus'}-U\nMK{'A' * i}\n" for i in range(40)]
     path = write_bytes("".join(records))
     one, several = (load_deeploc(path, validation=0.2, ambiguous="keep", multi_label=multi) for multi in (False, True))
-    assert one["train"].features["location"].names == ["Plastid", "Cytoplasm-Nucleus"]
-    assert set(one["train"]["location"][:]) == {0, 1}
-    assert several["train"].features["location"].feature.names == ["Cytoplasm", "Nucleus", "Plastid"]
-    assert {tuple(cell) for cell in several["train"]["location"][:]} == {(2,), (0, 1)}
-    assert sorted(several["validation"]["location"][:]) == [[0, 1]] * 4 + [[2]] * 4
+    assert set(one["train"]["location"][:]) == {9, 10}
+    assert {tuple(cell) for cell in several["train"]["location"][:]} == {(9,), (1, 7)}
+    assert sorted(several["validation"]["location"][:]) == [[1, 7]] * 4 + [[9]] * 4
 
 
 def test_several_locations_that_nobody_asked_for_say_what_to_ask_for(write_bytes):
@@ -216,7 +192,7 @@ def test_the_samples_membrane_flags_are_a_task_whose_unknown_ones_are_masked(dee
 
 
 def test_columns_and_types(write_bytes):
-    splits = read_deeploc(write_bytes(SMALL))
+    splits = load_deeploc(write_bytes(SMALL), validation=0)
     assert splits["train"].features == {
         "id": Value("string"),
         "sequence": Value("string"),
@@ -272,7 +248,7 @@ def test_streaming_reads_compressed_files_and_lacks_the_split_that_the_file_lack
     content = b">P1 Nucleus-U\nMKT\n>P2 Cytoplasm-Nucleus-U test\nMKT\n"
     path = write_bytes(gzip.compress(content) if name.endswith("gz") else content, name)
     streamed = DeepLoc(data_files=[path]).as_streaming_dataset()
-    assert rows(streamed) == rows(read_deeploc(path))
+    assert rows(streamed) == rows(load_deeploc(path, validation=0))
     assert list(streamed) == ["train"]
 
 
@@ -310,7 +286,7 @@ def test_an_edited_file_is_not_answered_from_the_cache(write_bytes):
 
 def test_what_becomes_of_ambiguous_proteins_is_not_mixed_up_in_the_cache(write_bytes):
     path = write_bytes(SMALL)
-    found = {how: read_deeploc(path, ambiguous=how)["train"] for how in ("drop", "keep", "first")}
+    found = {how: load_deeploc(path, validation=0, ambiguous=how)["train"] for how in ("drop", "keep", "first")}
     assert {how: part["location"][:] for how, part in found.items()} == {"drop": [7], "keep": [7, 10], "first": [7, 1]}
 
 
@@ -444,7 +420,7 @@ def test_without_a_source_the_official_file_is_downloaded_once(website, write_by
 
 def test_any_address_is_a_source(website, write_bytes):
     write_bytes(SMALL, "mine.fasta")
-    splits = read_deeploc(f"{website}/mine.fasta")
+    splits = load_deeploc(f"{website}/mine.fasta", validation=0)
     assert rows(splits) == rows(DeepLoc(data_files=[f"{website}/mine.fasta"]).as_streaming_dataset())
     assert splits["train"]["id"][:] == ["P1"]
 
