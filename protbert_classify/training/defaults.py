@@ -12,8 +12,8 @@ TRAINING_DEFAULTS: dict[str, tuple[Any, str]] = {
     "per_device_train_batch_size": (8, "Proteins per step on each device."),
     "tokens_per_batch": (
         "auto",
-        "Maximum tokens of a forward pass on each device: a number (16384), or auto for what fits the device. A step with "
-        "more tokens is computed in parts; the result is the same.",
+        "Maximum tokens of a forward pass on each device: a number (16384), or auto for what fits the device. A step "
+        "with more tokens is computed in parts; the result is the same.",
     ),
     "packing": ("auto", "Batches without padding: on, off, or auto (on for GPUs in half precision)."),
     "gradient_accumulation_steps": (1, "Batches whose gradients are summed before each update of the weights."),

@@ -47,7 +47,7 @@ def test_every_option_of_every_command_is_explained_once_in_its_section(generato
 @pytest.mark.parametrize(
     "words",
     [
-        "`--max_length N`\n:   Most tokens of a protein, with the special tokens; ",
+        "`--max_length N`\n:   Maximum tokens of a protein, with the special tokens; ",
         "longer proteins are cropped. Default: `512`.",
         "`--label_column VALUE [VALUE ...]`",
         "`--crop {ends,head,tail}`",
