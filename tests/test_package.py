@@ -16,7 +16,7 @@ import protbert_classify
 PACKAGE = Path(protbert_classify.__file__).parent
 # from the ground up; those on one floor may use each other
 FLOORS = [
-    {"version", "errors", "memory_allocator", "model", "model_source"},
+    {"version", "errors", "memory_allocator", "homology", "model", "model_source"},
     {"tasks"},
     {"data"},
     {"evaluation"},

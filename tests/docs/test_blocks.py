@@ -7,6 +7,7 @@ from importlib import import_module
 
 import pytest
 
+from protbert_classify.commands.sagemaker import parser_of
 from protbert_classify.commands.train import _parser as train_parser
 from tests.docs.aws import Request
 from tests.docs.conftest import call
@@ -55,7 +56,7 @@ def unknown(name, arguments):
     if name != "sagemaker":
         return import_module(f"protbert_classify.commands.{name}")._parser().parse_known_args(arguments)[1]
     action, *arguments = arguments
-    parser = import_module(f"protbert_classify.commands.sagemaker.{action}")._parser()
+    parser = parser_of(action)
     others = parser.parse_known_args(arguments)[1]
     return unknown("train", others) if action == "train" else others  # a job trains with the options of train
 
