@@ -150,8 +150,8 @@ def test_a_push_sends_weights_tokenizer_code_and_card_privately_and_nothing_else
         *("README.md", "attention.py", "backbone.py", "config.json", "configuration.py"),
         *("figures/confusion_matrix.png", "figures/reliability.png"),
         *("heads.py", "losses.py", "model.safetensors", "modeling.py", "packing.py", "pooling.py", "publishing.py"),
-        "repository_names.py",
-        *("registry.py", "tasks.py", "token_dropout.py", "tokenizer.json", "tokenizer_config.json"),
+        *("registry.py", "repository_names.py", "tasks.py", "token_dropout.py", "tokenizer.json"),
+        "tokenizer_config.json",
     ]
     assert files["model.safetensors"] == (run / "model" / "model.safetensors").read_bytes()
     assert json.loads(files["config.json"])["auto_map"]["AutoConfig"] == "configuration.ProteinClassifierConfig"
