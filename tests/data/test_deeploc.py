@@ -224,7 +224,7 @@ def test_the_builder_works_by_itself_as_any_builder_of_datasets(write_bytes):
     "write",
     [
         lambda text: text.encode(),
-        lambda text: gzip.compress(text.encode()),
+        lambda text: gzip.compress(text.encode(), mtime=0),
         lambda text: text.replace("\n", "\r\n").encode(),
         lambda text: text.rstrip("\n").encode(),
         lambda text: text.replace("\n", "\n\n").encode(),
@@ -246,7 +246,7 @@ def test_however_the_file_is_written_the_proteins_are_the_same(write_bytes, writ
 @pytest.mark.parametrize("name", ["p.fasta", "p.fasta.gz"])
 def test_streaming_reads_compressed_files_and_lacks_the_split_that_the_file_lacks(write_bytes, name):
     content = b">P1 Nucleus-U\nMKT\n>P2 Cytoplasm-Nucleus-U test\nMKT\n"
-    path = write_bytes(gzip.compress(content) if name.endswith("gz") else content, name)
+    path = write_bytes(gzip.compress(content, mtime=0) if name.endswith("gz") else content, name)
     streamed = DeepLoc(data_files=[path]).as_streaming_dataset()
     assert rows(streamed) == rows(load_deeploc(path, validation=0))
     assert list(streamed) == ["train"]
@@ -316,7 +316,7 @@ def test_a_full_disk_is_told_as_such(write_bytes, monkeypatch):
         ("accession,label\nP1,Nucleus\n", "p.fa: no FASTA file: it begins with 'accession,label'"),
         ("MKT\n" + SMALL, "p.fa: no FASTA file: it begins with 'MKT'"),
         (bytes(range(128, 256)), "p.fa: not a text file, or damaged"),
-        (gzip.compress(SMALL.encode() * 99)[:-12], "p.fa: not a text file, or damaged"),
+        (gzip.compress(SMALL.encode() * 99, mtime=0)[:-12], "p.fa: not a text file, or damaged"),
         (SMALL + ">P4 Nucleus-U\n", "p.fa, record 4 (P4): no residues"),
         (SMALL + ">P4 Nucleus-U\n*\n", "p.fa, record 4 (P4): no residues"),
         (SMALL + ">P4 Nucleus-U\nMK?\n", "p.fa, record 4 (P4): '?' at position 3 is not a residue"),
@@ -409,7 +409,7 @@ def website(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["deeploc_data.fasta", "deeploc_data.fasta.gz"])
 def test_without_a_source_the_official_file_is_downloaded_once(website, write_bytes, monkeypatch, name):
-    write_bytes(gzip.compress(SMALL.encode()) if name.endswith("gz") else SMALL, name)
+    write_bytes(gzip.compress(SMALL.encode(), mtime=0) if name.endswith("gz") else SMALL, name)
     monkeypatch.setattr(deeploc, "URL", f"{website}/{name}")
     assert read_deeploc()["test"]["id"][:] == ["P2"]
     assert read_deeploc(ambiguous="keep")["train"]["id"][:] == ["P1", "P3"]

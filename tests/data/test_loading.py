@@ -68,7 +68,7 @@ def source(write_bytes, tmp_path):
             "fasta": "".join(HEADERS),
         }
         content = text[ending].encode()
-        return write_bytes(gzip.compress(content) if name.endswith("gz") else content, name)
+        return write_bytes(gzip.compress(content, mtime=0) if name.endswith("gz") else content, name)
 
     return write
 
@@ -190,7 +190,11 @@ HEAD = "id,sequence,location,split\n"
         ("t.xlsx", b"PK\x03\x04", "/t.xlsx: a spreadsheet; export it as CSV"),
         # mtime: the bytes are part of the test's name
         ("t.csv.gz", gzip.compress(b"P1,MKT,a\n" * 999, mtime=0)[:-20], "/t.csv.gz: cannot be read as a table: Compr"),
-        ("t.jsonl.gz", gzip.compress(lines().encode() * 999)[:-20], "/t.jsonl.gz: cannot be read as a table: "),
+        (
+            "t.jsonl.gz",
+            gzip.compress(lines().encode() * 999, mtime=0)[:-20],
+            "/t.jsonl.gz: cannot be read as a table: ",
+        ),
     ],
 )
 def test_a_bad_table_is_one_line_with_file_record_and_accession(write_bytes, name, content, message):
@@ -229,7 +233,7 @@ def test_a_json_file_of_an_object_a_line_is_read_too(write_bytes):
         (">P1 sp|NA| train\nMKT\n>P2 other\nM\n", "p.fa, record 2 (P2): found 'other'; expected a header that"),
         (">P1 sp|NA| holdout\nMKT\n", "p.fa, record 1 (P1): unknown split 'holdout'"),
         (">P1 sp|NA| train\nM-T\n", "p.fa, record 1 (P1): '-' at position 2"),
-        (gzip.compress("".join(HEADERS).encode() * 99)[:-12], "p.fa: not a text file, or damaged"),
+        (gzip.compress("".join(HEADERS).encode() * 99, mtime=0)[:-12], "p.fa: not a text file, or damaged"),
     ],
 )
 def test_bad_fasta_with_a_pattern_is_one_line(write_bytes, content, message):

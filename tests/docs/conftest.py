@@ -91,7 +91,7 @@ def files(page_environment, tmp_path_factory):
     ]
     for name in ("proteins.fasta", "labelled.fasta", "proteome.fasta"):
         (folder / name).write_text(fasta(records))
-        (folder / f"{name}.gz").write_bytes(gzip.compress(fasta(records).encode()))
+        (folder / f"{name}.gz").write_bytes(gzip.compress(fasta(records).encode(), mtime=0))
     (folder / "token.txt").write_text(TOKEN)
     rows = [
         (header.split()[0], residues, header.split()[1][:-2], header.endswith("test")) for header, residues in records
