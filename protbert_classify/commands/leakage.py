@@ -27,6 +27,7 @@ E-value, and both labels."""
 
 def run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
+    from ..homology import mmseqs
     from ..homology.leakage import nearest_steps
     from ..homology.neighbours import check_shares, find_neighbours
     from ..inference.streaming import check_paths
@@ -47,7 +48,9 @@ def run(arguments: list[str]) -> int:
         rows.append([step.name, f"{step.proteins:,}", f"{step.share:.1%}", agreeing])
     leaking = len(near.nearest())
     share = leaking / len(test)
-    limits = f"at least {options.identity:.0%} identity over {options.coverage:.0%} of the shorter protein"
+    limits = f"at least {options.identity:.0%} identity"
+    if found.method == mmseqs.NAME:  # the other method does not know the coverage
+        limits += f" over {options.coverage:.0%} of the shorter protein"
     compared = f"{count(len(test), 'test protein')} against {count(len(train), 'training protein')}"
     print(f"{compared}, by {found.method}\n")
     print("\n".join(f"{a:<26}{b:>14}{c:>8}{d:>12}" for a, b, c, d in rows))
@@ -73,7 +76,8 @@ def _proteins(options: argparse.Namespace) -> list[tuple["Dataset", list[str] | 
         parts = [splits["train"], splits["test"]]
     else:
         check_there(options.test)
-        parts = [whole(splits), whole(read_proteins(options.test, **given))]
+        train = splits["train"] if "train" in splits else whole(splits)  # as training has it
+        parts = [train, whole(read_proteins(options.test, **given))]
     return [(part, label_texts(part, main_task({"train": part}, given["columns"]))) for part in parts]
 
 
@@ -96,7 +100,7 @@ def _write(output: str, near: "Neighbours", test: Any, train: Any) -> None:
             table.writerow(header)
             for query, target, *numbers in zip(near.query, near.target, near.identity, near.coverage, near.evalue):
                 answers = ["", ""] if None in labels else [labels[0][query], labels[1][target]]
-                same = "" if None in labels else answers[0] == answers[1]
+                same = answers[0] == answers[1] if all(answers) else ""  # unknown labels are empty
                 shown = ["" if number != number else f"{number:.3g}" for number in numbers]
                 table.writerow([ids[0][query], ids[1][target], *shown, *answers, same])
 

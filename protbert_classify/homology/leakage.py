@@ -8,7 +8,7 @@ import numpy as np
 from .neighbours import Neighbours
 
 STEPS = (0.0, 0.3, 0.5, 0.9, 1.0)  # identities at which a new group of test proteins begins
-GROUPS = ("below 30%", "30% to 50%", "50% to 90%", "90% or more", "identical")
+GROUPS = ("below 30%", "30% to 50%", "50% to 90%", "90% or more", "100%")
 
 
 class Step(NamedTuple):
@@ -40,7 +40,8 @@ def nearest_steps(
     agree = agreement(nearest, test_labels, train_labels)
     for number, name in enumerate(GROUPS):
         inside = step == number
-        share = float(agree[inside].mean()) if agree is not None and inside.any() else None
+        known = agree[inside & ~np.isnan(agree)] if agree is not None else np.zeros(0)
+        share = float(known.mean()) if len(known) else None
         steps.append(Step(name, int(inside.sum()), float(inside.sum() / proteins), share))
     return steps
 
@@ -48,10 +49,9 @@ def nearest_steps(
 def agreement(
     neighbours: Neighbours, test_labels: Sequence[str] | None, train_labels: Sequence[str] | None
 ) -> np.ndarray | None:
-    """(P,), bool, whether the proteins of each pair have the same label; None where these are unknown."""
+    """(P,), 1 where the proteins of a pair have the same label, 0 where not, NaN where one is unknown (empty)."""
     if test_labels is None or train_labels is None:
         return None
-    return (
-        np.asarray(test_labels, dtype=object)[neighbours.query]
-        == np.asarray(train_labels, dtype=object)[neighbours.target]
-    )
+    test = np.asarray(test_labels, dtype=object)[neighbours.query]
+    train = np.asarray(train_labels, dtype=object)[neighbours.target]
+    return np.where((test == "") | (train == ""), np.nan, (test == train).astype(float))

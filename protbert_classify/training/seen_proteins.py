@@ -6,7 +6,7 @@ from typing import Any
 from datasets import DatasetDict
 
 from ..data.fingerprint import fingerprint
-from ..data.splitting import add_validation, sample
+from ..data.splitting import add_validation, sample, without_unknown
 from ..model.tasks import Task
 from ..model_source import resolve_model_path
 from ..runs.files import MODEL, RECORD, read_json
@@ -28,6 +28,9 @@ def count_seen(model: str, splits: DatasetDict, task: Task) -> int:
     options = record["data_arguments"]
     if options["validation_data"] is None:
         splits = add_validation(splits, options["validation"], options["split_seed"], task)
+    splits = without_unknown(splits, task)
+    if "train" not in splits:
+        return 0
     train = sample(splits["train"], options["max_train_samples"], options["split_seed"], task)
     return len(train) if fingerprint(train, options["label_column"]) == record["data_fingerprint"]["train"] else 0
 

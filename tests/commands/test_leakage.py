@@ -40,7 +40,7 @@ def test_the_table_has_each_pair_and_the_summary_counts_them(files, tmp_path, ca
     lines = [line.split() for line in out.splitlines()]
     assert ["no", "neighbour", "3", "37.5%", "-"] in lines
     assert ["50%", "to", "90%", "4", "50.0%", "75%"] in lines
-    assert ["identical", "1", "12.5%", "100%"] in lines
+    assert ["100%", "1", "12.5%", "100%"] in lines
     assert "\n5 test proteins (62.5%) have a neighbour in training: at least 30% identity" in out
 
 
@@ -85,3 +85,21 @@ def test_a_file_without_a_test_split_needs_another(files, capsys):
 def test_the_output_is_not_the_input(files, capsys):
     assert main(["leakage", "--train", files[0], "--test", files[1], "--output", files[1]]) == 2
     assert "is the input; expected another name" in capsys.readouterr().err
+
+
+def test_with_a_test_file_only_the_training_split_counts_as_training(files, capsys):
+    assert main(["leakage", "--train", files[2], "--test", files[1]]) == 0  # the first has the test proteins, too
+    assert "8 test proteins against 12 training proteins" in capsys.readouterr().out
+
+
+def test_unknown_labels_are_not_the_same_label(write_fasta, tmp_path, capsys):
+    letters = "UUMSUM"
+    train = [(f"T{row} Nucleus-{letter}", residues) for row, (letter, residues) in enumerate(zip(letters, TRAIN))]
+    test = [(f"Q{row} Nucleus-{letter} test", TRAIN[row]) for row, letter in enumerate("UUMM")]
+    output = tmp_path / "n.csv"
+    path = write_fasta(train + test)
+    assert main(["leakage", "--train", path, "--label_column", "membrane", "--output", str(output)]) == 0
+    with open(output, newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["same_label"] for row in rows if row["train"] in ("T2", "T3")] == ["True", "False"]
+    assert "True" not in [row["same_label"] for row in rows if row["train_label"] == ""]

@@ -193,9 +193,9 @@ def test_options_of_a_file_come_before_those_of_the_line(run, cloud, proteins, t
         kept.update(yaml.safe_load(Path(folder, "run.yaml").read_text()))
 
     monkeypatch.setattr(training, "write_job", keep)
-    (tmp_path / "run.yaml").write_text(f"data: {proteins}\nlearning_rate: 0.1\nnum_train_epochs: 2\n")
+    (tmp_path / "run.yaml").write_text(f"data: {proteins}\nlearning_rate: 0.1\nnum_train_epochs: 2\ndry_run: true\n")
     line = ["--learning_rate", "0.2", "--auxiliary_tasks", "membrane", "--bf16", "--packing=off"]
-    assert run("train", str(tmp_path / "run.yaml"), *HERE, *line, "--dry-run")[0] == 0
+    assert run("train", str(tmp_path / "run.yaml"), *HERE, *line)[0] == 0
     expected = {"learning_rate": "0.2", "num_train_epochs": 2, "auxiliary_tasks": "membrane", "bf16": True}
     assert kept == {**expected, "packing": "off"}
 

@@ -5,7 +5,6 @@ import logging
 from typing import Any
 
 from ...errors import OptionError
-from ...sagemaker.dry_run import DryRun
 
 
 def add_account(parser: argparse.ArgumentParser, *, bucket: bool = True, dry_run: bool = True) -> None:
@@ -16,7 +15,7 @@ def add_account(parser: argparse.ArgumentParser, *, bucket: bool = True, dry_run
         add("--bucket", help="for data, code and models (default: sagemaker-REGION-ACCOUNT)")
     if dry_run:
         what = "print the requests; change nothing"
-        add("--dry-run", "--dry_run", action="store_const", const=DryRun(), help=what)
+        add("--dry-run", "--dry_run", action="store_true", help=what)
 
 
 def add_machines(parser: argparse.ArgumentParser) -> None:
