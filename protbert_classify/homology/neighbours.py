@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from ..errors import OptionError
 from . import mmseqs, shared_kmers
@@ -100,20 +98,6 @@ def check_shares(**shares: float) -> None:
     for name, value in shares.items():
         if not 0 <= value <= 1:
             raise OptionError(f"{name}={value}: expected a share, 0 to 1 (0.3 for 30%)")
-
-
-def families(neighbours: Neighbours, proteins: int) -> np.ndarray:
-    """Group proteins so that no two neighbours are in different groups: single linkage.
-
-    Args:
-        neighbours: Of proteins among themselves.
-        proteins: How many there are, N.
-
-    Returns:
-        (N,), int, the group of each.
-    """
-    pairs = coo_array((np.ones(len(neighbours), bool), (neighbours.query, neighbours.target)), (proteins, proteins))
-    return np.asarray(connected_components(pairs, directed=False)[1])
 
 
 def _with_copies(found: Neighbours, queries: Sequence[str], targets: Sequence[str], own: bool) -> Neighbours:

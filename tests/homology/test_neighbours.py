@@ -5,7 +5,7 @@ import pytest
 
 from protbert_classify.errors import OptionError, ProteinClassifierError
 from protbert_classify.homology import mmseqs, shared_kmers
-from protbert_classify.homology.neighbours import Neighbours, families, find_neighbours
+from protbert_classify.homology.neighbours import Neighbours, find_neighbours
 from tests.homology.mutants import mutants, random_proteins
 
 PROTEINS = random_proteins(40, 250, seed=0)
@@ -71,14 +71,6 @@ def test_equal_proteins_are_neighbours_however_short_and_plain_they_are(method):
 def test_rare_residues_are_searched_too(method):
     rare = [residues[:100] + "UXBZOJ" + residues[106:] for residues in PROTEINS]
     assert pairs(find_neighbours(rare, PROTEINS)) == {(row, row) for row in range(40)}
-
-
-def test_families_are_what_neighbours_connect():
-    query, target = np.array([0, 1, 5]), np.array([1, 2, 4])
-    unknown = np.full(3, np.nan)
-    groups = families(Neighbours(query, target, unknown, unknown, unknown, "by hand"), 7)
-    assert groups[0] == groups[1] == groups[2] and groups[4] == groups[5]
-    assert len(set(groups.tolist())) == 4
 
 
 def test_the_nearest_neighbour_is_the_most_identical_then_the_surest():
