@@ -8,6 +8,9 @@ Training: 200 proteins, one epoch of 8 proteins a step, then 100 validation prot
 and tokenizer ready. The plain way is `Trainer` with the tokenizer's padding, and the same optimizer.
 
 In turns, medians, each training in a process of its own; residues are real ones, without special tokens and padding.
+
+`--limit` instead compares predicting with its matrix products and attention alone, called on tensors of the same
+shapes: no code around these kernels can be faster than they are.
 """
 
 import argparse
@@ -23,6 +26,7 @@ import datasets
 import numpy as np
 import torch
 from datasets import ClassLabel, Dataset
+from torch.nn import functional
 from transformers import DataCollatorWithPadding, Trainer, TrainingArguments, set_seed
 
 from benchmarks.reporting import last_results, markdown_table, publish
@@ -34,7 +38,7 @@ from protbert_classify.inference.logits import predict_logits
 from protbert_classify.memory_allocator import keep_freed_memory
 from protbert_classify.training.embedding_cache import embed
 
-ESM2_8M = {  # facebook/esm2_t6_8M_UR50D, with ProtBERT's vocabulary
+ESM2_8M: dict[str, Any] = {  # facebook/esm2_t6_8M_UR50D, with ProtBERT's vocabulary
     "model_type": "esm",
     "vocab_size": 30,
     "hidden_size": 320,
@@ -60,12 +64,16 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=5, help="of each measurement (default 5)")
     parser.add_argument("--render", action="store_true", help="only write the table of the last results again")
     parser.add_argument("--training", choices=TRAININGS, help="only time this training, and print its seconds")
+    parser.add_argument("--limit", action="store_true", help="only compare predicting with its kernels alone")
     options = parser.parse_args()
     datasets.disable_progress_bars()
     if options.training is not None:
         start = time.perf_counter()
         TRAININGS[options.training]()
         print(time.perf_counter() - start)
+        return 0
+    if options.limit:
+        print(time_limit(options.repeats))
         return 0
     results = last_results("engine") if options.render else measure(options.repeats)
     publish("engine", "The engine against plain Hugging Face code, on a CPU", results, table(results))
@@ -98,6 +106,61 @@ def measure(repeats: int) -> dict[str, Any]:
         "training": training,
         "threads": torch.get_num_threads(),
     }
+
+
+def time_limit(repeats: int) -> str:
+    proteins = proteins_of(400, seed=0)
+    encoded = [np.array(ids) for ids in protbert_tokenizer()(proteins["sequence"][:])["input_ids"]]
+    residues = sum(map(len, encoded)) - 2 * len(encoded)
+    ours = network()
+    ours.enable_packing()
+    keep_freed_memory()
+    runs: dict[str, Callable[[], Any]] = {
+        "predict": lambda: predict_logits(ours, encoded),
+        "linear": lambda: linear_layers_alone(sum(map(len, encoded))),
+        "attention": lambda: attention_alone(encoded),
+    }
+    seconds = in_turns(runs, repeats)
+    kernels = seconds["linear"] + seconds["attention"]
+    operations = 2 * sum(map(len, encoded)) * sum(n * m for n, m in LINEAR) * ESM2_8M["num_hidden_layers"]
+    return (
+        f"predicting: {seconds['predict']:.1f} s, {residues / seconds['predict']:,.0f} residues/s; its linear layers "
+        f"alone: {seconds['linear']:.1f} s ({operations / seconds['linear'] / 1e9:.0f} GFLOP/s; a product of 4,096 x "
+        f"4,096: {square_product_rate():.0f}); its attention alone: {seconds['attention']:.1f} s. Predicting reaches "
+        f"{kernels / seconds['predict']:.0%} of the limit of these kernels."
+    )
+
+
+H, WIDE = ESM2_8M["hidden_size"], ESM2_8M["intermediate_size"]
+LINEAR = ((H, H), (H, H), (H, H), (H, H), (H, WIDE), (WIDE, H))  # inputs and outputs of a layer's linear layers
+
+
+@torch.inference_mode()
+def linear_layers_alone(tokens: int, batch: int = 2048) -> None:
+    weights = [(torch.randn(batch, n), torch.randn(m, n), torch.randn(m)) for n, m in LINEAR]
+    for _ in range(round(tokens / batch) * ESM2_8M["num_hidden_layers"]):
+        for features, weight, bias in weights:
+            functional.linear(features, weight, bias)
+
+
+@torch.inference_mode()
+def attention_alone(encoded: list[np.ndarray]) -> None:
+    heads = ESM2_8M["num_attention_heads"]
+    for ids in encoded:
+        query, key, value = torch.randn(3, 1, len(ids), heads, H // heads).transpose(2, 3)
+        for _ in range(ESM2_8M["num_hidden_layers"]):
+            functional.scaled_dot_product_attention(query, key, value)
+
+
+def square_product_rate(size: int = 4096) -> float:
+    """GFLOP/s of a large matrix product, the best of three."""
+    matrix = torch.randn(size, size)
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        matrix @ matrix
+        seconds.append(time.perf_counter() - start)
+    return 2 * size**3 / min(seconds) / 1e9
 
 
 def table(results: dict[str, Any]) -> str:
