@@ -9,7 +9,7 @@ import pytest
 from tests.docs.pages import PAGES, ROOT
 
 # of accelerate, trackio, curl and pip
-OTHERS = {"config_file", "machine_rank", "project", "data-binary", "index-url"}
+OTHERS = {"config_file", "machine_rank", "project", "data-binary", "index-url", "limit"}
 
 
 def load_generator():
