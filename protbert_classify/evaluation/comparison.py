@@ -5,6 +5,7 @@ Shapes: N proteins, C labels of a task, R resamples.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.stats import binomtest
@@ -144,12 +145,12 @@ def _differences(
     watched = WATCHED[first.task.problem_type]
     of_label = [name for name in drawn if name not in watched]
     intervals = {name: interval(np.concatenate(parts), level) for name, parts in drawn.items()}
-    whole = [Difference(name, None, *(_known(v[name][0]) for v in values), intervals[name]) for name in watched]
+    whole = [Difference(name, None, *_pair(values, name, 0), intervals[name]) for name in watched]
     each = [
         Difference(
             name.removeprefix("per_class_").removeprefix("per_target_"),
             label,
-            *(_known(v[name][0, place]) for v in values),
+            *_pair(values, name, (0, place)),
             intervals[name][place],
         )
         for place, label in enumerate(first.task.labels)
@@ -158,8 +159,10 @@ def _differences(
     return [*whole, *each]
 
 
-def _known(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+def _pair(values: list[dict[str, np.ndarray]], name: str, place: Any) -> tuple[float | None, float | None]:
+    """One metric of both models; None where it is undefined."""
+    first, second = (float(found[name][place]) for found in values)
+    return None if np.isnan(first) else first, None if np.isnan(second) else second
 
 
 def _tests(first: Decision, second: Decision, references: np.ndarray) -> list[McNemar]:
