@@ -8,12 +8,7 @@ import numpy as np
 from ..model.tasks import SINGLE_LABEL
 from .decision import Decision
 from .metrics import known_references
-from .resampling import matrix_metrics, resampled_metrics
-
-RESAMPLES = 2000
-FEWEST_RESAMPLES = 200  # enough for a 95% interval that is right to about a tenth of its width
-WORK = 100_000_000  # resamples x proteins x labels that take a few seconds
-CHUNK = 1_000_000  # resamples x proteins at a time: 8 MB of float64
+from .resampling import RESAMPLES, default_resamples, draw_counts, matrix_metrics, resampled_metrics
 
 
 def bootstrap_intervals(
@@ -43,7 +38,7 @@ def bootstrap_intervals(
         raise ValueError("a confusion matrix without proteins has no intervals")
     drawn = np.random.default_rng(seed).multinomial(total, counts.ravel() / total, size=resamples)
     metrics = matrix_metrics(drawn.reshape(resamples, *counts.shape))  # each (R,) or (R, C)
-    return {name: _interval(values, level) for name, values in metrics.items()}
+    return {name: interval(values, level) for name, values in metrics.items()}
 
 
 def task_intervals(
@@ -76,27 +71,18 @@ def task_intervals(
         matrix = np.zeros((decision.scores.shape[1],) * 2, dtype=np.int64)
         np.add.at(matrix, (references.astype(np.int64), decision.best), 1)
         return bootstrap_intervals(matrix, resamples=resamples or RESAMPLES, level=level, seed=seed)
-    resamples = resamples or min(RESAMPLES, max(FEWEST_RESAMPLES, WORK // decision.scores.size))
-    generator = np.random.default_rng(seed)
-    step = max(1, CHUNK // len(decision))
     drawn = [
-        resampled_metrics(decision, references, _draw(generator, min(step, resamples - start), len(decision)))
-        for start in range(0, resamples, step)
+        resampled_metrics(decision, references, counts)
+        for counts in draw_counts(len(decision), resamples or default_resamples(decision), seed)
     ]
     values = {name: np.concatenate([part[name] for part in drawn]) for name in drawn[0]}
-    return {name: _interval(found, level) for name, found in values.items()}
+    return {name: interval(found, level) for name, found in values.items()}
 
 
-def _draw(generator: np.random.Generator, resamples: int, proteins: int) -> np.ndarray:
-    """(R, N), how often each protein is drawn."""
-    places = generator.integers(0, proteins, (resamples, proteins)) + proteins * np.arange(resamples)[:, None]
-    return np.bincount(places.ravel(), minlength=resamples * proteins).reshape(resamples, proteins)
-
-
-def _interval(values: np.ndarray, level: float) -> Any:
-    """(low, high) of the known values, (R,); of (R, C), a list of C, None where no value is known."""
+def interval(values: np.ndarray, level: float) -> Any:
+    """(low, high) of the known values, (R,); for (R, C), a list of C of them, None where no value is known."""
     if values.ndim == 2:
-        return [_interval(column, level) for column in values.T]
+        return [interval(column, level) for column in values.T]
     known = values[~np.isnan(values)]
     if not len(known):
         return None

@@ -4,13 +4,34 @@ Shapes: R resamples, N proteins, C labels of a task. What a resample leaves unde
 protein in it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
+from scipy import sparse
 
-from ..model.tasks import MULTI_LABEL, REGRESSION
+from ..model.tasks import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from .decision import Decision
 from .metrics import known_references
+
+RESAMPLES = 2000
+FEWEST_RESAMPLES = 200  # enough for a 95% interval that is right to about a tenth of its width
+WORK = 100_000_000  # resamples x proteins x labels that take a few seconds
+CHUNK = 1_000_000  # resamples x proteins at a time: 8 MB of float64
+
+
+def default_resamples(decision: Decision) -> int:
+    """2,000, or fewer where proteins and labels are so many that these would take long."""
+    return min(RESAMPLES, max(FEWEST_RESAMPLES, WORK // decision.scores.size))
+
+
+def draw_counts(proteins: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """Draw N proteins with replacement, R times; gives (r, N) at a time: how often each protein was drawn."""
+    generator = np.random.default_rng(seed)
+    step = max(1, CHUNK // proteins)
+    for start in range(0, resamples, step):
+        rows = min(step, resamples - start)
+        places = generator.integers(0, proteins, (rows, proteins)) + proteins * np.arange(rows)[:, None]
+        yield np.bincount(places.ravel(), minlength=rows * proteins).reshape(rows, proteins)
 
 
 def matrix_metrics(matrices: np.ndarray) -> dict[str, np.ndarray]:
@@ -45,9 +66,8 @@ def resampled_metrics(decision: Decision, references: np.ndarray, counts: np.nda
     """The metrics of [`task_metrics`] where each protein counts as often as it was drawn.
 
     Args:
-        decision: For N proteins, of `multi_label_classification` or `regression`; a single label has
-            [`matrix_metrics`].
-        references: (N, C), NaN where unknown.
+        decision: For N proteins.
+        references: As [`task_metrics`] takes them; of a single label, all are known.
         counts: (R, N), how often each protein was drawn.
 
     Returns:
@@ -55,6 +75,15 @@ def resampled_metrics(decision: Decision, references: np.ndarray, counts: np.nda
         `per_target_{metric}`.
     """
     return RESAMPLED[decision.task.problem_type](decision, np.asarray(references), counts.astype(np.float64))
+
+
+def _single_label(decision: Decision, references: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
+    proteins, classes = decision.scores.shape
+    cells = references.astype(np.int64) * classes + decision.best
+    places = (cells, np.arange(proteins))
+    cell_of_protein = sparse.csr_array((np.ones(proteins), places), shape=(classes**2, proteins))
+    metrics = matrix_metrics((cell_of_protein @ counts.T).T.reshape(-1, classes, classes))
+    return {name if values.ndim == 1 else f"per_class_{name}": values for name, values in metrics.items()}
 
 
 def _several_labels(decision: Decision, references: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
@@ -173,6 +202,7 @@ def _starts(places: np.ndarray, distinct: int) -> np.ndarray:
 
 
 RESAMPLED: dict[str, Callable[[Decision, np.ndarray, np.ndarray], dict[str, np.ndarray]]] = {
+    SINGLE_LABEL: _single_label,
     MULTI_LABEL: _several_labels,
     REGRESSION: _numbers,
 }

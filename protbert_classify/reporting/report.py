@@ -11,6 +11,7 @@ from ..version import __version__
 from .captioned_figures import FigureFolder, data_pictures, training_pictures
 from .evaluated_split import EvaluatedSplit, evaluated_auxiliary_tasks, evaluated_split
 from .formatting import capitalised, count
+from .page import render
 from .report_registry import report_of
 from .run_description import arguments, circumstances, split_table, summary
 from .sections import Cards, Section, Text
@@ -32,7 +33,7 @@ def write_report(run: Run, output: str | os.PathLike[str] | None = None) -> str:
         DataError: The run's metrics are damaged.
     """
     path = os.fspath(output) if output is not None else os.path.join(run.folder, REPORT)
-    page = render(page_content(run))
+    page = render(TEMPLATE, page_content(run))
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     write_atomically(path, lambda part: Path(part).write_text(page, encoding="utf-8"))
     return path
@@ -74,17 +75,3 @@ def _auxiliary_section(run: Run, found: EvaluatedSplit, place: int) -> Section:
     parts = (Text(words), _cards(found), report_of(found.task).table(found))
     name = found.task.name
     return Section(f"auxiliary-{place}", f"Auxiliary task: {name}", parts, capitalised(name))
-
-
-def render(content: dict[str, Any]) -> str:
-    """The page; what users wrote, such as accessions and labels, is escaped."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(os.path.dirname(__file__)),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(TEMPLATE).render(content)

@@ -1,0 +1,62 @@
+"""`protbert-classify compare`: whether one training is better than another on the same test proteins."""
+
+import argparse
+import os
+
+from .parsing import OneLineParser
+
+DESCRIPTION = """\
+Compare finished trainings on the same test proteins. Each run is compared with the first.
+
+  protbert-classify compare --runs runs/frozen runs/protbert
+  protbert-classify compare --runs runs/frozen runs/protbert runs/esm2 --output comparison.csv --page comparison.html
+
+Differences come with the 95% interval of a paired bootstrap: proteins are drawn again, the same ones for both runs. If
+the interval does not contain 0, the difference would hold for other proteins like these. McNemar's exact test compares
+how often only one of the runs is right. With many classes, a small p-value of one of them may be chance."""
+
+
+def run(arguments: list[str]) -> int:
+    options = _parser().parse_args(arguments)
+    from ..errors import OptionError
+    from ..evaluation.comparison import compare
+    from ..inference.streaming import check_paths
+    from ..reporting.comparison_page import write_page
+    from ..reporting.comparison_table import print_comparison, write_table
+    from ..runs.common_test_proteins import common_test_proteins
+    from ..runs.finished_run import read_run
+
+    if len(options.runs) < 2:
+        raise OptionError(f"runs={options.runs[0]}: found 1; expected two or more")
+    for path in filter(None, (options.output, options.page)):
+        check_paths(options.runs[0], path)
+    found = common_test_proteins([read_run(folder) for folder in options.runs])
+    first, *others = found.decisions
+    names = _short_names(options.runs)
+    comparisons = [(names[0], name, compare(first, other, found.references)) for name, other in zip(names[1:], others)]
+    print(f"{len(first):,} test proteins, {first.task.name}\n")
+    for comparison in comparisons:
+        print_comparison(*comparison)
+    for path, write in ((options.output, write_table), (options.page, write_page)):
+        if path:
+            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+            write(path, first.task, len(first), comparisons)
+    return 0
+
+
+def _short_names(folders: list[str]) -> list[str]:
+    """The last parts of the paths, or the whole paths where these are the same."""
+    names = [os.path.basename(os.path.normpath(folder)) for folder in folders]
+    return names if len(set(names)) == len(names) else folders
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = OneLineParser(
+        prog="protbert-classify compare",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--runs", required=True, nargs="+", help="output_dir of each training, two or more")
+    parser.add_argument("--output", help="write the differences to this CSV table")
+    parser.add_argument("--page", help="write them to this HTML page, with a figure of the classes")
+    return parser
