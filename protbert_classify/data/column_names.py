@@ -68,7 +68,7 @@ class ColumnNames:
                     "expected one"
                 )
         for name in self.answers:
-            option = "label_column" if name in self.labels else "auxiliary_columns"
+            option = "label_column" if name in self.labels else "auxiliary_tasks"
             if self.answers.count(name) > 1:
                 raise OptionError(f"{option}={name!r}: given twice; expected each column once")
             if name in NO_ANSWERS:

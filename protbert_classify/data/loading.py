@@ -22,7 +22,7 @@ def load_proteins(
     source: str | os.PathLike[str] | None = None,
     *,
     label_column: str | Sequence[str] = "location",
-    auxiliary_columns: Sequence[str] = (),
+    auxiliary_tasks: Sequence[str] = (),
     problem_type: str | None = None,
     id_column: str = "id",
     sequence_column: str = "sequence",
@@ -38,7 +38,7 @@ def load_proteins(
         source: A FASTA file with DeepLoc's headers, or with others and a `header_pattern`; a .csv, .tsv, .parquet,
             .jsonl or .json table (plain or .gz); the id of a Hub dataset; DeepLoc's official file if None.
         label_column: Column with what is to be predicted; or several columns, each a label: 0 and 1, or numbers.
-        auxiliary_columns: Columns with answers to auxiliary tasks, such as DeepLoc's `membrane`; cells may be empty.
+        auxiliary_tasks: Columns with answers to auxiliary tasks, such as DeepLoc's `membrane`; cells may be empty.
         problem_type: `single_label_classification`, `multi_label_classification` (texts such as `A;B`, lists, or
             columns of 0 and 1) or `regression`. If None, it is found from the values of the label column: texts with
             `;` are one class each, and whole numbers are classes.
@@ -71,7 +71,7 @@ def load_proteins(
     Raises:
         InputError: What was found, where, and what was expected.
     """
-    columns = ColumnNames(id_column, sequence_column, label_column, split_column, auxiliary_columns, problem_type)
+    columns = ColumnNames(id_column, sequence_column, label_column, split_column, auxiliary_tasks, problem_type)
     splits = read_proteins(source, ambiguous=ambiguous, header_pattern=header_pattern, columns=columns)
     task = main_task(splits, columns)
     splits = add_validation(splits, validation, seed, task)

@@ -214,7 +214,7 @@ def test_values_of_several_types_in_a_column_are_one_line(write_bytes, values):
 
 def test_a_line_of_json_may_lack_an_auxiliary_answer_but_not_a_label(write_bytes):
     rows = [{"sequence": "MKT", "x": "a"}, {"sequence": "MKV", "x": "b", "y": 1.5}]
-    options = {"label_column": "x", "auxiliary_columns": ["y"], "validation": 0}
+    options = {"label_column": "x", "auxiliary_tasks": ["y"], "validation": 0}
     assert load_proteins(write_bytes(lines(rows), "t.jsonl"), **options)["train"]["y"][:] == [None, 1.5]
     with pytest.raises(DataError, match=r"t.jsonl, record 2 \(train_2\): no label in column 'x'"):
         load_proteins(write_bytes(lines([rows[0], {"sequence": "MKV", "y": 2.5}]), "t.jsonl"), **options)
@@ -436,13 +436,13 @@ def test_whole_numbers_are_classes_unless_a_regression_is_asked_for(write_bytes)
 def test_all_missing_columns_are_named_at_once_with_those_that_are_there(write_bytes):
     path = write_bytes("name,residues,fold\nP1,MKT,alpha\n", "t.csv")
     with pytest.raises(DataError) as raised:
-        load_proteins(path, auxiliary_columns=["membrane"])
+        load_proteins(path, auxiliary_tasks=["membrane"])
     assert str(raised.value).endswith(
         "t.csv: no columns 'sequence', 'location', 'membrane'; found name, residues, fold: name them with "
-        "sequence_column, label_column, auxiliary_columns (in train: auxiliary_tasks)"
+        "sequence_column, label_column, auxiliary_tasks"
     )
     with pytest.raises(DataError, match="no columns 'location', 'membrane'; found name, residues, fold: name them"):
-        load_proteins(path, sequence_column="residues", auxiliary_columns=["membrane"])
+        load_proteins(path, sequence_column="residues", auxiliary_tasks=["membrane"])
 
 
 @pytest.mark.parametrize(
@@ -466,7 +466,7 @@ def test_many_whole_numbers_that_become_classes_are_warned_of(write_bytes, log, 
 def test_auxiliary_columns_may_be_empty_and_have_types_of_their_own(write_bytes):
     path = write_bytes(separated(",", SEVERAL), "t.csv")
     columns = ["membrane", "tm"]
-    splits = load_proteins(path, label_column="where", auxiliary_columns=columns, validation=0, problem_type=MULTI)
+    splits = load_proteins(path, label_column="where", auxiliary_tasks=columns, validation=0, problem_type=MULTI)
     part = splits["train"]
     assert part.column_names == ["id", "sequence", "sequence_length", "where", "membrane", "tm", "is_train"]
     assert cells(part, "membrane") == ["M", "U", None] and part["tm"][:] == [55.5, -3.0, None]
@@ -479,7 +479,7 @@ def test_auxiliary_columns_may_be_empty_and_have_types_of_their_own(write_bytes)
 def test_a_header_pattern_may_name_further_columns(write_bytes):
     path = write_bytes(">P1 a tm=5.5 test\nMKT\n>P2 b\nMKV\n>P3 a tm=6\nMKW\n")
     pattern = r"^(?P<label>\w)( tm=(?P<tm>\S+))?( (?P<split>test))?"
-    options = {"label_column": "where", "auxiliary_columns": ["tm"], "validation": 0}
+    options = {"label_column": "where", "auxiliary_tasks": ["tm"], "validation": 0}
     splits = load_proteins(path, header_pattern=pattern, **options)
     assert cells(splits["train"], "where") == ["b", "a"] and splits["train"]["tm"][:] == [None, 6.0]
     assert splits["test"]["tm"][:] == [5.5]
@@ -491,12 +491,12 @@ def test_a_header_pattern_may_name_further_columns(write_bytes):
     )
     assert numbers["train"]["tm"][:] == [5.5, 1.0] and numbers["train"]["ph"][:] == [7.0, 6.0]
     with pytest.raises(OptionError, match=r"has no group 'membrane'; expected \(\?P<membrane>\.\.\.\)"):
-        load_proteins(path, header_pattern=pattern, auxiliary_columns=["membrane"])
+        load_proteins(path, header_pattern=pattern, auxiliary_tasks=["membrane"])
 
 
 def test_deeplocs_headers_give_several_labels_and_the_membrane_task(write_bytes):
     path = write_bytes(">P1 Cytoplasm;Nucleus-M\nMKT\n>P2 Cytoplasm-Nucleus-U test\nMKV\n>P3 Plastid-S\nMKW\n")
-    splits = load_proteins(path, problem_type=MULTI, auxiliary_columns=["membrane"], validation=0)
+    splits = load_proteins(path, problem_type=MULTI, auxiliary_tasks=["membrane"], validation=0)
     assert cells(splits["train"], "location") == [["Cytoplasm", "Nucleus"], ["Plastid"]]
     assert cells(splits["test"], "location") == [["Cytoplasm", "Nucleus"]]
     assert cells(splits["train"], "membrane") == ["M", "S"]
@@ -528,11 +528,13 @@ def test_to_learn_the_membrane_proteins_whose_flag_is_unknown_are_left_out(write
         ("P1,MKT,a\n", {"problem_type": "two classes"}, "problem_type='two classes': expected one of single_label_"),
         ("P1,MKT,a\n", {"label_column": ["x", "id"]}, "label_column='id': every dataset has a column 'id' that is no"),
         ("P1,MKT,a\n", {"label_column": ["x", "x"]}, "label_column='x': given twice; expected each column once"),
+        ("P1,MKT,a\n", {"auxiliary_tasks": ["id"]}, "auxiliary_tasks='id': every dataset has a column 'id' that is no"),
+        ("P1,MKT,a\n", {"auxiliary_tasks": ["y", "y"]}, "auxiliary_tasks='y': given twice; expected each column once"),
         ("P1,MKT,a\n", {"label_column": []}, "label_column: found none; expected the name of a column, or several"),
         (
             "P1,MKT,a\n",
-            {"auxiliary_columns": ["y"]},
-            "t.csv: no column 'y'; found id, sequence, x: name it with auxiliary_columns (in train: auxiliary_tasks)",
+            {"auxiliary_tasks": ["y"]},
+            "t.csv: no column 'y'; found id, sequence, x: name it with auxiliary_tasks",
         ),
         ("P1,MKT,a\n", {"label_column": ["x", "z"], "problem_type": SINGLE}, "label columns x, z: problem_type="),
     ],
@@ -547,7 +549,7 @@ def test_an_answer_that_cannot_be_read_is_one_line_with_its_place(write_bytes, c
 def test_an_empty_auxiliary_column_and_a_flag_of_2_are_refused(write_bytes):
     path = write_bytes("id,sequence,x,y,z\nP1,MKT,a,,0\nP2,MKV,b,,2\n", "t.csv")
     with pytest.raises(DataError, match="t.csv: column 'y' is empty; expected"):
-        load_proteins(path, label_column="x", auxiliary_columns=["y"])
+        load_proteins(path, label_column="x", auxiliary_tasks=["y"])
     path = write_bytes("id,sequence,z,w\nP1,MKT,0,1\nP2,MKV,2,1\n", "t.csv")
     with pytest.raises(DataError, match=r"t\.csv, record 2 \(P2\): column 'z': found '2'; expected 0 or 1"):
         load_proteins(path, label_column=["z", "w"], problem_type=MULTI)
@@ -557,7 +559,7 @@ def test_an_empty_auxiliary_column_and_a_flag_of_2_are_refused(write_bytes):
     ("options", "asked"),
     [
         ({"problem_type": NUMBERS}, "problem_type='regression'"),
-        ({"auxiliary_columns": ["tm"]}, "columns location, tm"),
+        ({"auxiliary_tasks": ["tm"]}, "columns location, tm"),
         ({"label_column": ["a", "b"]}, "columns a, b"),
     ],
 )
@@ -570,10 +572,10 @@ def test_what_deeplocs_headers_do_not_have_is_refused(write_bytes, options, aske
 
 def test_what_is_published_or_saved_is_read_back(several, tmp_path):
     path, options = several("t.jsonl")
-    part = load_proteins(path, label_column="where", auxiliary_columns=["membrane"], validation=0)["train"]
+    part = load_proteins(path, label_column="where", auxiliary_tasks=["membrane"], validation=0)["train"]
     part.to_parquet(tmp_path / "again.parquet")
     again = load_proteins(
-        tmp_path / "again.parquet", label_column="where", auxiliary_columns=["membrane"], validation=0
+        tmp_path / "again.parquet", label_column="where", auxiliary_tasks=["membrane"], validation=0
     )["train"]
     assert again.features == part.features and again[:] == part[:]
 
