@@ -87,7 +87,13 @@ def _counts(train: Dataset, task: Task) -> str:
 def _ranges(train: Dataset, task: Task) -> str:
     parts = []
     for label, values in zip(task.labels, targets(train, task, lenient=True).T, strict=True):
-        low, middle, high = np.nanquantile(values, [0, 0.5, 1])
         name = f"{label} " if len(task.labels) > 1 else ""
-        parts.append(f"{name}minimum {low:g}, median {middle:g}, maximum {high:g}")
+        parts.append(f"{name}{_range(values[np.isfinite(values)])}")
     return "; ".join(parts)
+
+
+def _range(known: np.ndarray) -> str:
+    if not len(known):
+        return "no known number"
+    low, middle, high = np.quantile(known, [0, 0.5, 1])
+    return f"minimum {low:g}, median {middle:g}, maximum {high:g}"
