@@ -148,7 +148,7 @@ def keep_labelled_classes(splits: DatasetDict, task: Task, *, auxiliary: bool = 
     present = {split: values.any(0) for split, values in proteins.items()}
     trained = present["train"]
     if task.problem_type == SINGLE_LABEL:
-        _check_shared(int(trained.sum()), len(parts["train"]), task.name)
+        _check_shared(int(trained.sum()), len(parts["train"]), task.name, auxiliary)
     for split, found in present.items():
         unknown = np.flatnonzero(found & ~trained)
         if len(unknown) and not auxiliary:
@@ -166,16 +166,19 @@ def keep_labelled_classes(splits: DatasetDict, task: Task, *, auxiliary: bool = 
     return _with_labels(task, trained)
 
 
-def _check_shared(classes: int, proteins: int, column: str) -> None:
+def _check_shared(classes: int, proteins: int, column: str, auxiliary: bool) -> None:
     """Refuse a column that gives about each protein a class of its own: of accessions, say, or of measurements.
 
     Raises:
-        OptionError: Names the column, and how many classes and proteins there are.
+        OptionError: Names the column, how many classes and proteins there are, and the option to change.
     """
     if proteins > FEW_PROTEINS and classes > proteins / 2:
+        advice = "set label_column to their column, or problem_type=regression if these are numbers"
+        if auxiliary:
+            advice = "name their column in auxiliary_tasks, or leave this one out"
         raise OptionError(
             f"column {column!r} has {classes:,} classes in {proteins:,} training proteins; expected classes that "
-            "several proteins share: set label_column to their column, or problem_type=regression if these are numbers"
+            f"several proteins share: {advice}"
         )
 
 

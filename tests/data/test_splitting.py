@@ -169,9 +169,11 @@ def test_a_class_for_about_each_protein_is_refused_before_the_classes_are_listed
     """Swapped columns: the accessions would be learned."""
     dataset, task = answered(None, [f"P{number % 14:02}" for number in range(27)])
     splits = DatasetDict(train=dataset.select(range(22)), test=dataset.select(range(22, 27)))
-    words = "column 'where' has 14 classes in 22 training proteins; expected classes that several proteins share: set"
-    with pytest.raises(OptionError, match=words):
+    words = "column 'where' has 14 classes in 22 training proteins; expected classes that several proteins share: "
+    with pytest.raises(OptionError, match=f"{words}set label_column to their column, or problem_type=regression"):
         keep_labelled_classes(splits, task)
+    with pytest.raises(OptionError, match=f"{words}name their column in auxiliary_tasks, or leave this one out$"):
+        keep_labelled_classes(splits, task, auxiliary=True)
 
 
 # --- a quick look
