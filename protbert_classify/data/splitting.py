@@ -153,10 +153,11 @@ def keep_labelled_classes(splits: DatasetDict, task: Task, *, auxiliary: bool = 
         unknown = np.flatnonzero(found & ~trained)
         if len(unknown) and not auxiliary:
             first = {label: accession(parts[split], int(proteins[split][:, label].argmax())) for label in unknown}
-            listed = ", ".join(f"{task.labels[int(label)]} (first of {name})" for label, name in first.items())
+            listed = ", ".join(f"{task.labels[int(label)]} (first in {name})" for label, name in first.items())
+            option = "; ambiguous=drop leaves out Cytoplasm-Nucleus" if "Cytoplasm-Nucleus" in listed else ""
             raise OptionError(
-                f"the {split} split has classes that the training split lacks: {listed}; "
-                "expected training proteins of every class: add some, or leave out what has none"
+                f"the {split} split has classes that no training protein has: {listed}; add training proteins of "
+                f"these classes, or remove their proteins from the {split} split{option}"
             )
     for split, found in present.items():
         absent = [task.labels[int(label)] for label in np.flatnonzero(trained & ~found)]
