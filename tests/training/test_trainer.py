@@ -283,6 +283,17 @@ def test_of_checkpoints_with_the_same_metric_the_one_with_the_lowest_loss_is_kep
     assert resumed.state.best_global_step == whole.state.best_global_step
 
 
+def test_saving_only_the_best_settles_ties_alike_and_ends_with_the_best_weights(tmp_path):
+    trainer = tied(tmp_path, save_strategy="best")
+    trainer.train()
+    losses = [(log["step"], log["eval_loss"]) for log in trainer.state.log_history if "eval_loss" in log]
+    better = [step for index, (step, loss) in enumerate(losses) if all(loss < former for _, former in losses[:index])]
+    assert len(better) > 1 and better[-1] == lowest_loss(trainer)
+    assert sorted(path.name for path in tmp_path.glob("checkpoint-*")) == sorted(f"checkpoint-{s}" for s in better)
+    assert trainer.state.best_global_step == better[-1]
+    assert trainer.evaluate()["eval_loss"] == pytest.approx(dict(losses)[better[-1]], abs=1e-6)
+
+
 def test_a_metric_that_a_resumed_run_chooses_anew_by_settles_ties_alike(tmp_path):
     tied(tmp_path).train()
     again = tied(tmp_path, resume=True)
