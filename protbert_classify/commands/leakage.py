@@ -5,7 +5,7 @@ import csv
 import os
 from typing import TYPE_CHECKING, Any
 
-from .parsing import OneLineParser, add_data_options, data_options
+from .parsing import OneLineParser, add_data_options
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -61,13 +61,13 @@ def run(arguments: list[str]) -> int:
 
 def _proteins(options: argparse.Namespace) -> list[tuple["Dataset", list[str] | None]]:
     """The training and the test proteins, with their labels as text."""
-    from ..data.loading import main_task, read_proteins
+    from ..data.loading import main_task, read_proteins, reading_options
     from ..data.sources import check_there
     from ..data.splitting import whole
     from ..errors import OptionError
     from ..tasks.targets import label_texts
 
-    given = data_options(options)
+    given = reading_options(options)
     check_there(options.train)
     splits = read_proteins(options.train, **given)
     if options.test is None:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 from datasets import DatasetDict
 
@@ -97,6 +98,19 @@ def read_proteins(
     columns.check()
     splits = _read(None if source is None else os.fspath(source), ambiguous, header_pattern, columns)
     return without_unknown(splits, main_task(splits, columns))
+
+
+def reading_options(options: Any) -> dict[str, Any]:
+    """How options of `train` say that proteins are read, as keywords of [`read_proteins`].
+
+    Args:
+        options: `ambiguous`, `header_pattern`, `id_column`, `label_column`, ..., as attributes.
+    """
+    return {
+        "ambiguous": options.ambiguous,
+        "header_pattern": options.header_pattern,
+        "columns": ColumnNames.from_options(options),
+    }
 
 
 def _read(source: str | None, ambiguous: str, header_pattern: str | None, columns: ColumnNames) -> DatasetDict:

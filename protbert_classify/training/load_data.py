@@ -2,13 +2,11 @@
 
 import dataclasses
 import logging
-from typing import Any
 
 import numpy as np
 from datasets import Dataset, DatasetDict
 
-from ..data.column_names import ColumnNames
-from ..data.loading import read_proteins
+from ..data.loading import read_proteins, reading_options
 from ..data.splitting import (
     add_validation,
     keep_labelled_classes,
@@ -54,11 +52,7 @@ def main_task(splits: DatasetDict, arguments: DataArguments) -> Task:
 
 def load_splits(arguments: DataArguments) -> DatasetDict:
     """The splits `train`, `validation` and `test`, as far as the data has them, from one file or several."""
-    options: dict[str, Any] = {
-        "ambiguous": arguments.ambiguous,
-        "header_pattern": arguments.header_pattern,
-        "columns": ColumnNames.from_options(arguments),
-    }
+    options = reading_options(arguments)
     splits = read_proteins(arguments.data, **options)
     others = {"validation": arguments.validation_data, "test": arguments.test_data}
     for split, source in others.items():
