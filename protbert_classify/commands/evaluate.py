@@ -11,7 +11,6 @@ from .terminal import hide_short_progress_bars
 if TYPE_CHECKING:
     from ..model.tasks import Task
 
-
 logger = logging.getLogger(__name__)
 
 

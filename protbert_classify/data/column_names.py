@@ -31,7 +31,7 @@ class ColumnNames:
 
     @classmethod
     def from_options(cls, options: Any) -> "ColumnNames":
-        """Those that options of `train` name: `id_column`, `label_column`, `auxiliary_tasks`, ..., as attributes."""
+        """The names in options of `train`: `id_column`, `label_column`, `auxiliary_tasks`, ..., as attributes."""
         return cls(
             id=options.id_column,
             sequence=options.sequence_column,
