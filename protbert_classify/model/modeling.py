@@ -28,7 +28,6 @@ from .backbone import (
 )
 from .configuration import ProteinClassifierConfig
 from .from_pretrained import FromPretrainedMixin, loading_info
-from .from_pretrained import NoClassesError as NoClassesError
 from .heads import HEADS
 from .losses import model_loss
 from .packing import packed_output, why_not_packed, why_padded
