@@ -9,7 +9,7 @@ import pytest
 
 from protbert_classify.commands import main
 from protbert_classify.errors import InputError, OptionError
-from protbert_classify.sagemaker import HuggingFaceEstimator, Protection, open_session
+from protbert_classify.sagemaker import HuggingFaceEstimator, open_session
 from protbert_classify.sagemaker.dry_run import DryRun, Finished
 from protbert_classify.sagemaker.images import TRAINING_GPU, encrypts_itself, has_gpu, image_uri
 from protbert_classify.sagemaker.training import METRICS
@@ -19,8 +19,6 @@ from tests.training.runs import ROOT, easy_records, fasta
 from .cloud import BUCKET, REGION, ROLE, Cloud
 from .snapshots import same_as_snapshot
 from .stubs import KEY, VPC
-
-ISOLATED = Protection(network_isolation=True)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +63,8 @@ def test_the_request_of_a_guarded_job_on_spot_instances(cloud, proteins):
         instance_count=2,
         use_spot_instances=True,
         max_run=3600,
-        protection=Protection(kms_key=KEY, **VPC),
+        kms_key=KEY,
+        **VPC,
         push_to_hub="me/locations",
         hub_token_secret="hub-token",
         tags={"team": "cells"},
@@ -103,16 +102,16 @@ def test_the_command_line_prints_the_request_it_would_send(cloud, proteins, caps
         ({"use_spot_instances": True, "max_run": 10, "max_wait": 5}, "max_wait=5"),
         ({"use_spot_instances": True, "keep_alive_period_in_seconds": 60}, "choose one of the two"),
         ({"checkpoint_s3_uri": "bucket/x"}, "not a valid address in S3"),
-        ({"protection": ISOLATED}, "give image_uri"),
+        ({"network_isolation": True}, "give image_uri"),
         ({"push_to_hub": "me/x"}, "give hub_token_secret"),
         ({"hub_token_secret": "s"}, "hub_token_secret requires push_to_hub"),
         ({"push_to_hub": "me/x", "hub_token_secret": "hf_x"}, "the name of a secret"),
         ({"max_wait": 100}, "requires use_spot_instances"),
-        ({"protection": Protection(kms_key=KEY.replace("us-east-1", "eu-west-1"))}, "expected arn:aws:kms:us-east-1:"),
+        ({"kms_key": KEY.replace("us-east-1", "eu-west-1")}, "expected arn:aws:kms:us-east-1:"),
         ({"environment": {"A": 1}}, "environment A=1: expected text"),
         ({"hyperparameters": {"output_dir": "runs/x"}}, "a job resumes from checkpoint_s3_uri"),
         ({"checkpoint_s3_uri": "s3://no-such-bucket/x"}, "bucket 'no-such-bucket': it does not exist"),
-        ({"push_to_hub": "m", "hub_token_secret": "s", "protection": ISOLATED, "image_uri": "i"}, "does not reach"),
+        ({"push_to_hub": "m", "hub_token_secret": "s", "network_isolation": True, "image_uri": "i"}, "does not reach"),
     ],
 )
 def test_what_cannot_work_is_one_line_before_anything_is_sent(session, options, complaint):
@@ -192,7 +191,7 @@ def test_proteins_that_a_job_could_not_read_cost_nothing(session, tmp_path, text
 
 
 def test_an_isolated_job_without_a_pretrained_model_is_refused(session, proteins, tmp_path):
-    estimator = HuggingFaceEstimator(ROLE, session=session, protection=ISOLATED, image_uri="mine")
+    estimator = HuggingFaceEstimator(ROLE, session=session, network_isolation=True, image_uri="mine")
     with pytest.raises(OptionError, match="give a pretrained model as a channel"):
         estimator.fit(proteins)
 
@@ -213,7 +212,7 @@ def test_without_a_region_or_credentials_one_line_says_what_to_do(cloud, monkeyp
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     with pytest.raises(OptionError, match="no AWS credentials"):
-        open_session(region=REGION)
+        open_session(BUCKET, region=REGION)
 
 
 def test_gpus_that_the_newest_image_does_not_know_are_refused_for_it_alone():
