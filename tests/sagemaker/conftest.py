@@ -6,6 +6,7 @@ import pytest
 
 from protbert_classify.data.tokenizer import protbert_tokenizer
 from tests.inference.conftest import build_classifier
+from tests.training.runs import easy_records, fasta
 
 from .cloud import BUCKET, Cloud
 from .endpoints import Serving
@@ -23,6 +24,14 @@ def session(cloud):
     from protbert_classify.sagemaker import open_session
 
     return open_session(BUCKET)
+
+
+@pytest.fixture
+def proteins(tmp_path):
+    """Path of a labelled FASTA file."""
+    path = tmp_path / "proteins.fasta"
+    path.write_text(fasta(easy_records()))
+    return str(path)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from safetensors.numpy import load
 from protbert_classify.errors import ProteinClassifierError
 from protbert_classify.runs.checkpoints import MARKER
 from protbert_classify.sagemaker import HuggingFaceEstimator, open_session, status
-from tests.training.runs import SHAPE, easy_records, fasta
+from tests.training.runs import SHAPE
 
 from .cloud import BUCKET, ROLE, Cloud
 from .training_jobs import TrainingJobs, install_image
@@ -49,13 +49,6 @@ def estimator(account):
         )
 
     return build
-
-
-@pytest.fixture
-def proteins(tmp_path):
-    path = tmp_path / "proteins.fasta"
-    path.write_text(fasta(easy_records()))
-    return str(path)
 
 
 def archive(account, uri):

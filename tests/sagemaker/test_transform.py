@@ -206,8 +206,6 @@ def test_strict_refuses_the_file_before_anything_is_created(transformer, serving
 @pytest.mark.parametrize(
     "options, expected",
     [
-        ({"instance_type": "ml.m5.xlarg"}, "did you mean ml.m5.xlarge"),
-        ({"environment": {"MY_SECRET": "1"}}, "environment MY_SECRET: a secret"),
         ({"model": "s3://proteins/none.tar.gz"}, "nothing at s3://proteins/none.tar.gz"),
         ({"model": "/nowhere"}, "no model there"),
     ],
