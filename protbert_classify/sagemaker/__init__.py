@@ -7,32 +7,29 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .endpoint import Asynchronous, Serverless, delete_endpoint, deploy
+    from .endpoint import deploy
     from .machines import Machines
-    from .predictor import Predictor, attach
-    from .security import Protection
+    from .predictor import Predictor
     from .session import open_session
+    from .status import delete_endpoint
     from .training import HuggingFaceEstimator
     from .transform import Transformer, collect_transform
 
 _MODULES = {
-    **dict.fromkeys(("Asynchronous", "Serverless", "delete_endpoint", "deploy"), "endpoint"),
-    **dict.fromkeys(("Predictor", "attach"), "predictor"),
-    **dict.fromkeys(("Transformer", "collect_transform"), "transform"),
     "HuggingFaceEstimator": "training",
     "Machines": "machines",
-    "Protection": "security",
+    "Predictor": "predictor",
+    "Transformer": "transform",
+    "collect_transform": "transform",
+    "delete_endpoint": "status",
+    "deploy": "endpoint",
     "open_session": "session",
 }
 __all__ = [
-    "Asynchronous",
     "HuggingFaceEstimator",
     "Machines",
     "Predictor",
-    "Protection",
-    "Serverless",
     "Transformer",
-    "attach",
     "collect_transform",
     "delete_endpoint",
     "deploy",

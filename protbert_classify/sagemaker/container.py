@@ -8,10 +8,13 @@ import json
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from ..errors import DataError, ModelError, OptionError, ProteinClassifierError
+from ..errors import DataError, ModelError, ProteinClassifierError
 from .packaging import add_serving_code, unpack
+from .session import translate_errors
 
 CHANNELS = {"train": "data", "validation": "validation_data", "test": "test_data"}
 MODEL_CHANNEL = "model"
@@ -23,57 +26,37 @@ class TrainingContainer:
 
     def __init__(self) -> None:
         self.model_dir = os.environ["SM_MODEL_DIR"]
-        hosts = json.loads(os.environ.get("SM_HOSTS", "[]"))
-        self.machines = max(1, len(hosts))
-        self.rank = hosts.index(os.environ["SM_CURRENT_HOST"]) if hosts else 0
+        self.hosts = json.loads(os.environ.get("SM_HOSTS", "[]"))
+        self.rank = self.hosts.index(os.environ["SM_CURRENT_HOST"]) if self.hosts else 0
 
     def options(self) -> list[str]:
-        """The options of `train` that the job stands for; what the user gives wins over them.
-
-        Raises:
-            DataError: A channel without data, or with more than one file.
-            ModelError: A channel `model` without a model.
-        """
+        """The options of `train` that the job stands for; what the user gives wins over them."""
         options = ["--disable_tqdm", "true"]  # for a log
         for channel, option in CHANNELS.items():
-            folder = os.environ.get(f"SM_CHANNEL_{channel.upper()}")
-            if folder is not None:
+            if (folder := os.environ.get(f"SM_CHANNEL_{channel.upper()}")) is not None:
                 options += [f"--{option}", data_file(folder, channel)]
-        model = os.environ.get(f"SM_CHANNEL_{MODEL_CHANNEL.upper()}")
-        if model is not None:
-            options += ["--model_name_or_path", model_folder(model)]
+        if (folder := os.environ.get(f"SM_CHANNEL_{MODEL_CHANNEL.upper()}")) is not None:
+            options += ["--model_name_or_path", model_folder(folder)]
         checkpoints = Path(self.model_dir).parent / "checkpoints"
         if checkpoints.is_dir():  # a job that lost its spot instance starts again with its checkpoints
             options += ["--output_dir", str(checkpoints), "--resume", "true"]
         else:
             options += ["--output_dir", str(checkpoints.with_name("run"))]
-        if self.machines > 1:
+        if len(self.hosts) > 1:
             options += ["--save_on_each_node", "true"]  # each machine loads the best checkpoint from its own disk
         return options
 
     def prepare_push(self) -> None:
-        """Read the Hub's token from AWS Secrets Manager, into this process alone.
-
-        Raises:
-            OptionError: boto3 is missing.
-            ProteinClassifierError: The secret cannot be read, or has no token.
-        """
+        """Read the Hub's token from AWS Secrets Manager, into this process alone."""
         name = os.environ.get(SECRET)
         if name is None or os.environ.get("HF_TOKEN"):
             return
-        try:
-            import boto3
-            from botocore.exceptions import BotoCoreError, ClientError
-        except ImportError:
-            why = "the Hub's token is in AWS Secrets Manager, and boto3, which reads it, is missing"
-            raise OptionError(why) from None
-        try:
+        import boto3  # among the requirements of a job; see `write_job`
+
+        with translate_errors(f"read the secret {name} with the Hub's token"):
             # SageMaker sets AWS_REGION; boto3 alone would read AWS_DEFAULT_REGION
             client = boto3.client("secretsmanager", region_name=os.environ.get("AWS_REGION"))
             text = client.get_secret_value(SecretId=name).get("SecretString", "")
-        except (BotoCoreError, ClientError) as error:
-            reason = " ".join(str(error).split())
-            raise ProteinClassifierError(f"the secret {name} with the Hub's token cannot be read: {reason}") from None
         os.environ["HF_TOKEN"] = _token(text, name)
 
     def finish(self, output_dir: str) -> None:
@@ -85,8 +68,7 @@ class TrainingContainer:
             return
         shutil.copytree(os.path.join(output_dir, "model"), self.model_dir, dirs_exist_ok=True)
         add_serving_code(self.model_dir)
-        results = os.environ.get("SM_OUTPUT_DATA_DIR")
-        if results is not None:
+        if (results := os.environ.get("SM_OUTPUT_DATA_DIR")) is not None:
             left_out = shutil.ignore_patterns("model", "model.part", "checkpoint-*")
             shutil.copytree(output_dir, results, dirs_exist_ok=True, ignore=left_out)
 
@@ -99,11 +81,10 @@ class TrainingContainer:
 
 def data_file(folder: str, channel: str) -> str:
     """The one file of proteins in a channel."""
-    from ..data.sources import FASTA_ENDINGS, TABLE_ENDINGS  # takes seconds
+    from ..data.sources import FASTA_ENDINGS, TABLE_ENDINGS, ending_of  # takes seconds
 
     files = [path for path in sorted(Path(folder).rglob("*")) if path.is_file() and not path.name.startswith(".")]
-    endings = (*FASTA_ENDINGS, *TABLE_ENDINGS)
-    known = [path for path in files if path.name.removesuffix(".gz").endswith(endings)] or files
+    known = [path for path in files if ending_of(path.name) in (*FASTA_ENDINGS, *TABLE_ENDINGS)] or files
     if len(known) != 1:
         found = f"{len(known)} files ({', '.join(path.name for path in known[:3])}, ...)" if known else "no file"
         raise DataError(f"channel {channel}: found {found}; expected one file of proteins")
@@ -122,10 +103,9 @@ def model_folder(folder: str) -> str:
 
 
 def _token(text: str, name: str) -> str:
-    try:
+    value: Any = text
+    with suppress(ValueError):
         value = json.loads(text)
-    except ValueError:
-        value = text
     if isinstance(value, dict):
         value = value.get("HF_TOKEN", value.get("token"))
     if not isinstance(value, str) or not value.strip():

@@ -1,7 +1,7 @@
 """A dry run: a session that may read from AWS but changes nothing, and records what it was asked to change."""
 
 import json
-from collections import Counter
+from collections import defaultdict
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,12 +18,12 @@ class DryRun:
 
     Attributes:
         requests: (operation, request) of SageMaker, in order.
-        uploads: Addresses in S3, in order.
+        uploads: Folder in S3 -> addresses of what goes there.
     """
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, dict[str, Any]]] = []
-        self.uploads: list[str] = []
+        self.uploads: dict[str, list[str]] = defaultdict(list)
 
     def watch(self, boto_session: Any) -> None:
         """Stand between AWS and every client that this session makes from now on."""
@@ -32,7 +32,8 @@ class DryRun:
 
     def _record(self, params: dict[str, Any], model: Any, **_: Any) -> None:
         if model.name in ("PutObject", "CreateMultipartUpload"):
-            self.uploads.append(f"s3://{params['Bucket']}/{params['Key']}")
+            uri = f"s3://{params['Bucket']}/{params['Key']}"
+            self.uploads[_folder(uri)].append(uri)
         elif not model.name.startswith(READING) and model.service_model.service_name != "s3":
             self.requests.append((model.name, dict(params)))
 
@@ -43,9 +44,8 @@ class DryRun:
 
     def text(self) -> str:
         """Everything that would be sent: the uploads, a line for each folder, then each request as JSON."""
-        folders = Counter(map(_folder, self.uploads))
-        lines = [f"upload {uri}" for uri in self.uploads if folders[_folder(uri)] == 1]
-        lines += [f"upload {count} files to {folder}/" for folder, count in folders.items() if count > 1]
+        whole = {folder: f"{len(uris)} files to {folder}/" for folder, uris in self.uploads.items()}
+        lines = [f"upload {uris[0] if len(uris) == 1 else whole[folder]}" for folder, uris in self.uploads.items()]
         for operation, request in self.requests:
             lines += ["", operation, json.dumps(request, indent=2, default=str)]
         return "\n".join(lines).strip()

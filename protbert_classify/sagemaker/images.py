@@ -8,6 +8,7 @@ import re
 from typing import Literal, NamedTuple
 
 from ..errors import OptionError
+from .session import Session
 
 Purpose = Literal["training", "inference", "transform"]
 
@@ -26,13 +27,6 @@ TRAINING_GPU = Image("huggingface", "5.3.0", "pytorch2.9.0", "py312")
 TRAINING_CPU = Image("pytorch", "2.9.0", None, "py312")
 INFERENCE = Image("huggingface", "5.5.3", "pytorch2.6.0", "py312")
 
-# botocore's name for the instance types that the API accepts
-SHAPES = {
-    "training": "TrainingInstanceType",
-    "inference": "ProductionVariantInstanceType",
-    "transform": "TransformInstanceType",
-}
-
 
 def has_gpu(instance_type: str) -> bool:
     """Whether an instance has NVIDIA GPUs: the families g and p."""
@@ -44,43 +38,26 @@ def encrypts_itself(instance_type: str) -> bool:
     return re.match(r"ml\.(g[4-9]\w*|p[4-9]\w*|p3dn|[a-z]+\d+[a-z]*d[a-z]*)\.", instance_type) is not None
 
 
-def check_instance(instance_type: str, purpose: Purpose) -> None:
-    """Refuse an instance type that SageMaker does not have, or that no image runs on.
-
-    Raises:
-        OptionError: With similar names.
-    """
-    import botocore.session
-
-    model = botocore.session.get_session().get_service_model("sagemaker")
-    known = model.shape_for(SHAPES[purpose]).enum
+def check_instance(session: Session, instance_type: str, purpose: Purpose) -> None:
+    """Refuse an instance type that SageMaker does not have, and name similar ones."""
+    shape = f"{'ProductionVariant' if purpose == 'inference' else purpose.capitalize()}InstanceType"
+    known = session.sagemaker_client.meta.service_model.shape_for(shape).enum
     if instance_type not in known:
-        complete = f"ml.{instance_type}"
-        near = [complete] if complete in known else difflib.get_close_matches(str(instance_type), known, n=3)
-        raise OptionError(
-            f"instance type {instance_type!r} is not a valid one for {purpose}"
-            f"{'; did you mean ' + ', '.join(near) + '?' if near else ''}"
-        )
-    family = instance_type.split(".")[1]
-    if re.match(r"(trn|inf)\d", family) or re.fullmatch(r"[a-z]+\d+g[a-z]*", family):
-        raise OptionError(f"instance type {instance_type!r}: the images are for x86 and NVIDIA; choose a g, p, m or c")
+        near = ", ".join(difflib.get_close_matches(f"ml.{str(instance_type).removeprefix('ml.')}", known))
+        meant = f"; did you mean {near}?" if near else ""
+        raise OptionError(f"instance type {instance_type!r} is not a valid one for {purpose}{meant}")
 
 
 def image_uri(purpose: Purpose, instance_type: str, region: str, image: Image | None = None) -> str:
-    """The address of an image, the newest if None, in its build for GPUs or for CPUs, whichever the instance has.
-
-    Raises:
-        OptionError: No such instance or image, or no build of it for this kind of instance or region.
-    """
-    check_instance(instance_type, purpose)
+    """The address of an image, the newest if None, in its build for GPUs or for CPUs, whichever the instance has."""
     from sagemaker.core import image_uris
 
     gpu = has_gpu(instance_type)
+    if re.match(r"ml\.((trn|inf)\d|[a-z]+\d+g[a-z]*\.)", instance_type):
+        raise OptionError(f"instance type {instance_type!r}: the images are for x86 and NVIDIA; choose a g, p, m or c")
     if image is None:
         if purpose == "training" and re.match(r"ml\.(p[23]|g3)", instance_type):  # CUDA 13 does not know their GPUs
-            raise OptionError(
-                f"instance type {instance_type!r}: its GPUs are too old; choose g4dn, g5, g6, p4 or newer"
-            )
+            raise OptionError(f"instance type {instance_type!r}: its GPUs are too old; choose g4dn, g5, g6 or p4")
         image = INFERENCE if purpose != "training" else TRAINING_GPU if gpu else TRAINING_CPU
     try:
         return image_uris.retrieve(
@@ -90,8 +67,6 @@ def image_uri(purpose: Purpose, instance_type: str, region: str, image: Image | 
             **image._asdict(),
         )
     except (ValueError, KeyError) as error:
-        built = f"{image.framework} {image.version} {image.base_framework_version or ''}".strip()
-        raise OptionError(
-            f"no {purpose} image {built} ({image.py_version}) for {'GPUs' if gpu else 'CPUs'} ({instance_type}) in "
-            f"{region}: {' '.join(str(error).split()).split('. ')[0]}; give another, or an image_uri"
-        ) from error
+        wanted = f"{image.framework} {image.version} for {'GPUs' if gpu else 'CPUs'} ({instance_type}) in {region}"
+        why = " ".join(str(error).split()).split(". ")[0]
+        raise OptionError(f"no {purpose} image {wanted}: {why}; give another, or an image_uri") from error

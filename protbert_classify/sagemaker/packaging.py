@@ -5,14 +5,11 @@ import shutil
 import tarfile
 import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, distribution, version
+from importlib.metadata import distribution, version
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from ..errors import ModelError, OptionError
+from ..errors import ModelError
 
 PACKAGE = "protbert_classify"
 CODE = "code"  # the folder of a model archive that the Hugging Face container reads, and imports from
@@ -42,49 +39,28 @@ def copy_package(folder: str) -> None:
 
 
 def pinned_requirements() -> list[str]:
-    """Our direct dependencies at the versions installed here, without what an image brings itself.
-
-    A job then computes with the libraries of this machine.
-    """
+    """Our direct dependencies at the versions installed here: a job computes with the libraries of this machine."""
     from packaging.requirements import Requirement
 
-    found = []
-    for text in distribution(PACKAGE).requires or []:
-        requirement = Requirement(text)
-        if requirement.marker is None and requirement.name != "torch":  # the image has the one for its CUDA
-            with suppress(PackageNotFoundError):
-                found.append(f"{requirement.name}=={version(requirement.name).split('+')[0]}")
-    return found
+    needed = [Requirement(text) for text in distribution(PACKAGE).requires or []]
+    # no extras; and the image has the torch for its CUDA
+    names = [requirement.name for requirement in needed if requirement.marker is None and requirement.name != "torch"]
+    return [f"{name}=={version(name).split('+')[0]}" for name in names]
 
 
 def write_job(folder: str, options: Mapping[str, Any], package: str | None = None) -> None:
     """Write the source folder of a training job: its entry, its options, this package and its requirements.
 
-    Args:
-        folder: An empty one.
-        options: Options of `protbert-classify train`; the entry reads them from a file.
-        package: A requirement (`protbert_classify==0.1.0`) to install in place of a copy of what is installed here.
+    `package` is a requirement (`protbert_classify==0.1.0`) to install in place of a copy of what is installed here.
     """
-    write_options(os.path.join(folder, OPTIONS), options)
+    from ..training.options import write_options_file  # takes seconds
+
+    write_options_file(os.path.join(folder, OPTIONS), options)
     Path(folder, ENTRY).write_text(ENTRY_SOURCE)
     if package is None:
         copy_package(folder)
     lines = [*([package] if package else []), *pinned_requirements(), "boto3"]
     Path(folder, REQUIREMENTS).write_text("\n".join(lines) + "\n")
-
-
-def write_options(path: str, options: Mapping[str, Any]) -> None:
-    """Write options of `train` as the YAML file that `train` reads; those that are None are left out.
-
-    Raises:
-        OptionError: A value that YAML cannot hold.
-    """
-    given = {name: value for name, value in options.items() if value is not None}
-    try:
-        text = yaml.safe_dump(given, sort_keys=False, allow_unicode=True)
-    except yaml.YAMLError as error:
-        raise OptionError(f"hyperparameters: {' '.join(str(error).split())}; expected text, numbers, lists") from None
-    Path(path).write_text(text, encoding="utf-8")
 
 
 def add_serving_code(model: str) -> None:
@@ -99,15 +75,7 @@ def add_serving_code(model: str) -> None:
 
 
 def pack_model(model: str, archive: str) -> None:
-    """Write the model.tar.gz of a trained model: its files, and the code that serves it, at the root.
-
-    Args:
-        model: The folder of a run, or its model/.
-        archive: Path of the result.
-
-    Raises:
-        ModelError: No model there, or weights that are not safetensors.
-    """
+    """Write the model.tar.gz of a run, or of its model/: the model's files, and the code that serves them, in code/."""
     folder = os.path.join(model, "model") if os.path.isdir(os.path.join(model, "model")) else model
     if not os.path.isfile(os.path.join(folder, "config.json")):
         raise ModelError(f"{model}: no model there; expected the output_dir of a training, or its model/")
@@ -131,11 +99,7 @@ def _readable(member: tarfile.TarInfo) -> tarfile.TarInfo:
 
 
 def unpack(archive: str, folder: str) -> None:
-    """Unpack a model.tar.gz; names that lead out of the folder, links and devices are refused.
-
-    Raises:
-        ModelError: It is not a valid archive, or contains what it should not.
-    """
+    """Unpack a model.tar.gz; names that lead out of the folder, links and devices are refused."""
     try:
         with tarfile.open(archive, "r:gz") as tar:
             tar.extractall(folder, filter="data")

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import cached_property, partial
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from botocore.config import Config
-from botocore.exceptions import ClientError, ReadTimeoutError
+from botocore.exceptions import ClientError
 
 from ..data.column_names import ColumnNames
 from ..data.reader import read_records
@@ -20,9 +20,9 @@ from ..inference.streaming import FORMAT, PredictionSummary, begun, check_table,
 from ..inference.writers import Column, Prediction, table_for
 from ..serving import client
 from ..serving.requests import JSON, JSON_LINES
-from .endpoint import clean_up, delete_endpoint, endpoint_config, log_place
 from .hosting import LONGEST, REAL_TIME
 from .session import PREFIX, Session, if_there, is_missing, split_uri, translate_errors
+from .status import clean_up, delete_endpoint, endpoint_config, log_place
 
 PROTEINS = 64  # of a request: SageMaker waits 60 s for the answer of a real-time endpoint
 PART = 1024  # proteins of a file between two savings; a queue has so many at once
@@ -30,8 +30,6 @@ PATIENCE = 300.0  # seconds to repeat a request that a busy endpoint refused; a 
 PAUSE = 2.0  # seconds before the first repetition, twice as long before each further one
 ASYNC_POLL = 1.0  # seconds between two looks for an answer in S3
 ASYNC_WAIT = 7200.0  # seconds for an answer; SageMaker forgets a request that waited six hours
-Sent = TypeVar("Sent")
-Received = TypeVar("Received")
 
 
 class TooSlow(ProteinClassifierError):
@@ -42,7 +40,7 @@ class Predictor(AbstractContextManager):
     """An endpoint. As a context manager, it deletes the endpoint at the end, whatever happens.
 
     Args:
-        endpoint_name: Of an endpoint that [`deploy`] created.
+        endpoint_name: Of an endpoint that [`deploy`] created; the first request raises OptionError if there is none.
         session: See [`open_session`].
     """
 
@@ -76,7 +74,8 @@ class Predictor(AbstractContextManager):
             ProteinClassifierError: The endpoint failed.
         """
         residues = client.cleaned([sequences] if isinstance(sequences, str) else sequences)
-        found = self._send(residues, len, lambda some: client.json_inputs(some, top_k), JSON, client.json_answer)
+        answers = self._send(residues, JSON, len, partial(client.json_inputs, top_k=top_k), client.json_answer)
+        found = [prediction for answer in answers for prediction in answer]
         return found[0] if isinstance(sequences, str) else found
 
     def predict_file(
@@ -99,8 +98,8 @@ class Predictor(AbstractContextManager):
         parts = PartsFolder(output)
         check_table(source, output)
         parts.check(resume, overwrite)
-        records = client.short_enough(begun(read_records(source, columns)))
         config = endpoint_config(self.session, self.endpoint_name)["EndpointConfigName"]  # a new one, a new model
+        records = client.short_enough(begun(read_records(source, columns)))
         first = Record(Place("first", 1, "first"), "", "M")
         table = table_for(output, self._table([first])[1])  # fails at once if the endpoint does not answer
         settings = {"format": FORMAT, "endpoint": self.endpoint_name, "endpoint_config": config, "part_size": PART}
@@ -119,32 +118,25 @@ class Predictor(AbstractContextManager):
 
     def _table(self, records: Sequence[Record]) -> tuple[list[Prediction], list[Column]]:
         """Classify checked records, all at once if the endpoint has a queue; and the columns of the table."""
-        answers = self._send(
-            records, client.line_size, client.json_lines, JSON_LINES, lambda *answer: [client.table_answer(*answer)]
-        )
+        answers = self._send(records, JSON_LINES, client.line_size, client.json_lines, client.table_answer)
         return [prediction for predictions, _ in answers for prediction in predictions], answers[0][1]
 
     def _send(
-        self,
-        proteins: Sequence[Sent],
-        size: Callable[[Sent], int],
-        encode: Callable[[Sequence[Sent]], bytes],
-        kind: str,
-        decode: Callable[[bytes, int], list[Received]],
-    ) -> list[Received]:
-        """Send proteins in as many requests as needed; a queue gets all of them before the first is waited for."""
+        self, proteins: Sequence[Any], kind: str, size: Callable[[Any], int], encode: Callable, decode: Callable
+    ) -> list[Any]:
+        """The answers to as many requests as needed; a queue gets all of them before the first is waited for."""
         parts = list(client.split(proteins, size, self.proteins_per_request))
         pending = [self._submit(encode(part), kind) for part in parts]
-        received: list[Received] = []
+        answers = []
         for part, answer in zip(parts, pending, strict=True):
             try:
-                received += decode(answer(), len(part))
+                answers.append(decode(answer(), len(part)))
             except TooSlow:
                 if len(part) == 1:
                     raise
                 self.proteins_per_request = min(self.proteins_per_request, (len(part) + 1) // 2)
-                received += self._send(part, size, encode, kind, decode)
-        return received
+                answers += self._send(part, kind, size, encode, decode)
+        return answers
 
     @cached_property
     def _queue(self) -> dict[str, Any] | None:
@@ -177,8 +169,6 @@ class Predictor(AbstractContextManager):
             with translate_errors(f"send a request to the endpoint {self.endpoint_name}"):
                 try:
                     return self._runtime.invoke_endpoint(**request)["Body"].read()
-                except ReadTimeoutError:
-                    raise self._too_slow() from None
                 except ClientError as error:
                     if not _is_busy(error) or time.monotonic() > deadline:
                         raise self._reason(error) from None
@@ -186,21 +176,18 @@ class Predictor(AbstractContextManager):
             pause = min(2 * pause, 30.0)
 
     def _reason(self, error: ClientError) -> Exception:
-        """What the container said, if it was the container that failed, or that the endpoint is gone."""
+        """What the container said, if it was the container that failed, or that it was too slow, or is gone."""
         if is_missing(error):
             return OptionError(f"endpoint {self.endpoint_name}: there is none of this name any more")
         if error.response["Error"]["Code"] != "ModelError":
             return error
         if "timed out" in str(error).lower():
-            return self._too_slow()
+            return TooSlow(
+                f"endpoint {self.endpoint_name}: no answer within {REAL_TIME} s, the longest that SageMaker waits; use "
+                "instances with a GPU, or an asynchronous endpoint"
+            )
         said = str(error.response.get("OriginalMessage") or error.response["Error"]["Message"])
         return self._container_error(said, f" ({error.response.get('OriginalStatusCode')})")
-
-    def _too_slow(self) -> TooSlow:
-        return TooSlow(
-            f"endpoint {self.endpoint_name}: no answer within {REAL_TIME} s, the longest that SageMaker waits; use "
-            "instances with a GPU, or an asynchronous endpoint"
-        )
 
     def _container_error(self, text: str, status: str = "") -> ProteinClassifierError:
         """What a container said, in one line: ours in `error`, Hugging Face's in `message`.
@@ -210,38 +197,26 @@ class Predictor(AbstractContextManager):
         with suppress(ValueError, AttributeError):
             said = json.loads(text)
             text = str(said.get("error") or said.get("message") or text)
-        reason = f"{' '.join(text.split())[:500] or 'it does not say why'}; {log_place(self.endpoint_name)}"
+        reason = f"{' '.join(text.split())[:500] or 'it does not say why'}; {log_place('Endpoint', self.endpoint_name)}"
         return ProteinClassifierError(f"endpoint {self.endpoint_name}: its container failed{status}: {reason}")
 
     def _wait(self, output: str, failure: str | None) -> bytes:
         """The answer of a queue, once it is in S3."""
         deadline = time.monotonic() + ASYNC_WAIT
         while time.monotonic() < deadline:
-            with translate_errors(f"fetch the answer of {self.endpoint_name}"):
-                answer = self._object(output)
-                error = self._object(failure) if answer is None and failure else None
-            if answer is not None:
+            if (answer := self._object(output)) is not None:
                 return answer
-            if error is not None:
+            if failure and (error := self._object(failure)) is not None:
                 raise self._container_error(error.decode(errors="replace"))
             time.sleep(ASYNC_POLL)
-        late = f"no answer at {output} after {ASYNC_WAIT:.0f} s; {log_place(self.endpoint_name)}"
+        late = f"no answer at {output} after {ASYNC_WAIT:.0f} s; {log_place('Endpoint', self.endpoint_name)}"
         raise ProteinClassifierError(f"endpoint {self.endpoint_name}: {late}")
 
     def _object(self, uri: str) -> bytes | None:
         bucket, key = split_uri(uri)
-        found = if_there(self._s3.get_object, Bucket=bucket, Key=key)
+        with translate_errors(f"fetch the answer of {self.endpoint_name}"):
+            found = if_there(self._s3.get_object, Bucket=bucket, Key=key)
         return None if found is None else found["Body"].read()
-
-
-def attach(endpoint_name: str, session: Session) -> Predictor:
-    """The predictor of an endpoint that exists.
-
-    Raises:
-        OptionError: There is none of this name.
-    """
-    endpoint_config(session, endpoint_name)
-    return Predictor(endpoint_name, session)
 
 
 def _is_busy(error: ClientError) -> bool:

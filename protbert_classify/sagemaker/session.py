@@ -2,10 +2,11 @@
 
 import os
 import re
+import secrets
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError, ProteinClassifierError
 
@@ -21,16 +22,23 @@ CREDENTIALS = "no AWS credentials; run 'aws configure' or 'aws sso login', or se
 S3_URI = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*))?")
 # errors that another request avoids; all others are the account's, and exit with 1
 INPUT_CODES = ("ValidationException", "ValidationError", "NoSuchBucket", "NoSuchKey", "404", "ResourceNotFound")
-SIGN_IN = ("ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException")
-DENIED = ("AccessDenied", "AccessDeniedException", "403")
 MISSING = ("ResourceNotFound", "ResourceNotFoundException", "404", "NoSuchKey", "NoSuchBucket", "NoSuchEntity")
-Answer = TypeVar("Answer")
+ADVICE = {  # codes of errors -> what to do
+    "AccessDenied.*|403": "; {} is not allowed: 'protbert-classify sagemaker policy' prints the permissions",
+    "ExpiredToken.*|InvalidClientTokenId|UnrecognizedClientException": "; sign in to AWS again",
+    "ResourceLimitExceeded": "; ask for more at Service Quotas, or choose another instance",
+}
 
 
-def check_installed() -> None:
-    """Raise OptionError if the SDK or boto3 is missing."""
-    if find_spec("sagemaker") is None or find_spec("boto3") is None:
-        raise OptionError("the SageMaker SDK is not installed; run: pip install 'protbert_classify[sagemaker]'")
+@contextmanager
+def require_sdk() -> Iterator[None]:
+    """Say how to install the SDK where an import fails for lack of it, or because version 2 has other modules."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in ("boto3", "botocore", "sagemaker"):
+            raise
+        raise OptionError(f"no module {error.name}; run: pip install 'protbert_classify[sagemaker]'") from None
 
 
 def open_session(
@@ -49,12 +57,12 @@ def open_session(
         dry_run: Records every change instead of sending it.
 
     Raises:
-        OptionError: No SDK, region, credentials, profile or bucket.
+        OptionError: No SDK, region, profile or bucket.
     """
-    check_installed()
-    import boto3
-    from sagemaker.core.config.config import load_sagemaker_config
-    from sagemaker.core.helper.session_helper import Session as SdkSession
+    with require_sdk():
+        import boto3
+        from sagemaker.core.config.config import load_sagemaker_config
+        from sagemaker.core.helper.session_helper import Session as SdkSession
 
     with translate_errors("open a session"):
         boto_session = boto3.Session(region_name=region, profile_name=profile)
@@ -62,8 +70,6 @@ def open_session(
             dry_run.watch(boto_session)
         if boto_session.region_name is None:
             raise OptionError("no AWS region; give one (--region us-east-1) or set AWS_DEFAULT_REGION")
-        if boto_session.get_credentials() is None:
-            raise OptionError(CREDENTIALS)
         config = load_sagemaker_config() or {"SchemaVersion": "1.0"}
         modules = config.setdefault("SageMaker", {}).setdefault("PythonSDK", {}).setdefault("Modules", {})
         modules.setdefault("TelemetryOptOut", True)  # the SDK would report accounts and errors to AWS
@@ -73,29 +79,30 @@ def open_session(
     return session
 
 
-def default_bucket(session: Session) -> str:
-    """The bucket of a session; SageMaker's own is created if it does not exist yet."""
+def new_name(base: str = PREFIX) -> str:
+    """A name that nothing has yet: `base-251231-235959-0a1b`."""
+    return f"{base}-{time.strftime('%y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
+
+
+def home(session: Session) -> str:
+    """Where everything goes, `s3://bucket/protbert-classify`; SageMaker's own bucket is created if it is not there."""
     with translate_errors("find SageMaker's bucket (--bucket names one of yours)"):
-        return str(session.default_bucket())
+        return f"s3://{session.default_bucket()}/{PREFIX}"
 
 
-def check_bucket(session: Session, uri: str | None, readable: bool = True) -> None:
-    """Refuse an address in a bucket that does not exist: the SDK would create one under a mistyped name.
-
-    The caller needs access to it, unless only a job's role does (`readable=False`).
-    """
+def check_bucket(session: Session, uri: str | None) -> None:
+    """Refuse an address in a bucket that does not exist: the SDK would create one under a mistyped name."""
     from botocore.exceptions import ClientError
 
     if uri is None:
         return
-    bucket = split_uri(uri)[0]
+    bucket, reasons = split_uri(uri)[0], {"404": "it does not exist", "301": "it is in another region"}
     with translate_errors(f"look at {uri}"):
         try:
             session.boto_session.client("s3").head_bucket(Bucket=bucket)
         except ClientError as error:
             code = str(error.response["Error"]["Code"])
-            reasons = {"404": "it does not exist", "403": "no access to it", "301": "it is in another region"}
-            if code == "403" and not readable:
+            if code == "403":  # a job's role may have access where the caller has none
                 return
             if code not in reasons:
                 raise
@@ -143,20 +150,17 @@ def upload(session: Session, path: str, uri: str, kms_key: str | None = None) ->
 
 
 def download(session: Session, uri: str, path: str) -> None:
-    """Download a file from S3; `path` appears only once it is complete."""
+    """Download a file from S3."""
     bucket, key = split_uri(uri)
     with translate_errors(f"download {uri}"):
-        session.boto_session.client("s3").download_file(bucket, key, path + ".part")
-    os.replace(path + ".part", path)
+        session.boto_session.client("s3").download_file(bucket, key, path)
 
 
 @contextmanager
 def translate_errors(action: str) -> Iterator[None]:
     """Turn what AWS refuses into one line; `action` says what was tried, such as `create the endpoint`.
 
-    Raises:
-        OptionError: The request was wrong.
-        ProteinClassifierError: Permissions, quotas, the network.
+    The error is an OptionError if the request was wrong; permissions, quotas and the network are the environment's.
     """
     from boto3.exceptions import Boto3Error
     from botocore import exceptions as aws
@@ -165,37 +169,20 @@ def translate_errors(action: str) -> Iterator[None]:
         yield
     except (aws.BotoCoreError, aws.ClientError, Boto3Error) as error:
         cause: Any = error.__context__ if isinstance(error, Boto3Error) and error.__context__ else error
-        text, kind = " ".join(str(cause).split()), ProteinClassifierError
+        text, kind = str(cause), ProteinClassifierError
         if isinstance(cause, aws.ClientError):
             code = str(cause.response["Error"]["Code"])
-            text = " ".join(str(cause.response["Error"].get("Message") or code).split())
-            text += _advice(code, cause.operation_name)
+            advice = "".join(text for codes, text in ADVICE.items() if re.fullmatch(codes, code))
+            text = (cause.response["Error"].get("Message") or code) + advice.format(cause.operation_name)
             kind = OptionError if code in INPUT_CODES else kind
         elif isinstance(cause, aws.NoCredentialsError | aws.PartialCredentialsError):
             text, kind = CREDENTIALS, OptionError
         elif isinstance(cause, aws.ProfileNotFound | aws.ParamValidationError):
             kind = OptionError
-        raise kind(f"could not {action}: {text}") from error
+        raise kind(f"could not {action}: {' '.join(text.split())}") from error
 
 
-def _advice(code: str, operation: str) -> str:
-    if code in DENIED:
-        return f"; {operation} is not allowed: 'protbert-classify sagemaker policy' prints the permissions"
-    if code == "ResourceLimitExceeded":
-        return "; ask for more at Service Quotas, or choose another instance"
-    return "; sign in to AWS again" if code in SIGN_IN else ""
-
-
-def describe(session: Session, kind: str, name: str) -> dict[str, Any] | None:
-    """SageMaker's description of an `Endpoint`, a `TrainingJob`, ...; None if there is none of this name."""
-    from botocore import xform_name
-
-    thing = xform_name(kind)
-    with translate_errors(f"look up the {thing.replace('_', ' ')} {name}"):
-        return if_there(getattr(session.sagemaker_client, f"describe_{thing}"), **{f"{kind}Name": name})
-
-
-def if_there(request: Callable[..., Answer], **parameters: str) -> Answer | None:
+def if_there(request: Callable[..., Any], **parameters: str) -> Any:
     """The answer to a request of boto3; None if there is nothing of the name that it asks for."""
     from botocore.exceptions import ClientError
 

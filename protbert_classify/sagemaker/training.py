@@ -4,38 +4,34 @@ import logging
 import os
 import secrets
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-from botocore.exceptions import ClientError
+from functools import partial
+from typing import Any, ClassVar, NamedTuple
 
 from ..data.column_names import ColumnNames
 from ..data.loading import read_proteins
 from ..errors import OptionError, ProteinClassifierError
-from ..training.options import check_options
+from ..training.options import check_options, write_options_file
 from .container import CHANNELS, MODEL_CHANNEL, SECRET
-from .images import Image, check_instance, image_uri
-from .machines import SECRET as SECRET_NAME
-from .machines import Machines
-from .packaging import ENTRY, OPTIONS, REQUIREMENTS, write_job, write_options
-from .session import PREFIX, Session, check_bucket, default_bucket, is_missing, list_keys, translate_errors
-
-if TYPE_CHECKING:
-    from sagemaker.train import ModelTrainer
-
-    from .predictor import Predictor
-    from .transform import Transformer
+from .endpoint import deploy
+from .images import Purpose
+from .machines import SECRET_NAME, Machines
+from .packaging import ENTRY, OPTIONS, REQUIREMENTS, write_job
+from .predictor import Predictor
+from .session import PREFIX, Session, check_bucket, home, if_there, list_keys, new_name, translate_errors
+from .status import failure, watch
+from .transform import Transformer
 
 logger = logging.getLogger(__name__)
 
-POLL = 10.0  # seconds between two requests for a job's status
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 SET_BY_JOB = {  # options of `train` -> where a job has them from
     **dict.fromkeys(CHANNELS.values(), "the data of a job are channels; give them to fit"),
     **dict.fromkeys(("output_dir", "resume", "overwrite"), "leave it out; a job resumes from checkpoint_s3_uri"),
 }
+# fields that hold for what is deployed from a training, too
+SHARED = ("role", "session", "kms_key", "subnets", "security_group_ids", "network_isolation", "tags")
 _NUMBER = r"([-+0-9.eE]+)"
 METRICS = {  # name in CloudWatch -> what the log of a training says
     "train:loss": rf": loss {_NUMBER}",
@@ -67,15 +63,13 @@ class HuggingFaceEstimator(Machines):
     A job has a copy of this package and runs the training that `protbert-classify train` runs here, with torchrun on
     all GPUs of all its machines.
 
-    Its other arguments are those of [`Machines`], which hold for what is deployed from it, too, except the image, the
-    machines and the variables.
+    Its other arguments are those of [`Machines`]. Of these, role, key, network and tags hold for what is deployed from
+    it, too. An isolated job requires `image_uri`, an image that has this package's requirements.
 
     Args:
-        role: Name or ARN of the job's IAM role; `protbert-classify sagemaker policy training` prints what it needs.
         hyperparameters: Options of `protbert-classify train`.
         base_job_name: The beginning of the job's name.
         output_path: Where model.tar.gz goes, `s3://bucket/prefix`; in the session's bucket if None.
-        image: Use this image of AWS instead of the newest Hugging Face image (PyTorch's without a GPU).
         volume_size: GiB of a machine's disk.
         max_run: Seconds that a job may compute.
         use_spot_instances: Use cheaper machines that AWS may take back; the job resumes from its last checkpoint.
@@ -93,12 +87,13 @@ class HuggingFaceEstimator(Machines):
         OptionError: What cannot work, before anything is sent.
     """
 
+    purpose: ClassVar[Purpose] = "training"
+
     role: str | None = field(default=None, kw_only=False)
     instance_type: str = "ml.g5.2xlarge"
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     base_job_name: str = PREFIX
     output_path: str | None = None
-    image: Image | None = None
     volume_size: int = 100
     max_run: int = 24 * 3600
     use_spot_instances: bool = False
@@ -115,22 +110,26 @@ class HuggingFaceEstimator(Machines):
 
     def __post_init__(self) -> None:
         self._options = self._checked_options()
-        if self.image_uri is None:
-            check_instance(self.instance_type, "training")
-        if self.max_wait is not None and not self.use_spot_instances:
+        isolated, spot, secret = self.network_isolation, self.use_spot_instances, self.hub_token_secret
+        if self.max_wait is not None and not spot:
             raise OptionError("max_wait: requires use_spot_instances; only spot instances are waited for")
         if self.max_wait is not None and self.max_wait < self.max_run:
             raise OptionError(f"max_wait={self.max_wait}: expected max_run ({self.max_run}) or more; it includes both")
-        if self.use_spot_instances and self.keep_alive_period_in_seconds:
+        if spot and self.keep_alive_period_in_seconds:
             raise OptionError("spot instances cannot be kept alive after a job; choose one of the two")
-        if self.protection.network_isolation and self.image_uri is None:
+        if isolated and self.image_uri is None:
             raise OptionError("network isolation: AWS' image could not install our requirements; give image_uri")
-        self._check_hub()
+        if isolated and self.push_to_hub:
+            raise OptionError("push_to_hub: an isolated job does not reach the Hub; use 'protbert-classify push' later")
+        if secret and not self.push_to_hub:
+            raise OptionError("hub_token_secret requires push_to_hub, the repository to publish to")
+        if self.push_to_hub and (not secret or secret.startswith("hf_")):
+            raise OptionError("push_to_hub: give hub_token_secret, the name of a secret in AWS Secrets Manager")
         super().__post_init__()
         for uri in (self.output_path, self.checkpoint_s3_uri):
-            check_bucket(self.session, uri, readable=False)
+            check_bucket(self.session, uri)
 
-    def fit(self, inputs: Inputs, *, wait: bool = True, logs: bool = True, poll: float = POLL) -> str:
+    def fit(self, inputs: Inputs, *, wait: bool = True, logs: bool = True) -> str:
         """Run a training job, and return its name.
 
         Args:
@@ -138,7 +137,6 @@ class HuggingFaceEstimator(Machines):
                 and `model` (a pretrained one: its folder, or a model.tar.gz).
             wait: Wait until it has ended.
             logs: Show its log meanwhile.
-            poll: Seconds between two requests for its status.
 
         Raises:
             InputError: Inputs that do not exist, or proteins that cannot be read.
@@ -152,19 +150,19 @@ class HuggingFaceEstimator(Machines):
         logger.info("%s for at most %g hours; %s", machines, self.max_run / 3600, after)
         with tempfile.TemporaryDirectory() as source, translate_errors("start the training job"):
             write_job(source, self._options, self.package)
-            self.job_name, self.outcome = self._start(source, channels), None
+            self.attach(self._start(source, channels))
         logger.info("training job %s; protbert-classify sagemaker status --job %s", self.job_name, self.job_name)
         if wait:
-            self.wait(logs=logs, poll=poll)
-        return self.job_name
+            self.wait(logs=logs)
+        return str(self.job_name)
 
     def attach(self, job_name: str) -> "HuggingFaceEstimator":
         """Use a training job that was started elsewhere; `wait`, `model_data` and `deploy` are then of that job."""
         self.job_name, self.outcome = job_name, None
         return self
 
-    def wait(self, *, logs: bool = True, poll: float = POLL) -> Outcome:
-        """Wait for the end of the job.
+    def wait(self, *, logs: bool = True) -> Outcome:
+        """Wait for the end of the job, and log its status and its own log meanwhile.
 
         Raises:
             ProteinClassifierError: It failed; the message has SageMaker's reason.
@@ -172,9 +170,26 @@ class HuggingFaceEstimator(Machines):
         """
         if self.job_name is None:
             raise OptionError("no training job yet; fit starts one")
-        self.outcome = follow(self.session, self.job_name, logs, poll)
-        if self.outcome.status == "Stopped":
-            logger.warning("%s was stopped, or reached max_run, before its model was written", self.job_name)
+        name, lines, before = self.job_name, log_lines(self.session, self.job_name), ""
+        try:
+            for job in watch(self.session, "TrainingJob", name):
+                status = job["TrainingJobStatus"]
+                state = f"{name}: {', '.join(dict.fromkeys((status, job.get('SecondaryStatus', status))))}"
+                for line in [*next(lines), *([state] if state != before else [])] if logs else []:
+                    logger.info("%s", line)
+                before = state
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"the training job {name} continues, and costs until it ends: {PREFIX} sagemaker status --job {name} "
+                f"shows it, {PREFIX} sagemaker delete --job {name} stops it"
+            ) from None
+        if status == "Failed":
+            raise failure("TrainingJob", job)
+        if status == "Stopped":
+            logger.warning("%s was stopped, or reached max_run, before its model was written", name)
+        metrics = {metric["MetricName"]: metric["Value"] for metric in job.get("FinalMetricDataList", [])}
+        model = job.get("ModelArtifacts", {}).get("S3ModelArtifacts")
+        self.outcome = Outcome(name, status, model, metrics, job.get("BillableTimeInSeconds"))
         return self.outcome
 
     @property
@@ -192,20 +207,13 @@ class HuggingFaceEstimator(Machines):
             )
         return outcome.model_data
 
-    def deploy(self, **options: Any) -> "Predictor":
-        """Create an endpoint for the trained model; see [`deploy`]. Role, protection and tags are the training's."""
-        from .endpoint import deploy
+    def deploy(self, **options: Any) -> Predictor:
+        """Create an endpoint for the trained model; see [`deploy`]."""
+        return deploy(self.model_data, **{**{name: getattr(self, name) for name in SHARED}, **options})
 
-        return deploy(self.model_data, **{**self._shared(), **options})
-
-    def transformer(self, **options: Any) -> "Transformer":
-        """Batch transform with the trained model; see [`Transformer`]. Role, protection and tags are the training's."""
-        from .transform import Transformer
-
-        return Transformer(self.model_data, **{**self._shared(), **options})
-
-    def _shared(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("role", "session", "protection", "tags")}
+    def transformer(self, **options: Any) -> Transformer:
+        """Batch transform with the trained model; see [`Transformer`]."""
+        return Transformer(self.model_data, **{**{name: getattr(self, name) for name in SHARED}, **options})
 
     def _checked_options(self) -> dict[str, Any]:
         """The options of `train`, read here as the job will read them."""
@@ -217,19 +225,9 @@ class HuggingFaceEstimator(Machines):
         publish = {} if self.push_to_hub is None else {"push_to_hub": True, "hub_model_id": self.push_to_hub}
         options = {**publish, **self.hyperparameters}
         with tempfile.TemporaryDirectory() as folder:
-            write_options(os.path.join(folder, OPTIONS), options)
+            write_options_file(os.path.join(folder, OPTIONS), options)
             self._parsed = check_options(os.path.join(folder, OPTIONS))
         return options
-
-    def _check_hub(self) -> None:
-        if self.push_to_hub is None:
-            if self.hub_token_secret is not None:
-                raise OptionError("hub_token_secret requires push_to_hub, the repository to publish to")
-            return
-        if self.protection.network_isolation:
-            raise OptionError("push_to_hub: an isolated job does not reach the Hub; use 'protbert-classify push' later")
-        if self.hub_token_secret is None or self.hub_token_secret.startswith("hf_"):
-            raise OptionError("push_to_hub: give hub_token_secret, the name of a secret in AWS Secrets Manager")
 
     def _channels(self, inputs: Inputs) -> dict[str, str]:
         """The inputs of `fit`, each checked where it is."""
@@ -239,7 +237,7 @@ class HuggingFaceEstimator(Machines):
         if unknown or "train" not in channels:
             found = f"channel {unknown[0]!r}" if unknown else "no channel train"
             raise OptionError(f"{found}: expected train and, if you have them, validation, test and {MODEL_CHANNEL}")
-        if self.protection.network_isolation and not {MODEL_CHANNEL, "backbone_config"} & {*channels, *self._options}:
+        if self.network_isolation and not {MODEL_CHANNEL, "backbone_config"} & {*channels, *self._options}:
             raise OptionError("network isolation: the job does not reach the Hub; give a pretrained model as a channel")
         for name, source in channels.items():
             if source.startswith("s3://"):
@@ -258,13 +256,10 @@ class HuggingFaceEstimator(Machines):
         return channels
 
     def _start(self, source: str, channels: Mapping[str, str]) -> str:
-        from sagemaker.core.training.configs import InputData
-
-        trainer = self._trainer(source)
-        data = [InputData(channel_name=name, data_source=place) for name, place in channels.items()]
+        trainer = self._trainer(source, channels)
         try:
             # without the decorator that reports to AWS: it swallows a Ctrl-C
-            type(trainer).train.__wrapped__(trainer, input_data_config=data, wait=False, logs=False)
+            type(trainer).train.__wrapped__(trainer, wait=False, logs=False)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
                 f"a job {trainer.base_job_name}-... may run, and cost; protbert-classify sagemaker status shows it"
@@ -274,7 +269,8 @@ class HuggingFaceEstimator(Machines):
                 trainer._temp_code_dir.cleanup()
         return str(trainer._latest_training_job.training_job_name)
 
-    def _trainer(self, source: str) -> "ModelTrainer":
+    def _trainer(self, source: str, channels: Mapping[str, str]) -> Any:
+        """The SDK's trainer with the job's request."""
         from sagemaker.core.shapes import MetricDefinition, Tag
         from sagemaker.core.training import configs
         from sagemaker.train import ModelTrainer
@@ -282,30 +278,33 @@ class HuggingFaceEstimator(Machines):
 
         # the SDK would test the role on every permission ("*"), and refuse one that has only what it needs
         os.environ.setdefault("SAGEMAKER_VALIDATE_ROLE", "false")
-        bucket, protection = default_bucket(self.session), self.protection
-        name = f"{self.base_job_name}-{secrets.token_hex(2)}"  # the SDK adds the second, which several jobs may share
         checkpoints = self.checkpoint_s3_uri
         if checkpoints is None and self.use_spot_instances:
-            checkpoints = f"s3://{bucket}/{PREFIX}/{name}-{time.strftime('%Y%m%d%H%M%S', time.gmtime())}/checkpoints"
+            checkpoints = f"{home(self.session)}/{new_name(self.base_job_name)}/checkpoints"
         if checkpoints is not None:
             logger.info("checkpoints in %s; a job with this checkpoint_s3_uri resumes from them", checkpoints)
         longest = self.max_wait or 2 * self.max_run if self.use_spot_instances else None
-        hub = {} if self.hub_token_secret is None else {SECRET: self.hub_token_secret}
-        offline = {"HF_HUB_OFFLINE": "1"} if protection.network_isolation else {}
-        pip = {"PIP_QUIET": "1", "PIP_ROOT_USER_ACTION": "ignore"}
-        region = self.session.boto_region_name
+        environment = {"TOKENIZERS_PARALLELISM": "false", "PIP_QUIET": "1", "PIP_ROOT_USER_ACTION": "ignore"}
+        if self.hub_token_secret is not None:
+            environment[SECRET] = self.hub_token_secret
+        if self.network_isolation:
+            environment["HF_HUB_OFFLINE"] = "1"
         return ModelTrainer(
             sagemaker_session=self.session,
             role=self.role,
-            base_job_name=name,
+            # the SDK adds the second, which several jobs may share
+            base_job_name=f"{self.base_job_name}-{secrets.token_hex(2)}",
             input_s3_key_prefix=PREFIX,
-            training_image=self.image_uri or image_uri("training", self.instance_type, region, self.image),
+            training_image=self.image_uri,
             source_code=configs.SourceCode(
                 source_dir=source,
                 entry_script=ENTRY,
-                requirements=None if protection.network_isolation else REQUIREMENTS,
+                requirements=None if self.network_isolation else REQUIREMENTS,
                 ignore_patterns=None,
             ),
+            input_data_config=[
+                configs.InputData(channel_name=name, data_source=data) for name, data in channels.items()
+            ],
             distributed=Torchrun(process_count_per_node=self.processes_per_instance),
             compute=configs.Compute(
                 instance_type=self.instance_type,
@@ -316,68 +315,36 @@ class HuggingFaceEstimator(Machines):
                 volume_kms_key_id=self.volume_key,
             ),
             networking=configs.Networking(
-                subnets=list(protection.subnets) or None,
-                security_group_ids=list(protection.security_group_ids) or None,
-                enable_network_isolation=protection.network_isolation,
+                subnets=list(self.subnets) or None,
+                security_group_ids=list(self.security_group_ids) or None,
+                enable_network_isolation=self.network_isolation,
                 enable_inter_container_traffic_encryption=self.encrypt_inter_container_traffic,
             ),
             stopping_condition=configs.StoppingCondition(
                 max_runtime_in_seconds=self.max_run, max_wait_time_in_seconds=longest
             ),
             output_data_config=configs.OutputDataConfig(
-                s3_output_path=self.output_path or f"s3://{bucket}/{PREFIX}", kms_key_id=protection.kms_key
+                s3_output_path=self.output_path or home(self.session), kms_key_id=self.kms_key
             ),
             checkpoint_config=None if checkpoints is None else configs.CheckpointConfig(s3_uri=checkpoints),
-            environment={"TOKENIZERS_PARALLELISM": "false", **pip, **hub, **offline, **(self.environment or {})},
+            environment={**environment, **(self.environment or {})},
             tags=[Tag(key=tag["Key"], value=tag["Value"]) for tag in self.tag_list],
         ).with_metric_definitions([MetricDefinition(name=name, regex=regex) for name, regex in METRICS.items()])
-
-
-def follow(session: Session, name: str, logs: bool, poll: float) -> Outcome:
-    """Wait for the end of a training job, and log its status and its own log meanwhile; see `wait`."""
-    client, lines, state = session.sagemaker_client, log_lines(session, name), None
-    try:
-        while True:
-            with translate_errors(f"look at the training job {name}"):
-                job = client.describe_training_job(TrainingJobName=name)
-                new = next(lines) if logs else []
-            status = job["TrainingJobStatus"]
-            now = f"{name}: {', '.join(dict.fromkeys(filter(None, (status, job.get('SecondaryStatus')))))}"
-            for line in [*new, now] if now != state and logs else new:
-                logger.info("%s", line)
-            state = now
-            if status in ("Completed", "Failed", "Stopped"):
-                break
-            time.sleep(poll)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"the training job {name} continues, and costs until it ends: {PREFIX} sagemaker status --job {name} shows "
-            f"it, {PREFIX} sagemaker delete --job {name} stops it"
-        ) from None
-    if status == "Failed":
-        reason = " ".join(str(job.get("FailureReason", "no reason given")).split())[:600]
-        log = f"its log: CloudWatch, {LOG_GROUP}, {name}"
-        raise ProteinClassifierError(f"the training job {name} failed: {reason}; {log}")
-    metrics = {metric["MetricName"]: metric["Value"] for metric in job.get("FinalMetricDataList", [])}
-    model = job.get("ModelArtifacts", {}).get("S3ModelArtifacts")
-    return Outcome(name, status, model, metrics, job.get("BillableTimeInSeconds"))
 
 
 def log_lines(session: Session, name: str) -> Iterator[list[str]]:
     """The lines that were added to the log of a job since the last look, from all its machines."""
     pages = session.boto_session.client("logs").get_paginator("filter_log_events")
-    seen, since = set[str](), 0
+    seen: dict[str, int] = {}  # id of an event -> its time
     while True:
-        new = []
-        try:
-            for page in pages.paginate(logGroupName=LOG_GROUP, logStreamNamePrefix=f"{name}/", startTime=since):
-                for event in page["events"]:
-                    job, _, machine = event["logStreamName"].rpartition("/")  # JOB/algo-1-1764000000
-                    if event["eventId"] not in seen and job == name:
-                        seen.add(event["eventId"])
-                        since = max(since, event["timestamp"])
-                        new.append(f"[{machine.rpartition('-')[0]}] {event['message'].rstrip()}")
-        except ClientError as error:
-            if not is_missing(error):  # there is no log yet
-                raise
-        yield new
+        since = max(seen.values(), default=0)
+        found = pages.paginate(logGroupName=LOG_GROUP, logStreamNamePrefix=f"{name}/", startTime=since)
+        with translate_errors(f"read the log of {name}"):
+            events: list[Any] = if_there(partial(list, found.search("events[]"))) or []  # or there is no log yet
+        lines = []
+        for event in events:
+            job, _, machine = event["logStreamName"].rpartition("/")  # JOB/algo-1-1764000000
+            if job == name and event["eventId"] not in seen:
+                seen[event["eventId"]] = event["timestamp"]
+                lines.append(f"[{machine.rpartition('-')[0]}] {event['message'].rstrip()}")
+        yield lines

@@ -5,7 +5,7 @@ import dataclasses
 import difflib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import yaml
@@ -78,7 +78,7 @@ def parse_options(
         raise
     except (ValueError, TypeError, ImportError) as error:  # from __post_init__ of TrainingArguments
         raise OptionError(" ".join(str(error).split())) from error
-    _refuse_unknown(unknown)
+    refuse_unknown(unknown, option_names())
     _check_values(*parsed)
     _drop_other_encoder(parsed[0], _encoder(arguments) or _encoder(in_file) or _encoder(defaults))
     return tuple(parsed)
@@ -95,7 +95,7 @@ def check_options(path: str) -> argparse.Namespace:
     """
     arguments = _options_of_file(path)
     values, unknown = option_parser("train").parse_known_args(arguments)
-    _refuse_unknown(unknown)
+    refuse_unknown(unknown, option_names())
     check_ranges(values)
     _check_registered(values)
     _encoder(arguments)
@@ -107,13 +107,15 @@ def option_names() -> list[str]:
     return [field.name for kind in KINDS for field in dataclasses.fields(kind) if field.init]
 
 
-def _refuse_unknown(unknown: Sequence[str]) -> None:
+def refuse_unknown(unknown: Sequence[str], known: Sequence[str]) -> None:
+    """Raise [`OptionError`] for the first of the words that no option took; `known` are the names of the options."""
     if unknown and not unknown[0].startswith("-"):
         is_data = ending_of(unknown[0]) in (*FASTA_ENDINGS, *TABLE_ENDINGS)
-        example = f"; did you mean --data {unknown[0]}?" if is_data else ""
-        raise OptionError(f"found {unknown[0]!r}, expected --option value{example}")
+        hint = "; a file of options comes first" if unknown[0].endswith(CONFIG_ENDINGS) else ""
+        hint = f"; did you mean --data {unknown[0]}?" if is_data else hint
+        raise OptionError(f"found {unknown[0]!r}, expected --option value{hint}")
     if unknown:
-        raise OptionError(f"unknown option {unknown[0]}{_suggestion(unknown[0], option_names())}")
+        raise OptionError(f"unknown option {unknown[0]}{_suggestion(unknown[0], known)}")
 
 
 def _encoder(arguments: Sequence[str]) -> str | None:
@@ -182,6 +184,21 @@ def read_options_file(path: str) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise OptionError(f"{path}: found {type(values).__name__}; expected 'option: value' lines")
     return {str(name).replace("-", "_"): value for name, value in values.items()}
+
+
+def write_options_file(path: str, options: Mapping[str, Any]) -> None:
+    """Write options as `read_options_file` reads them; those that are None are left out.
+
+    Raises:
+        OptionError: A value that YAML cannot hold.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    try:
+        text = yaml.safe_dump(given, sort_keys=False, allow_unicode=True)
+    except yaml.YAMLError as error:
+        raise OptionError(f"hyperparameters: {' '.join(str(error).split())}; expected text, numbers, lists") from None
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
 
 
 def _options_of_file(path: str) -> list[str]:

@@ -6,6 +6,7 @@ import pytest
 
 from protbert_classify.data.tokenizer import protbert_tokenizer
 from tests.inference.conftest import build_classifier
+from tests.training.runs import easy_records, fasta
 
 from .cloud import BUCKET, Cloud
 from .endpoints import Serving
@@ -23,6 +24,14 @@ def session(cloud):
     from protbert_classify.sagemaker import open_session
 
     return open_session(BUCKET)
+
+
+@pytest.fixture
+def proteins(tmp_path):
+    """Path of a labelled FASTA file."""
+    path = tmp_path / "proteins.fasta"
+    path.write_text(fasta(easy_records()))
+    return str(path)
 
 
 @pytest.fixture(scope="session")
@@ -50,8 +59,9 @@ def archive(serving, model_folder):
 @pytest.fixture
 def clean(serving, monkeypatch):
     """Nothing that one test set is there for the next, and nothing is waited for longer than it takes."""
-    from protbert_classify.sagemaker import predictor
+    from protbert_classify.sagemaker import predictor, status
 
+    monkeypatch.setattr(status, "POLL", 0.05)
     monkeypatch.setattr(predictor, "ASYNC_POLL", 0.05)
     monkeypatch.setattr(predictor, "PAUSE", 0.01)
     serving.bodies.clear()
@@ -81,17 +91,17 @@ def pipe(model_folder):
 def up(archive, session):
     """Deploy the archive; what a test does not delete is deleted after it."""
     from protbert_classify.sagemaker import deploy
-    from protbert_classify.sagemaker.endpoint import clean_up
+    from protbert_classify.sagemaker.status import clean_up
 
     made = []
 
     def up(model=archive, **options):
-        made.append(deploy(model, **{"role": "protbert", "session": session, "poll": 0.05, **options}))
+        made.append(deploy(model, **{"role": "protbert", "session": session, **options}))
         return made[-1]
 
     yield up
     for predictor in made:
-        clean_up(session, predictor.endpoint_name, poll=0.05)
+        clean_up(session, predictor.endpoint_name)
 
 
 @pytest.fixture(scope="session")

@@ -1,17 +1,16 @@
 """Help for tests of endpoints without a model behind them: what the stub of `Serving` answers."""
 
-import time
 from types import SimpleNamespace
 
 import pytest
 
-from protbert_classify.sagemaker import Protection, endpoint
+from protbert_classify.sagemaker import status
 
 PROTEIN = "MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQ"  # longer than the model reads
 PROTEINS = [PROTEIN, "MKT", "m k t w y", "ACDEFGHIKLMNPQRSTVWY"]
 KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 VPC = {"subnets": ["subnet-1", "subnet-2"], "security_group_ids": ["sg-1"]}
-GUARDED = Protection(kms_key=KEY, network_isolation=True, **VPC)
+GUARDED = {"kms_key": KEY, "network_isolation": True, **VPC}
 
 
 def close(found, expected):
@@ -34,4 +33,4 @@ def stubbed(serving, *answers):
 
 def asleep(monkeypatch, sleep):
     """What our code, and nobody else, does while it would sleep."""
-    monkeypatch.setattr(endpoint, "time", SimpleNamespace(sleep=sleep, monotonic=time.monotonic))
+    monkeypatch.setattr(status, "time", SimpleNamespace(sleep=sleep))

@@ -15,9 +15,9 @@ from protbert_classify.errors import OptionError, ProteinClassifierError
 from protbert_classify.sagemaker import HuggingFaceEstimator, training
 from protbert_classify.sagemaker.packaging import write_job
 from protbert_classify.sagemaker.session import is_missing, translate_errors
-from protbert_classify.sagemaker.status import find_any, list_running
-from protbert_classify.sagemaker.training import LOG_GROUP, follow
-from tests.training.runs import easy_records, environment, fasta
+from protbert_classify.sagemaker.status import JOBS, existing, list_running, summary
+from protbert_classify.sagemaker.training import LOG_GROUP
+from tests.training.runs import environment
 
 from .cloud import ACCOUNT, BUCKET, REGION, ROLE
 
@@ -37,13 +37,6 @@ def run(serving, clean, capsys):
         return code, said.out, said.err
 
     return run
-
-
-@pytest.fixture
-def proteins(tmp_path):
-    path = tmp_path / "proteins.fasta"
-    path.write_text(fasta(easy_records()))
-    return str(path)
 
 
 def changes(cloud):
@@ -120,11 +113,7 @@ def test_an_endpoint_is_deployed_described_and_deleted(run, archive):
     ("arguments", "complaint"),
     [
         (["deploy", "--model", "s3://proteins/none.tar.gz", *HERE], "none.tar.gz"),
-        (["deploy", "--model", "/nowhere", *HERE], "/nowhere"),
-        (["deploy", "--model", "m", "--role", "nobody", "--bucket", BUCKET], "role 'nobody'"),
-        (["deploy", "--model", "m", *HERE, "--instance_type", "ml.m5.huge"], "did you mean ml.m5.large"),
         (["deploy", "--model", "m", *HERE, "--tags", "team"], "--tags 'team': expected NAME=VALUE"),
-        (["deploy", "--model", "m", *HERE, "--instance_type", "m5.large"], "did you mean ml.m5.large?"),
         (["deploy", *HERE], "the following arguments are required: --model"),
         (
             ["deploy", "--model", "m", *HERE, "--serverless", "--asynchronous", "--memory", "2048"],
@@ -132,10 +121,9 @@ def test_an_endpoint_is_deployed_described_and_deleted(run, archive):
         ),
         (
             ["deploy", "--model", "m", *HERE, "--concurrency", "3"],
-            "--concurrency does not belong to this kind of endpoint",
+            "concurrency is not an option of real-time endpoints",
         ),
-        (["deploy", "--model", "m", *HERE, "--memory", "2048"], "--memory does not belong to this kind of endpoint"),
-        (["deploy", "--model", "m", *HERE, "--environment", "HF_TOKEN=hf_x"], "environment HF_TOKEN: a secret"),
+        (["deploy", "--model", "m", *HERE, "--memory", "2048"], "memory is not an option of real-time endpoints"),
         (["deploy", "--model", "m", *HERE, "--kms_key", "abc"], "KMS key 'abc': expected arn:aws"),
         (["predict", "--endpoint", "none", "--input", "x", "--output", "y.csv"], "endpoint none: there is none"),
         (["transform", *HERE, "--model", "m", "--input", "x", "--output", "y.txt"], "y.txt"),
@@ -150,6 +138,7 @@ def test_an_endpoint_is_deployed_described_and_deleted(run, archive):
         (["delete"], "one of the arguments --endpoint --job is required"),
         (["policy", "training", "--account", ACCOUNT], "requires a region and a bucket"),
         (["policy", "trust", "--account", "1"], "12 digits"),
+        (["policy", "serving", "--account", ACCOUNT, "--region", "us", "--bucket", BUCKET], "such as us-east-1"),
         (["train", *HERE], "no --data"),
         (["train", *HERE, "run.yaml"], "a file of options comes first"),
         (["train", "--data", "s3://proteins/x"], "no role; give the name or ARN of an IAM role"),
@@ -163,26 +152,31 @@ def test_what_cannot_be_done_is_one_line_and_exit_code_2(run, arguments, complai
     assert (code, out) == (2, "") and told.count("\n") == 1 and complaint in told, told
 
 
-@pytest.mark.parametrize("arguments", [["status"], ["delete", "--job", "x"], ["deploy", "--model", "m"]])
-def test_without_the_extra_one_line_says_how_to_install_it(arguments):
+def without_the_extra(*arguments):
     code = (
         "import sys\n"
         "for name in ('boto3', 'botocore', 'sagemaker'): sys.modules[name] = None\n"
         "from protbert_classify.commands import main\n"
         f"sys.exit(main(['sagemaker', *{arguments!r}]))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(), timeout=60)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(), timeout=60)
+
+
+@pytest.mark.parametrize("arguments", [["status"], ["delete", "--job", "x"], ["deploy", "--model", "m"]])
+def test_without_the_extra_one_line_says_how_to_install_it(arguments):
+    done = without_the_extra(*arguments)
     assert done.returncode == 2 and "pip install 'protbert_classify[sagemaker]'" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
 
 
-def test_policies_are_printed_as_json(run):
-    place = ["--account", ACCOUNT, "--region", REGION, "--bucket", BUCKET]
-    for kind in ("training", "serving", "user"):
-        code, out, _ = run("policy", kind, *place, *(["--roles", "Proteins"] if kind == "user" else []))
-        assert code == 0 and json.loads(out)["Version"] == "2012-10-17"
-    trust = json.loads(run("policy", "trust", "--account", ACCOUNT)[1])
-    assert trust["Statement"][0]["Principal"] == {"Service": "sagemaker.amazonaws.com"}
+@pytest.mark.parametrize("kind", ["training", "serving", "user", "trust"])
+def test_policies_are_printed_as_json_without_the_extra(kind):
+    place = ["--region", REGION, "--bucket", BUCKET, "--roles", "Proteins"]
+    done = without_the_extra("policy", kind, "--account", ACCOUNT, *place)
+    assert done.returncode == 0, done.stderr
+    policy = json.loads(done.stdout)
+    assert policy["Version"] == "2012-10-17"
+    assert (f"arn:aws:s3:::{BUCKET}/protbert-classify/*" in done.stdout) == (kind != "trust")
 
 
 def test_options_of_a_file_come_before_those_of_the_line(run, cloud, proteins, tmp_path, monkeypatch):
@@ -241,14 +235,14 @@ def job(cloud, session, clean, proteins):
 def test_a_running_job_is_told_about_and_stopped(run, job, session):
     code, out, _ = run("status")
     assert code == 0 and out.startswith(f"training job {job.name}: InProgress, Training, 1 x ml.g5.2xlarge, since ")
-    assert [found.name for found in list_running(session)] == [job.name]
+    assert [text.split(":")[0] for text in list_running(session)] == [f"training job {job.name}"]
     code, out, _ = run("delete", "--job", job.name)
     assert (code, out) == (0, f"training job {job.name}: stopping\n")
     assert run("delete", "--job", job.name)[1] == f"training job {job.name}: it has ended already: Stopped\n"
     assert run("status")[1] == f"{NOTHING}\n"
-    assert find_any(session, job.name, "training").output is None
+    assert "s3://" not in summary(session, *existing(session, job.name, *JOBS))
     job.end("Completed")
-    assert find_any(session, job.name, "training").output.endswith(f"{job.name}/output/model.tar.gz")
+    assert summary(session, *existing(session, job.name, *JOBS)).endswith(f"{job.name}/output/model.tar.gz")
 
 
 def test_the_log_of_all_machines_is_shown_once_each_line_while_the_job_runs(job, session, monkeypatch):
@@ -261,8 +255,8 @@ def test_the_log_of_all_machines_is_shown_once_each_line_while_the_job_runs(job,
         job.write(f"{job.name}/algo-1-1", ["third of algo-1"])
         job.end("Completed")
 
-    monkeypatch.setattr("protbert_classify.sagemaker.training.time.sleep", meanwhile)
-    outcome = follow(session, job.name, True, 0.05)
+    monkeypatch.setattr("protbert_classify.sagemaker.status.time.sleep", meanwhile)
+    outcome = HuggingFaceEstimator(ROLE, session=session).attach(job.name).wait()
     assert outcome.status == "Completed" and outcome.model_data.endswith("model.tar.gz")
     assert shown == [
         "[algo-1] first of algo-1",
@@ -289,7 +283,7 @@ def test_a_stopped_job_has_no_model_and_says_how_to_go_on(job, session):
 def test_a_failed_job_is_one_line_with_sagemakers_reason(job, session):
     job.end("Failed", "AlgorithmError: train: x.fasta,\nrecord 1, exit code: 1")
     with pytest.raises(ProteinClassifierError) as failure:
-        follow(session, job.name, False, 0.05)
+        HuggingFaceEstimator(ROLE, session=session).attach(job.name).wait(logs=False)
     assert str(failure.value) == (
         f"the training job {job.name} failed: AlgorithmError: train: x.fasta, record 1, exit code: 1; its log: "
         f"CloudWatch, /aws/sagemaker/TrainingJobs, {job.name}"
@@ -300,9 +294,9 @@ def test_ctrl_c_leaves_a_job_running_and_says_how_to_stop_it(job, session, monke
     def interrupt(seconds):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("protbert_classify.sagemaker.training.time.sleep", interrupt)
+    monkeypatch.setattr("protbert_classify.sagemaker.status.time.sleep", interrupt)
     with pytest.raises(KeyboardInterrupt, match=f"protbert-classify sagemaker delete --job {job.name} stops it"):
-        follow(session, job.name, False, 0.05)
+        HuggingFaceEstimator(ROLE, session=session).attach(job.name).wait(logs=False)
     assert job.job.training_job_status == "InProgress"
 
 

@@ -165,7 +165,7 @@ def test_the_token_of_the_hub_is_read_from_secrets_manager(job, tmp_path, monkey
         assert os.environ["HF_TOKEN"] == "hf_x"
 
 
-@pytest.mark.parametrize(("name", "complaint"), [("none", "cannot be read"), ("empty", "has no token")])
+@pytest.mark.parametrize(("name", "complaint"), [("none", "could not read the secret none"), ("empty", "has no token")])
 def test_a_secret_without_a_token_is_one_line_without_its_content(job, tmp_path, monkeypatch, name, complaint):
     with Cloud(tmp_path) as cloud:
         cloud.client("secretsmanager").create_secret(Name="empty", SecretString='{"password": "hf_x"}')

@@ -8,16 +8,7 @@ import pytest
 from moto.sagemaker.models import sagemaker_backends
 
 from protbert_classify.errors import ModelError, OptionError, ProteinClassifierError
-from protbert_classify.sagemaker import (
-    Asynchronous,
-    Predictor,
-    Protection,
-    Serverless,
-    attach,
-    delete_endpoint,
-    deploy,
-    open_session,
-)
+from protbert_classify.sagemaker import Predictor, delete_endpoint, deploy, open_session
 from protbert_classify.sagemaker import endpoint as module
 from protbert_classify.sagemaker.dry_run import DryRun
 from protbert_classify.sagemaker.packaging import pack_model, unpack
@@ -25,7 +16,7 @@ from protbert_classify.sagemaker.packaging import pack_model, unpack
 from .cloud import ACCOUNT, BUCKET, REGION, ROLE
 from .endpoints import one_line
 from .snapshots import same_as_snapshot
-from .stubs import GUARDED, KEY, asleep, stubbed
+from .stubs import GUARDED, asleep, stubbed
 
 pytestmark = pytest.mark.usefixtures("clean")
 
@@ -38,19 +29,20 @@ def test_the_requests_of_an_endpoint_with_everything(up, serving):
     up(
         endpoint_name="everything",
         role=ROLE,
-        asynchronous=Asynchronous(concurrency=2),
+        kind="asynchronous",
+        concurrency=2,
         instance_type="ml.m5.2xlarge",
         instance_count=2,
         image_uri="stub",
-        protection=GUARDED,
         tags={"team": "membranes"},
         environment={"OMP_NUM_THREADS": "4"},
+        **GUARDED,
     )
     same_as_snapshot("endpoint_asynchronous_secured", created(serving))
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"serverless": Serverless(memory=3072, concurrency=9)}], ids=["plain", "serverless"]
+    "options", [{}, {"kind": "serverless", "memory": 3072, "concurrency": 9}], ids=["plain", "serverless"]
 )
 def test_the_requests_of_an_endpoint(up, serving, options, request):
     up(image_uri="stub", endpoint_name="shown", **options)
@@ -59,7 +51,7 @@ def test_the_requests_of_an_endpoint(up, serving, options, request):
 
 @pytest.mark.parametrize(
     "options, image",
-    [({"instance_type": "ml.g4dn.xlarge"}, "-gpu-"), ({}, "-cpu-"), ({"serverless": Serverless()}, "-cpu-")],
+    [({"instance_type": "ml.g4dn.xlarge"}, "-gpu-"), ({}, "-cpu-"), ({"kind": "serverless"}, "-cpu-")],
 )
 def test_the_image_suits_the_instances(archive, options, image):
     dry_run = DryRun()
@@ -71,19 +63,17 @@ def test_the_image_suits_the_instances(archive, options, image):
 @pytest.mark.parametrize(
     "options, expected",
     [
-        ({"serverless": Serverless(), "asynchronous": Asynchronous()}, "serverless excludes asynchronous"),
-        ({"serverless": Serverless(), "instance_type": "ml.g5.xlarge"}, "serverless excludes asynchronous, GPUs"),
-        ({"serverless": Serverless(), "instance_count": 2}, "and several instances"),
+        ({"concurrency": 3}, "concurrency is not an option of real-time endpoints"),
+        ({"kind": "asynchronous", "memory": 2048}, "memory is not an option of asynchronous endpoints"),
+        (
+            {"kind": "serverless", "instance_type": "ml.g5.xlarge"},
+            "instance_type is not an option of serverless endpoints",
+        ),
+        ({"kind": "serverless", "instance_count": 2}, "instance_count is not an option of serverless endpoints"),
+        ({"kind": "server"}, "kind 'server': expected one of real-time, serverless, asynchronous"),
         ({"endpoint_name": "a" * 45}, "45 characters; expected at most 44"),
         ({"instance_type": "ml.m5.xlarg"}, "did you mean ml.m5.xlarge"),
-        ({"environment": {"WANDB_KEY": "1"}}, "environment WANDB_KEY: a secret would be recorded"),
-        ({"environment": {"AWS_SECRET_ACCESS_KEY": "1"}}, "environment AWS_SECRET_ACCESS_KEY: a secret"),
-        ({"environment": {"GITHUB_PAT": "1"}}, "environment GITHUB_PAT: a secret"),
-        ({"environment": {"THREADS": 4}}, "environment THREADS=4: expected text"),
-        ({"asynchronous": Asynchronous(output="s3://no-such/x")}, "bucket 'no-such': it does not exist"),
-        ({"protection": Protection(kms_key=KEY.replace("us-east", "eu-west"))}, "expected arn:aws:kms:us-east-1:"),
-        ({"protection": Protection(kms_key="my key")}, "KMS key 'my key': expected arn:aws:kms:us-east-1:"),
-        ({"role": "nobody"}, "role 'nobody': the account has no role of this name"),
+        ({"kind": "asynchronous", "output": "s3://no-such/x"}, "bucket 'no-such': it does not exist"),
     ],
 )
 def test_what_cannot_work_is_refused_in_one_line_before_anything_is_created(up, serving, options, expected):
@@ -91,15 +81,6 @@ def test_what_cannot_work_is_refused_in_one_line_before_anything_is_created(up, 
         up(**{"image_uri": "stub", **options})
     one_line(error)
     assert not created(serving)
-
-
-@pytest.mark.parametrize(
-    "values", [{"subnets": ["subnet-1"]}, {"security_group_ids": ["sg-1"]}], ids=["no groups", "no subnets"]
-)
-def test_a_vpc_needs_subnets_and_security_groups(values):
-    with pytest.raises(OptionError, match="a VPC needs subnets and security groups") as error:
-        Protection(**values)
-    one_line(error)
 
 
 @pytest.mark.parametrize(
@@ -141,12 +122,10 @@ def test_an_endpoint_that_somebody_else_creates_meanwhile_is_left_alone(up, serv
     assert serving.there() == before
 
 
-def test_an_endpoint_that_does_not_exist_cannot_be_attached(session):
+def test_an_endpoint_that_does_not_exist_cannot_predict(session):
     with pytest.raises(OptionError, match="endpoint nobody: there is none of this name") as error:
-        attach("nobody", session)
-    one_line(error)
-    with pytest.raises(OptionError, match="there is none of this name"):
         Predictor("nobody", session).predict("MKT")
+    one_line(error)
 
 
 # the end
@@ -196,7 +175,7 @@ def test_the_end_of_a_with_block_deletes_whatever_happened(up, serving):
 
 def test_an_endpoint_that_does_not_come_up_is_deleted_and_says_why(up, serving):
     before, serving.failure = serving.there(), "The image\nhas no manifest"
-    with pytest.raises(ProteinClassifierError, match="broken did not come up: The image has no manifest") as error:
+    with pytest.raises(ProteinClassifierError, match="the endpoint broken failed: The image has no manifest") as error:
         up(image_uri="stub", endpoint_name="broken")
     assert "CloudWatch, /aws/sagemaker/Endpoints/broken" in one_line(error)
     assert serving.there() == before
@@ -267,24 +246,10 @@ def test_a_second_ctrl_c_says_what_may_be_left(up, serving, monkeypatch, session
     delete_endpoint("hurried", session)
 
 
-def test_an_endpoint_that_takes_too_long_is_deleted(up, serving, monkeypatch):
-    before, serving.stays = serving.there(), "Creating"
-
-    def sleep(seconds):
-        serving.stays = None
-        time.sleep(seconds)
-
-    asleep(monkeypatch, sleep)
-    with pytest.raises(ProteinClassifierError, match="slow did not come up: it is Creating") as error:
-        up(image_uri="stub", endpoint_name="slow", max_wait=0.05)
-    one_line(error)
-    assert serving.there() == before
-
-
 def test_an_endpoint_need_not_be_waited_for(up, serving, session):
     serving.stays = "Creating"
     predictor = up(image_uri="stub", wait=False, endpoint_name="later")
     assert module.describe(session, "Endpoint", "later")["EndpointStatus"] == "Creating"
     serving.stays = None
-    module._wait(session, predictor.endpoint_name, 0.05, 10)
-    assert attach("later", session).predict("MK")["label"] == 2
+    module._wait(predictor)
+    assert Predictor("later", session).predict("MK")["label"] == 2

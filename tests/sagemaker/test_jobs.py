@@ -10,8 +10,8 @@ from safetensors.numpy import load
 
 from protbert_classify.errors import ProteinClassifierError
 from protbert_classify.runs.checkpoints import MARKER
-from protbert_classify.sagemaker import HuggingFaceEstimator, open_session
-from tests.training.runs import SHAPE, easy_records, fasta
+from protbert_classify.sagemaker import HuggingFaceEstimator, open_session, status
+from tests.training.runs import SHAPE
 
 from .cloud import BUCKET, ROLE, Cloud
 from .training_jobs import TrainingJobs, install_image
@@ -28,8 +28,9 @@ def image(tmp_path_factory):
 
 
 @pytest.fixture
-def account(tmp_path, image):
+def account(tmp_path, image, monkeypatch):
     """An account whose training jobs run."""
+    monkeypatch.setattr(status, "POLL", 0.2)
     with Cloud(tmp_path / "cloud") as cloud:
         cloud.jobs = TrainingJobs(cloud, image)
         yield cloud
@@ -50,13 +51,6 @@ def estimator(account):
     return build
 
 
-@pytest.fixture
-def proteins(tmp_path):
-    path = tmp_path / "proteins.fasta"
-    path.write_text(fasta(easy_records()))
-    return str(path)
-
-
 def archive(account, uri):
     """Name -> content of a tar.gz in S3."""
     with tarfile.open(fileobj=io.BytesIO(account.get(uri))) as tar:
@@ -73,9 +67,9 @@ def same(first, second):
 
 def test_one_job_on_two_machines_computes_what_two_processes_on_one_compute(account, estimator, proteins):
     two_processes = estimator(processes_per_instance=2, hyperparameters={"num_train_epochs": 2})
-    two_processes.fit(proteins, poll=0.2)
+    two_processes.fit(proteins)
     two_machines = estimator(instance_count=2, hyperparameters={"num_train_epochs": 2})
-    two_machines.fit(proteins, poll=0.2)
+    two_machines.fit(proteins)
 
     assert "--nnodes=2 --nproc_per_node=1" in account.jobs.log(two_machines.job_name)
     assert same(weights(account, two_machines.model_data), weights(account, two_processes.model_data))
@@ -113,14 +107,14 @@ def test_a_spot_job_that_is_killed_goes_on_in_a_second_job_and_ends_with_the_sam
     account.jobs.freeze(name)  # however fast it trains and however slowly its files are copied
     wait_for(lambda: whole_checkpoint(account, "runs/one/checkpoints/"), "checkpoint in S3")
     account.jobs.kill(name)
-    wait_for(lambda: status(account, name) == "Stopped", "end")
+    wait_for(lambda: status_of(account, name) == "Stopped", "end")
     assert "Training Container Execution Completed" not in account.jobs.log(name), "it was killed in the middle"
 
     second = estimator(checkpoint_s3_uri=checkpoints, **settings)
-    second.fit(proteins, poll=0.2)
+    second.fit(proteins)
     assert "resuming from" in account.jobs.log(second.job_name)
     undisturbed = estimator(**settings)
-    undisturbed.fit(proteins, poll=0.2)
+    undisturbed.fit(proteins)
     assert "resuming from" not in account.jobs.log(undisturbed.job_name)
     assert same(weights(account, second.model_data), weights(account, undisturbed.model_data))
 
@@ -136,7 +130,7 @@ def whole_checkpoint(account, prefix):
     )
 
 
-def status(account, name):
+def status_of(account, name):
     return account.client("sagemaker").describe_training_job(TrainingJobName=name)["TrainingJobStatus"]
 
 
@@ -155,7 +149,7 @@ def test_options_that_a_shell_or_yaml_could_mistake_arrive_as_they_were_meant(ac
     trained = estimator(
         hyperparameters={"num_train_epochs": 1, "packing": "off", "save_strategy": "no", "run_name": odd}
     )
-    trained.fit(proteins, poll=0.2)
+    trained.fit(proteins)
     results = archive(account, trained.model_data.replace("model.tar.gz", "output.tar.gz"))
     run = json.loads(results["run.json"])
     assert run["training_arguments"]["run_name"] == odd and run["training_arguments"]["packing"] == "off"
@@ -170,7 +164,7 @@ def test_options_that_a_shell_or_yaml_could_mistake_arrive_as_they_were_meant(ac
 def test_a_failing_job_is_one_line_with_its_reason(account, estimator):
     proteins = account.put("bad.fasta", b">P1 Nucleus-U\nMK1V\n")  # of S3: a file here would be read before
     with pytest.raises(ProteinClassifierError) as failure:
-        estimator().fit(proteins, poll=0.2)
+        estimator().fit(proteins)
     message = str(failure.value)
     assert "\n" not in message and failure.value.exit_code == 1
     assert "bad.fasta, record 1 (P1): '1' at position 3" in message, message

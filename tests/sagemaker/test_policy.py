@@ -139,7 +139,7 @@ def test_an_endpoint_pulls_the_inference_image_and_writes_the_logs_of_endpoints_
 
 def test_a_key_is_used_and_granted_to_disks_alone(policies):
     for policy in policies.values():
-        for action in ("kms:Decrypt", "kms:GenerateDataKey", "kms:DescribeKey", "kms:CreateGrant"):
+        for action in ("kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey", "kms:DescribeKey", "kms:CreateGrant"):
             assert allows(policy, action, KEY)
         assert not allows(policy, "kms:Decrypt", KEY[:-1] + "c")
         assert condition(policy, "GrantKeyToDisks") == {"Bool": {"kms:GrantIsForAWSResource": "true"}}
@@ -254,8 +254,3 @@ def test_an_image_of_ones_own_may_be_pulled_and_no_other():
         assert not allows(document, "ecr:BatchGetImage", mine + "-2")
     with pytest.raises(OptionError, match="image_uri 'python:3': expected ACCOUNT.dkr.ecr.REGION"):
         filled("serving", *HERE, images=["python:3"])
-
-
-def test_what_a_key_encrypts_for_sagemaker_needs_encrypt_too(policies):
-    for document in policies.values():
-        assert allows(document, "kms:Encrypt", KEY)

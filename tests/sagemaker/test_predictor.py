@@ -6,7 +6,7 @@ import pytest
 
 from protbert_classify.errors import DataError, InputError, OptionError, ProteinClassifierError, SequenceError
 from protbert_classify.inference.predict import predict_file
-from protbert_classify.sagemaker import Asynchronous, Serverless, delete_endpoint
+from protbert_classify.sagemaker import delete_endpoint
 from protbert_classify.sagemaker import predictor as module
 from protbert_classify.serving.client import BODY
 
@@ -23,8 +23,8 @@ pytestmark = pytest.mark.usefixtures("clean")
         pytest.param({}, marks=pytest.mark.slow),
         {"image_uri": "hooks"},
         pytest.param({"image_uri": f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/mine:1"}, marks=pytest.mark.slow),
-        {"image_uri": "hooks", "asynchronous": Asynchronous()},
-        {"image_uri": "hooks", "serverless": Serverless(memory=4096)},
+        {"image_uri": "hooks", "kind": "asynchronous"},
+        {"image_uri": "hooks", "kind": "serverless", "memory": 4096},
     ],
     ids=["Hugging Face's container", "hooks", "our server", "asynchronous", "serverless"],
 )
@@ -55,7 +55,7 @@ def test_every_kind_of_endpoint_gives_the_scores_of_the_pipeline_and_the_table_o
 
 
 def test_an_asynchronous_endpoint_gives_the_reason_of_a_failure(up):
-    predictor = up(image_uri="hooks", asynchronous=Asynchronous())
+    predictor = up(image_uri="hooks", kind="asynchronous")
     wrong = predictor._submit(b"no json", "application/json")
     with pytest.raises(ProteinClassifierError, match="its container failed: .*not valid JSON") as error:
         wrong()

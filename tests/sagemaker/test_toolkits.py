@@ -9,7 +9,7 @@ import time
 import pytest
 
 from protbert_classify.sagemaker.packaging import pack_model, write_job
-from tests.training.runs import SHAPE, easy_records, fasta
+from tests.training.runs import SHAPE, fasta
 
 from .serving_toolkit import ServingToolkit
 from .stubs import PROTEINS, close
@@ -161,13 +161,6 @@ def source(tmp_path):
     folder.mkdir()
     write_job(str(folder), OPTIONS)
     return folder
-
-
-@pytest.fixture
-def proteins(tmp_path):
-    path = tmp_path / "proteins.fasta"
-    path.write_text(fasta(easy_records()))
-    return path
 
 
 def test_the_training_toolkit_leaves_a_model_and_its_metrics(image, source, proteins, tmp_path):

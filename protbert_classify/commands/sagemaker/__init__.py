@@ -11,7 +11,7 @@ from importlib import import_module
 
 from ...errors import OptionError
 from ...sagemaker.dry_run import DryRun, Finished
-from ...sagemaker.session import check_installed
+from ...sagemaker.session import require_sdk
 from ..parsing import OneLineParser
 
 ACTIONS = {
@@ -46,17 +46,11 @@ def run(arguments: list[str]) -> int:
         raise OptionError(f"unknown action {action!r}; {meant}")
     module, code = import_module(f".{action}", __name__), None
     options = getattr(module, "parse", OneLineParser.parse_args)(parser_of(action), rest)
-    check_installed()
     dry_run = DryRun() if getattr(options, "dry_run", False) else None
     if hasattr(options, "dry_run"):  # on the line, or in a file of options
         options.dry_run = dry_run
-    try:
-        with suppress(Finished):  # the last request of a dry run
-            code = module.run(options)
-    except ModuleNotFoundError as error:  # version 2 of the SDK has other modules
-        if (error.name or "").split(".")[0] not in ("boto3", "botocore", "sagemaker"):
-            raise
-        raise OptionError(f"no module {error.name}; run: pip install 'protbert_classify[sagemaker]'") from None
+    with require_sdk(), suppress(Finished):  # the last request of a dry run
+        code = module.run(options)
     if dry_run is not None:
         print(dry_run.text())
     return code or 0

@@ -12,8 +12,7 @@ from .options import add_account, session_of
 
 
 def run(options: argparse.Namespace) -> None:
-    from ...sagemaker.endpoint import delete_endpoint
-    from ...sagemaker.status import stop_job
+    from ...sagemaker.status import delete_endpoint, stop_job
 
     session = session_of(options)
     if options.dry_run is not None:
@@ -21,10 +20,9 @@ def run(options: argparse.Namespace) -> None:
     if options.endpoint is not None:
         delete_endpoint(options.endpoint, session)
         return
-    job = stop_job(session, options.job)
+    told = stop_job(session, options.job)
     if options.dry_run is None:
-        state = "stopping" if job.status == "InProgress" else f"it has ended already: {job.status}"
-        print(f"{job.kind} job {job.name}: {state}")
+        print(told)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

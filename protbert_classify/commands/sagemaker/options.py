@@ -14,8 +14,7 @@ def add_account(parser: argparse.ArgumentParser, *, bucket: bool = True, dry_run
     if bucket:
         add("--bucket", help="for data, code and models (default: sagemaker-REGION-ACCOUNT)")
     if dry_run:
-        what = "print the requests; change nothing"
-        add("--dry-run", "--dry_run", action="store_true", help=what)
+        add("--dry-run", "--dry_run", action="store_true", help="print the requests; change nothing")
 
 
 def add_machines(parser: argparse.ArgumentParser) -> None:
@@ -41,14 +40,10 @@ def session_of(options: argparse.Namespace) -> Any:
     return open_session(**given(options, "bucket", "region", "profile", "dry_run"))
 
 
-def machines_of(options: argparse.Namespace) -> dict[str, Any]:
-    """As keywords of [`Machines`]."""
-    from ...sagemaker.security import Protection
-
-    protection = Protection(**given(options, "kms_key", "subnets", "security_group_ids", "network_isolation"))
+def arguments_of(kind: Any, options: argparse.Namespace) -> dict[str, Any]:
+    """As keywords of [`Machines`], or of a dataclass with more fields."""
     return {
-        **given(options, "role", "instance_type", "instance_count", "image_uri"),
-        "protection": protection,
+        **given(options, *kind.__dataclass_fields__),
         "environment": pairs(options.environment, "--environment"),
         "tags": pairs(options.tags, "--tags"),
         "session": session_of(options),

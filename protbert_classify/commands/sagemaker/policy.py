@@ -19,20 +19,15 @@ def run(options: argparse.Namespace) -> None:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("kind", choices=("training", "serving", "user", "trust"), help="whose permissions")
-    parser.add_argument("--account", required=True, help="number of the account, 12 digits")
-    parser.add_argument("--region", help="such as us-east-1")
-    parser.add_argument("--bucket", help="for data, code and models")
-    parser.add_argument(
-        "--prefix", default="protbert-classify", help="prefix of the keys in the bucket (default %(default)s)"
-    )
-    parser.add_argument("--inputs", nargs="+", default=[], metavar="S3", help="other S3 addresses that jobs must read")
-    parser.add_argument("--kms_key", help="ARN of the KMS key, if one is used")
-    parser.add_argument(
-        "--hub_token_secret", dest="secret", metavar="NAME", help="secret with the Hub's token, if a job publishes"
-    )
-    parser.add_argument("--image_uri", dest="images", nargs="+", default=[], metavar="ECR", help="images of your own")
-    parser.add_argument("--vpc", action="store_true", help="jobs and endpoints run in a VPC")
-    parser.add_argument(
-        "--roles", nargs="+", default=[], metavar="ROLE", help="roles that the user may pass to SageMaker"
-    )
+    add = parser.add_argument
+    add("kind", choices=("training", "serving", "user", "trust"), help="whose permissions")
+    add("--account", required=True, help="number of the account, 12 digits")
+    add("--region", help="such as us-east-1")
+    add("--bucket", help="for data, code and models")
+    add("--prefix", default="protbert-classify", help="prefix of the keys in the bucket (default %(default)s)")
+    add("--inputs", nargs="+", default=[], metavar="S3", help="other S3 addresses that jobs must read")
+    add("--kms_key", help="ARN of the KMS key, if one is used")
+    add("--hub_token_secret", dest="secret", metavar="NAME", help="secret with the Hub's token, if a job publishes")
+    add("--image_uri", dest="images", nargs="+", default=[], metavar="ECR", help="images of your own")
+    add("--vpc", action="store_true", help="jobs and endpoints run in a VPC")
+    add("--roles", nargs="+", default=[], metavar="ROLE", help="roles that the user may pass to SageMaker")

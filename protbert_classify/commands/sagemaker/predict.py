@@ -14,9 +14,9 @@ from .options import add_account, session_of
 
 
 def run(options: argparse.Namespace) -> int:
-    from ...sagemaker.predictor import attach
+    from ...sagemaker.predictor import Predictor
 
-    predictor = attach(options.endpoint, session_of(options))
+    predictor = Predictor(options.endpoint, session_of(options))
     done = predictor.predict_file(options.input, options.output, resume=options.resume, **table_options(options))
     return report(done, options.output)
 

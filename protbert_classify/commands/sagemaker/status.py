@@ -12,17 +12,16 @@ from .options import add_account, session_of
 
 
 def run(options: argparse.Namespace) -> None:
-    from ...sagemaker.status import find_any, list_running
+    from ...sagemaker.status import JOBS, existing, list_running, summary
 
     session = session_of(options)
     if options.job is not None:
-        found = [find_any(session, options.job, "training", "transform")]
+        print(summary(session, *existing(session, options.job, *JOBS)))
     elif options.endpoint is not None:
-        found = [find_any(session, options.endpoint, "endpoint")]
+        print(summary(session, *existing(session, options.endpoint, "Endpoint")))
     else:
-        found = list_running(session)
-    nothing = f"nothing of protbert-classify runs in {session.boto_region_name}"
-    print("\n".join(map(str, found)) if found else nothing)
+        nothing = f"nothing of protbert-classify runs in {session.boto_region_name}"
+        print("\n".join(list_running(session)) or nothing)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -10,30 +10,28 @@ has a copy of this package. When it has ended, the last line printed is the addr
 """
 
 import argparse
-import difflib
 import os
 
 from ...errors import OptionError
 from ..parsing import OneLineParser, positive
-from .options import add_machines, given, machines_of
+from .options import add_machines, arguments_of, given
 
 
 def parse(parser: OneLineParser, words: list[str]) -> argparse.Namespace:
     """The options of the job; its `hyperparameters` are those of `train`, from a file and from the line."""
     if {"-h", "--help"} & set(words):
         parser.parse_args(["--help"])
-    from ...training.options import CONFIG_ENDINGS, option_names, read_options_file  # takes seconds
+    from ...training.options import CONFIG_ENDINGS, option_names, read_options_file, refuse_unknown  # takes seconds
 
     in_file = read_options_file(words.pop(0)) if words and words[0].endswith(CONFIG_ENDINGS) else {}
-    of_job = {action.dest for action in parser._actions}
-    parser.set_defaults(**{name: value for name, value in in_file.items() if name in of_job})
+    of_job = [action.dest for action in parser._actions]
     of_train = [name for name in option_names() if name not in of_job]
+    parser.set_defaults(**{name: value for name, value in in_file.items() if name in of_job})
     for name in of_train:
         parser.add_argument(f"--{name}", f"--{name.replace('_', '-')}", nargs="*", default=argparse.SUPPRESS)
     options, unknown = parser.parse_known_args(words)
-    unknown += [f"--{name}" for name in in_file if name not in (*of_job, *of_train)]
-    if unknown:
-        raise OptionError(_complaint(unknown[0], [*of_job, *of_train]))
+    known = [*of_job, *of_train]
+    refuse_unknown([*unknown, *(f"--{name}" for name in in_file if name not in known)], known)
     # as text: an option alone is a flag, several words are a list
     of_line = {
         name: words[0] if len(words) == 1 else words or True for name, words in given(options, *of_train).items()
@@ -42,23 +40,11 @@ def parse(parser: OneLineParser, words: list[str]) -> argparse.Namespace:
     return options
 
 
-def _complaint(word: str, known: list[str]) -> str:
-    if not word.startswith("--"):
-        first = "; a file of options comes first" if word.endswith((".yaml", ".yml", ".json")) else ""
-        return f"found {word!r}; expected --option value{first}"
-    name = word[2:].partition("=")[0].replace("-", "_")
-    near = difflib.get_close_matches(name, known, n=1)
-    meant = f"did you mean --{near[0]}?" if near else "'sagemaker train --help' and 'train --help' list them"
-    return f"unknown option --{name}; {meant}"
-
-
 def run(options: argparse.Namespace) -> None:
     inputs = _inputs(options)
     from ...sagemaker.training import HuggingFaceEstimator
 
-    fields = HuggingFaceEstimator.__dataclass_fields__
-    settings = {name: value for name, value in vars(options).items() if name in fields}
-    estimator = HuggingFaceEstimator(**{**settings, **machines_of(options)})
+    estimator = HuggingFaceEstimator(**arguments_of(HuggingFaceEstimator, options))
     name = estimator.fit(inputs, wait=not options.no_wait)
     if options.no_wait:
         print(name)
@@ -78,9 +64,6 @@ def _inputs(options: argparse.Namespace) -> dict[str, str]:
         inputs["model"] = options.hyperparameters.pop("model_name_or_path")
     if inputs["train"] is None:
         raise OptionError("no --data; expected a file of labelled proteins, here or in S3")
-    for channel, source in inputs.items():  # before seconds of imports, and before credentials are asked for
-        if source is not None and not str(source).startswith("s3://") and not os.path.exists(source):
-            raise OptionError(f"channel {channel}: {source}: no such file; expected one, or an s3:// address")
     return {channel: str(source) for channel, source in inputs.items() if source is not None}
 
 

@@ -13,7 +13,7 @@ import tempfile
 
 from ..parsing import add_table, positive, table_options
 from ..predict import report
-from .options import add_machines, machines_of, session_of
+from .options import add_machines, arguments_of, session_of
 
 
 def run(options: argparse.Namespace) -> int | None:
@@ -22,27 +22,26 @@ def run(options: argparse.Namespace) -> int | None:
 
     if options.resume:
         return report(collect_transform(options.output, session_of(options)), options.output)
-    transformer = Transformer(options.model, **machines_of(options))
+    transformer = Transformer(**arguments_of(Transformer, options))
     if options.dry_run is not None:
         check_table(options.input, options.output)
         with tempfile.TemporaryDirectory() as folder:  # nothing is written beside the output
             output = os.path.join(folder, os.path.basename(options.output))
-            transformer.start(options.input, output, **table_options(options))
+            transformer.transform(options.input, output, wait=False, **table_options(options))
         return None
-    job = transformer.start(options.input, options.output, **table_options(options))
-    if options.no_wait:
-        print(job)
+    done = transformer.transform(options.input, options.output, wait=not options.no_wait, **table_options(options))
+    if done is None:
+        print(transformer.job_name)
         return None
-    return report(collect_transform(options.output, transformer.session), options.output)
+    return report(done, options.output)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", required=True, help="model.tar.gz in S3, or the folder of a run or a model")
+    add = parser.add_argument
+    add("--model", required=True, help="model.tar.gz in S3, or the folder of a run or a model")
     source = "FASTA, .csv, .tsv, .jsonl (plain or .gz) or .parquet, here or in S3"
     add_table(parser, source, "fetch the table of a job that was started before")
-    parser.add_argument("--instance_type", default="ml.m5.xlarge", help="default %(default)s, without a GPU")
-    parser.add_argument(
-        "--instance_count", type=positive, default=1, help="number of machines, which share the file (default 1)"
-    )
-    parser.add_argument("--no_wait", action="store_true", help="print the job's name and return")
+    add("--instance_type", default="ml.m5.xlarge", help="default %(default)s, without a GPU")
+    add("--instance_count", type=positive, default=1, help="number of machines, which share the file (default 1)")
+    add("--no_wait", action="store_true", help="print the job's name and return")
     add_machines(parser)
