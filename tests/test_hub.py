@@ -147,7 +147,7 @@ def test_a_push_sends_weights_tokenizer_code_and_card_privately_and_nothing_else
     assert hub.repositories["model", "me/easy"].private
     files = hub.model("me/easy")
     assert sorted(files) == [
-        *("README.md", "attention.py", "backbone.py", "config.json", "configuration.py"),
+        *("README.md", "attention.py", "backbone.py", "calibration.py", "config.json", "configuration.py"),
         *("figures/confusion_matrix.png", "figures/reliability.png"),
         *("heads.py", "losses.py", "model.safetensors", "modeling.py", "packing.py", "pooling.py", "publishing.py"),
         *("registry.py", "repository_names.py", "tasks.py", "token_dropout.py", "tokenizer.json"),

@@ -41,6 +41,7 @@ from .backbone import (
     position_table,
     random_backbone,
 )
+from .calibration import calibrate
 from .configuration import ProteinClassifierConfig
 from .heads import HEADS
 from .losses import model_loss
@@ -48,7 +49,7 @@ from .packing import packed_output, why_not_packed, why_padded
 from .pooling import POOLINGS, residue_mask
 from .publishing import CARD, commit_files, open_repository, repository_files, short_card
 from .repository_names import is_path
-from .tasks import REGRESSION, SINGLE_LABEL, auxiliary_tasks
+from .tasks import REGRESSION, SINGLE_LABEL, VALIDATION_FITS, auxiliary_tasks
 from .token_dropout import backbone_inputs
 
 logger = logging.getLogger(__name__)
@@ -195,7 +196,7 @@ class ProteinClassifier(PreTrainedModel):
             logger.info("%s has the classes %s: starting a fresh head for %s", name, _labels(config), labels)
             former, info = cls._from_classifier(name, config, {}, *model_args, **kwargs)
             former.backbone.config.name_or_path = former.backbone.config.name_or_path or name  # where its tokenizer is
-            kept = {key: value for key, value in trained.items() if key not in FITTED_FIELDS}
+            kept = {key: _unfitted(value) for key, value in trained.items() if key not in FITTED_FIELDS}
             model = cls._on_backbone(former.backbone, list(labels), {**kept, **fields})
             return model, _loading_info(info, _fresh(model))
         assert name is not None  # else a configuration of ours and a state_dict are given
@@ -343,8 +344,9 @@ class ProteinClassifier(PreTrainedModel):
                 `output_attentions`, ...
 
         Returns:
-            `logits` (B, C) and, as asked for here or in the configuration, `loss` (), `hidden_states`, `attentions`;
-            the padding of both comes last.
+            `logits` (B, C), calibrated in evaluation mode and as the head gives them in training mode; and, as asked
+            for here or in the configuration, `loss` () of these logits, `hidden_states`, `attentions`; the padding of
+            both comes last.
 
         Raises:
             ValueError: No input, two of them, or a packed batch for a backbone that is not ready for it.
@@ -369,6 +371,10 @@ class ProteinClassifier(PreTrainedModel):
         pooled = self.pooling(output, mask)
         logits = _float32_head(self.head, pooled)  # (B, C)
         others = [_float32_head(head, pooled) for head in self.auxiliary_heads]
+        if not self.training:  # here and nowhere else: every way to a score goes through forward() once
+            logits = calibrate(logits, self.config.calibration_temperature, self.config.calibration_bias)
+            beside = zip(others, self.config.auxiliary_tasks, strict=True)
+            others = [calibrate(part, task.get("temperature", 1.0), task.get("bias")) for part, task in beside]
         auxiliary_logits = torch.cat(others, dim=-1) if others else None  # (B, A)
         loss = None
         if labels is not None or auxiliary_labels is not None:
@@ -571,7 +577,14 @@ _PARAMETERS = inspect.signature(ProteinClassifierConfig.__init__).parameters
 CONFIG_FIELDS = (*(name for name in _PARAMETERS if name not in ("self", "kwargs", "labels")), "problem_type")
 LABEL_FIELDS = ("num_labels", "id2label", "label2id")
 OUTPUT_FIELDS = ("output_attentions", "output_hidden_states", "return_dict")
-FITTED_FIELDS = ("thresholds", "target_mean", "target_std")  # to the answers that a head was trained on
+# what was fitted to the answers that a head was trained on, and what it is for a fresh one
+FITTED_FIELDS: dict[str, Any] = {
+    "thresholds": None,
+    "target_mean": None,
+    "target_std": None,
+    "calibration_temperature": 1.0,
+    "calibration_bias": None,
+}
 # another value needs other weights
 HEAD_FIELDS = ("pooling", "head", "light_attention_kernel_size", "auxiliary_tasks")
 
@@ -642,18 +655,17 @@ def _set_fields(config: PretrainedConfig, fields: dict[str, Any]) -> None:
 
 
 def _override(config: ProteinClassifierConfig, fields: dict[str, Any]) -> None:
-    """Set fields of a saved classifier. What was fitted to another number of labels is dropped.
+    """Set fields of a saved classifier. What was fitted to another number of labels, or problem type, is dropped.
 
     Raises:
         ValueError: A field with a wrong value.
     """
+    before = config.num_labels, config.problem_type
     _set_fields(config, fields)
-    for name in FITTED_FIELDS:
-        value = getattr(config, name)
-        if name not in fields and isinstance(value, list) and len(value) != config.num_labels:
-            setattr(config, name, None)
     if config.num_labels == 1 and "problem_type" not in fields and config.problem_type == SINGLE_LABEL:
         config.problem_type = REGRESSION  # as transformers decides
+    if (config.num_labels, config.problem_type) != before:
+        _set_fields(config, {name: value for name, value in FITTED_FIELDS.items() if name not in fields})
     config.check()
     config.tasks  # raises for what does not fit the labels
 
@@ -700,7 +712,7 @@ def _keeps_head(
     fields: dict[str, Any],
 ) -> bool:
     """Whether a classifier is taken with its own head: its labels, pooling and head are what is asked for."""
-    changed = [key for key in HEAD_FIELDS if fields.get(key, trained.get(key)) != trained.get(key)]
+    changed = [key for key in HEAD_FIELDS if key in fields and _unfitted(fields[key]) != _unfitted(trained.get(key))]
     if labels is None and changed:
         raise ValueError(
             f"{name} was trained with {changed[0]}={trained[changed[0]]!r}, not {fields[changed[0]]!r}: "
@@ -708,6 +720,13 @@ def _keeps_head(
         )
     same_task = fields.get("problem_type") in (None, trained["problem_type"])
     return labels is None or (list(labels) == _labels(config) and same_task and not changed)
+
+
+def _unfitted(value: Any) -> Any:
+    """A field of the configuration; auxiliary tasks without what was fitted to validation proteins."""
+    if not isinstance(value, list) or not all(isinstance(task, dict) for task in value):
+        return value
+    return [{name: of for name, of in task.items() if name not in VALIDATION_FITS} for task in value]
 
 
 def _padding_last(attention_mask: torch.Tensor) -> torch.Tensor:
