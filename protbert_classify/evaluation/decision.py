@@ -92,22 +92,45 @@ def decide(logits: np.ndarray, config: Any) -> Decision:
     """The answers of a classifier.
 
     Args:
-        logits: (N, C), of the main task; or (N, C + A), those of the auxiliary tasks behind it.
+        logits: (N, C), of the main task; or (N, C + A), those of the auxiliary tasks behind it. As the model gives
+            them in evaluation mode: calibrated.
         config: A [`ProteinClassifierConfig`].
 
     Raises:
         ValueError: Another number of columns.
     """
+    return _decide(logits, config, decide_task)
+
+
+def decide_uncalibrated(logits: np.ndarray, config: Any) -> Decision | None:
+    """The answers as they were without calibration, for comparison; None if no task is calibrated.
+
+    Args:
+        logits: As [`decide`] takes them: calibrated.
+        config: See there.
+    """
+    if not any(task.is_calibrated for task in config.tasks):
+        return None
+    return _decide(logits, config, lambda part, task: decide_task(_uncalibrated(part, task), task))
+
+
+def _uncalibrated(logits: np.ndarray, task: Task) -> np.ndarray:
+    """Logits as the head gave them, (N, C)."""
+    bias = 0.0 if task.bias is None else np.asarray(task.bias)
+    return ((logits - bias) * np.asarray(task.temperature)).astype(np.float32)
+
+
+def _decide(logits: np.ndarray, config: Any, decide_one: Callable[[np.ndarray, Task], Decision]) -> Decision:
     logits = np.asarray(logits, dtype=np.float32)
     tasks = config.tasks
     widths = [task.num_logits for task in tasks]
     if logits.ndim != 2 or logits.shape[1] not in (widths[0], sum(widths)):
         raise ValueError(f"logits of shape {logits.shape}: expected {widths[0]} or {sum(widths)} columns")
     if logits.shape[1] == widths[0]:
-        return decide_task(logits, tasks[0])
+        return decide_one(logits, tasks[0])
     main, *others = np.split(logits, np.cumsum(widths)[:-1], axis=1)
-    auxiliary = {task.name: decide_task(part, task) for task, part in zip(tasks[1:], others, strict=True)}
-    answers = decide_task(main, tasks[0])
+    auxiliary = {task.name: decide_one(part, task) for task, part in zip(tasks[1:], others, strict=True)}
+    answers = decide_one(main, tasks[0])
     return Decision(answers.task, answers.scores, answers.chosen, auxiliary)
 
 

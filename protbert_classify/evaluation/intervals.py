@@ -7,7 +7,7 @@ import numpy as np
 
 from ..model.tasks import SINGLE_LABEL
 from .decision import Decision
-from .metrics import known_references
+from .references import known_references
 from .resampling import matrix_metrics, resampled_metrics
 
 RESAMPLES = 2000

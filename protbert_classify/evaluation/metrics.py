@@ -20,9 +20,10 @@ from sklearn.metrics import (
     r2_score,
 )
 
-from ..model.losses import IGNORED
 from ..model.tasks import DEFAULT_THRESHOLD, MULTI_LABEL, REGRESSION, SINGLE_LABEL, Task
+from .calibration import score_metrics
 from .decision import Decision
+from .references import known_references
 
 # by problem type: the numbers that are logged and plotted during training, and the one that chooses the best weights
 WATCHED: dict[str, tuple[str, ...]] = {
@@ -48,6 +49,9 @@ NAMES: dict[str, str] = {
     "pearson": "Pearson",
     "r2": "R²",
     "mae": "MAE",
+    "ece": "ECE",
+    "brier": "Brier score",
+    "nll": "NLL",
 }
 
 
@@ -68,7 +72,10 @@ def watched_metrics(tasks: Sequence[Task]) -> list[str]:
 
 
 def evaluation_metrics(
-    decision: Decision, references: np.ndarray, auxiliary_references: np.ndarray | None = None
+    decision: Decision,
+    references: np.ndarray,
+    auxiliary_references: np.ndarray | None = None,
+    uncalibrated: Decision | None = None,
 ) -> dict[str, Any]:
     """Compare the predictions of all tasks with the truth.
 
@@ -77,22 +84,31 @@ def evaluation_metrics(
         references: What [`task_metrics`] takes for the main task.
         auxiliary_references: (N, A'), the targets of the auxiliary tasks side by side, `num_targets` columns each;
             NaN where unknown. None leaves the auxiliary tasks out.
+        uncalibrated: What the decision would be without calibration, see [`decide_uncalibrated`].
 
     Returns:
         What [`task_metrics`] returns for the main task, and `{task}_{metric}` for each auxiliary one. An auxiliary task
-        without a known answer is left out.
+        without a known answer is left out. With `uncalibrated`, calibrated tasks also have [`score_metrics`] of that:
+        `uncalibrated_ece` and so on.
 
     Raises:
         ValueError: No proteins, or shapes that do not fit.
     """
-    metrics = task_metrics(decision, references)
+    metrics = {**task_metrics(decision, references), **_uncalibrated_metrics(uncalibrated, references)}
     if auxiliary_references is None:
         return metrics
     for name, targets in split_references(decision, auxiliary_references).items():
         if not np.isnan(targets).all():
-            found = task_metrics(decision.auxiliary[name], targets)
+            before = None if uncalibrated is None else uncalibrated.auxiliary[name]
+            found = {**task_metrics(decision.auxiliary[name], targets), **_uncalibrated_metrics(before, targets)}
             metrics.update({f"{name}_{metric}": value for metric, value in found.items()})
     return metrics
+
+
+def _uncalibrated_metrics(before: Decision | None, references: np.ndarray) -> dict[str, float]:
+    if before is None or not before.task.is_calibrated:
+        return {}
+    return {f"uncalibrated_{name}": value for name, value in score_metrics(before, references).items()}
 
 
 def split_references(decision: Decision, auxiliary_references: np.ndarray) -> dict[str, np.ndarray]:
@@ -118,7 +134,7 @@ def task_metrics(decision: Decision, references: np.ndarray) -> dict[str, Any]:
 
     Returns:
         For a single label what [`classification_metrics`] returns, for several [`multi_label_metrics`], for numbers
-        [`regression_metrics`].
+        [`regression_metrics`]; of a classification also [`score_metrics`].
 
     Raises:
         ValueError: No known reference, or shapes that do not fit.
@@ -127,13 +143,7 @@ def task_metrics(decision: Decision, references: np.ndarray) -> dict[str, Any]:
     expected = decision.scores.shape[: 1 if decision.task.problem_type == SINGLE_LABEL else 2]
     if references.shape != expected:
         raise ValueError(f"references of shape {references.shape} for task {decision.task.name!r}: expected {expected}")
-    return METRICS[decision.task.problem_type](decision, references)
-
-
-def known_references(references: np.ndarray) -> np.ndarray:
-    """bool, of the shape of `references`: where the answer is known."""
-    references = np.asarray(references)
-    return ~np.isnan(references) & (references != IGNORED) if references.ndim == 1 else ~np.isnan(references)
+    return {**METRICS[decision.task.problem_type](decision, references), **score_metrics(decision, references)}
 
 
 def _single_label(decision: Decision, references: np.ndarray) -> dict[str, Any]:

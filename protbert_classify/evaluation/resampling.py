@@ -10,7 +10,7 @@ import numpy as np
 
 from ..model.tasks import MULTI_LABEL, REGRESSION
 from .decision import Decision
-from .metrics import known_references
+from .references import known_references
 
 
 def matrix_metrics(matrices: np.ndarray) -> dict[str, np.ndarray]:

@@ -132,7 +132,8 @@ def test_evaluate_refuses_no_proteins_too(metric):
 def test_proteins_of_unknown_class_are_left_out():
     scores = np.eye(3)[PREDICTIONS + [0, 1]]
     result = task_metrics(decision(scores), np.array(REFERENCES + [-100, -100]))
-    assert result == classification_metrics(PREDICTIONS, REFERENCES, LABELS)
+    assert result == task_metrics(decision(np.eye(3)[PREDICTIONS]), np.array(REFERENCES))
+    assert result == {**result, **classification_metrics(PREDICTIONS, REFERENCES, LABELS)}
     unknown = task_metrics(decision(scores), np.array(REFERENCES + [NAN, NAN]))  # as an auxiliary task has them
     assert unknown == result
 
@@ -252,7 +253,7 @@ def test_auxiliary_tasks_have_their_metrics_beside_those_of_the_main_one():
     assert result["membrane_confusion_matrix"] == [[1, 1], [0, 0]]
     assert result["charge_mae"] == 0.25
     assert result["charge_per_target"]["base"]["mae"] == 0.5
-    assert evaluation_metrics(found, np.array([0, 1])) == main
+    assert evaluation_metrics(found, np.array([0, 1])) == {**main, "ece": 0.0, "brier": 0.0, "nll": 0.0}
 
 
 def test_an_auxiliary_task_without_a_known_answer_is_left_out():
