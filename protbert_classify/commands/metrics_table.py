@@ -43,7 +43,17 @@ def _task_lines(task: Task, metrics: Mapping[str, Any], heading: str) -> list[st
         rows.append([label, *(_number(name, values[name]) for name in columns), f"{proteins:,}"])
     widths = [max(len(cell) for cell in column) for column in zip(*rows)]
     widths[1:] = [max(width, NARROWEST) for width in widths[1:]]
-    return [f"{heading}{over_all}", "", *(_line(row, widths) for row in rows)]
+    return [f"{heading}{over_all}", *_score_line(metrics), "", *(_line(row, widths) for row in rows)]
+
+
+def _score_line(metrics: Mapping[str, Any]) -> list[str]:
+    """How well scores work as probabilities, and how well they would without calibration."""
+    parts = []
+    for prefix in ("", "uncalibrated_"):
+        values = {name: metrics.get(f"{prefix}{name}") for name in ("ece", "brier", "nll")}
+        if None not in values.values():
+            parts.append(", ".join(f"{NAMES[name]} {value:.3f}" for name, value in values.items()))
+    return [f"scores: {'; without calibration '.join(parts)}"] if parts else []
 
 
 def _number(name: str, value: float | None) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..evaluation.calibration import calibration, scored
+from ..evaluation.calibration import BINS, calibration, scored
 from ..evaluation.metrics import NAMES, WATCHED
 from ..evaluation.mistakes import confident_mistakes, frequent_confusions
 from ..model.tasks import SINGLE_LABEL, Task
@@ -17,6 +17,7 @@ from .formatting import Rows, capitalised, count, interval_text, with_interval
 from .lengths import accuracy_parts
 from .run_description import OPTIMISTIC, best_and_worst
 from .score_figures import draw_reliability, draw_score_histogram
+from .score_quality import calibration_sentences, score_parts
 from .sections import Card, Figures, Part, Section, Table, Text, left_out
 from .task_report import FORWARD, CardFigure, Draw, TaskReport, length_section
 
@@ -48,14 +49,16 @@ class SingleLabelReport(TaskReport):
         ]
         if found.predictions is not None:
             ece = calibration(*found.predictions)["ece"]
-            cards.append(Card("ECE", f"{ece:.3f}", MEANINGS["ece"], "0 is best"))
+            before = found.metrics.get("uncalibrated_ece")
+            than = "0 is best" if before is None else f"0 is best; {before:.3f} before calibration"
+            cards.append(Card(NAMES["ece"], f"{ece:.3f}", MEANINGS["ece"], than))
         return cards
 
     def sentences(self, run: Run, found: EvaluatedSplit) -> list[str]:
         sentences = quality_sentences(found)
         if found.predictions is not None:
             sentences.append(score_sentence(found))
-        return sentences
+        return [*sentences, *calibration_sentences(run, found)]
 
     def sections(self, run: Run, found: EvaluatedSplit | None, picture: Draw) -> list[Section]:
         return [
@@ -107,7 +110,7 @@ class SingleLabelReport(TaskReport):
         score, right = scored(*found.predictions)
         ece = calibration(*found.predictions)["ece"]
         return (
-            f"The expected calibration error is **{ece:.3f}** (10 bins; 0 is best): the mean score of the\n"
+            f"The expected calibration error is **{ece:.3f}** ({BINS} bins; 0 is best): the mean score of the\n"
             f"predictions is {score.mean():.2f}, and {right.mean():.0%} of them are right."
         )
 
@@ -224,7 +227,7 @@ def _scores(found: EvaluatedSplit | None, picture: Draw) -> list[Part]:
             f"Histogram of scores. Mean score of right predictions: {means[0]}; of wrong predictions: {means[1]}.",
         ),
     ]
-    return [Figures(pictures)]
+    return [Figures(pictures), *score_parts(found)]
 
 
 def _lengths(run: Run, found: EvaluatedSplit | None, picture: Draw) -> list[Part]:
