@@ -13,6 +13,8 @@ import numpy as np
 
 from ..model.tasks import DEFAULT_THRESHOLD, LABEL_SEPARATOR, MULTI_LABEL, REGRESSION, SINGLE_LABEL, Task
 
+UNANSWERED = "-"  # in place of a label whose score is too low
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -56,11 +58,19 @@ class Decision:
         order = np.argsort(-self.scores[row], kind="stable")
         return [self.task.labels[index] for index in order if self.chosen[row, index]]
 
-    def joined_labels(self) -> list[str]:
-        """(N,), the predicted labels of each protein with `;` between them, the highest score first."""
+    def joined_labels(self, min_score: float = 0.0) -> list[str]:
+        """(N,), the predicted labels of each protein with `;` between them, the highest score first; none of numbers.
+
+        Args:
+            min_score: Labels with a lower score are left out; `-` stands where none is left.
+        """
+        if self.task.problem_type == REGRESSION:
+            return [""] * len(self)
+        sure = Decision(self.task, self.scores, self.chosen & ~(self.scores < np.float32(min_score)))
         if self.task.problem_type == SINGLE_LABEL:
-            return [self.task.labels[index] for index in self.best]
-        return [LABEL_SEPARATOR.join(self.labels(row)) for row in range(len(self))]
+            best = np.where(sure.chosen.any(-1), self.best, -1)
+            return [[*self.task.labels, UNANSWERED][index] for index in best]
+        return [LABEL_SEPARATOR.join(sure.labels(row)) or UNANSWERED for row in range(len(self))]
 
     def answer(self, row: int, top_k: int | None | Literal["predicted"] = "predicted") -> Any:
         """The answer for one protein as pipelines of transformers give it.
