@@ -42,6 +42,7 @@ NAMES: dict[str, str] = {
     "jaccard": "Jaccard",
     "subset_accuracy": "subset accuracy",
     "average_precision": "average precision",
+    "balanced_accuracy": "balanced accuracy",
     "precision": "precision",
     "recall": "recall",
     "f1": "F1",
@@ -179,9 +180,11 @@ def classification_metrics(
 
     Returns:
         `accuracy` (Q10 in the literature of ten locations), `mcc` (Gorodkin's multi-class Matthews correlation,
-        doi:10.1016/j.compbiolchem.2004.09.006), `macro_f1` over the classes that have proteins, `per_class` (name ->
-        `precision`, `recall`, `f1`, `support`; None where a class has no protein, and for the precision of one that is
-        never predicted) and `confusion_matrix` (C rows of true classes, C columns of predicted ones).
+        doi:10.1016/j.compbiolchem.2004.09.006), `macro_f1` and `balanced_accuracy` (the mean recall) over the classes
+        that have proteins, `per_class` (name -> `precision`, `recall`, `f1`, `mcc` of this class against all others,
+        `support`; None where a class has no protein, for the precision and MCC of one that is never predicted, and for
+        the MCC of one that all proteins have or are predicted to have) and `confusion_matrix` (C rows of true classes,
+        C columns of predicted ones).
 
     Raises:
         ValueError: No proteins, or lengths that differ.
@@ -194,7 +197,8 @@ def classification_metrics(
     precision, recall, f1, support = precision_recall_fscore_support(
         references, predictions, labels=indices, zero_division=0.0
     )
-    predicted = np.bincount(predictions, minlength=len(labels)) > 0
+    matrix = confusion_matrix(references, predictions, labels=indices)
+    predicted, against_others = matrix.sum(0) > 0, class_mcc(matrix[None])[0]
     per_class = {}
     for index, name in enumerate(labels):
         known = bool(support[index])
@@ -202,6 +206,7 @@ def classification_metrics(
             "precision": float(precision[index]) if known and predicted[index] else None,
             "recall": float(recall[index]) if known else None,
             "f1": float(f1[index]) if known else None,
+            "mcc": None if np.isnan(against_others[index]) else float(against_others[index]),
             "support": int(support[index]),
         }
     return {
@@ -209,9 +214,23 @@ def classification_metrics(
         # with a single class, predicted without an error, there is none; scikit-learn says 0 and warns
         "mcc": float(matthews_corrcoef(references, predictions)) if len({*predictions, *references}) > 1 else 0.0,
         "macro_f1": float(np.mean(f1[support > 0])),
+        "balanced_accuracy": float(np.mean(recall[support > 0])),
         "per_class": per_class,
-        "confusion_matrix": confusion_matrix(references, predictions, labels=indices).tolist(),
+        "confusion_matrix": matrix.tolist(),
     }
+
+
+def class_mcc(matrices: np.ndarray) -> np.ndarray:
+    """The Matthews correlation of each class against all others, (R, C), of confusion matrices, (R, C, C).
+
+    NaN where it is not defined: a class that no protein has or is predicted to have, or that all have or are.
+    """
+    counts = matrices.astype(np.float64)
+    total, right = counts.sum((1, 2))[:, None], np.einsum("rcc->rc", counts)
+    true, predicted = counts.sum(2), counts.sum(1)
+    spread = np.sqrt(true * (total - true) * predicted * (total - predicted))
+    covariance = right * total - true * predicted
+    return np.divide(covariance, spread, out=np.full(spread.shape, np.nan), where=spread > 0)
 
 
 def multi_label_metrics(

@@ -29,7 +29,8 @@ class EvaluatedSplit:
         split: `test`, or without test proteins `validation`.
         task: The task.
         metrics: What [`task_metrics`] returns, also without calibration (`uncalibrated_ece`, ...) where the task is
-            calibrated; of the main task also `proteins`. Runs of earlier versions lack those of [`score_metrics`].
+            calibrated; of the main task also `proteins`. Runs of earlier versions lack those of [`score_metrics`] and
+            `balanced_accuracy`.
         predictions: The answers for the proteins of the split, and the true ones; None where they were not written.
     """
 
@@ -88,5 +89,5 @@ def _evaluated(run: Run, task: Task, split: str, prefix: str, more: tuple[str, .
     if missing:
         raise DataError(f"{os.path.join(run.folder, METRICS)}: damaged; found no {', '.join(missing)}")
     predictions = run.predictions.of(task) if split == "test" and run.predictions is not None else None
-    names += [name for name in SCORES if f"{prefix}{name}" in run.metrics]
+    names += [name for name in (*SCORES, "balanced_accuracy") if f"{prefix}{name}" in run.metrics]
     return EvaluatedSplit(split, task, {name: run.metrics[f"{prefix}{name}"] for name in names}, predictions)

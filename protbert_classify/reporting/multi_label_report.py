@@ -164,7 +164,8 @@ def class_table(found: EvaluatedSplit) -> Rows:
         scores = []
         for name in PER_CLASS:
             intervals = found.intervals.get(f"per_class_{name}")
-            scores.append(with_interval(values[name], intervals[index] if intervals else None))
+            undefined = name == "mcc" and values["precision"] is None  # never predicted: 0 only in the mean
+            scores.append(with_interval(None if undefined else values[name], intervals[index] if intervals else None))
         rows.append([label, f"{values['support']:,}", *scores, f"{values['threshold']:.3f}"])
     return rows
 
