@@ -15,7 +15,7 @@ from scipy import optimize, special
 from ..model.tasks import SINGLE_LABEL, Task
 from .references import known_references
 
-FEWEST = 50  # proteins with a known answer; with fewer, the temperature is chance
+FEWEST = 50  # proteins with a known answer; with fewer, scores that are only a little too high often become worse
 LOG_RANGE = (-3.0, 3.0)  # of the logarithm of a temperature: 0.05 to 20
 
 
