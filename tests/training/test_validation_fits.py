@@ -15,7 +15,7 @@ from protbert_classify.evaluation.temperature import fit_temperature, fit_vector
 from protbert_classify.tasks.columns import infer_task
 from protbert_classify.training.validation_fits import held_out
 from tests.training.child import build_trainer
-from tests.training.runs import TINY, assert_same_weights, easy_records, fasta
+from tests.training.runs import TINY, assert_same_weights, easy_records, encoded_proteins, fasta, two_processes
 from tests.training.test_trainer import arguments, raw_proteins, small_model
 
 CHOOSING = {"eval_strategy": "epoch", "save_strategy": "epoch", "load_best_model_at_end": True, "num_train_epochs": 2}
@@ -187,6 +187,16 @@ def test_a_resumed_training_ends_with_the_same_temperature(tmp_path):
     assert resumed.calibration["location"]["temperature"] == pytest.approx(
         undisturbed.calibration["location"]["temperature"], rel=1e-6
     )
+
+
+@pytest.mark.slow
+def test_two_processes_end_with_one_temperature(tmp_path):
+    first, second = two_processes(tmp_path, validation=80, predict=10, **CHOOSING)
+    assert first["world_size"] == 2 and first["logits"] == second["logits"]
+    saved = ProteinClassifier.from_pretrained(tmp_path / "final").eval()
+    assert saved.config.calibration_temperature != 1
+    ids = torch.from_numpy(encoded_proteins(10, seed=2)[0]["input_ids"].astype(np.int64))[None]
+    assert saved(input_ids=ids).logits[0].tolist() == pytest.approx(first["logits"][0], abs=1e-5)
 
 
 def test_a_run_records_its_calibration_and_measures_scores_with_and_without_it(tmp_path, capsys):
