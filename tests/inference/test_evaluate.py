@@ -87,7 +87,7 @@ def test_proteins_without_the_column_of_the_main_task_are_refused(run_folder):
 
 def test_a_class_without_proteins_has_null_metrics(run_folder):
     result = evaluate_classifier(str(run_folder), proteins([0] * 5))
-    assert result["per_class"]["Nucleus"] == {"precision": None, "recall": None, "f1": None, "support": 0}
+    assert result["per_class"]["Nucleus"] == {**dict.fromkeys(("precision", "recall", "f1", "mcc")), "support": 0}
     assert result["per_class"]["Cytoplasm"]["support"] == 5
 
 
