@@ -9,7 +9,7 @@ from ..reporting.formatting import count
 
 # by problem type: where the numbers of each class or target are, what stands in the first column, and the others
 TABLES: dict[str, tuple[str, str, Sequence[str]]] = {
-    SINGLE_LABEL: ("per_class", "class", ("precision", "recall", "f1")),
+    SINGLE_LABEL: ("per_class", "class", ("precision", "recall", "f1", "mcc")),
     MULTI_LABEL: ("per_class", "class", ("precision", "recall", "f1", "mcc", "average_precision", "threshold")),
     REGRESSION: ("per_target", "number", WATCHED[REGRESSION]),
 }
@@ -36,14 +36,30 @@ def metrics_table(metrics: Mapping[str, Any], split: str) -> str:
 
 def _task_lines(task: Task, metrics: Mapping[str, Any], heading: str) -> list[str]:
     key, first, columns = TABLES[task.problem_type]
-    over_all = ", ".join(f"{NAMES[name]} {_number(name, metrics[name])}" for name in WATCHED[task.problem_type])
+    names = [*WATCHED[task.problem_type], *(["balanced_accuracy"] if task.problem_type == SINGLE_LABEL else [])]
+    over_all = ", ".join(f"{NAMES[name]} {_number(name, metrics[name])}" for name in names)
     rows = [[first, *(NAMES.get(name, name) for name in columns), "proteins"]]
     for label, values in metrics[key].items():
         proteins = values["n" if task.problem_type == REGRESSION else "support"]
-        rows.append([label, *(_number(name, values[name]) for name in columns), f"{proteins:,}"])
+        rows.append([label, *(_number(name, _defined(values, name)) for name in columns), f"{proteins:,}"])
     widths = [max(len(cell) for cell in column) for column in zip(*rows)]
     widths[1:] = [max(width, NARROWEST) for width in widths[1:]]
-    return [f"{heading}{over_all}", "", *(_line(row, widths) for row in rows)]
+    return [f"{heading}{over_all}", *_score_line(metrics), "", *(_line(row, widths) for row in rows)]
+
+
+def _defined(values: Mapping[str, Any], name: str) -> float | None:
+    """A number of a class; None for the MCC of one that is never predicted, which is 0 only in the mean."""
+    return None if name == "mcc" and values.get("precision") is None else values[name]
+
+
+def _score_line(metrics: Mapping[str, Any]) -> list[str]:
+    """How well scores work as probabilities, and how well they would without calibration."""
+    parts = []
+    for prefix in ("", "uncalibrated_"):
+        values = {name: metrics.get(f"{prefix}{name}") for name in ("ece", "brier", "nll")}
+        if None not in values.values():
+            parts.append(", ".join(f"{NAMES[name]} {value:.3f}" for name, value in values.items()))
+    return [f"scores: {'; without calibration '.join(parts)}"] if parts else []
 
 
 def _number(name: str, value: float | None) -> str:

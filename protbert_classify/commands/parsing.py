@@ -15,6 +15,17 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def share(text: str) -> float:
+    """The type of an option that is a share or a probability."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected 0 to 1")
+    return value
+
+
 class OneLineParser(argparse.ArgumentParser):
     """Raises [`OptionError`] instead of printing its usage and leaving."""
 

@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from .parsing import OneLineParser, add_compute_options, add_model, add_table, compute_options, table_options
+from .parsing import OneLineParser, add_compute_options, add_model, add_table, compute_options, share, table_options
 from .processes import is_distributed
 from .terminal import hide_short_progress_bars
 
@@ -34,6 +34,7 @@ def run(arguments: list[str]) -> int:
         options.model,
         options.input,
         options.output,
+        min_score=options.min_score,
         resume=options.resume,
         **table_options(options),
         **compute_options(options),
@@ -72,5 +73,11 @@ def _parser() -> argparse.ArgumentParser:
     files = "FASTA, .csv, .tsv or .jsonl (plain or .gz), .parquet"
     source = f"{files}, the id of a Hub dataset, or - for FASTA on standard input"
     add_table(parser, source, "continue an interrupted prediction")
+    parser.add_argument(
+        "--min_score",
+        type=share,
+        default=0.0,
+        help="write - in place of a predicted class with a lower score; the scores stay (0 to 1, default 0)",
+    )
     add_compute_options(parser)
     return parser

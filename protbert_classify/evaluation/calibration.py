@@ -1,14 +1,15 @@
-"""Calibration: of the predictions with a score of 0.8, are 80% right?"""
+"""Whether scores are probabilities: of the predictions with a score of 0.8, are 80% right?"""
 
 from typing import Any
 
 import numpy as np
 
-from ..model.tasks import MULTI_LABEL
+from ..model.tasks import MULTI_LABEL, REGRESSION
 from .decision import Decision
-from .metrics import known_references
+from .references import known_references
 
-BINS = 10
+BINS = 15  # as in Guo et al. 2017
+LEAST = 1e-7  # of a probability whose logarithm is taken: float32 scores reach 0 and 1
 
 
 def calibration(decision: Decision, references: np.ndarray, *, bins: int = BINS) -> dict[str, Any]:
@@ -61,3 +62,34 @@ def scored(decision: Decision, references: np.ndarray) -> tuple[np.ndarray, np.n
     if several:
         return decision.scores[known], references[known] == 1
     return decision.score[known], decision.best[known] == references[known]
+
+
+def score_metrics(decision: Decision, references: np.ndarray) -> dict[str, float]:
+    """How well scores work as probabilities; of each, 0 is best.
+
+    Args:
+        decision: For N proteins.
+        references: As [`task_metrics`] takes them; unknown ones are left out.
+
+    Returns:
+        `ece`, of [`calibration`] with 15 bins of equal width; `brier` (Brier 1950), for a single label the sum over the
+        classes of the squared differences between probability and truth, 0..2, for several labels the mean over them,
+        0..1; `nll`, the negative log-likelihood of the true answers in nats. Empty for a regression.
+    """
+    if decision.task.problem_type == REGRESSION:
+        return {}
+    if not np.isfinite(decision.scores).all():  # of a training that diverged, which others report
+        return dict.fromkeys(("ece", "brier", "nll"), float("nan"))
+    scores, references = decision.scores.astype(np.float64), np.asarray(references)
+    known = known_references(references)
+    if references.ndim == 1:
+        scores, true = scores[known], references[known].astype(np.int64)[:, None] == np.arange(scores.shape[1])
+        brier, likelihood = ((scores - true) ** 2).sum(1), scores[true]
+    else:
+        scores, true = scores[known], references[known] == 1
+        brier, likelihood = (scores - true) ** 2, np.where(true, scores, 1 - scores)
+    return {
+        "ece": calibration(decision, references)["ece"],
+        "brier": float(brier.mean()),
+        "nll": float(0.0 - np.log(np.maximum(likelihood, LEAST)).mean()),
+    }

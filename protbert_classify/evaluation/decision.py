@@ -13,6 +13,8 @@ import numpy as np
 
 from ..model.tasks import DEFAULT_THRESHOLD, LABEL_SEPARATOR, MULTI_LABEL, REGRESSION, SINGLE_LABEL, Task
 
+UNANSWERED = "-"  # in place of a label whose score is too low
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -56,11 +58,19 @@ class Decision:
         order = np.argsort(-self.scores[row], kind="stable")
         return [self.task.labels[index] for index in order if self.chosen[row, index]]
 
-    def joined_labels(self) -> list[str]:
-        """(N,), the predicted labels of each protein with `;` between them, the highest score first."""
+    def joined_labels(self, min_score: float = 0.0) -> list[str]:
+        """(N,), the predicted labels of each protein with `;` between them, the highest score first; none of numbers.
+
+        Args:
+            min_score: Labels with a lower score are left out; `-` stands where none is left.
+        """
+        if self.task.problem_type == REGRESSION:
+            return [""] * len(self)
+        sure = Decision(self.task, self.scores, self.chosen & ~(self.scores < np.float32(min_score)))
         if self.task.problem_type == SINGLE_LABEL:
-            return [self.task.labels[index] for index in self.best]
-        return [LABEL_SEPARATOR.join(self.labels(row)) for row in range(len(self))]
+            best = np.where(sure.chosen.any(-1), self.best, -1)
+            return [[*self.task.labels, UNANSWERED][index] for index in best]
+        return [LABEL_SEPARATOR.join(sure.labels(row)) or UNANSWERED for row in range(len(self))]
 
     def answer(self, row: int, top_k: int | None | Literal["predicted"] = "predicted") -> Any:
         """The answer for one protein as pipelines of transformers give it.
@@ -92,22 +102,45 @@ def decide(logits: np.ndarray, config: Any) -> Decision:
     """The answers of a classifier.
 
     Args:
-        logits: (N, C), of the main task; or (N, C + A), those of the auxiliary tasks behind it.
+        logits: (N, C), of the main task; or (N, C + A), those of the auxiliary tasks behind it. As the model gives
+            them in evaluation mode: calibrated.
         config: A [`ProteinClassifierConfig`].
 
     Raises:
         ValueError: Another number of columns.
     """
+    return _decide(logits, config, decide_task)
+
+
+def decide_uncalibrated(logits: np.ndarray, config: Any) -> Decision | None:
+    """The answers as they were without calibration, for comparison; None if no task is calibrated.
+
+    Args:
+        logits: As [`decide`] takes them: calibrated.
+        config: See there.
+    """
+    if not any(task.is_calibrated for task in config.tasks):
+        return None
+    return _decide(logits, config, lambda part, task: decide_task(_uncalibrated(part, task), task))
+
+
+def _uncalibrated(logits: np.ndarray, task: Task) -> np.ndarray:
+    """Logits as the head gave them, (N, C)."""
+    bias = 0.0 if task.bias is None else np.asarray(task.bias)
+    return ((logits - bias) * np.asarray(task.temperature)).astype(np.float32)
+
+
+def _decide(logits: np.ndarray, config: Any, decide_one: Callable[[np.ndarray, Task], Decision]) -> Decision:
     logits = np.asarray(logits, dtype=np.float32)
     tasks = config.tasks
     widths = [task.num_logits for task in tasks]
     if logits.ndim != 2 or logits.shape[1] not in (widths[0], sum(widths)):
         raise ValueError(f"logits of shape {logits.shape}: expected {widths[0]} or {sum(widths)} columns")
     if logits.shape[1] == widths[0]:
-        return decide_task(logits, tasks[0])
+        return decide_one(logits, tasks[0])
     main, *others = np.split(logits, np.cumsum(widths)[:-1], axis=1)
-    auxiliary = {task.name: decide_task(part, task) for task, part in zip(tasks[1:], others, strict=True)}
-    answers = decide_task(main, tasks[0])
+    auxiliary = {task.name: decide_one(part, task) for task, part in zip(tasks[1:], others, strict=True)}
+    answers = decide_one(main, tasks[0])
     return Decision(answers.task, answers.scores, answers.chosen, auxiliary)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..model.tasks import SINGLE_LABEL
 from .decision import Decision
-from .metrics import known_references
+from .references import known_references
 from .resampling import RESAMPLES, default_resamples, draw_counts, matrix_metrics, resampled_metrics
 
 
@@ -26,8 +26,9 @@ def bootstrap_intervals(
         seed: Of the draw.
 
     Returns:
-        `accuracy`, `mcc`, `macro_f1`, each (low, high); `precision`, `recall`, `f1`, each C times (low, high), or None
-        for a class without proteins, and for the precision of one that is never predicted.
+        `accuracy`, `mcc`, `macro_f1`, `balanced_accuracy`, each (low, high); `precision`, `recall`, `f1`, `class_mcc`,
+        each C times (low, high), or None for a class without proteins, and for the precision and the MCC of one that
+        is never predicted.
 
     Raises:
         ValueError: No proteins.
@@ -55,8 +56,8 @@ def task_intervals(
 
     Returns:
         (low, high) for each of the metrics that are watched. Beside them, C times (low, high) or None: for a single
-        label `precision`, `recall`, `f1`; for several `per_class_{metric}` with these, `mcc` and `average_precision`;
-        for a regression `per_target_{metric}`.
+        label `precision`, `recall`, `f1` and `class_mcc`; for several `per_class_{metric}` with the first three, `mcc`
+        and `average_precision`; for a regression `per_target_{metric}`.
 
     Raises:
         ValueError: No known reference.

@@ -20,9 +20,10 @@ from sklearn.metrics import (
     r2_score,
 )
 
-from ..model.losses import IGNORED
 from ..model.tasks import DEFAULT_THRESHOLD, MULTI_LABEL, REGRESSION, SINGLE_LABEL, Task
+from .calibration import score_metrics
 from .decision import Decision
+from .references import known_references
 
 # by problem type: the numbers that are logged and plotted during training, and the one that chooses the best weights
 WATCHED: dict[str, tuple[str, ...]] = {
@@ -41,6 +42,7 @@ NAMES: dict[str, str] = {
     "jaccard": "Jaccard",
     "subset_accuracy": "subset accuracy",
     "average_precision": "average precision",
+    "balanced_accuracy": "balanced accuracy",
     "precision": "precision",
     "recall": "recall",
     "f1": "F1",
@@ -48,6 +50,9 @@ NAMES: dict[str, str] = {
     "pearson": "Pearson",
     "r2": "R²",
     "mae": "MAE",
+    "ece": "ECE",
+    "brier": "Brier score",
+    "nll": "NLL",
 }
 
 
@@ -68,7 +73,10 @@ def watched_metrics(tasks: Sequence[Task]) -> list[str]:
 
 
 def evaluation_metrics(
-    decision: Decision, references: np.ndarray, auxiliary_references: np.ndarray | None = None
+    decision: Decision,
+    references: np.ndarray,
+    auxiliary_references: np.ndarray | None = None,
+    uncalibrated: Decision | None = None,
 ) -> dict[str, Any]:
     """Compare the predictions of all tasks with the truth.
 
@@ -77,22 +85,31 @@ def evaluation_metrics(
         references: What [`task_metrics`] takes for the main task.
         auxiliary_references: (N, A'), the targets of the auxiliary tasks side by side, `num_targets` columns each;
             NaN where unknown. None leaves the auxiliary tasks out.
+        uncalibrated: What the decision would be without calibration, see [`decide_uncalibrated`].
 
     Returns:
         What [`task_metrics`] returns for the main task, and `{task}_{metric}` for each auxiliary one. An auxiliary task
-        without a known answer is left out.
+        without a known answer is left out. With `uncalibrated`, calibrated tasks also have [`score_metrics`] of that:
+        `uncalibrated_ece` and so on.
 
     Raises:
         ValueError: No proteins, or shapes that do not fit.
     """
-    metrics = task_metrics(decision, references)
+    metrics = {**task_metrics(decision, references), **_uncalibrated_metrics(uncalibrated, references)}
     if auxiliary_references is None:
         return metrics
     for name, targets in split_references(decision, auxiliary_references).items():
         if not np.isnan(targets).all():
-            found = task_metrics(decision.auxiliary[name], targets)
+            before = None if uncalibrated is None else uncalibrated.auxiliary[name]
+            found = {**task_metrics(decision.auxiliary[name], targets), **_uncalibrated_metrics(before, targets)}
             metrics.update({f"{name}_{metric}": value for metric, value in found.items()})
     return metrics
+
+
+def _uncalibrated_metrics(before: Decision | None, references: np.ndarray) -> dict[str, float]:
+    if before is None or not before.task.is_calibrated:
+        return {}
+    return {f"uncalibrated_{name}": value for name, value in score_metrics(before, references).items()}
 
 
 def split_references(decision: Decision, auxiliary_references: np.ndarray) -> dict[str, np.ndarray]:
@@ -118,7 +135,7 @@ def task_metrics(decision: Decision, references: np.ndarray) -> dict[str, Any]:
 
     Returns:
         For a single label what [`classification_metrics`] returns, for several [`multi_label_metrics`], for numbers
-        [`regression_metrics`].
+        [`regression_metrics`]; of a classification also [`score_metrics`].
 
     Raises:
         ValueError: No known reference, or shapes that do not fit.
@@ -127,13 +144,7 @@ def task_metrics(decision: Decision, references: np.ndarray) -> dict[str, Any]:
     expected = decision.scores.shape[: 1 if decision.task.problem_type == SINGLE_LABEL else 2]
     if references.shape != expected:
         raise ValueError(f"references of shape {references.shape} for task {decision.task.name!r}: expected {expected}")
-    return METRICS[decision.task.problem_type](decision, references)
-
-
-def known_references(references: np.ndarray) -> np.ndarray:
-    """bool, of the shape of `references`: where the answer is known."""
-    references = np.asarray(references)
-    return ~np.isnan(references) & (references != IGNORED) if references.ndim == 1 else ~np.isnan(references)
+    return {**METRICS[decision.task.problem_type](decision, references), **score_metrics(decision, references)}
 
 
 def _single_label(decision: Decision, references: np.ndarray) -> dict[str, Any]:
@@ -169,9 +180,11 @@ def classification_metrics(
 
     Returns:
         `accuracy` (Q10 in the literature of ten locations), `mcc` (Gorodkin's multi-class Matthews correlation,
-        doi:10.1016/j.compbiolchem.2004.09.006), `macro_f1` over the classes that have proteins, `per_class` (name ->
-        `precision`, `recall`, `f1`, `support`; None where a class has no protein, and for the precision of one that is
-        never predicted) and `confusion_matrix` (C rows of true classes, C columns of predicted ones).
+        doi:10.1016/j.compbiolchem.2004.09.006), `macro_f1` and `balanced_accuracy` (the mean recall) over the classes
+        that have proteins, `per_class` (name -> `precision`, `recall`, `f1`, `mcc` of this class against all others,
+        `support`; None where a class has no protein, for the precision and MCC of one that is never predicted, and for
+        the MCC of one that all proteins have or are predicted to have) and `confusion_matrix` (C rows of true classes,
+        C columns of predicted ones).
 
     Raises:
         ValueError: No proteins, or lengths that differ.
@@ -184,7 +197,8 @@ def classification_metrics(
     precision, recall, f1, support = precision_recall_fscore_support(
         references, predictions, labels=indices, zero_division=0.0
     )
-    predicted = np.bincount(predictions, minlength=len(labels)) > 0
+    matrix = confusion_matrix(references, predictions, labels=indices)
+    predicted, against_others = matrix.sum(0) > 0, class_mcc(matrix[None])[0]
     per_class = {}
     for index, name in enumerate(labels):
         known = bool(support[index])
@@ -192,6 +206,7 @@ def classification_metrics(
             "precision": float(precision[index]) if known and predicted[index] else None,
             "recall": float(recall[index]) if known else None,
             "f1": float(f1[index]) if known else None,
+            "mcc": None if np.isnan(against_others[index]) else float(against_others[index]),
             "support": int(support[index]),
         }
     return {
@@ -199,9 +214,23 @@ def classification_metrics(
         # with a single class, predicted without an error, there is none; scikit-learn says 0 and warns
         "mcc": float(matthews_corrcoef(references, predictions)) if len({*predictions, *references}) > 1 else 0.0,
         "macro_f1": float(np.mean(f1[support > 0])),
+        "balanced_accuracy": float(np.mean(recall[support > 0])),
         "per_class": per_class,
-        "confusion_matrix": confusion_matrix(references, predictions, labels=indices).tolist(),
+        "confusion_matrix": matrix.tolist(),
     }
+
+
+def class_mcc(matrices: np.ndarray) -> np.ndarray:
+    """The Matthews correlation of each class against all others, (R, C), of confusion matrices, (R, C, C).
+
+    NaN where it is not defined: a class that no protein has or is predicted to have, or that all have or are.
+    """
+    counts = matrices.astype(np.float64)
+    total, right = counts.sum((1, 2))[:, None], np.einsum("rcc->rc", counts)
+    true, predicted = counts.sum(2), counts.sum(1)
+    spread = np.sqrt(true * (total - true) * predicted * (total - predicted))
+    covariance = right * total - true * predicted
+    return np.divide(covariance, spread, out=np.full(spread.shape, np.nan), where=spread > 0)
 
 
 def multi_label_metrics(

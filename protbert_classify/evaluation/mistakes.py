@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from .decision import Decision
-from .metrics import known_references
+from .references import known_references
 
 COUNT = 20
 

@@ -11,7 +11,8 @@ from scipy import sparse
 
 from ..model.tasks import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from .decision import Decision
-from .metrics import known_references
+from .metrics import class_mcc
+from .references import known_references
 
 RESAMPLES = 2000
 FEWEST_RESAMPLES = 200  # enough for a 95% interval that is right to about a tenth of its width
@@ -41,8 +42,8 @@ def matrix_metrics(matrices: np.ndarray) -> dict[str, np.ndarray]:
         matrices: (R, C, C), rows are true classes, columns predicted ones.
 
     Returns:
-        `accuracy`, `mcc`, `macro_f1` (R,), `precision`, `recall`, `f1` (R, C): NaN where a class has no protein, and
-        the precision also where it is not predicted.
+        `accuracy`, `mcc`, `macro_f1`, `balanced_accuracy` (R,), `precision`, `recall`, `f1`, `class_mcc` (R, C): NaN
+        where a class has no protein, and the precision and MCC also where it is not predicted.
     """
     counts = matrices.astype(np.float64)
     total = counts.sum((1, 2))
@@ -56,6 +57,8 @@ def matrix_metrics(matrices: np.ndarray) -> dict[str, np.ndarray]:
         "accuracy": right.sum(1) / total,
         "mcc": np.nan_to_num(_ratio(covariance, spread)),
         "macro_f1": _mean(f1),
+        "balanced_accuracy": _mean(_ratio(right, true)),
+        "class_mcc": class_mcc(matrices),
         "precision": _ratio(right, np.where(true > 0, predicted, 0)),
         "recall": _ratio(right, true),
         "f1": f1,

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..model.tasks import DEFAULT_THRESHOLD
-from .metrics import known_references
+from .references import known_references
 
 FEWEST_POSITIVES = 5  # proteins with a label; with fewer, the best threshold is chance
 

@@ -8,7 +8,7 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from ..data.encoding import encode
-from ..evaluation.decision import decide
+from ..evaluation.decision import decide, decide_uncalibrated
 from ..evaluation.metrics import evaluation_metrics
 from ..model import ProteinClassifier
 from ..tasks.targets import targets
@@ -64,5 +64,6 @@ def measure(
     with tqdm(total=len(encoded), unit="protein") as bar:
         logits = predict_logits(classifier, encoded["input_ids"], tokens_per_batch, bar.update)
     auxiliary = np.asarray(encoded["auxiliary_labels"]) if "auxiliary_labels" in encoded.column_names else None
-    metrics = evaluation_metrics(decide(logits, config), np.asarray(encoded["labels"]), auxiliary)
+    decisions = decide(logits, config), decide_uncalibrated(logits, config)
+    metrics = evaluation_metrics(decisions[0], np.asarray(encoded["labels"]), auxiliary, decisions[1])
     return {"proteins": len(encoded), "tasks": [task.to_dict() for task in config.tasks], **metrics}

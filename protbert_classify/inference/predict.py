@@ -14,8 +14,10 @@ from ..data.encoder import ProteinEncoder
 from ..data.reader import read_records
 from ..data.records import Record, checked
 from ..data.sources import STANDARD_INPUT
+from ..errors import OptionError
 from ..evaluation.decision import decide
 from ..model import ProteinClassifier
+from ..model.tasks import REGRESSION
 from .logits import predict_logits
 from .parts_folder import PartsFolder
 from .precision import has_gpu_backend
@@ -45,6 +47,7 @@ def predict_file(
     *,
     columns: ColumnNames | None = None,
     strict: bool = False,
+    min_score: float = 0.0,
     resume: bool = False,
     overwrite: bool = False,
     tokens_per_batch: int | None = None,
@@ -65,6 +68,7 @@ def predict_file(
             `truncated`. It appears when it is whole.
         columns: Names of a table's columns.
         strict: Stop at the first record that cannot be classified; else it goes to `<output>.rejected.csv`.
+        min_score: Labels with a lower score are not predicted, 0..1: `-` stands in their place, beside the score.
         resume: Continue with the parts that an interrupted prediction left.
         overwrite: Forget them.
         tokens_per_batch: Tokens of a batch, at most; what suits the device if None.
@@ -91,13 +95,17 @@ def predict_file(
     if processes is not None and device is None and processes.device.type != "cpu":
         device = str(processes.device)
     classifier, tokenizer = load_classifier(model, device, precision, compiled)
+    if min_score > 0 and all(task.problem_type == REGRESSION for task in classifier.config.tasks):
+        raise OptionError(f"min_score={min_score}: {model} predicts numbers, which have no scores; leave it out")
     table = table_for(output, columns_for(classifier.config.tasks))
     settings = _settings(classifier, output, tokens_per_batch, precision, compiled)
+    if min_score > 0:
+        settings["min_score"] = min_score
     if main:
         parts.begin(settings, resume)
     if processes is not None:
         processes.wait_for_everyone()
-    worker = _Worker(classifier, classifier_encoder(classifier, tokenizer), tokens_per_batch)
+    worker = _Worker(classifier, classifier_encoder(classifier, tokenizer), tokens_per_batch, min_score)
     return predict_parts(
         parts,
         records,
@@ -123,10 +131,13 @@ def _processes() -> Any:
 class _Worker:
     """Predicts records; identical proteins are computed once."""
 
-    def __init__(self, classifier: ProteinClassifier, encoder: ProteinEncoder, tokens_per_batch: int | None) -> None:
+    def __init__(
+        self, classifier: ProteinClassifier, encoder: ProteinEncoder, tokens_per_batch: int | None, min_score: float
+    ) -> None:
         self.classifier = classifier
         self.encoder = encoder
         self.tokens_per_batch = tokens_per_batch
+        self.min_score = min_score
 
     def predict(self, records: list[Record], bar: tqdm) -> list[Prediction]:
         rows: dict[bytes, int] = {}
@@ -135,7 +146,8 @@ class _Worker:
         logits = predict_logits(self.classifier, encoded, self.tokens_per_batch, bar.update)
         bar.update(len(records) - len(rows))
         truncated = (self.encoder.is_cropped(len(record.residues)) for record in records)
-        return predictions_of(records, decide(logits, self.classifier.config)[row_of], truncated)
+        decision = decide(logits, self.classifier.config)[row_of]
+        return predictions_of(records, decision, truncated, self.min_score)
 
 
 def _settings(

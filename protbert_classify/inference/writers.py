@@ -215,15 +215,19 @@ FORMATS: dict[str, Any] = {
 }
 
 
-def predictions_of(records: Sequence[Record], decision: Decision, truncated: Iterable[bool]) -> list[Prediction]:
+def predictions_of(
+    records: Sequence[Record], decision: Decision, truncated: Iterable[bool], min_score: float = 0.0
+) -> list[Prediction]:
     """The rows of proteins.
 
     Args:
         records: N of them.
         decision: For them, in the same order.
         truncated: N times whether the protein is longer than the model reads.
+        min_score: Labels with a lower score are left out; `-` stands where none is left.
     """
-    parts = [_cells(decision, classes=True), *(_cells(part, classes=False) for part in decision.auxiliary.values())]
+    beside = (_cells(part, min_score, classes=False) for part in decision.auxiliary.values())
+    parts = [_cells(decision, min_score, classes=True), *beside]
     answers = zip(*(cells for part in parts for cells in part), strict=True)
     return [
         Prediction(record.place.accession, record.description, len(record.residues), row, cut)
@@ -231,12 +235,12 @@ def predictions_of(records: Sequence[Record], decision: Decision, truncated: Ite
     ]
 
 
-def _cells(decision: Decision, classes: bool) -> list[Sequence[str | float]]:
+def _cells(decision: Decision, min_score: float, classes: bool) -> list[Sequence[str | float]]:
     """The columns of the answers to one task, N cells each; for a classification with or without its classes."""
     scores = decision.scores.T.tolist()
     if decision.task.problem_type == REGRESSION:
         return scores
-    return [decision.joined_labels(), decision.score.tolist(), *(scores if classes else ())]
+    return [decision.joined_labels(min_score), decision.score.tolist(), *(scores if classes else ())]
 
 
 def row_values(prediction: Prediction) -> list[Any]:

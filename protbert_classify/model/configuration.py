@@ -69,6 +69,10 @@ class ProteinClassifierConfig(PretrainedConfig):
         thresholds: (C,), probabilities from which on a class is predicted in `multi_label_classification`; 0.5 if None.
         target_mean: (C,), means of the training targets of a `regression`, in the units of the data; or one for all.
         target_std: (C,), their standard deviations; or one for all.
+        calibration_temperature: What the main task's logits are divided by at evaluation, so that scores are as high as
+            predictions are right: one for all classes, or (C,); 1 if they are not calibrated. (Transformers reserves
+            the name `temperature` for text generation.)
+        calibration_bias: (C,), added to the divided logits; none if None.
         auxiliary_tasks: Tasks learned in addition to the main one, each a [`Task`] or its fields, with its own head.
         special_tokens: How many special tokens the tokenizer puts before and after the residues; those of the
             backbone's family if None.
@@ -97,7 +101,7 @@ class ProteinClassifierConfig(PretrainedConfig):
     num_hidden_layers = _size("num_hidden_layers")
     num_attention_heads = _size("num_attention_heads")
     max_position_embeddings = _size("max_position_embeddings")
-    FORMAT_VERSION = 2  # 1 had a single task, `location`, and no auxiliary ones
+    FORMAT_VERSION = 3  # 1 had a single task, `location`, and no auxiliary ones; 2 had no calibration
 
     # transformers 5.3 builds configurations by __init__, later ones as dataclasses; a written __init__ suits both.
     def __init__(
@@ -117,6 +121,8 @@ class ProteinClassifierConfig(PretrainedConfig):
         thresholds: Sequence[float] | None = None,
         target_mean: Sequence[float] | float | None = None,
         target_std: Sequence[float] | float | None = None,
+        calibration_temperature: Sequence[float] | float = 1.0,
+        calibration_bias: Sequence[float] | None = None,
         auxiliary_tasks: Sequence[Task | dict[str, Any]] | None = None,
         special_tokens: Sequence[int] | None = None,
         labels: Sequence[str] | None = None,
@@ -143,8 +149,10 @@ class ProteinClassifierConfig(PretrainedConfig):
         self.task_name = task_name
         self.loss = loss
         self.thresholds = _listed(thresholds)
-        self.target_mean = target_mean if isinstance(target_mean, (int, float)) else _listed(target_mean)
-        self.target_std = target_std if isinstance(target_std, (int, float)) else _listed(target_std)
+        self.target_mean = _listed(target_mean)
+        self.target_std = _listed(target_std)
+        self.calibration_temperature = _listed(calibration_temperature)
+        self.calibration_bias = _listed(calibration_bias)
         self.auxiliary_tasks = _plain(auxiliary_tasks, task_name)
         self.special_tokens = _listed(special_tokens)
         self.format_version = format_version
@@ -163,7 +171,7 @@ class ProteinClassifierConfig(PretrainedConfig):
         pad_token_id = kwargs.pop("pad_token_id")
         super().__init__(**kwargs)
         self.pad_token_id = pad_token_id
-        self.tasks  # raises for thresholds or targets that do not fit the labels
+        self.tasks  # raises for thresholds, targets or a calibration that do not fit the labels
 
     def check(self) -> None:
         """Raise ValueError for a field with a wrong value."""
@@ -213,6 +221,8 @@ class ProteinClassifierConfig(PretrainedConfig):
             thresholds=self.thresholds,
             mean=self._for_each_label(self.target_mean),
             std=self._for_each_label(self.target_std),
+            temperature=self.calibration_temperature,
+            bias=self.calibration_bias,
         )
 
     def _for_each_label(self, values: Sequence[float] | float | None) -> Sequence[float] | None:
@@ -233,8 +243,9 @@ class ProteinClassifierConfig(PretrainedConfig):
         return self.backbone_config
 
 
-def _listed(values: Sequence[Any] | None) -> list[Any] | None:
-    return None if values is None else list(values)
+def _listed(values: Any) -> Any:
+    """A sequence as a list, which JSON can hold; a number, or None, as it is."""
+    return values if values is None or isinstance(values, (int, float)) else list(values)
 
 
 def _plain(tasks: Sequence[Task | dict[str, Any]] | None, main: str) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from .requested_config import (
     read_config,
     set_fields,
     take_fields,
+    unfitted,
     with_backbone,
 )
 from .tasks import SINGLE_LABEL
@@ -103,7 +104,7 @@ class FromPretrainedMixin(PreTrainedModel):
             logger.info("%s has the classes %s: starting a fresh head for %s", name, class_names(config), labels)
             former, info = cls._from_classifier(name, config, {}, *model_args, **kwargs)
             former.backbone.config.name_or_path = former.backbone.config.name_or_path or name  # where its tokenizer is
-            kept = {key: value for key, value in trained.items() if key not in FITTED_FIELDS}
+            kept = {key: unfitted(value) for key, value in trained.items() if key not in FITTED_FIELDS}
             model = cls._on_backbone(former.backbone, list(labels), {**kept, **fields})
             return model, loading_info(info, _fresh(model))
         assert name is not None  # else a configuration of ours and a state_dict are given

@@ -26,6 +26,7 @@ from .backbone import (
     position_table,
     random_backbone,
 )
+from .calibration import calibrate
 from .configuration import ProteinClassifierConfig
 from .from_pretrained import FromPretrainedMixin, loading_info
 from .heads import HEADS
@@ -137,8 +138,9 @@ class ProteinClassifier(FromPretrainedMixin):
                 `output_attentions`, ...
 
         Returns:
-            `logits` (B, C) and, as asked for here or in the configuration, `loss` (), `hidden_states`, `attentions`;
-            the padding of both comes last.
+            `logits` (B, C), calibrated in evaluation mode and as the head gives them in training mode; and, as asked
+            for here or in the configuration, `loss` () of these logits, `hidden_states`, `attentions`; the padding of
+            both comes last.
 
         Raises:
             ValueError: No input, two of them, or a packed batch for a backbone that is not ready for it.
@@ -163,6 +165,10 @@ class ProteinClassifier(FromPretrainedMixin):
         pooled = self.pooling(output, mask)
         logits = _float32_head(self.head, pooled)  # (B, C)
         others = [_float32_head(head, pooled) for head in self.auxiliary_heads]
+        if not self.training:  # here and nowhere else: every way to a score goes through forward() once
+            logits = calibrate(logits, self.config.calibration_temperature, self.config.calibration_bias)
+            beside = zip(others, self.config.auxiliary_tasks, strict=True)
+            others = [calibrate(part, task.get("temperature", 1.0), task.get("bias")) for part, task in beside]
         auxiliary_logits = torch.cat(others, dim=-1) if others else None  # (B, A)
         loss = None
         if labels is not None or auxiliary_labels is not None:

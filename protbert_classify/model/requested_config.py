@@ -10,13 +10,20 @@ from transformers import AutoConfig, PretrainedConfig
 from .configuration import ProteinClassifierConfig
 from .heads import HEADS
 from .repository_names import is_path
-from .tasks import REGRESSION, SINGLE_LABEL, auxiliary_tasks
+from .tasks import REGRESSION, SINGLE_LABEL, VALIDATION_FITS, auxiliary_tasks
 
 _PARAMETERS = inspect.signature(ProteinClassifierConfig.__init__).parameters
 CONFIG_FIELDS = (*(name for name in _PARAMETERS if name not in ("self", "kwargs", "labels")), "problem_type")
 LABEL_FIELDS = ("num_labels", "id2label", "label2id")
 OUTPUT_FIELDS = ("output_attentions", "output_hidden_states", "return_dict")
-FITTED_FIELDS = ("thresholds", "target_mean", "target_std")  # to the answers that a head was trained on
+# what was fitted to the answers that a head was trained on, and what it is for a fresh one
+FITTED_FIELDS: dict[str, Any] = {
+    "thresholds": None,
+    "target_mean": None,
+    "target_std": None,
+    "calibration_temperature": 1.0,
+    "calibration_bias": None,
+}
 # another value needs other weights
 HEAD_FIELDS = ("pooling", "head", "light_attention_kernel_size", "auxiliary_tasks")
 
@@ -90,18 +97,17 @@ def set_fields(config: PretrainedConfig, fields: dict[str, Any]) -> None:
 
 
 def override(config: ProteinClassifierConfig, fields: dict[str, Any]) -> None:
-    """Set fields of a saved classifier. What was fitted to another number of labels is dropped.
+    """Set fields of a saved classifier. What was fitted to another number of labels, or problem type, is dropped.
 
     Raises:
         ValueError: A field with a wrong value.
     """
+    before = config.num_labels, config.problem_type
     set_fields(config, fields)
-    for name in FITTED_FIELDS:
-        value = getattr(config, name)
-        if name not in fields and isinstance(value, list) and len(value) != config.num_labels:
-            setattr(config, name, None)
     if config.num_labels == 1 and "problem_type" not in fields and config.problem_type == SINGLE_LABEL:
         config.problem_type = REGRESSION  # as transformers decides
+    if (config.num_labels, config.problem_type) != before:
+        set_fields(config, {name: value for name, value in FITTED_FIELDS.items() if name not in fields})
     config.check()
     config.tasks  # raises for what does not fit the labels
 
@@ -136,7 +142,7 @@ def keeps_head(
     Raises:
         ValueError: Another pooling or head, but no labels to start a fresh one.
     """
-    changed = [key for key in HEAD_FIELDS if fields.get(key, trained.get(key)) != trained.get(key)]
+    changed = [key for key in HEAD_FIELDS if key in fields and unfitted(fields[key]) != unfitted(trained.get(key))]
     if labels is None and changed:
         raise ValueError(
             f"{name} was trained with {changed[0]}={trained[changed[0]]!r}, not {fields[changed[0]]!r}: "
@@ -144,3 +150,10 @@ def keeps_head(
         )
     same_task = fields.get("problem_type") in (None, trained["problem_type"])
     return labels is None or (list(labels) == class_names(config) and same_task and not changed)
+
+
+def unfitted(value: Any) -> Any:
+    """A field of the configuration; auxiliary tasks without what was fitted to validation proteins."""
+    if not isinstance(value, list) or not all(isinstance(task, dict) for task in value):
+        return value
+    return [{name: of for name, of in task.items() if name not in VALIDATION_FITS} for task in value]

@@ -14,6 +14,7 @@ REGRESSION = "regression"
 PROBLEM_TYPES = (SINGLE_LABEL, MULTI_LABEL, REGRESSION)
 DEFAULT_THRESHOLD = 0.5
 LABEL_SEPARATOR = ";"  # between several labels of one protein in a text
+VALIDATION_FITS = ("thresholds", "temperature", "bias")  # fields of a task that are fitted to validation proteins
 IGNORED = -100  # the class of a protein whose label is not known, as in torch
 
 
@@ -32,9 +33,13 @@ class Task:
             each if None.
         mean: (C,), means of the training targets, in the units of the data; of `regression` only. 0 if None.
         std: (C,), their standard deviations. 1 if None.
+        temperature: What logits are divided by, so that scores are as high as predictions are right; one for all
+            classes, or (C,). Of a classification only.
+        bias: (C,), added to the divided logits; none if None. Of a classification only.
 
     Raises:
-        ValueError: An unknown problem type, no labels or repeated ones, or lists whose lengths differ from `labels`.
+        ValueError: An unknown problem type, no labels or repeated ones, lists whose lengths differ from `labels`, a
+            temperature of 0 or less, or a calibration of a regression.
     """
 
     name: str
@@ -46,22 +51,37 @@ class Task:
     thresholds: Sequence[float] | None = None
     mean: Sequence[float] | None = None
     std: Sequence[float] | None = None
+    temperature: float | Sequence[float] = 1.0
+    bias: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("labels", "unknown", "thresholds", "mean", "std"):
+        for name in ("labels", "unknown", "thresholds", "mean", "std", "temperature", "bias"):
             value = getattr(self, name)
-            if value is not None:
+            if value is not None and not isinstance(value, (int, float)):
                 object.__setattr__(self, name, tuple(value))  # lists come from JSON
         check_problem_type(self.problem_type)
         if not self.labels or len(set(self.labels)) < len(self.labels):
             raise ValueError(f"task {self.name!r}: labels={list(self.labels)}: expected each label once, at least one")
-        for name in ("thresholds", "mean", "std"):
+        for name in ("thresholds", "mean", "std", "temperature", "bias"):
             value = getattr(self, name)
-            if value is not None and (len(value) != len(self.labels) or not all(map(math.isfinite, value))):
+            if isinstance(value, tuple) and (len(value) != len(self.labels) or not all(map(math.isfinite, value))):
                 expected = f"expected {len(self.labels)} finite numbers"
                 raise ValueError(f"task {self.name!r}: {name}={list(value)}: {expected}")
         if self.weight < 0 or not math.isfinite(self.weight):
             raise ValueError(f"task {self.name!r}: weight={self.weight}: expected 0 or more")
+        self._check_calibration()
+
+    def _check_calibration(self) -> None:
+        each = self.temperature if isinstance(self.temperature, tuple) else (self.temperature,)
+        if not all(math.isfinite(value) and value > 0 for value in each):
+            raise ValueError(f"task {self.name!r}: temperature={self.temperature}: expected more than 0")
+        if self.is_calibrated and self.problem_type == REGRESSION:
+            raise ValueError(f"task {self.name!r}: a regression has no scores to calibrate; expected temperature 1")
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether its scores differ from those of the logits as the head gives them."""
+        return self.temperature != 1 or self.bias is not None
 
     @property
     def num_logits(self) -> int:

@@ -10,11 +10,13 @@ import numpy as np
 from ..errors import DataError
 from ..evaluation.decision import Decision
 from ..evaluation.intervals import bootstrap_intervals, task_intervals
-from ..evaluation.metrics import WATCHED, known_references
+from ..evaluation.metrics import WATCHED
+from ..evaluation.references import known_references
 from ..model.tasks import MULTI_LABEL, REGRESSION, SINGLE_LABEL, Task
 from ..runs.files import METRICS
 from ..runs.finished_run import Run
 
+SCORES = [f"{before}{name}" for before in ("", "uncalibrated_") for name in ("ece", "brier", "nll")]
 SPLITS = ("test", "validation")  # the first one with metrics is shown
 TABLES = {SINGLE_LABEL: ("per_class", "confusion_matrix"), MULTI_LABEL: ("per_class",), REGRESSION: ("per_target",)}
 
@@ -26,7 +28,9 @@ class EvaluatedSplit:
     Args:
         split: `test`, or without test proteins `validation`.
         task: The task.
-        metrics: What [`task_metrics`] returns; of the main task also `proteins`.
+        metrics: What [`task_metrics`] returns, also without calibration (`uncalibrated_ece`, ...) where the task is
+            calibrated; of the main task also `proteins`. Runs of earlier versions lack those of [`score_metrics`] and
+            `balanced_accuracy`.
         predictions: The answers for the proteins of the split, and the true ones; None where they were not written.
     """
 
@@ -85,4 +89,5 @@ def _evaluated(run: Run, task: Task, split: str, prefix: str, more: tuple[str, .
     if missing:
         raise DataError(f"{os.path.join(run.folder, METRICS)}: damaged; found no {', '.join(missing)}")
     predictions = run.predictions.of(task) if split == "test" and run.predictions is not None else None
+    names += [name for name in (*SCORES, "balanced_accuracy") if f"{prefix}{name}" in run.metrics]
     return EvaluatedSplit(split, task, {name: run.metrics[f"{prefix}{name}"] for name in names}, predictions)

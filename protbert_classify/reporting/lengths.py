@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..evaluation.by_length import accuracy_by_length
-from ..evaluation.metrics import known_references
+from ..evaluation.references import known_references
 from ..runs.finished_run import Run
 from .formatting import with_interval
 from .score_figures import draw_accuracy_by_length, length_range

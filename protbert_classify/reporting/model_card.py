@@ -18,6 +18,7 @@ from .figures import save_figure
 from .formatting import capitalised, count, duration
 from .report_registry import report_of
 from .run_description import LOST, TRAINING, split_table
+from .score_quality import HEADER, NOTE, calibration_sentences, score_rows
 from .task_report import CardFigure
 
 TEMPLATE = "model_card.md.jinja"
@@ -71,7 +72,7 @@ def model_card(
         "licences": licences,
         "backbone": _backbone(config, run),
         "results": _results(run, found) if run is not None and found is not None else None,
-        "calibration": _calibration(found),
+        "calibration": _calibration(run, found) if run is not None and found is not None else None,
         "auxiliary": _auxiliary(config, run, found),
         "data": _data(run) if run is not None and "data_arguments" in run.record else None,
         "training": _training(run, found) if run is not None else None,
@@ -226,12 +227,14 @@ def _interval(key: str, found: EvaluatedSplit) -> str:
     return f" ({_number(key, pair[0])} to {_number(key, pair[1])})" if pair else ""
 
 
-def _calibration(found: EvaluatedSplit | None) -> dict[str, Any] | None:
-    if found is None:
-        return None
+def _calibration(run: Run, found: EvaluatedSplit) -> dict[str, Any] | None:
+    """Whether scores can be taken for probabilities: how they were calibrated, their errors, and a picture."""
     report = report_of(found.task)
     figure = report.calibration_figure(found)
-    return None if figure is None else {"text": report.calibration_text(found), **_shown_figure(figure)}
+    if figure is None:
+        return None
+    words = {"text": report.calibration_text(found), "how": calibration_sentences(run, found)}
+    return {**words, "header": HEADER, "rows": score_rows(found), "note": NOTE, **_shown_figure(figure)}
 
 
 def _auxiliary(config: ProteinClassifierConfig, run: Run | None, found: EvaluatedSplit | None) -> list[dict[str, Any]]:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..evaluation.calibration import calibration
-from ..evaluation.metrics import NAMES, known_references
+from ..evaluation.calibration import BINS, calibration
+from ..evaluation.metrics import NAMES
 from ..evaluation.mistakes import confident_mistakes, confusions, frequent_confusions
+from ..evaluation.references import known_references
 from ..model.tasks import Task
 from ..runs.files import PREDICTIONS
 from ..runs.finished_run import Run
@@ -17,6 +18,7 @@ from .formatting import Rows, capitalised, count, interval_text, with_interval
 from .lengths import accuracy_parts
 from .run_description import OPTIMISTIC, best_and_worst
 from .score_figures import draw_reliability, draw_score_histogram
+from .score_quality import calibration_sentences, score_parts
 from .sections import Card, Figures, Part, Section, Table, Text, left_out
 from .task_report import FORWARD, CardFigure, Draw, TaskReport, length_section
 
@@ -72,7 +74,7 @@ class MultiLabelReport(TaskReport):
                 f"A protein has {true.sum(1).mean():.2f} labels on average and is given {chosen.sum(1).mean():.2f}.",
                 f"The scores of all labels are off by {ece:.3f} on average (expected calibration error).",
             ]
-        return sentences
+        return [*sentences, *calibration_sentences(run, found)]
 
     def sections(self, run: Run, found: EvaluatedSplit | None, picture: Draw) -> list[Section]:
         return [
@@ -124,7 +126,8 @@ class MultiLabelReport(TaskReport):
     def calibration_text(self, found: EvaluatedSplit) -> str:
         assert found.predictions is not None
         ece = calibration(*found.predictions)["ece"]
-        return f"Over the scores of all labels, the expected calibration error is **{ece:.3f}** (10 bins; 0 is best)."
+        error = f"the expected calibration error is **{ece:.3f}** ({BINS} bins; 0 is best)"
+        return f"Over the scores of all labels, {error}."
 
 
 FITTED = (
@@ -161,7 +164,8 @@ def class_table(found: EvaluatedSplit) -> Rows:
         scores = []
         for name in PER_CLASS:
             intervals = found.intervals.get(f"per_class_{name}")
-            scores.append(with_interval(values[name], intervals[index] if intervals else None))
+            undefined = name == "mcc" and values["precision"] is None  # never predicted: 0 only in the mean
+            scores.append(with_interval(None if undefined else values[name], intervals[index] if intervals else None))
         rows.append([label, f"{values['support']:,}", *scores, f"{values['threshold']:.3f}"])
     return rows
 
@@ -246,7 +250,7 @@ def _scores(found: EvaluatedSplit | None, picture: Draw) -> list[Part]:
             f"Histogram of scores. Mean score of right labels: {means[0]}; of wrong labels: {means[1]}.",
         ),
     ]
-    return [Figures(pictures)]
+    return [Figures(pictures), *score_parts(found)]
 
 
 def _lengths(run: Run, found: EvaluatedSplit | None, picture: Draw) -> list[Part]:

@@ -27,6 +27,7 @@ TRAINING = (
     "fp16",
     "packing",
     "metric_for_best_model",
+    "calibrate",
     "early_stopping_patience",
     "seed",
 )

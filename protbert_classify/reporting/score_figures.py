@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ..evaluation.abstention import RiskCoverage
 from ..evaluation.by_length import wilson_interval
 from .figures import BLUE, GREY, SKY, VERMILLION, WIDTH, new_figure, styled
 
@@ -84,6 +85,31 @@ def draw_score_histogram(
     axes.set_ylabel(unit)
     axes.yaxis.get_major_locator().set_params(integer=True)
     figure.legend(loc="outside upper left", ncols=2)  # no score is known to be rare enough for it to lie on
+    return figure
+
+
+@styled
+def draw_risk_coverage(curve: RiskCoverage, proteins: int) -> Any:
+    """Accuracy against the share of the proteins that are answered, the surest first, with 95% intervals.
+
+    Args:
+        curve: What `evaluation.abstention.risk_coverage` returns.
+        proteins: N, those of the curve.
+    """
+    figure, axes = new_figure(size=(WIDTH, 0.9 * WIDTH))
+    answered = np.rint(curve.share * proteins).astype(int)
+    pairs = zip(np.rint(curve.accuracy * answered).astype(int).tolist(), answered.tolist(), strict=True)
+    low, high = np.array([wilson_interval(correct, number) for correct, number in pairs]).T
+    axes.fill_between(curve.share, low, high, color=SKY, alpha=0.4, linewidth=0, label="95% interval")
+    axes.plot(curve.share, curve.accuracy, color=BLUE, linewidth=1.6, label="answered proteins")
+    everything = curve.accuracy[-1]
+    axes.axhline(everything, color=GREY, linestyle="--", linewidth=1, label=f"all proteins, {everything:.2f}")
+    axes.set_xlim(0, 1)
+    axes.set_ylim(min(0.95 * float(low[-1]), float(curve.accuracy.min())), 1.005)
+    axes.set_xlabel("share of proteins answered, highest scores first")
+    axes.set_ylabel("share of right predictions")
+    axes.grid()
+    figure.legend(loc="outside upper left", ncols=3)
     return figure
 
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..evaluation.calibration import calibration, scored
+from ..evaluation.abstention import accuracy_at, risk_coverage
+from ..evaluation.calibration import BINS, calibration, scored
 from ..evaluation.metrics import NAMES, WATCHED
 from ..evaluation.mistakes import confident_mistakes, frequent_confusions
 from ..model.tasks import SINGLE_LABEL, Task
@@ -16,7 +17,8 @@ from .evaluated_split import EvaluatedSplit
 from .formatting import Rows, capitalised, count, interval_text, with_interval
 from .lengths import accuracy_parts
 from .run_description import OPTIMISTIC, best_and_worst
-from .score_figures import draw_reliability, draw_score_histogram
+from .score_figures import draw_reliability, draw_risk_coverage, draw_score_histogram
+from .score_quality import calibration_sentences, score_parts
 from .sections import Card, Figures, Part, Section, Table, Text, left_out
 from .task_report import FORWARD, CardFigure, Draw, TaskReport, length_section
 
@@ -25,9 +27,11 @@ MEANINGS = {
     "accuracy": "share of right predictions",
     "mcc": "Matthews correlation",
     "macro_f1": "mean F1 of the classes",
+    "balanced_accuracy": "mean recall of the classes",
     "ece": "expected calibration error",
 }
-PER_CLASS = ("precision", "recall", "f1")
+PER_CLASS = ("precision", "recall", "f1", "mcc")
+INTERVALS = {"mcc": "class_mcc"}  # of a class, where the metric of all classes has the same name
 NOTE = "(–): no interval, as resampling predictions that are all right, or all wrong, gives the same again."
 CODE = f"""\
 with torch.inference_mode():
@@ -44,18 +48,21 @@ class SingleLabelReport(TaskReport):
     def headline(self, found: EvaluatedSplit) -> list[Card]:
         cards = [
             Card(capitalised(NAMES[key]), f"{found.metrics[key]:.3f}", interval_text(interval), MEANINGS[key])
-            for key, interval in ((key, found.intervals[key]) for key in WATCHED[SINGLE_LABEL])
+            for key, interval in ((key, found.intervals[key]) for key in (*WATCHED[SINGLE_LABEL], "balanced_accuracy"))
+            if key in found.metrics
         ]
         if found.predictions is not None:
             ece = calibration(*found.predictions)["ece"]
-            cards.append(Card("ECE", f"{ece:.3f}", MEANINGS["ece"], "0 is best"))
+            before = found.metrics.get("uncalibrated_ece")
+            than = "0 is best" if before is None else f"0 is best; {before:.3f} before calibration"
+            cards.append(Card(NAMES["ece"], f"{ece:.3f}", MEANINGS["ece"], than))
         return cards
 
     def sentences(self, run: Run, found: EvaluatedSplit) -> list[str]:
         sentences = quality_sentences(found)
         if found.predictions is not None:
             sentences.append(score_sentence(found))
-        return sentences
+        return [*sentences, *calibration_sentences(run, found)]
 
     def sections(self, run: Run, found: EvaluatedSplit | None, picture: Draw) -> list[Section]:
         return [
@@ -77,7 +84,7 @@ class SingleLabelReport(TaskReport):
     def table(self, found: EvaluatedSplit) -> Table:
         header = ["class", "proteins", *(NAMES[name] for name in PER_CLASS)]
         heading = f"Each class, {found.split} proteins, with 95% intervals"
-        return Table(header, class_table(found), [1, 2, 3, 4], heading)
+        return Table(header, class_table(found), [1, 2, 3, 4, 5], heading)
 
     def introduction(self, labels: Sequence[str]) -> str:
         return f"Classifies a protein by its sequence into one of {len(labels)} classes:"
@@ -107,7 +114,7 @@ class SingleLabelReport(TaskReport):
         score, right = scored(*found.predictions)
         ece = calibration(*found.predictions)["ece"]
         return (
-            f"The expected calibration error is **{ece:.3f}** (10 bins; 0 is best): the mean score of the\n"
+            f"The expected calibration error is **{ece:.3f}** ({BINS} bins; 0 is best): the mean score of the\n"
             f"predictions is {score.mean():.2f}, and {right.mean():.0%} of them are right."
         )
 
@@ -149,10 +156,11 @@ def score_sentence(found: EvaluatedSplit) -> str:
 
 
 def class_table(found: EvaluatedSplit) -> Rows:
-    """For each class: its name, proteins, and precision, recall and F1 with their intervals."""
+    """For each class: its name, proteins, and precision, recall, F1 and MCC with their intervals; – where undefined."""
     rows = []
     for index, (label, values) in enumerate(found.metrics["per_class"].items()):
-        scores = [with_interval(values[name], found.intervals[name][index]) for name in PER_CLASS]
+        pairs = [(values.get(name), found.intervals[INTERVALS.get(name, name)][index]) for name in PER_CLASS]
+        scores = [with_interval(value, interval) for value, interval in pairs]
         rows.append([label, f"{values['support']:,}", *scores])
     return rows
 
@@ -223,8 +231,35 @@ def _scores(found: EvaluatedSplit | None, picture: Draw) -> list[Part]:
             "ones, the better a threshold on the score tells right from wrong.",
             f"Histogram of scores. Mean score of right predictions: {means[0]}; of wrong predictions: {means[1]}.",
         ),
+        picture(
+            "risk_coverage",
+            draw_risk_coverage(risk_coverage(scores, right), len(scores)),
+            "If only the proteins with the highest scores are answered, what share of the answers is right? "
+            "predict --min_score chooses a point of this curve; the table has some of them.",
+            f"Curve of accuracy against the share of proteins answered; with all, it is {right.mean():.3f}.",
+        ),
     ]
-    return [Figures(pictures)]
+    return [Figures(pictures), *score_parts(found), abstention_table(scores, right)]
+
+
+def abstention_table(scores: np.ndarray, right: np.ndarray) -> Table:
+    """What predictions with a minimum score would answer, and how much of it is right.
+
+    Args:
+        scores: (N,), of the predictions.
+        right: (N,), bool.
+    """
+    rows = [
+        [
+            f"{part['min_score']:g}",
+            f"{part['proteins']:,}",
+            f"{part['share']:.0%}",
+            with_interval(part["accuracy"], (part["low"], part["high"]), ".3f"),
+        ]
+        for part in accuracy_at(scores, right)
+    ]
+    header = ["--min_score", "proteins answered", "of all", "accuracy"]
+    return Table(header, rows, [0, 1, 2, 3], "Accuracy with a minimum score, with 95% intervals")
 
 
 def _lengths(run: Run, found: EvaluatedSplit | None, picture: Draw) -> list[Part]:

@@ -26,4 +26,10 @@ def split_line(metrics: dict[str, Any], split: str) -> str:
     """The first metrics of a split in a line, those of the problem type that it has."""
     watched = next(names for names in WATCHED.values() if all(f"{split}_{name}" in metrics for name in names))
     shown = [f"{NAMES[name]} {metrics[f'{split}_{name}']:.3f}" for name in watched[:SHOWN]]
-    return f"{split}: {count(metrics[f'{split}_proteins'], 'protein')}, {', '.join(shown)}"
+    return f"{split}: {count(metrics[f'{split}_proteins'], 'protein')}, {', '.join(shown)}{_ece(metrics, split)}"
+
+
+def _ece(metrics: dict[str, Any], split: str) -> str:
+    """The expected calibration error, where scores were calibrated."""
+    before, after = metrics.get(f"{split}_uncalibrated_ece"), metrics.get(f"{split}_ece")
+    return "" if before is None else f", {NAMES['ece']} {after:.3f} ({before:.3f} before calibration)"

@@ -15,7 +15,8 @@ import numpy as np
 
 from ..errors import DataError
 from ..evaluation.decision import Decision
-from ..evaluation.metrics import known_references, split_references
+from ..evaluation.metrics import split_references
+from ..evaluation.references import known_references
 from ..model.losses import IGNORED
 from ..model.tasks import LABEL_SEPARATOR, REGRESSION, SINGLE_LABEL, Task
 from ..model_source import non_finite_error

@@ -163,6 +163,9 @@ LIMITS = {
     "max_in_flight": "Bytes of all unanswered requests together.",
     "max_connections": "Connections that may be open.",
 }
+NUMBERS = {"type": "array", "items": {"type": "number"}}
+TEMPERATURE = {"anyOf": [{"type": "number"}, NUMBERS]}
+BIAS = {"anyOf": [{"type": "null"}, NUMBERS]}
 TASK = _object(
     {
         "name": {"type": "string"},
@@ -185,8 +188,9 @@ DESCRIPTION = _object(
             "description": "Residues that the model reads of a longer protein; null: as many as there are.",
         },
         "calibration": {
-            "description": "How scores were calibrated after training; null if they were not.",
-            "anyOf": [{"type": "null"}, _object({"temperature": {"type": "number"}})],
+            "description": "How scores of the main task are calibrated: its logits are divided by the temperature, one "
+            "number or one for each class, and a bias for each class is added. null if they are not.",
+            "anyOf": [{"type": "null"}, _object({"temperature": TEMPERATURE, "bias": BIAS})],
         },
         "limits": _object({name: {**COUNT, "description": text} for name, text in LIMITS.items()}),
         "version": {"type": "string", "description": "Version of protbert_classify."},

@@ -50,14 +50,20 @@ class ServedModel:
     def description(self) -> dict[str, Any]:
         """What clients may want to know about the model, as JSON has it."""
         config = self.model.config
-        temperature = getattr(config, "temperature", None)  # only of a calibrated model
         return {
             "backbone": config.backbone_config.model_type,
             "tasks": [_described(task) for task in config.tasks],
             "crop": self.encoder.crop,
             "cropped_to": self.encoder.room,
-            "calibration": None if temperature is None else {"temperature": temperature},
+            "calibration": _calibration(config.task),
         }
+
+
+def _calibration(task: Task) -> dict[str, Any] | None:
+    """What calibrates the scores of the main task; None if nothing does."""
+    if not task.is_calibrated:
+        return None
+    return {"temperature": task.temperature, "bias": None if task.bias is None else list(task.bias)}
 
 
 def _described(task: Task) -> dict[str, Any]:

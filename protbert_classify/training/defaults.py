@@ -39,6 +39,12 @@ TRAINING_DEFAULTS: dict[str, tuple[Any, str]] = {
         "average_precision; for numbers pearson, r2, mae.",
     ),
     "early_stopping_patience": (3, "Stop after this many evaluations without improvement; 0 for never."),
+    "calibrate": (
+        "temperature",
+        "How to calibrate scores on validation proteins after training: temperature (divides the logits by a number), "
+        "vector (by one for each class, and adds a bias; for thousands of validation proteins) or none. With 500 "
+        "validation proteins or more, a fifth of them is kept aside for it and does not choose the checkpoint.",
+    ),
     "train_sampling_strategy": (
         "group_by_length",
         "Order of the proteins: group_by_length (little padding), random or sequential.",

@@ -15,16 +15,16 @@ from transformers import Trainer
 from transformers.trainer_utils import EvalLoopOutput, EvalPrediction
 
 from ..data.collators import PackingCollator, PaddingCollator
-from ..evaluation.decision import decide, decide_task
+from ..evaluation.decision import decide
 from ..evaluation.metrics import evaluation_metrics, watched_metrics
-from ..evaluation.thresholds import fit_thresholds
 from ..inference.engine import count_batches, default_tokens
 from ..inference.logits import batched_logits
 from ..model.attention import PADDING_FREE
-from ..model.losses import model_loss, split_auxiliary
-from ..model.tasks import MULTI_LABEL
+from ..model.losses import model_loss
+from ..model.tasks import MULTI_LABEL, REGRESSION
 from .embedding_cache import EmbeddingCollator
 from .preparation import by_length, is_embedded
+from .validation_fits import answered_tasks, calibrated, held_out, reset_calibration, set_calibration, set_thresholds
 
 
 class EvaluationMixin(Trainer):
@@ -37,6 +37,7 @@ class EvaluationMixin(Trainer):
     tokens_per_batch: int | None
     packed: bool
     _own_metrics: bool
+    calibration: dict[str, Any]
     _validated: dict[int | None, np.ndarray | None]
     encoded: Callable[[Any], Any]
     _embedded: Callable[[Any], Dataset | None]
@@ -67,19 +68,22 @@ class EvaluationMixin(Trainer):
 
         Returns:
             `predictions` are logits, (N, C) or (N, C + A), in the order of the dataset; `label_ids` those of the main
-            task.
+            task; `metrics`, while the model trains, those of the validation proteins that choose the checkpoint.
         """
         proteins = dataloader.dataset
         logits = self._logits(proteins, description)
-        validating = self.is_in_train and proteins is self.eval_dataset
-        if validating:
+        labels, auxiliary = labels_of(proteins, "labels"), labels_of(proteins, "auxiliary_labels")
+        measured = logits, labels, auxiliary
+        if self.is_in_train and proteins is self.eval_dataset:
             self._validated = {self.state.best_global_step: self._validated.get(self.state.best_global_step)}
             self._validated[self.state.global_step] = logits
-            self._fit_thresholds(logits, proteins)
-        labels, auxiliary = labels_of(proteins, "labels"), labels_of(proteins, "auxiliary_labels")
+            rows = ~self._held_out()
+            measured = logits[rows], *(None if part is None else part[rows] for part in (labels, auxiliary))
+            config = self._plain_model().config
+            set_thresholds(config, answered_tasks(config, *measured))
         metrics = {}
         if labels is not None or auxiliary is not None:
-            metrics = self._metrics(logits, labels, auxiliary)
+            metrics = self._metrics(*measured)
         prefixed = {f"{metric_key_prefix}_{name}": value for name, value in metrics.items()}
         return EvalLoopOutput(predictions=logits, label_ids=labels, metrics=prefixed, num_samples=len(proteins))
 
@@ -145,39 +149,51 @@ class EvaluationMixin(Trainer):
     def _quiet(self) -> bool:
         return bool(self.args.disable_tqdm) or not self.is_local_process_zero()
 
-    def _fit_thresholds(self, logits: np.ndarray, proteins: Dataset) -> None:
-        """Choose the thresholds of several labels on the validation proteins, and keep them in the configuration."""
-        config = self._plain_model().config
-        widths = np.cumsum([task.num_logits for task in config.tasks])[:-1]
-        for index, (task, part) in enumerate(zip(config.tasks, np.split(logits, widths, axis=1), strict=True)):
-            if task.problem_type != MULTI_LABEL:
-                continue
-            labels = labels_of(proteins, "labels" if index == 0 else "auxiliary_labels")
-            if labels is None:
-                continue
-            if index:
-                columns = split_auxiliary(torch.from_numpy(labels), config.auxiliary, targets=True)
-                labels = columns[index - 1].numpy()
-            thresholds = fit_thresholds(decide_task(part, task).scores, labels)
-            if index:
-                config.auxiliary_tasks[index - 1]["thresholds"] = thresholds
-            else:
-                config.thresholds = thresholds
+    def _calibrates(self) -> bool:
+        classifies = any(task.problem_type != REGRESSION for task in self._plain_model().config.tasks)
+        return classifies and getattr(self.args, "calibrate", "none") != "none"
 
-    def _settle_thresholds(self) -> None:
-        """Fit the thresholds for the weights that the training ended with."""
-        several = any(task.problem_type == MULTI_LABEL for task in self._plain_model().config.tasks)
-        if several and isinstance(self.eval_dataset, Dataset):
-            self._fit_thresholds(self.validation_logits(), self.eval_dataset)
+    def _held_out(self) -> np.ndarray:
+        """(N,), bool: the validation proteins that are kept aside for the calibration; see [`held_out`].
+
+        There are none if nothing is chosen by the others, or if the user's own metrics choose, which may want all.
+        """
+        if not self._calibrates() or not self.args.load_best_model_at_end or self._own_metrics:
+            return np.zeros(len(self.eval_dataset), dtype=bool)
+        return held_out(len(self.eval_dataset), self.args.seed)
+
+    def _begin_fits(self) -> None:
+        """Forget what was fitted to validation proteins with earlier weights."""
+        self.calibration, self._validated = {}, {}
+        reset_calibration(self._plain_model().config)
+
+    def _settle_fits(self) -> None:
+        """Calibrate the weights that the training ended with, and then fit the thresholds."""
+        config = self._plain_model().config
+        several = any(task.problem_type == MULTI_LABEL for task in config.tasks)
+        if not isinstance(self.eval_dataset, Dataset) or not (several or self._calibrates()):
+            return
+        answers = labels_of(self.eval_dataset, "labels"), labels_of(self.eval_dataset, "auxiliary_labels")
+        logits = self.validation_logits()
+        if self._calibrates():
+            tasks = answered_tasks(config, logits, *answers)
+            self.calibration = set_calibration(config, tasks, self.args.calibrate, self._held_out())
+            logits = calibrated(config, logits)
+            self._validated = {self._last_step(): logits}
+        set_thresholds(config, answered_tasks(config, logits, *answers))
 
     def validation_logits(self) -> np.ndarray:
         """Logits of the validation proteins by the weights that a training ended with, (N, C) or (N, C + A).
 
         They were computed when these weights were validated; after a resume, they may have to be computed again.
         """
-        best = self.args.load_best_model_at_end and self.state.best_model_checkpoint is not None
-        found = self._validated.get(self.state.best_global_step if best else self.state.global_step)
+        found = self._validated.get(self._last_step())
         return found if found is not None else self._logits(self.eval_dataset, "Evaluation")
+
+    def _last_step(self) -> int | None:
+        """The step that the weights are of."""
+        best = self.args.load_best_model_at_end and self.state.best_model_checkpoint is not None
+        return self.state.best_global_step if best else self.state.global_step
 
 
 class Proteins:

@@ -165,6 +165,7 @@ NO = {False: "no"}
 WORDS = {
     **{f"{name}_strategy": NO for name in ("eval", "save", "logging")},
     "packing": {True: "on", False: "off"},
+    "calibrate": {False: "none"},
 }
 
 

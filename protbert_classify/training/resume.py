@@ -15,6 +15,7 @@ from ..errors import OptionError
 from ..evaluation.best_evaluation import metric_key, rank
 from ..model import ProteinClassifierConfig
 from ..model.heads import HEADS
+from ..model.tasks import VALIDATION_FITS
 from ..reporting.formatting import count
 from ..runs.checkpoints import MARKER, checkpoint_path, is_complete, newest_complete_checkpoint
 from ..runs.files import SETTINGS, read_json, write_json
@@ -159,8 +160,8 @@ def as_json(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without_fitted(task: dict[str, Any]) -> dict[str, Any]:
-    """A task without what training fits, which differs between checkpoints."""
-    return {name: value for name, value in task.items() if name != "thresholds"}
+    """A task without what is fitted to validation proteins, which differs between checkpoints."""
+    return {name: value for name, value in task.items() if name not in VALIDATION_FITS}
 
 
 def encoded_fingerprint(proteins: Dataset) -> str:

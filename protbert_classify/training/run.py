@@ -14,7 +14,7 @@ from ..data.column_names import ColumnNames
 from ..data.fingerprint import fingerprint
 from ..data.sources import check_there
 from ..errors import DataError, OptionError, first_line
-from ..evaluation.decision import Decision, decide
+from ..evaluation.decision import Decision, decide, decide_uncalibrated
 from ..evaluation.metrics import evaluation_metrics
 from ..model import ProteinClassifier
 from ..reporting.class_figures import draw_confusion_matrix
@@ -160,6 +160,7 @@ def save_run(
         "train_proteins": len(splits["train"]),
         "parameters": sum(p.numel() for p in model.parameters()),
         "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "calibration": trainer.calibration,
     }
     if "validation" in splits:
         proteins, logits = trainer.eval_dataset, trainer.validation_logits()
@@ -207,10 +208,11 @@ def evaluate_split(
         The metrics, with the split's name before each; the predictions; the references of the main task, (N,) or
         (N, C), and of the auxiliary ones, (N, A') or None.
     """
-    decision = decide(logits, trainer.accelerator.unwrap_model(trainer.model).config)
+    config = trainer.accelerator.unwrap_model(trainer.model).config
+    decision = decide(logits, config)
     main, auxiliary = labels_of(proteins, "labels"), labels_of(proteins, "auxiliary_labels")
     assert main is not None, "its columns were read with the others"
-    metrics = evaluation_metrics(decision, main, auxiliary)
+    metrics = evaluation_metrics(decision, main, auxiliary, decide_uncalibrated(logits, config))
     named = {f"{split}_{name}": value for name, value in metrics.items()}
     return {f"{split}_proteins": len(proteins), **named}, decision, (main, auxiliary)
 

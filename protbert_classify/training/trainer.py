@@ -69,6 +69,8 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
     - Validation and prediction run on the engine of `predict`: batches by length, in the order of the dataset.
     - A frozen backbone embeds each protein once (`cache_embeddings`).
     - Of checkpoints with the same best metric, the one with the lowest validation loss is kept.
+    - Once trained, a classification is calibrated on validation proteins (`calibrate`), and several labels get
+      thresholds. Training a calibrated model further begins without its calibration.
     - Training stops if the loss becomes NaN, on Ctrl-C it writes a checkpoint first, and it stops early
       (`early_stopping_patience`). A checkpoint counts once it is whole; `resume` and `overwrite` say what happens to a
       former run in `output_dir`.
@@ -82,6 +84,7 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
     Attributes:
         settings: What must be the same when a run is resumed, in addition to what the trainer compares.
         tokens_per_batch: Tokens of a forward pass, at most, once that is known; None for no limit.
+        calibration: Once trained, what calibrates each task, and what that was fitted to; see [`set_calibration`].
 
     Example:
         One step on two proteins, with a small network of random weights.
@@ -119,6 +122,7 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
         self.packed = False
         self._accumulated: list[dict[str, Any]] = []  # batches whose gradients wait for the next optimizer step
         self._embeddings: dict[str, Dataset] = {}  # fingerprint of encoded proteins -> what the frozen backbone makes
+        self.calibration = {}
         self._validated = {}  # step -> logits of the validation proteins
         self._began = False
         self._found_tokens: int | None = None
@@ -246,7 +250,7 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
         if callbacks[0].interrupted:
             raise self._interruption(callbacks)
         check_weights(self.model, self.args, self.state)
-        self._settle_thresholds()
+        self._settle_fits()
         return output
 
     def _own_callbacks(self, folder: ResumableRun | None) -> list[Any]:
@@ -285,6 +289,7 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
 
     def _init_training_state(self, *args: Any, **kwargs: Any) -> Any:
         epochs = super()._init_training_state(*args, **kwargs)
+        self._begin_fits()
         if self.state.global_step:  # resumed
             chosen_by = self.totals.restore(self.state).get("metric")
             metric = self.args.metric_for_best_model

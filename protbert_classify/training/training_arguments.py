@@ -26,6 +26,8 @@ class ProteinTrainingArguments(TrainingArguments):
             parts, with the same result.
         packing: Proteins in one row without padding: `on`, `off` or `auto` (on a GPU in half precision).
         early_stopping_patience: Stop after so many evaluations without a better one; 0 for never.
+        calibrate: How scores are calibrated on validation proteins after training: `temperature`, `vector` (a
+            temperature and a bias for each class) or `none`.
         cache_embeddings: Embed each protein once if the backbone is frozen, and keep that on disk.
         resume: Resume from the newest complete checkpoint in `output_dir`, if there is one.
         overwrite: Start again in an `output_dir` that holds a run.
@@ -64,6 +66,7 @@ class ProteinTrainingArguments(TrainingArguments):
     report_to: None | str | list[str] = _default("report_to")
     ddp_find_unused_parameters: bool | None = _default("ddp_find_unused_parameters")
     early_stopping_patience: int = _default("early_stopping_patience")
+    calibrate: Literal["temperature", "vector", "none"] = _default("calibrate")
     cache_embeddings: bool = _default("cache_embeddings")
     resume: bool = _default("resume")
     overwrite: bool = _default("overwrite")
@@ -79,6 +82,8 @@ class ProteinTrainingArguments(TrainingArguments):
             self.bf16 = not self.fp16 and not self.use_cpu and has_native_bf16()
         if self.packing not in PACKING:
             raise ValueError(f"packing={self.packing!r}: expected one of {', '.join(PACKING)}")
+        if self.calibrate not in CALIBRATIONS:
+            raise ValueError(f"calibrate={self.calibrate!r}: expected one of {', '.join(CALIBRATIONS)}")
         if self.tokens_per_batch is not None:
             self.tokens_per_batch = _tokens(str(self.tokens_per_batch))
         if self.load_best_model_at_end is None:
@@ -90,6 +95,7 @@ class ProteinTrainingArguments(TrainingArguments):
 
 
 PACKING = ("auto", "on", "off")
+CALIBRATIONS = ("temperature", "vector", "none")
 
 
 def _tokens(text: str) -> str:

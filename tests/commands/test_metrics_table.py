@@ -4,19 +4,25 @@ from protbert_classify.commands.metrics_table import metrics_table
 from protbert_classify.model.tasks import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 
 LOCATION = {"name": "location", "problem_type": SINGLE_LABEL, "labels": ["Nucleus", "ER"]}
-NUCLEUS = {"precision": 0.5, "recall": 0.25, "f1": 1 / 3, "support": 1234}
-NOTHING = {"precision": None, "recall": None, "f1": None, "support": 0}
-SINGLE = {"accuracy": 0.25, "mcc": 0.1, "macro_f1": 0.3, "per_class": {"Nucleus": NUCLEUS, "ER": NOTHING}}
+NUCLEUS = {"precision": 0.5, "recall": 0.25, "f1": 1 / 3, "mcc": 0.2, "support": 1234}
+NOTHING = {"precision": None, "recall": None, "f1": None, "mcc": None, "support": 0}
+SINGLE = {
+    "accuracy": 0.25,
+    "mcc": 0.1,
+    "macro_f1": 0.3,
+    "balanced_accuracy": 0.4,
+    "per_class": {"Nucleus": NUCLEUS, "ER": NOTHING},
+}
 
 
 def test_a_class_without_proteins_has_dashes():
     text = metrics_table({"proteins": 1234, "tasks": [LOCATION], **SINGLE}, "test")
     assert text.splitlines() == [
-        "test: 1,234 proteins, accuracy 0.250, MCC 0.100, macro F1 0.300",
+        "test: 1,234 proteins, accuracy 0.250, MCC 0.100, macro F1 0.300, balanced accuracy 0.400",
         "",
-        "class    precision  recall     F1  proteins",
-        "Nucleus      0.500   0.250  0.333     1,234",
-        "ER               -       -      -         0",
+        "class    precision  recall     F1    MCC  proteins",
+        "Nucleus      0.500   0.250  0.333  0.200     1,234",
+        "ER               -       -      -      -         0",
     ]
     assert metrics_table({"proteins": 1, "tasks": [LOCATION], **SINGLE}, "all").startswith("all: 1 protein, accuracy")
 
@@ -49,9 +55,9 @@ def test_numbers_have_their_errors_and_auxiliary_tasks_stand_below():
         "length     0.900        -  -1.500  1.235e+04         7",
         "",
         "",
-        "location: accuracy 0.250, MCC 0.100, macro F1 0.300",
+        "location: accuracy 0.250, MCC 0.100, macro F1 0.300, balanced accuracy 0.400",
         "",
-        "class    precision  recall     F1  proteins",
-        "Nucleus      0.500   0.250  0.333     1,234",
-        "ER               -       -      -         0",
+        "class    precision  recall     F1    MCC  proteins",
+        "Nucleus      0.500   0.250  0.333  0.200     1,234",
+        "ER               -       -      -      -         0",
     ]

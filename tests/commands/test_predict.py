@@ -50,6 +50,28 @@ def test_every_protein_gets_its_line_in_the_order_of_the_file(arguments, tmp_pat
         assert row["truncated"] == ("yes" if len(sequence) > 62 else "no")
 
 
+def test_an_unsure_prediction_is_a_dash_and_its_scores_stay(arguments, tmp_path):
+    assert main(["predict", *arguments]) == 0
+    with open(tmp_path / "predictions.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    middle = sorted(float(row["score"]) for row in rows)[3]
+    sure = ["predict", *arguments, "--min_score", str(middle - 1e-5)]
+    assert main(sure) == 0
+    with open(tmp_path / "predictions.csv", newline="") as file:
+        found = list(csv.DictReader(file))
+    assert [row["location"] == "-" for row in found] == [float(row["score"]) < middle for row in rows]
+    assert sum(row["location"] == "-" for row in found) == 3
+    for row, before in zip(found, rows, strict=True):
+        assert {**row, "location": ""} == {**before, "location": ""}
+        assert row["location"] in ("-", before["location"])
+
+
+@pytest.mark.parametrize("score", ["1.5", "-0.1", "nan", "high"])
+def test_a_minimum_score_is_a_probability(arguments, capsys, score):
+    assert main(["predict", *arguments, f"--min_score={score}"]) == 2
+    assert f"argument --min_score: found '{score}', expected 0 to 1" in capsys.readouterr().err
+
+
 def test_the_size_of_batches_changes_no_call(arguments, tmp_path):
     assert main(["predict", *arguments]) == 0
     first = (tmp_path / "predictions.csv").read_text()

@@ -32,7 +32,7 @@ def test_a_real_run_has_its_report(tmp_path, easy, capsys):
     page = (folder / "report.html").read_text()
     assert "Left out" not in page
     assert "On 15 test proteins" in page and all(label in page for label in LABELS)
-    assert len(os.listdir(folder / "figures")) == 9
+    assert len(os.listdir(folder / "figures")) == 10
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,18 @@ def test_labels_are_joined_best_first():
     assert decide_task(logits, task("regression")).joined_labels() == ["", ""]
 
 
+def test_labels_below_a_minimum_score_are_left_out_and_the_scores_stay():
+    scores = np.log([[0.7, 0.2, 0.1], [0.4, 0.5, 0.1]])
+    one = decide_task(scores, task("single_label_classification"))
+    assert one.joined_labels(0.7) == [LABELS[0], "-"]  # 0.7 itself is high enough, in float32, too
+    assert one.joined_labels(0.71) == ["-", "-"]
+    assert one.score == pytest.approx([0.7, 0.5])
+    several = decide_task(np.array([[2.0, 0.5, -3.0], [0.1, -3.0, -3.0]]), task("multi_label_classification"))
+    assert several.joined_labels(0.6) == [";".join(LABELS[:2]), "-"]
+    assert several.joined_labels(0.8) == [LABELS[0], "-"]
+    assert decide_task(scores, task("regression")).joined_labels(0.7) == ["", ""]
+
+
 def test_an_answer_is_what_pipelines_give():
     logits = np.array([[0.0, 3.0, 1.0]])
     single = decide_task(logits, task("single_label_classification"))

@@ -22,6 +22,7 @@ LABELS = ["Cytoplasm", "Mitochondrion", "Nucleus"]
 REFERENCES = [0, 0, 0, 1, 1, 2]
 PREDICTIONS = [0, 0, 1, 1, 2, 2]
 NAN = float("nan")
+NO_SCORE = {"precision": None, "mcc": None}  # of a class that is never predicted
 
 
 def decision(scores, problem_type=SINGLE_LABEL, labels=LABELS, name="location", auxiliary=(), **fields):
@@ -38,11 +39,16 @@ def test_values_of_a_case_counted_by_hand():
     result = classification_metrics(PREDICTIONS, REFERENCES, LABELS)
     assert result["accuracy"] == pytest.approx(4 / 6)
     assert result["confusion_matrix"] == [[2, 1, 0], [0, 1, 1], [0, 0, 1]]
+    against_others = [result["per_class"][label].pop("mcc") for label in LABELS]
+    # Matthews: (TP TN - FP FN) / sqrt((TP + FP) (TP + FN) (TN + FP) (TN + FN))
+    by_hand = [2 * 3 / (2 * 3 * 3 * 4) ** 0.5, (3 - 1) / (2 * 2 * 4 * 4) ** 0.5, 4 / (2 * 1 * 5 * 4) ** 0.5]
+    assert against_others == pytest.approx(by_hand)
     assert result["per_class"] == {
         "Cytoplasm": {"precision": 1.0, "recall": pytest.approx(2 / 3), "f1": pytest.approx(0.8), "support": 3},
         "Mitochondrion": {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 2},
         "Nucleus": {"precision": 0.5, "recall": 1.0, "f1": pytest.approx(2 / 3), "support": 1},
     }
+    assert result["balanced_accuracy"] == pytest.approx((2 / 3 + 0.5 + 1.0) / 3)
     assert result["macro_f1"] == pytest.approx((0.8 + 0.5 + 2 / 3) / 3)
     # Gorodkin: (c s - p.t) / sqrt((s^2 - p.p)(s^2 - t.t)), p and t the counts of called and true: 2 2 2 and 3 2 1
     assert result["mcc"] == pytest.approx((4 * 6 - 12) / ((36 - 12) * (36 - 14)) ** 0.5)
@@ -73,14 +79,14 @@ def test_agreement_with_scikit_learn_on_many_proteins():
 
 def test_a_class_without_proteins_has_no_values_and_does_not_lower_the_macro_f1():
     result = classification_metrics([0, 0, 1, 2], [0, 0, 1, 1], LABELS)
-    assert result["per_class"]["Nucleus"] == {"precision": None, "recall": None, "f1": None, "support": 0}
+    assert result["per_class"]["Nucleus"] == {**NO_SCORE, "recall": None, "f1": None, "support": 0}
     assert result["macro_f1"] == pytest.approx((1 + 2 / 3) / 2)  # not divided by 3
     assert result["confusion_matrix"] == [[2, 0, 0], [0, 1, 1], [0, 0, 0]]
 
 
 def test_a_class_that_is_never_predicted_has_zeros_and_no_precision():
     result = classification_metrics([0, 0], [0, 1], LABELS)
-    assert result["per_class"]["Mitochondrion"] == {"precision": None, "recall": 0.0, "f1": 0.0, "support": 1}
+    assert result["per_class"]["Mitochondrion"] == {**NO_SCORE, "recall": 0.0, "f1": 0.0, "support": 1}
 
 
 def test_one_protein_has_an_accuracy():
@@ -132,7 +138,8 @@ def test_evaluate_refuses_no_proteins_too(metric):
 def test_proteins_of_unknown_class_are_left_out():
     scores = np.eye(3)[PREDICTIONS + [0, 1]]
     result = task_metrics(decision(scores), np.array(REFERENCES + [-100, -100]))
-    assert result == classification_metrics(PREDICTIONS, REFERENCES, LABELS)
+    assert result == task_metrics(decision(np.eye(3)[PREDICTIONS]), np.array(REFERENCES))
+    assert result == {**result, **classification_metrics(PREDICTIONS, REFERENCES, LABELS)}
     unknown = task_metrics(decision(scores), np.array(REFERENCES + [NAN, NAN]))  # as an auxiliary task has them
     assert unknown == result
 
@@ -252,7 +259,7 @@ def test_auxiliary_tasks_have_their_metrics_beside_those_of_the_main_one():
     assert result["membrane_confusion_matrix"] == [[1, 1], [0, 0]]
     assert result["charge_mae"] == 0.25
     assert result["charge_per_target"]["base"]["mae"] == 0.5
-    assert evaluation_metrics(found, np.array([0, 1])) == main
+    assert evaluation_metrics(found, np.array([0, 1])) == {**main, "ece": 0.0, "brier": 0.0, "nll": 0.0}
 
 
 def test_an_auxiliary_task_without_a_known_answer_is_left_out():

@@ -29,9 +29,10 @@ def test_the_metrics_of_a_matrix_are_those_of_its_proteins(classes, pairs):
     np.add.at(matrix[0], (references, predictions), 1)
     expected = classification_metrics(predictions, references, [str(i) for i in range(classes)])
     found = matrix_metrics(matrix)
-    assert all(close(found[name][0], expected[name]) for name in ("accuracy", "mcc", "macro_f1"))
+    assert all(close(found[name][0], expected[name]) for name in ("accuracy", "mcc", "macro_f1", "balanced_accuracy"))
     for index, values in enumerate(expected["per_class"].values()):
         assert all(close(found[name][0, index], values[name]) for name in ("precision", "recall", "f1"))
+        assert close(found["class_mcc"][0, index], values["mcc"])
 
 
 def drawn_again(decision, references, counts):

@@ -29,11 +29,15 @@ def calls(expected_scores):
 
 
 @pytest.mark.parametrize("tokens_per_batch", [1, 40, 4096])
-def test_metrics_are_those_of_the_calls(run_folder, calls, tokens_per_batch):
+def test_metrics_are_those_of_the_calls(run_folder, calls, expected_scores, tokens_per_batch):
     references = [0, 1, 2, 1, 0]
     result = evaluate_classifier(str(run_folder), proteins(references), tokens_per_batch=tokens_per_batch)
     task = {"name": "location", "problem_type": "single_label_classification", "labels": LABELS}
+    of_scores = [result.pop(name) for name in ("ece", "brier", "nll")]
     assert result == {"proteins": 5, "tasks": [task], **classification_metrics(calls, references, LABELS)}
+    scores = np.array([expected_scores(sequence) for sequence in SEQUENCES])
+    assert of_scores[1] == pytest.approx(((scores - np.eye(3)[references]) ** 2).sum(1).mean(), abs=1e-5)
+    assert of_scores[2] == pytest.approx(-np.log(scores[np.arange(5), references]).mean(), abs=1e-5)
 
 
 def test_what_the_model_says_itself_is_all_right(run_folder, calls):
@@ -64,6 +68,10 @@ def test_every_task_is_measured_as_far_as_it_is_known(tmp_path, tokenizer):
     references = np.array([[1, 0, 0], [1, 0, 1], [0, 0, 1], [0, 1, 0], [0, 0, 1]])
     beside = np.array([[0, np.nan], [1, np.nan], [np.nan, np.nan], [1, np.nan], [0, np.nan]])
     expected = evaluation_metrics(decide(logits, model.config), references, beside)
+    of_scores = [name for name in expected if name.endswith(("ece", "brier", "nll"))]
+    assert len(of_scores) == 6  # of location and of membrane
+    known = [expected.pop(name) for name in of_scores]
+    assert [found.pop(name) for name in of_scores] == pytest.approx(known, abs=1e-5)
     assert found == {"proteins": 5, "tasks": [task.to_dict() for task in model.config.tasks], **expected}
     assert found["membrane_per_class"]["M"]["support"] == 2 and "weight_mae" not in found
 
@@ -79,7 +87,7 @@ def test_proteins_without_the_column_of_the_main_task_are_refused(run_folder):
 
 def test_a_class_without_proteins_has_null_metrics(run_folder):
     result = evaluate_classifier(str(run_folder), proteins([0] * 5))
-    assert result["per_class"]["Nucleus"] == {"precision": None, "recall": None, "f1": None, "support": 0}
+    assert result["per_class"]["Nucleus"] == {**dict.fromkeys(("precision", "recall", "f1", "mcc")), "support": 0}
     assert result["per_class"]["Cytoplasm"]["support"] == 5
 
 

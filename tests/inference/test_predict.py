@@ -85,6 +85,14 @@ def test_a_large_model_has_small_parts_on_a_cpu(classifier, monkeypatch):
     assert predict._part_size(classifier) == 128
 
 
+def test_numbers_have_no_minimum_score(write_fasta, output, tmp_path, tokenizer):
+    build_classifier(problem_type="regression").save_pretrained(tmp_path / "numbers")
+    tokenizer.save_pretrained(tmp_path / "numbers")
+    with pytest.raises(OptionError, match="min_score=0.5: .* predicts numbers, which have no scores; leave it out"):
+        predict_file(str(tmp_path / "numbers"), write_fasta(RECORDS), output, min_score=0.5)
+    assert not os.path.exists(output)
+
+
 def test_identical_proteins_are_computed_once(run_folder, write_fasta, output, monkeypatch):
     counts = []
     true_logits = predict.predict_logits

@@ -30,6 +30,8 @@ def test_every_field_survives_a_save(tmp_path, tiny_shape):
         "loss": "binary_cross_entropy",
         "thresholds": [0.25, 0.75],
         "target_mean": None,
+        "calibration_temperature": [1.5, 0.75],
+        "calibration_bias": [0.25, -0.5],
         "auxiliary_tasks": [
             {
                 "name": "membrane",
@@ -46,7 +48,7 @@ def test_every_field_survives_a_save(tmp_path, tiny_shape):
     again = ProteinClassifierConfig.from_pretrained(tmp_path)
     assert {name: getattr(again, name) for name in fields} == fields
     assert again.backbone_config.hidden_size == 32
-    assert again.format_version == ProteinClassifierConfig.FORMAT_VERSION == 2
+    assert again.format_version == ProteinClassifierConfig.FORMAT_VERSION == 3
     assert [task.name for task in again.tasks] == ["compartment", "membrane"]
 
 
@@ -157,8 +159,8 @@ def test_without_a_problem_type_the_number_of_labels_decides_as_in_transformers(
 def test_a_model_of_a_newer_format_is_refused_instead_of_misread(tmp_path, tiny_shape):
     ProteinClassifierConfig(tiny_shape).save_pretrained(tmp_path)
     path = tmp_path / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": 3}))
-    with pytest.raises(ValueError, match="format version 3, this package reads up to 2: upgrade protbert_classify"):
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": 4}))
+    with pytest.raises(ValueError, match="format version 4, this package reads up to 3: upgrade protbert_classify"):
         ProteinClassifierConfig.from_pretrained(tmp_path)
 
 
@@ -173,3 +175,4 @@ def test_a_checkpoint_of_version_1_loads_unchanged():
     assert model.config.task.name == "location"
     assert model.config.task.labels == ("Cytoplasm", "Nucleus", "Plastid")
     assert model.config.auxiliary == ()
+    assert (model.config.calibration_temperature, model.config.calibration_bias) == (1.0, None)

@@ -116,7 +116,7 @@ def test_names_of_classes_with_markup_stay_what_they_are_and_keep_the_tables_who
         "| a: b\\_c",
         "| \\[x\\](y) \\`z\\`",
     ]
-    assert {len(row.replace("\\|", "").split("|")) for row in classes} == {8}
+    assert {len(row.replace("\\|", "").split("|")) for row in classes} == {9}
     assert ModelCard(text).data.eval_results, "the metadata can be read"
 
 

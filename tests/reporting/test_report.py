@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from protbert_classify.errors import DataError
-from protbert_classify.evaluation.calibration import calibration
+from protbert_classify.evaluation.calibration import calibration, scored
 from protbert_classify.evaluation.intervals import task_intervals
 from protbert_classify.reporting.report import write_report
 from protbert_classify.runs.finished_run import read_run
@@ -33,8 +33,10 @@ PICTURES = [
     "lengths",
     "per_class",
     "reliability",
+    "risk_coverage",
     "scores",
 ]
+OF_SCORES = {"reliability", "risk_coverage", "scores", "accuracy_by_length"}
 
 
 class Page(HTMLParser):
@@ -83,6 +85,15 @@ def test_every_picture_is_in_the_folder_and_in_the_page(usual):
     assert len(captions) == len(PICTURES) and all(caption.endswith((".", "?")) for caption in captions)
 
 
+def test_the_page_says_how_many_proteins_a_minimum_score_would_answer(usual):
+    run, page = usual
+    scores, right = scored(run.predictions.decision, run.predictions.references)
+    sure = scores >= 0.8
+    (row,) = [row for row in page.rows if row[0] == "0.8"]
+    assert row[1:3] == [f"{sure.sum()}", f"{sure.mean():.0%}"]
+    assert row[3].startswith(f"{right[sure].mean():.3f} (")
+
+
 def test_the_page_asks_nothing_of_a_network(usual):
     run, page = usual
     for tag, attributes in page.tags:
@@ -106,11 +117,12 @@ def test_a_table_scrolls_in_its_box_on_a_phone_and_stays_in_one_piece_on_paper(u
 def test_the_numbers_on_top_are_those_of_the_run(usual):
     run, page = usual
     ece = calibration(run.predictions.decision, run.predictions.references)["ece"]
-    values = [run.metrics[f"test_{name}"] for name in ("accuracy", "mcc", "macro_f1")] + [ece]
+    names = ("accuracy", "mcc", "macro_f1", "balanced_accuracy")
+    values = [run.metrics[f"test_{name}"] for name in names] + [ece]
     html = Path(run.folder, "report.html").read_text()
     assert re.findall('class="value">(.*?)<', html) == [f"{value:.3f}" for value in values]
     intervals = re.findall(r"95%: (-?[\d.]+) to ([\d.]+)", html)
-    assert len(intervals) == 3
+    assert len(intervals) == 4
     for (low, high), value in zip(intervals, values):
         assert float(low) < value < float(high)
 
@@ -168,10 +180,10 @@ def test_what_users_wrote_is_text_and_never_markup(tmp_path):
 @pytest.mark.parametrize(
     ("options", "missing", "words"),
     [
-        ({"test": False}, {"reliability", "scores", "accuracy_by_length"}, "no test proteins; its weights may have"),
+        ({"test": False}, OF_SCORES, "no test proteins; its weights may have"),
         (
             {"test": False, "validation": False},
-            {"reliability", "scores", "accuracy_by_length", "confusion_matrix", "confusion_matrix_shares", "per_class"},
+            {*OF_SCORES, "confusion_matrix", "confusion_matrix_shares", "per_class"},
             "neither test nor validation proteins: nothing is known",
         ),
         ({"validation": False}, set(), "test proteins right"),
@@ -197,7 +209,7 @@ def test_an_older_run_has_a_report_that_says_what_is_left_out(tmp_path):
         (folder / name).unlink()
     _, page = report(folder)
     assert {path.stem for path in (folder / "figures").iterdir()} == {
-        "confusion_matrix", "confusion_matrix_shares", "per_class", "reliability", "scores",
+        "confusion_matrix", "confusion_matrix_shares", "per_class", "reliability", "risk_coverage", "scores",
     }  # fmt: skip
     assert "Left out: lengths and class balance. The run has no data.json" in page.text
     assert "Left out: loss and metric curves. The run has no trainer_state.json" in page.text
@@ -300,7 +312,7 @@ def test_an_auxiliary_task_has_a_section_with_its_metrics(places):
     assert 0 < known < 80
     assert f"Learned beside compartment, and measured on the {known} test proteins whose answer is known." in page.text
     assert ("Accuracy", f"{run.metrics['test_membrane_accuracy']:.3f}") in [card[:2] for card in on_top(run)]
-    rows = header(page, "class", "proteins", "precision", "recall", "F1")
+    rows = header(page, "class", "proteins", "precision", "recall", "F1", "MCC")
     assert [row[0] for row in rows[:2]] == ["M", "S"]
     assert [tag[1].get("href") for tag in page.tags if tag[0] == "a"][-2] == "#auxiliary-1"
 

@@ -32,7 +32,7 @@ def measured(run, matrix, split="test"):
     rows = [sum(row) for row in matrix]
     recall = [matrix[index][index] / rows[index] if rows[index] else None for index in range(2)]
     per_class = {
-        name: {"precision": recall[index], "recall": recall[index], "f1": recall[index], "support": rows[index]}
+        name: {**dict.fromkeys(("precision", "recall", "f1", "mcc"), recall[index]), "support": rows[index]}
         for index, name in enumerate(names)
     }
     values = {"proteins": sum(rows), "accuracy": (matrix[0][0] + matrix[1][1]) / sum(rows), "mcc": 0.5, "macro_f1": 0.6}
@@ -62,7 +62,8 @@ def test_classes_that_are_never_predicted_are_named_rather_than_one_of_them_the_
     assert "Best predicted is b (F1 0.86, 4 proteins), worst a (F1 0.84, 8 proteins)." in sentences
     assert "1 of 4 classes is never predicted: c." in sentences
     table = single_label_report.class_table(found)
-    assert table[2] == ["c", "2", "–", "0.00 (–)", "0.00 (–)"] and table[3] == ["d", "0", "–", "–", "–"]
+    assert table[2] == ["c", "2", "–", "0.00 (–)", "0.00 (–)", "–"]
+    assert table[3] == ["d", "0", "–", "–", "–", "–"]
     assert not [sentence for sentence in summary(run) if "never predicted" in sentence]
 
 
@@ -76,12 +77,12 @@ def test_validation_proteins_stand_in_for_test_proteins_and_it_says_so(run):
 def test_predictions_that_are_all_right_have_no_interval_rather_than_one_of_no_width(run):
     found = evaluated_split(measured(run, [[3, 0], [0, 2]]))
     assert report_of(run.task).headline(found)[0].interval == "no interval"
-    assert single_label_report.class_table(found)[0] == ["a", "3", "1.00 (–)", "1.00 (–)", "1.00 (–)"]
+    assert single_label_report.class_table(found)[0] == ["a", "3", *["1.00 (–)"] * 4]
 
 
 def test_a_class_without_proteins_has_dashes(run):
     found = evaluated_split(measured(run, [[3, 1], [0, 0]]))
-    assert single_label_report.class_table(found)[1] == ["b", "0", "–", "–", "–"]
+    assert single_label_report.class_table(found)[1] == ["b", "0", *"––––"]
 
 
 def test_the_most_frequent_confusions_are_named(run):

@@ -166,8 +166,9 @@ def test_without_evaluations_or_checkpoints_the_last_weights_are_the_result(pars
 
 
 def test_no_in_a_yaml_file_is_a_strategy_and_no_boolean(parse, option_file):
-    training = parse(option_file("eval_strategy: no\nsave_strategy: no\npacking: off\n"))[-1]
+    training = parse(option_file("eval_strategy: no\nsave_strategy: no\npacking: off\ncalibrate: no\n"))[-1]
     assert (training.eval_strategy, training.save_strategy, training.packing) == ("no", "no", "off")
+    assert training.calibrate == "none"
 
 
 SCRATCH = '{"model_type": "bert"}'

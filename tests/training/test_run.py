@@ -226,7 +226,7 @@ def test_a_class_missing_from_the_test_file_has_null_metrics_and_a_warning(tmp_p
     data = tmp_path / "data.fasta"
     data.write_text(fasta(records))
     metrics = run(tmp_path / "run", data)
-    assert metrics["test_per_class"]["Nucleus"] == {"precision": None, "recall": None, "f1": None, "support": 0}
+    assert metrics["test_per_class"]["Nucleus"] == {**dict.fromkeys(("precision", "recall", "f1", "mcc")), "support": 0}
     assert "the test split has no protein of Nucleus" in caplog.text
     assert '"precision": null' in (tmp_path / "run" / "metrics.json").read_text()
 

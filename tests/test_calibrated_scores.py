@@ -1,0 +1,155 @@
+"""Every way to a score gives the calibrated one, calibrated once."""
+
+import csv
+import json
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, pipeline
+
+from protbert_classify import ProteinClassificationPipeline, ProteinClassifier
+from protbert_classify.commands import main
+from protbert_classify.data.tokenizer import protbert_tokenizer
+from protbert_classify.inference.saved_classifier import load_classifier
+from protbert_classify.model.publishing import repository_files
+
+from .inference.conftest import LABELS, build_classifier
+from .loopback_hub import LoopbackHub, Repository
+from .training.runs import environment
+
+PROTEINS = ["MKTAYIAKQRQISFVKSHFS", "MNRGVPFRHL", "MDEDEDEDEDEDKKRKRK"]  # the model reads 20 residues
+SEVERAL = {"problem_type": "multi_label_classification", "thresholds": [0.2, 0.5, 0.9]}
+VECTOR = {"calibration_temperature": [0.5, 2.0, 3.0], "calibration_bias": [0.25, -0.5, 0.0]}
+KINDS = {
+    "single": {"calibration_temperature": 0.375},
+    "vector": VECTOR,
+    "several": {**SEVERAL, "calibration_temperature": 2.5},
+    "several by vector": {**SEVERAL, **VECTOR},
+}
+# -I and -S: nothing but the standard library and the folder that is added, which the package is not in
+REMOTE = """
+import json, sys
+sys.path.append({site!r})
+try:
+    import protbert_classify
+except ModuleNotFoundError:
+    pass
+else:
+    raise AssertionError("the package is there")
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+model = AutoModelForSequenceClassification.from_pretrained({folder!r}, trust_remote_code=True)
+tokenizer = AutoTokenizer.from_pretrained({folder!r}, trust_remote_code=True)
+assert type(model).__module__.startswith("transformers_modules.")
+classify = pipeline("text-classification", model=model, tokenizer=tokenizer, top_k=None, device="cpu")
+found = [{{answer["label"]: answer["score"] for answer in answers}} for answers in classify({proteins!r})]
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module", params=KINDS.values(), ids=KINDS)
+def saved(request, tmp_path_factory):
+    """The folder of a calibrated run, and the scores of `PROTEINS` by hand: from the logits of an uncalibrated twin."""
+    fields = request.param
+    folder = tmp_path_factory.mktemp("calibrated")
+    build_classifier(**fields).save_pretrained(folder / "model")
+    protbert_tokenizer().save_pretrained(folder / "model")
+    twin = build_classifier(**{name: fields[name] for name in SEVERAL if name in fields})
+    several = "problem_type" in fields
+    expected = []
+    for protein in PROTEINS:
+        with torch.no_grad():
+            raw = twin(**protbert_tokenizer()(protein, return_tensors="pt")).logits[0]
+        bias = torch.tensor(fields.get("calibration_bias", [0.0] * 3))
+        logits = raw / torch.tensor(fields["calibration_temperature"]) + bias
+        expected.append((logits.sigmoid() if several else logits.softmax(-1)).tolist())
+        uncalibrated = raw.sigmoid() if several else raw.softmax(-1)
+        assert max(abs(a - b) for a, b in zip(expected[-1], uncalibrated.tolist())) > 0.01
+    return folder, expected
+
+
+def close(found, expected):
+    """Whether answers `{"label", "score"}`, those of all labels, are the expected scores."""
+    by_label = [{answer["label"]: answer["score"] for answer in answers} for answers in found]
+    return [[row[label] for label in LABELS] for row in by_label] == [pytest.approx(row, abs=1e-6) for row in expected]
+
+
+def probabilities(model, protein):
+    with torch.no_grad():
+        logits = model(**protbert_tokenizer()(protein, return_tensors="pt")).logits[0]
+    several = model.config.problem_type == "multi_label_classification"
+    return (logits.sigmoid() if several else logits.softmax(-1)).tolist()
+
+
+@pytest.mark.parametrize("load", [ProteinClassifier, AutoModelForSequenceClassification], ids=["ours", "auto"])
+def test_in_python(saved, load):
+    folder, expected = saved
+    model = load.from_pretrained(folder / "model")
+    assert [probabilities(model, protein) for protein in PROTEINS] == [pytest.approx(row, abs=1e-6) for row in expected]
+
+
+def test_in_the_pipelines_ours_and_that_of_transformers(saved):
+    folder, expected = saved
+    model, tokenizer = load_classifier(folder, "cpu")
+    ours = ProteinClassificationPipeline(model=model, tokenizer=tokenizer, device="cpu")
+    assert close(ours(PROTEINS, top_k=None), expected)
+    theirs = pipeline("text-classification", model=model, tokenizer=tokenizer, device="cpu")
+    assert close(theirs(PROTEINS, top_k=None), expected)
+
+
+def test_of_the_command(saved, tmp_path):
+    folder, expected = saved
+    (tmp_path / "some.fasta").write_text("".join(f">P{i}\n{protein}\n" for i, protein in enumerate(PROTEINS)))
+    output = tmp_path / "found.csv"
+    command = ["predict", "--model", str(folder), "--input", str(tmp_path / "some.fasta"), "--output", str(output)]
+    assert main([*command, "--precision", "float32"]) == 0
+    with open(output, newline="") as file:
+        found = [[float(row[label]) for label in LABELS] for row in csv.DictReader(file)]
+    assert found == [pytest.approx(row, abs=1e-6) for row in expected]
+
+
+def test_of_the_hooks_of_sagemaker(saved):
+    from protbert_classify.serving import hooks
+
+    folder, expected = saved
+    asked = hooks.input_fn(json.dumps({"inputs": PROTEINS, "parameters": {"top_k": None}}), "application/json")
+    answered = hooks.output_fn(hooks.predict_fn(asked, hooks.model_fn(str(folder))), "application/json")
+    assert close(json.loads(answered), expected)
+
+
+@pytest.mark.slow
+def test_of_the_server_which_tells_how_they_are_calibrated(saved, tmp_path):
+    from .serving.servers import running
+
+    folder, expected = saved
+    with running(folder, tmp_path, "--precision", "float32") as server:
+        found = server.invoke({"inputs": PROTEINS, "parameters": {"top_k": None}}).json
+        told = server.request("GET", "/model").json["calibration"]
+    assert close(found, expected)
+    config = ProteinClassifier.from_pretrained(folder / "model").config
+    assert told == {"temperature": config.calibration_temperature, "bias": config.calibration_bias}
+
+
+@pytest.mark.slow
+def test_by_the_published_code_without_the_package(saved, tmp_path):
+    folder, expected = saved
+    files = repository_files(str(folder / "model"))
+    code = REMOTE.format(site=sysconfig.get_path("purelib"), folder="me/calibrated", proteins=PROTEINS)
+    with LoopbackHub() as hub:
+        published = {name: text if isinstance(text, bytes) else Path(text).read_bytes() for name, text in files.items()}
+        hub.repositories["model", "me/calibrated"] = Repository(private=False, files=published)
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", "-c", code],
+            env=environment(**hub.environment(tmp_path)),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=180,
+        )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert [[row[label] for label in LABELS] for row in found] == [pytest.approx(row, abs=1e-6) for row in expected]
