@@ -26,8 +26,17 @@ def count_seen(model: str, splits: DatasetDict, task: Task) -> int:
     if record is None or "train" not in splits:
         return 0
     options = record["data_arguments"]
+    if "split_notes" in record:
+        same = fingerprint(splits["train"], options["label_column"]) == record["split_notes"]["source_fingerprint"]
+        return record["split_notes"]["train_proteins"] if same else 0
+    return _count_in_older_run(record, splits, task)
+
+
+def _count_in_older_run(record: dict[str, Any], splits: DatasetDict, task: Task) -> int:
+    """The same for a run that recorded only the fingerprint of what it trained on: the proteins are chosen again."""
+    options = record["data_arguments"]
     if options["validation_data"] is None:
-        splits = add_validation(splits, options["validation"], options["split_seed"], task)
+        splits = add_validation(splits, options["validation"], options["split_seed"], task, "identical")
     splits = without_unknown(splits, task)
     if "train" not in splits:
         return 0
