@@ -85,7 +85,8 @@ def without_test_copies(splits: DatasetDict) -> tuple[DatasetDict, int]:
     if copies.all():
         raise DataError("every training protein has the sequence of a test protein; expected other training proteins")
     if copies.any():
-        logger.info("%d training proteins with the sequence of a test protein left out", copies.sum())
+        proteins = f"{copies.sum():,} training protein{'' if copies.sum() == 1 else 's'}"
+        logger.info("%s with the sequence of a test protein left out", proteins)
         splits = DatasetDict({**splits, "train": splits["train"].select(np.flatnonzero(~copies))})
     return splits, int(copies.sum())
 
