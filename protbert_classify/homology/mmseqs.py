@@ -15,8 +15,7 @@ from ..errors import ProteinClassifierError
 NAME = "MMseqs2"
 EVALUE = 1e-3  # hits as good as this that are expected by chance, for each query
 PROTEOME = 5_000_000  # residues; among fewer, hits must be as good as among these: MMseqs2's E-values get too small
-# words of 5 residues find more than the usual ones of 6 at the highest sensitivity, 7.5, in half the time; see
-# benchmarks/homologues.py
+# words of 5 residues find as much as the usual ones of 6 do at the highest sensitivity, 7.5, in half the time
 SENSITIVITY, WORD = 6, 5
 MOST = 300  # hits of a query
 FEW_PAIRS = 100_000  # all are aligned: quicker than building an index, and finds a few more
