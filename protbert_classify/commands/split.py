@@ -130,7 +130,8 @@ def _summary(proteins: "Dataset", parts: "np.ndarray", names: list[Any], task: "
     rows = [["", *heads], ["proteins", *(f"{(parts == name).sum():,}" for name in names)]]
     if task.problem_type != REGRESSION:
         for label, own in zip(task.labels, division.labels.T, strict=True):
-            rows.append([label, *(f"{own[parts == name].sum():,}" for name in names)])
+            if own.any():
+                rows.append([label, *(f"{own[parts == name].sum():,}" for name in names)])
     width = max(len(row[0]) for row in rows)
     table = "\n".join(row[0].ljust(width) + "".join(cell.rjust(12) for cell in row[1:]) for row in rows)
     return f"{table}\n\n{division.describe(parts)}"

@@ -24,7 +24,7 @@ from .alphabet import space
 from .fasta import PARSER_VERSION, read_fasta
 from .records import Accessions, Place, Record, protein_features
 from .sources import dataset_errors, open_plain_or_gzip
-from .split_strategies import HOMOLOGY
+from .split_strategies import IDENTICAL
 from .splitting import add_validation, report_copies
 
 logger = logging.getLogger(__name__)
@@ -287,7 +287,7 @@ def load_deeploc(
     source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
     *,
     validation: float = 0.1,
-    split: str = HOMOLOGY,
+    split: str = IDENTICAL,
     split_identity: float = IDENTITY,
     split_coverage: float = COVERAGE,
     ambiguous: str = "drop",

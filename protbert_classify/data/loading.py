@@ -14,7 +14,7 @@ from .deeploc import read_deeploc
 from .labelled_dataset import to_datasets
 from .reader import read_labelled_records
 from .sources import SourceType, source_type
-from .split_strategies import HOMOLOGY
+from .split_strategies import IDENTICAL
 from .splitting import add_validation, report_copies, without_unknown
 
 DEEPLOC_COLUMNS = ("location", "membrane")
@@ -30,7 +30,7 @@ def load_proteins(
     sequence_column: str = "sequence",
     split_column: str = "split",
     validation: float = 0.1,
-    split: str = HOMOLOGY,
+    split: str = IDENTICAL,
     split_identity: float = IDENTITY,
     split_coverage: float = COVERAGE,
     seed: int = 42,
@@ -52,8 +52,8 @@ def load_proteins(
         split_column: Column with train, validation or test; it may be missing.
         validation: Share of the training proteins for `validation`, about the same of each class, if the data has no
             such split; 0..1.
-        split: How they are chosen: `homology` (none has a neighbour in training), `identical` (equal sequences stay
-            together) or `random`.
+        split: How they are chosen: `identical` (equal sequences stay together), `random`, or `homology` (none has a
+            neighbour in training; the default of `train`, which takes a search of a minute or so).
         split_identity: For `homology`, minimum identity of neighbours; see [`find_neighbours`].
         split_coverage: For `homology`, minimum share of the shorter of two neighbours that is aligned.
         seed: Of the validation split.

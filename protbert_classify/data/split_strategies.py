@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 Strategy = Callable[..., np.ndarray]
 STRATEGIES: Registry[Strategy] = Registry("split")
 
-HOMOLOGY = "homology"
+HOMOLOGY, IDENTICAL = "homology", "identical"
 SPARE = 1.25  # times what is wanted, the proteins that a search begins with: some belong to groups that are too large
 FEW = 2000  # proteins that are all searched at once: starting the program takes as long
 ENOUGH = 0.9  # of what is wanted of a class
@@ -75,7 +75,7 @@ def homology(
     return chosen
 
 
-@STRATEGIES.register("identical")
+@STRATEGIES.register(IDENTICAL)
 def identical(dataset: Dataset, task: Task, fraction: float, seed: int) -> np.ndarray:
     """The same share of each class, combination of labels or quantile.
 

@@ -17,7 +17,7 @@ from ..model.tasks import IGNORED, REGRESSION, SINGLE_LABEL, Task
 from ..tasks.cells import names_of
 from ..tasks.problem_type_registry import problem_type_of
 from ..tasks.targets import accession, has_targets, targets
-from .split_strategies import HOMOLOGY, STRATEGIES
+from .split_strategies import HOMOLOGY, IDENTICAL, STRATEGIES
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ def add_validation(
     fraction: float,
     seed: int,
     task: Task,
-    strategy: str = "identical",
+    strategy: str = IDENTICAL,
     *,
     identity: float = IDENTITY,
     coverage: float = COVERAGE,
