@@ -212,7 +212,7 @@ def check_unchanged(output_dir: str, settings: dict[str, Any]) -> None:
     with open(path, encoding="utf-8") as file:
         before = json.load(file)
     before.pop(FOUND_TOKENS, None)
-    before = {**FORMER_SPLIT, **before} if COMMAND_SETTING in before else before
+    before = {**{name: value for name, value in FORMER_SPLIT.items() if name in settings}, **before}
     if "head" in before:
         before["head"] = HEADS.resolve(before["head"])
     by_command = COMMAND_SETTING in before
