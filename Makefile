@@ -41,6 +41,8 @@ bench: .venv/.dev
 
 benchmarks: bench
 	$(BIN)/python -m benchmarks.encoding
+	$(BIN)/python -m benchmarks.splits
+	$(BIN)/python -m benchmarks.homologues
 	$(BIN)/python -m benchmarks.demo_network
 
 .venv/.base: setup.cfg constraints.txt

@@ -43,6 +43,12 @@ def _version(package: str) -> str:
         return "none"
 
 
+def cpu_seconds() -> float:
+    """What this process and those it waited for have computed so far, on all cores; other work does not count."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]

@@ -31,6 +31,7 @@ COMMANDS = {
     "train": "fine-tune a classifier on labelled proteins",
     "evaluate": "measure a classifier on labelled proteins",
     "compare": "compare trainings on the same test proteins",
+    "split": "divide labelled proteins so that related ones stay together",
     "leakage": "find test proteins that are similar to training proteins",
     "estimate": "estimate the memory and time of a training before you start it",
     "predict": "classify the proteins of a file: FASTA or a table in, a table out",

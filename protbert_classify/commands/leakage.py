@@ -27,9 +27,8 @@ E-value, and both labels."""
 
 def run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
-    from ..homology import mmseqs
     from ..homology.leakage import nearest_steps
-    from ..homology.neighbours import check_shares, find_neighbours
+    from ..homology.neighbours import check_shares, describe_limits, find_neighbours
     from ..inference.streaming import check_paths
     from ..reporting.formatting import count
 
@@ -48,9 +47,7 @@ def run(arguments: list[str]) -> int:
         rows.append([step.name, f"{step.proteins:,}", f"{step.share:.1%}", agreeing])
     leaking = len(near.nearest())
     share = leaking / len(test)
-    limits = f"at least {options.identity:.0%} identity"
-    if found.method == mmseqs.NAME:  # shared k-mers do not give the coverage
-        limits += f" over {options.coverage:.0%} of the shorter protein"
+    limits = describe_limits(options.identity, options.coverage, found.method)
     compared = f"{count(len(test), 'test protein')} against {count(len(train), 'training protein')}"
     print(f"{compared}, by {found.method}\n")
     print("\n".join(f"{a:<26}{b:>14}{c:>8}{d:>12}" for a, b, c, d in rows))

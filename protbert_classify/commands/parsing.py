@@ -75,6 +75,15 @@ def add_data_options(group: Any) -> None:
     group.add_argument("--split_column", default="split", help=_help_of_train("split_column"))
 
 
+def add_neighbour_options(parser: argparse.ArgumentParser) -> None:
+    """What makes two proteins neighbours, for a split."""
+    for name in ("split_identity", "split_coverage"):
+        field = DataArguments.__dataclass_fields__[name]
+        parser.add_argument(
+            f"--{name}", type=float, default=field.default, help=f"{_help_of_train(name)} (default {field.default})"
+        )
+
+
 def _help_of_train(name: str) -> str:
     """What `train --help` says about an option."""
     text: str = DataArguments.__dataclass_fields__[name].metadata["help"]

@@ -78,14 +78,15 @@ def _option(name: str, default: Any, text: str, choices: tuple[str, ...]) -> lis
 
 
 def _registered() -> dict[str, tuple[str, ...]]:
-    """Names of the poolings, heads and losses, once a plugin has loaded them: torch takes too long for a help."""
+    """Names of the registered parts, once a plugin has loaded them: torch takes too long for a help."""
     if "torch" not in sys.modules:
         return {}
+    from ..data.split_strategies import STRATEGIES
     from ..model.heads import HEADS
     from ..model.losses import LOSSES
     from ..model.pooling import POOLINGS
 
-    return {registry.kind: tuple(registry) for registry in (POOLINGS, HEADS, LOSSES)}
+    return {registry.kind: tuple(registry) for registry in (POOLINGS, HEADS, LOSSES, STRATEGIES)}
 
 
 def _default(field: dataclasses.Field) -> Any:

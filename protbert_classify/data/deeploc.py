@@ -17,12 +17,14 @@ from datasets.builder import Key
 from datasets.packaged_modules.fasta.fasta import Fasta, FastaConfig
 
 from ..errors import DataError, OptionError
+from ..homology.neighbours import COVERAGE, IDENTITY
 from ..model.tasks import LABEL_SEPARATOR
 from ..tasks.columns import infer_task
 from .alphabet import space
 from .fasta import PARSER_VERSION, read_fasta
 from .records import Accessions, Place, Record, protein_features
 from .sources import dataset_errors, open_plain_or_gzip
+from .split_strategies import IDENTICAL
 from .splitting import add_validation, report_copies
 
 logger = logging.getLogger(__name__)
@@ -285,6 +287,9 @@ def load_deeploc(
     source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
     *,
     validation: float = 0.1,
+    split: str = IDENTICAL,
+    split_identity: float = IDENTITY,
+    split_coverage: float = COVERAGE,
     ambiguous: str = "drop",
     seed: int = 42,
     multi_label: bool = False,
@@ -293,7 +298,10 @@ def load_deeploc(
 
     Args:
         source: FASTA file (plain or .gz), URL, or several; the official file if None.
-        validation: Share of the training proteins, stratified by location, for the split `validation`; 0 for none.
+        validation: Share of the training proteins, about the same of each location, for `validation`; 0 for none.
+        split: How they are chosen: `homology`, `identical` or `random`; see [`load_proteins`].
+        split_identity: For `homology`, minimum identity of neighbours; see [`find_neighbours`].
+        split_coverage: For `homology`, minimum share of the shorter of two neighbours that is aligned.
         ambiguous: `drop`, `keep` or `first`, for the `Cytoplasm-Nucleus` proteins; see [`DeepLocConfig`].
         seed: Of the validation split.
         multi_label: Whether a protein may have several locations; see [`DeepLocConfig`].
@@ -317,7 +325,8 @@ def load_deeploc(
     """
     splits = read_deeploc(source, ambiguous=ambiguous, multi_label=multi_label)
     task = infer_task(splits, "location")
-    splits = add_validation(splits, validation, seed, task)
+    limits = {"identity": split_identity, "coverage": split_coverage}
+    splits = add_validation(splits, validation, seed, task, split, **limits)
     report_copies(splits, task)
     return splits
 

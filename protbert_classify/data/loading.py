@@ -7,6 +7,7 @@ from typing import Any
 from datasets import DatasetDict
 
 from ..errors import OptionError
+from ..homology.neighbours import COVERAGE, IDENTITY
 from ..model.tasks import MULTI_LABEL, REGRESSION, Task
 from ..tasks.columns import infer_task
 from .column_names import ColumnNames
@@ -14,6 +15,7 @@ from .deeploc import read_deeploc
 from .labelled_dataset import to_datasets
 from .reader import read_labelled_records
 from .sources import SourceType, source_type
+from .split_strategies import IDENTICAL
 from .splitting import add_validation, report_copies, without_unknown
 
 DEEPLOC_COLUMNS = ("location", "membrane")
@@ -29,6 +31,9 @@ def load_proteins(
     sequence_column: str = "sequence",
     split_column: str = "split",
     validation: float = 0.1,
+    split: str = IDENTICAL,
+    split_identity: float = IDENTITY,
+    split_coverage: float = COVERAGE,
     seed: int = 42,
     ambiguous: str = "drop",
     header_pattern: str | None = None,
@@ -46,7 +51,12 @@ def load_proteins(
         id_column: Column with the accessions; it may be missing.
         sequence_column: Column with the residues.
         split_column: Column with train, validation or test; it may be missing.
-        validation: Share of the training proteins, stratified, for `validation`, if the data has no such split; 0..1.
+        validation: Share of the training proteins for `validation`, about the same of each class, if the data has no
+            such split; 0..1.
+        split: How they are chosen: `identical` (equal sequences stay together), `random`, or `homology` (none has a
+            neighbour in training; the default of `train`, which takes a search of a minute or so).
+        split_identity: For `homology`, minimum identity of neighbours; see [`find_neighbours`].
+        split_coverage: For `homology`, minimum share of the shorter of two neighbours that is aligned.
         seed: Of the validation split.
         ambiguous: For DeepLoc's headers; see [`DeepLocConfig`].
         header_pattern: Regular expression searched in what follows the accession, with a group `label` and, optionally,
@@ -75,7 +85,8 @@ def load_proteins(
     columns = ColumnNames(id_column, sequence_column, label_column, split_column, auxiliary_tasks, problem_type)
     splits = read_proteins(source, ambiguous=ambiguous, header_pattern=header_pattern, columns=columns)
     task = main_task(splits, columns)
-    splits = add_validation(splits, validation, seed, task)
+    limits = {"identity": split_identity, "coverage": split_coverage}
+    splits = add_validation(splits, validation, seed, task, split, **limits)
     report_copies(splits, task)
     return splits
 
@@ -113,15 +124,26 @@ def reading_options(options: Any) -> dict[str, Any]:
     }
 
 
+def has_deeploc_headers(source: str | None, header_pattern: str | None) -> bool:
+    """Whether a source is FASTA with DeepLoc's headers; None is DeepLoc's own file."""
+    return source is None or (header_pattern is None and source_type(source) is SourceType.FASTA)
+
+
+def location_column(columns: ColumnNames) -> str:
+    """The column with the locations of proteins with DeepLoc's headers: the label column, unless that is `membrane`."""
+    label = columns.labels[0]
+    return DEEPLOC_COLUMNS[0] if label in DEEPLOC_COLUMNS else label
+
+
 def _read(source: str | None, ambiguous: str, header_pattern: str | None, columns: ColumnNames) -> DatasetDict:
-    if source is None or (header_pattern is None and source_type(source) is SourceType.FASTA):
+    if source is None or has_deeploc_headers(source, header_pattern):
         return _read_deeploc(source, ambiguous, columns)
     return to_datasets(read_labelled_records(source, columns, header_pattern), columns, source)
 
 
 def _read_deeploc(source: str | None, ambiguous: str, columns: ColumnNames) -> DatasetDict:
     """Proteins with DeepLoc's headers; a label column of any other name gets their `location`."""
-    label, *others = columns.answers
+    _, *others = columns.answers
     wrong = [name for name in others if name not in DEEPLOC_COLUMNS]
     if len(columns.labels) > 1 or wrong or columns.problem_type == REGRESSION:
         found = ", ".join(columns.answers)
@@ -131,4 +153,5 @@ def _read_deeploc(source: str | None, ambiguous: str, columns: ColumnNames) -> D
             "classes; expected these, a table, or a header_pattern"
         )
     splits = read_deeploc(source, ambiguous=ambiguous, multi_label=columns.problem_type == MULTI_LABEL)
-    return splits if label in DEEPLOC_COLUMNS else splits.rename_column(DEEPLOC_COLUMNS[0], label)
+    location = location_column(columns)
+    return splits if location in DEEPLOC_COLUMNS else splits.rename_column(DEEPLOC_COLUMNS[0], location)

@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import datasets
@@ -12,24 +12,28 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features
 from datasets import List as ListOf
 
 from ..errors import DataError, OptionError
-from ..model.registry import Registry
+from ..homology.neighbours import COVERAGE, IDENTITY
 from ..model.tasks import IGNORED, REGRESSION, SINGLE_LABEL, Task
 from ..tasks.cells import names_of
 from ..tasks.problem_type_registry import problem_type_of
-from ..tasks.targets import accession, has_targets, strata, targets
+from ..tasks.targets import accession, has_targets, targets
+from .split_strategies import HOMOLOGY, IDENTICAL, STRATEGIES
 
 logger = logging.getLogger(__name__)
 
 FEW_PROTEINS = 20  # of which each may have a class of its own, in a first try
 SHOWN = 3  # copies named in a warning; the rest are only counted
 
-# Chooses the proteins of a new split: (dataset, task, fraction, seed) -> (N,) bool, True for the chosen.
-Strategy = Callable[[Dataset, Task, float, int], np.ndarray]
-STRATEGIES: Registry[Strategy] = Registry("split")
-
 
 def add_validation(
-    splits: DatasetDict, fraction: float, seed: int, task: Task, strategy: str = "stratified"
+    splits: DatasetDict,
+    fraction: float,
+    seed: int,
+    task: Task,
+    strategy: str = IDENTICAL,
+    *,
+    identity: float = IDENTITY,
+    coverage: float = COVERAGE,
 ) -> DatasetDict:
     """Take a part of `train` as `validation`, unless there is one or `fraction` is 0. Never the test set.
 
@@ -39,16 +43,21 @@ def add_validation(
         seed: Of the choice.
         task: The main task.
         strategy: A name in `STRATEGIES`.
+        identity: For `homology`, see [`find_neighbours`].
+        coverage: For `homology`, see [`find_neighbours`].
 
     Raises:
-        OptionError: `fraction` is out of its range.
+        OptionError: No such strategy, or a number that is out of its range.
     """
+    if strategy not in STRATEGIES:
+        raise OptionError(f"split={strategy!r}: expected one of {', '.join(STRATEGIES)}")
     if not 0 <= fraction < 1:
         raise OptionError(f"validation={fraction}: expected a share of the training proteins, 0 up to 1 (0.1, say)")
     if not fraction or "validation" in splits or "train" not in splits:
         return splits
     train = splits["train"]
-    chosen = STRATEGIES[strategy](train, task, fraction, seed)
+    limits = {"identity": identity, "coverage": coverage} if strategy == HOMOLOGY else {}
+    chosen = STRATEGIES[strategy](train, task, fraction, seed, **limits)
     if not chosen.any():
         logger.warning("too few training proteins to take %.0f%% of them for validation: none taken", 100 * fraction)
         return splits
@@ -60,46 +69,26 @@ def add_validation(
     return DatasetDict(parts)
 
 
-@STRATEGIES.register("stratified")
-def stratified(dataset: Dataset, task: Task, fraction: float, seed: int) -> np.ndarray:
-    """The same share of each class, combination of labels or quantile.
-
-    Proteins with the same sequence go to the same side, and each label that has proteins keeps at least one.
-    """
-    sequences = dataset["sequence"][:]
-    chosen = stratified_choice(sequences, strata(dataset, task), fraction, seed)
-    if task.problem_type == REGRESSION:
-        return chosen
-    # combinations overlap: without this, all proteins of a rare label could be chosen with those of others
-    present = problem_type_of(task).present(targets(dataset, task, lenient=True), task)
-    for label in np.flatnonzero(present.any(0) & ~present[~chosen].any(0)):
-        kept = sequences[int(np.flatnonzero(present[:, label])[0])]
-        chosen &= np.array([sequence != kept for sequence in sequences])
-    return chosen
-
-
-def stratified_choice(
-    sequences: Sequence[str], labels: Sequence[int] | np.ndarray, fraction: float, seed: int
-) -> np.ndarray:
-    """Choose a share of each stratum, identical sequences together.
+def without_test_copies(splits: DatasetDict) -> tuple[DatasetDict, int]:
+    """Leave out the training proteins whose sequence a test protein has.
 
     Returns:
-        (N,), bool: True for the chosen.
+        The splits, and how many proteins were left out.
+
+    Raises:
+        DataError: No training protein is left.
     """
-    members: dict[str, list[int]] = defaultdict(list)
-    for index, sequence in enumerate(sequences):
-        members[sequence].append(index)
-    labels = np.asarray(labels)
-    chosen = np.zeros(len(labels), dtype=bool)
-    groups = list(members.values())
-    group_label = np.array([labels[group[0]] for group in groups])
-    generator = np.random.default_rng(seed)
-    for label in np.unique(group_label):
-        candidates = generator.permutation(np.flatnonzero(group_label == label))
-        wanted = min(round(fraction * len(candidates)), len(candidates) - 1)
-        for group in candidates[:wanted]:
-            chosen[groups[group]] = True
-    return chosen
+    if "train" not in splits or "test" not in splits:
+        return splits, 0
+    tested = set(splits["test"]["sequence"][:])
+    copies = np.array([sequence in tested for sequence in splits["train"]["sequence"][:]])
+    if copies.all():
+        raise DataError("every training protein has the sequence of a test protein; expected other training proteins")
+    if copies.any():
+        proteins = f"{copies.sum():,} training protein{'' if copies.sum() == 1 else 's'}"
+        logger.info("%s with the sequence of a test protein left out", proteins)
+        splits = DatasetDict({**splits, "train": splits["train"].select(np.flatnonzero(~copies))})
+    return splits, int(copies.sum())
 
 
 def report_copies(splits: DatasetDict, task: Task) -> None:

@@ -19,7 +19,7 @@ IDENTITY, COVERAGE = 0.3, 0.8
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Pairs of similar proteins, each once, in the order of the queries, the most identical first.
+    """Pairs of a query and a similar target, each once, in the order of the queries, the most identical first.
 
     Args:
         query: (P,), int64, rows of the proteins that were searched with.
@@ -51,6 +51,24 @@ class Neighbours:
         return self.select(order[np.unique(self.query[order], return_index=True)[1]])
 
 
+def search_method() -> str:
+    """What finds neighbours here, for people to read: MMseqs2 or, where it is missing, shared 5-mers."""
+    return mmseqs.NAME if mmseqs.find_binary() else shared_kmers.NAME
+
+
+def describe_limits(identity: float, coverage: float, method: str) -> str:
+    """What makes two proteins neighbours, for people to read.
+
+    Args:
+        identity: See [`find_neighbours`].
+        coverage: See [`find_neighbours`].
+        method: Of [`Neighbours`].
+    """
+    limits = f"at least {identity:.0%} identity"
+    # the other method does not know the coverage
+    return f"{limits} over {coverage:.0%} of the shorter protein" if method == mmseqs.NAME else limits
+
+
 def find_neighbours(
     queries: Sequence[str],
     targets: Sequence[str] | None = None,
@@ -65,7 +83,8 @@ def find_neighbours(
 
     Args:
         queries: Residues, upper case, without spaces.
-        targets: The proteins to search; the queries themselves if None, without a protein and itself.
+        targets: The proteins to search; the queries themselves if None. Then each pair of neighbours is there twice, as
+            (a, b) and as (b, a), even if the search finds it one way only; a protein is not its own neighbour.
         identity: Least share of identical residues in the alignment, 0..1.
         coverage: Least share of the shorter protein in the alignment, 0..1; shared 5-mers do not know it.
 
@@ -80,13 +99,14 @@ def find_neighbours(
         ProteinClassifierError: MMseqs2 failed.
     """
     check_shares(identity=identity, coverage=coverage)
-    own = targets is None
     searched = queries if targets is None else targets
-    method, search = (mmseqs.NAME, mmseqs.search) if mmseqs.find_binary() else (shared_kmers.NAME, shared_kmers.search)
-    logger.info("searching %d proteins for neighbours of %d, by %s", len(searched), len(queries), method)
+    method = search_method()
+    search = mmseqs.search if method == mmseqs.NAME else shared_kmers.search
+    logger.info("searching %s proteins for neighbours of %s, by %s", f"{len(searched):,}", f"{len(queries):,}", method)
     found = Neighbours(*search(queries, searched), method)
     kept = (found.identity >= identity) & ~(found.coverage < coverage)
-    return _with_copies(found.select(kept), queries, searched, own)
+    found = _with_copies(found.select(kept), queries, searched)
+    return _both_ways(found) if targets is None else found
 
 
 def check_shares(**shares: float) -> None:
@@ -100,7 +120,7 @@ def check_shares(**shares: float) -> None:
             raise OptionError(f"{name}={value}: expected a share, 0 to 1 (0.3 for 30%)")
 
 
-def _with_copies(found: Neighbours, queries: Sequence[str], targets: Sequence[str], own: bool) -> Neighbours:
+def _with_copies(found: Neighbours, queries: Sequence[str], targets: Sequence[str]) -> Neighbours:
     """Add the proteins of equal residues, which a search leaves out where they are short or of low complexity."""
     places: dict[str, list[int]] = defaultdict(list)
     for row, residues in enumerate(targets):
@@ -122,5 +142,22 @@ def _with_copies(found: Neighbours, queries: Sequence[str], targets: Sequence[st
         np.concatenate([found.evalue, unknown]),
         found.method,
     )
-    order = np.lexsort((joined.target, -joined.identity, joined.query))  # the program's own order varies
-    return joined.select(order[(joined.query != joined.target)[order]] if own else order)
+    return _in_order(joined)
+
+
+def _both_ways(found: Neighbours) -> Neighbours:
+    """The neighbours among some proteins: each pair also the other way round, with the better alignment of the two."""
+    found = found.select(found.query != found.target)
+    there = np.concatenate([found.query, found.target]), np.concatenate([found.target, found.query])
+    twice = Neighbours(
+        *there, np.tile(found.identity, 2), np.tile(found.coverage, 2), np.tile(found.evalue, 2), found.method
+    )
+    best = np.lexsort((np.nan_to_num(twice.evalue), -twice.identity, twice.target, twice.query))
+    pairs = np.stack([twice.query[best], twice.target[best]])
+    first = np.ones(len(best), dtype=bool)
+    first[1:] = (pairs[:, 1:] != pairs[:, :-1]).any(0)
+    return _in_order(twice.select(best[first]))
+
+
+def _in_order(found: Neighbours) -> Neighbours:
+    return found.select(np.lexsort((found.target, -found.identity, found.query)))  # the program's own order varies

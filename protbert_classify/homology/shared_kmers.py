@@ -30,17 +30,14 @@ def search(queries: Sequence[str], targets: Sequence[str]) -> Found:
         For P pairs: rows of queries and of targets, the estimated identity, and NaN for coverage and E-value.
     """
     wanted, there = kmers(queries), kmers(targets)
-    often = np.flatnonzero(np.bincount(there.indices, minlength=there.shape[1]) > max(20, COMMON * len(targets)))
-    rare = np.ones(there.shape[1], dtype=np.int32)
-    rare[often] = 0
-    sizes = [np.diff(matrix.indptr) for matrix in (wanted, there)]
+    sizes = [np.diff(matrix.indptr).astype(float) for matrix in (wanted, there)]
+    wanted, there = _rare(wanted, there, max(20, COMMON * len(targets)))
+    columns = there.T.tocsr()
     found: list[tuple[np.ndarray, ...]] = []
     for start in range(0, len(queries), ROWS):
-        some = wanted[start : start + ROWS]
-        some = csr_array((rare[some.indices], some.indices, some.indptr), shape=some.shape)
-        shared = (some @ there.T).tocoo()
+        shared = (wanted[start : start + ROWS] @ columns).tocoo()
         query, target = shared.row.astype(np.int64) + start, shared.col.astype(np.int64)
-        size_q, size_t = sizes[0][query].astype(float), sizes[1][target].astype(float)
+        size_q, size_t = sizes[0][query], sizes[1][target]
         expected = size_q * size_t * CHANCE**K
         sure = shared.data > expected + 5 * np.sqrt(expected) + 2
         identity = (shared.data[sure] / np.minimum(size_q, size_t)[sure]) ** (1 / K)
@@ -50,6 +47,22 @@ def search(queries: Sequence[str], targets: Sequence[str]) -> Found:
     )  # fmt: skip
     unknown = np.full(len(query), np.nan)
     return query, target, identity, unknown, unknown
+
+
+def _rare(wanted: csr_array, there: csr_array, most: float) -> tuple[csr_array, csr_array]:
+    """The k-mers that some target has, but not more than `most` of them, numbered anew: few proteins have few."""
+    names, counts = np.unique(there.indices, return_counts=True)
+    names = names[counts <= most]
+    return _only(wanted, names), _only(there, names)
+
+
+def _only(matrix: csr_array, names: np.ndarray) -> csr_array:
+    """Some columns of a matrix, by their sorted numbers."""
+    places = np.searchsorted(names, matrix.indices)
+    kept = places < len(names)
+    kept[kept] = names[places[kept]] == matrix.indices[kept]
+    ends = np.concatenate([[0], np.cumsum(kept)])[matrix.indptr]
+    return csr_array((matrix.data[kept], places[kept], ends), shape=(matrix.shape[0], max(len(names), 1)))
 
 
 def kmers(proteins: Sequence[str]) -> csr_array:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ..homology.neighbours import describe_limits
 from ..runs.finished_run import Run
 from .data_figures import cut_share
 from .formatting import Rows, count, duration
@@ -46,12 +47,28 @@ def summary(run: Run, asked: str, quality: Sequence[str] | None) -> list[str]:
     if quality is None:
         sentences.append("There were neither test nor validation proteins: nothing is known about how good it is.")
     sentences += quality or []
+    sentences += _split_sentences(run)
     if run.data is not None:
         cap = run.data["max_residues"]
         every = np.concatenate([split["lengths"] for split in run.data["splits"].values()])
         lost = LOST.get(run.record.get("data_arguments", {}).get("crop"), "a part")
         share = cut_share(every, cap)
         sentences.append(f"{share:.1%} of the proteins are longer than the cap of {cap:,} residues and lose {lost}.")
+    return sentences
+
+
+def _split_sentences(run: Run) -> list[str]:
+    """How near the test proteins are to the training proteins, as far as the training looked."""
+    notes = run.record.get("split_notes", {})
+    sentences = []
+    if notes.get("test_copies"):
+        left_out = count(notes["test_copies"], "training protein")
+        sentences.append(f"Left out of the training: {left_out} with the sequence of a test protein.")
+    tested, near = run.metrics.get("test_proteins"), notes.get("test_neighbours")
+    if tested and near is not None:
+        limits = run.record.get("data_arguments", {})
+        limits = describe_limits(limits["split_identity"], limits["split_coverage"], notes["neighbours_by"])
+        sentences.append(f"{near / tested:.1%} of the test proteins have a neighbour in training ({limits}).")
     return sentences
 
 

@@ -119,14 +119,14 @@ def run_record(
     tasks: tuple[Task, ...],
     splits: DatasetDict,
 ) -> dict[str, Any]:
-    """The content of `run.json`: arguments, tasks, data fingerprints, device and versions.
+    """The content of `run.json`: arguments, tasks, data fingerprints, how the splits were made, device and versions.
 
     Args:
         model_arguments: The fields of `ModelArguments`.
         data_arguments: The fields of `DataArguments`.
         training_arguments: Of the training; tokens in it are masked.
         tasks: The main task, then the auxiliary ones.
-        splits: The raw proteins.
+        splits: The raw proteins; with `notes`, if the command line prepared them.
     """
     columns = data_arguments["label_column"]
     on_gpu = training_arguments.device.type == "cuda"
@@ -136,6 +136,7 @@ def run_record(
         "training_arguments": training_arguments.to_dict(),  # masks tokens
         "tasks": [task.to_dict() for task in tasks],
         "data_fingerprint": {name: fingerprint(part, columns) for name, part in splits.items()},
+        **_split_notes(splits),
         "backbone_revision": _backbone_revision(model_arguments),
         "world_size": training_arguments.world_size,
         "device": torch.cuda.get_device_name() if on_gpu else platform.machine(),
@@ -145,6 +146,11 @@ def run_record(
             **{package: metadata.version(package) for package in PACKAGES},
         },
     }
+
+
+def _split_notes(splits: DatasetDict) -> dict[str, Any]:
+    notes = getattr(splits, "notes", None)
+    return {} if notes is None else {"split_notes": {**notes, "train_proteins": len(splits["train"])}}
 
 
 def _with_shape(arguments: dict[str, Any]) -> dict[str, Any]:

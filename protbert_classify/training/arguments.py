@@ -76,6 +76,24 @@ class DataArguments:
         default=0.1,
         metadata={"help": "Share of the training proteins for validation, if the data has no such split; 0 for none."},
     )
+    split: str = field(
+        default="homology",
+        metadata={
+            "help": "How the validation proteins are chosen: homology (none has a neighbour in training), identical "
+            "(equal sequences stay together) or random. Each takes the same share of every class, as far as it can."
+        },
+    )
+    split_identity: float = field(
+        default=0.3,
+        metadata={"help": "With --split homology, minimum share of identical residues of two neighbours."},
+    )
+    split_coverage: float = field(
+        default=0.8,
+        metadata={
+            "help": "With --split homology, minimum share of the shorter of two neighbours that is aligned; unknown "
+            "without MMseqs2."
+        },
+    )
     split_seed: int = field(default=42, metadata={"help": "Seed of the validation split and of --max_train_samples."})
     ambiguous: Literal["drop", "keep", "first"] = field(
         default="drop",

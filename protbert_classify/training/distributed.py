@@ -1,7 +1,7 @@
 """Decisions of a training on several processes: the main process decides, the others follow."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from accelerate.utils import broadcast_object_list, gather_object
 
@@ -29,6 +29,23 @@ def on_main_process(decide: Callable[[], T], is_main: bool) -> T:
     if outcome[1] is not None:
         raise outcome[1]
     return outcome[0]
+
+
+def check_same_on_every_process(value: Any, what: str, advice: str) -> None:
+    """Raise on all processes if one of them has something else than the main process.
+
+    Args:
+        value: What this process has.
+        what: What it is, in the plural, for the message.
+        advice: What to do about it.
+
+    Raises:
+        OptionError: Names the first process that has something else.
+    """
+    values = gather_object([value])
+    other = [rank for rank, found in enumerate(values) if found != values[0]]
+    if other:
+        raise OptionError(f"{what} of process {other[0]} are not those of the main process; {advice}")
 
 
 def check_on_every_process(is_there: bool, what: str, advice: str) -> None:

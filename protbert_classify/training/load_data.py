@@ -6,7 +6,9 @@ import logging
 import numpy as np
 from datasets import Dataset, DatasetDict
 
+from ..data.fingerprint import fingerprint
 from ..data.loading import read_proteins, reading_options
+from ..data.split_strategies import HOMOLOGY
 from ..data.splitting import (
     add_validation,
     keep_labelled_classes,
@@ -14,9 +16,12 @@ from ..data.splitting import (
     report_copies,
     sample,
     whole,
+    without_test_copies,
     without_unknown,
 )
+from ..data.test_neighbours import count_test_neighbours
 from ..errors import OptionError
+from ..homology.neighbours import search_method
 from ..model.tasks import REGRESSION, Task
 from ..tasks.columns import infer_task
 from ..tasks.targets import label_counts, targets
@@ -25,14 +30,27 @@ from .arguments import DataArguments
 logger = logging.getLogger(__name__)
 
 
-def load_data(arguments: DataArguments) -> tuple[DatasetDict, tuple[Task, ...]]:
+class PreparedSplits(DatasetDict):
+    """The splits of a training, with notes on how they were made, for the record of the run.
+
+    Args:
+        splits: Name -> proteins.
+        notes: What [`load_splits`] notes.
+    """
+
+    def __init__(self, splits: DatasetDict, notes: dict[str, Any]) -> None:
+        super().__init__(splits)
+        self.notes = notes
+
+
+def load_data(arguments: DataArguments) -> tuple[PreparedSplits, tuple[Task, ...]]:
     """The proteins of a training and its tasks: the main task, then the auxiliary ones.
 
     Raises:
         InputError: Proteins or columns that cannot be used.
     """
-    splits = load_splits(arguments)
-    splits = without_unknown(splits, main_task(splits, arguments))
+    prepared = load_splits(arguments)
+    splits = without_unknown(prepared, main_task(prepared, arguments))
     main = keep_labelled_classes(splits, main_task(splits, arguments))
     others = [
         dataclasses.replace(
@@ -42,7 +60,7 @@ def load_data(arguments: DataArguments) -> tuple[DatasetDict, tuple[Task, ...]]:
     ]
     splits["train"] = sample(splits["train"], arguments.max_train_samples, arguments.split_seed, main)
     report_splits(splits, main)
-    return splits, (main, *others)
+    return PreparedSplits(splits, prepared.notes), (main, *others)
 
 
 def main_task(splits: DatasetDict, arguments: DataArguments) -> Task:
@@ -50,8 +68,13 @@ def main_task(splits: DatasetDict, arguments: DataArguments) -> Task:
     return infer_task(splits, arguments.label_column, problem_type=arguments.problem_type, name=arguments.task_name)
 
 
-def load_splits(arguments: DataArguments) -> DatasetDict:
-    """The splits `train`, `validation` and `test`, as far as the data has them, from one file or several."""
+def load_splits(arguments: DataArguments) -> PreparedSplits:
+    """The splits `train`, `validation` and `test`, as far as the data has them, from one file or several.
+
+    Notes: `source_fingerprint` of the training proteins as they were read; `test_copies`, training proteins left out
+    because a test protein has their sequence; `test_neighbours`, test proteins that have a neighbour in training, None
+    where nothing was searched; `neighbours_by`, what searched.
+    """
     options = reading_options(arguments)
     splits = read_proteins(arguments.data, **options)
     others = {"validation": arguments.validation_data, "test": arguments.test_data}
@@ -60,9 +83,21 @@ def load_splits(arguments: DataArguments) -> DatasetDict:
             splits = merge_splits(splits, split, whole(read_proteins(source, **options)))
     if "train" not in splits:
         raise OptionError(f"{arguments.data}: no training proteins; found {', '.join(splits)} only")
-    splits = add_validation(splits, arguments.validation, arguments.split_seed, main_task(splits, arguments))
-    report_copies(splits, main_task(splits, arguments))
-    return DatasetDict({name: splits[name] for name in ("train", "validation", "test") if name in splits})
+    source = fingerprint(splits["train"], arguments.label_column)
+    splits, copies = without_test_copies(splits)
+    task = main_task(splits, arguments)
+    limits = {"identity": arguments.split_identity, "coverage": arguments.split_coverage}
+    by_homology = arguments.split == HOMOLOGY
+    splits = add_validation(splits, arguments.validation, arguments.split_seed, task, arguments.split, **limits)
+    report_copies(splits, task)
+    notes = {
+        "source_fingerprint": source,
+        "test_copies": copies,
+        "test_neighbours": count_test_neighbours(splits, **limits) if by_homology else None,
+        "neighbours_by": search_method() if by_homology else None,
+    }
+    there = DatasetDict({name: splits[name] for name in ("train", "validation", "test") if name in splits})
+    return PreparedSplits(there, notes)
 
 
 def report_splits(splits: DatasetDict, task: Task) -> None:

@@ -9,17 +9,20 @@ from ..errors import OptionError
 
 @dataclass(frozen=True)
 class Range:
-    """From `least` to `most`, or to just below `below`."""
+    """From `least`, or from just above `above`, to `most`, or to just below `below`."""
 
-    least: float
+    least: float = -math.inf
     most: float = math.inf
+    above: float = -math.inf
     below: float = math.inf
     why: str = ""
 
     def __contains__(self, value: float) -> bool:
-        return self.least <= value <= self.most and value < self.below
+        return self.least <= value <= self.most and self.above < value < self.below
 
     def __str__(self) -> str:
+        if self.above > -math.inf:
+            return f"more than {self.above} and less than {self.below}{self.why}"
         if self.most < math.inf:
             return f"{self.least} to {self.most}{self.why}"
         return f"{self.least} or more{self.why}" if self.below == math.inf else f"{self.least} up to below {self.below}"
@@ -29,11 +32,14 @@ COUNT = Range(1)
 NOT_NEGATIVE = Range(0)
 SHARE = Range(0, most=1)
 DECAY = Range(0, below=1)
+PART = Range(above=0, below=1, why=" (0.3 for 30%)")
 SEED = Range(0, most=2**32 - 1)  # numpy's
 
 RANGES = {
     "max_length": Range(10, why=", room for a few residues beside the special tokens"),
     "max_train_samples": COUNT,
+    "split_identity": PART,
+    "split_coverage": PART,
     "split_seed": SEED,
     "auxiliary_weight": NOT_NEGATIVE,
     "classifier_dropout": SHARE,

@@ -12,6 +12,7 @@ import yaml
 from transformers import HfArgumentParser
 
 from ..data.sources import FASTA_ENDINGS, TABLE_ENDINGS, ending_of
+from ..data.split_strategies import STRATEGIES
 from ..errors import OptionError
 from ..evaluation.metrics import WATCHED
 from ..model.heads import HEADS
@@ -24,6 +25,7 @@ from .training_arguments import ProteinTrainingArguments
 ENCODERS = ("model_name_or_path", "backbone_config")  # one of them
 KINDS = (ModelArguments, DataArguments, ProteinTrainingArguments)
 CONFIG_ENDINGS = (".yaml", ".yml", ".json")
+REGISTRIES = (POOLINGS, HEADS, LOSSES, STRATEGIES)
 
 
 # what argparse and transformers say of a value that an option cannot have
@@ -143,7 +145,7 @@ def _check_values(
     check_ranges(model_args, data_args, training_args)
     if training_args.num_train_epochs <= 0 and training_args.max_steps <= 0:
         raise OptionError(f"num_train_epochs={training_args.num_train_epochs}: expected more than 0")
-    _check_registered(model_args)
+    _check_registered(model_args, data_args)
     model_args.head = HEADS.resolve(model_args.head)
     metric = str(training_args.metric_for_best_model or "loss").removeprefix("eval_")
     known = {"auto", "loss", *(name for names in WATCHED.values() for name in names)}
@@ -152,12 +154,13 @@ def _check_values(
         raise OptionError(f"metric_for_best_model={metric!r}: expected one of {', '.join(sorted(known))}")
 
 
-def _check_registered(options: Any) -> None:
-    """Refuse a pooling, head or loss that is not registered."""
-    for registry in (POOLINGS, HEADS, LOSSES):
-        name = getattr(options, registry.kind)
-        if name is not None and name not in registry:
-            raise OptionError(f"{registry.kind}={name!r}: expected one of {', '.join(registry)}")
+def _check_registered(*options: Any) -> None:
+    """Refuse a pooling, head, loss or split that is not registered."""
+    for registry in REGISTRIES:
+        for holder in options:
+            name = getattr(holder, registry.kind, None)
+            if name is not None and name not in registry:
+                raise OptionError(f"{registry.kind}={name!r}: expected one of {', '.join(registry)}")
 
 
 # words that YAML reads as booleans, for the options that have such words

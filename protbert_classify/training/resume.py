@@ -13,6 +13,7 @@ from transformers import TrainerState, TrainingArguments
 
 from ..errors import OptionError
 from ..evaluation.best_evaluation import metric_key, rank
+from ..homology.neighbours import COVERAGE, IDENTITY
 from ..model import ProteinClassifierConfig
 from ..model.heads import HEADS
 from ..model.tasks import VALIDATION_FITS
@@ -29,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 COMMAND_SETTING = "model_name_or_path"  # in the settings of runs of `protbert-classify train`, and of no others
 FOUND_TOKENS = "found_tokens_per_batch"  # the number that `auto` became when the run began; a resumed run keeps it
+# of runs that began before there were other splits
+FORMER_SPLIT = {"split": "identical", "split_identity": IDENTITY, "split_coverage": COVERAGE}
 # training arguments that must not change; num_train_epochs may grow, and the logging, saving and evaluation are free
 TRAINING_SETTINGS = (
     "per_device_train_batch_size",
@@ -210,6 +213,7 @@ def check_unchanged(output_dir: str, settings: dict[str, Any]) -> None:
     with open(path, encoding="utf-8") as file:
         before = json.load(file)
     before.pop(FOUND_TOKENS, None)
+    before = {**{name: value for name, value in FORMER_SPLIT.items() if name in settings}, **before}
     if "head" in before:
         before["head"] = HEADS.resolve(before["head"])
     by_command = COMMAND_SETTING in before

@@ -27,7 +27,7 @@ from ..runs.output_dir import claim_output_dir, is_finished
 from ..runs.writer import describe_data, run_record, write_run, write_test_predictions
 from .arguments import DataArguments, ModelArguments
 from .build_model import build_model, build_tokenizer
-from .distributed import on_main_process
+from .distributed import check_same_on_every_process, on_main_process
 from .evaluation_loop import labels_of
 from .load_data import load_data
 from .resume import as_json, check_unchanged
@@ -74,6 +74,7 @@ def train(
             splits, tasks = load_data(data_args)
         trainer = build_trainer(build_model(model_args, data_args, tasks), tokenizer, training_args, splits)
         trainer.settings = command_settings(model_args, data_args, splits)
+        check_same_on_every_process(trainer.settings, "the proteins", "install MMseqs2 on all machines or on none")
         if on_main_process(lambda: _is_finished(trainer), is_main):
             logger.info("the run in %s is finished; more num_train_epochs would take it further", folder)
             return read_json(os.path.join(folder, METRICS))

@@ -27,6 +27,15 @@ def count_seen(model: str, splits: DatasetDict, task: Task) -> int:
     if record is None or "train" not in splits:
         return 0
     options = record["data_arguments"]
+    if "split_notes" in record:
+        same = fingerprint(splits["train"], options["label_column"]) == record["split_notes"]["source_fingerprint"]
+        return record["split_notes"]["train_proteins"] if same else 0
+    return _count_in_older_run(record, splits, task)
+
+
+def _count_in_older_run(record: dict[str, Any], splits: DatasetDict, task: Task) -> int:
+    """The same for a run that recorded only the fingerprint of what it trained on: the proteins are chosen again."""
+    options = record["data_arguments"]
     train = splits["train"]
     if options["validation_data"] is None and "validation" not in splits:
         train = _without_validation(train, options, task)
@@ -41,7 +50,7 @@ def _without_validation(train: Dataset, options: dict[str, Any], task: Task) -> 
     """
     if not options["validation"]:
         return train
-    chosen = STRATEGIES["stratified"](train, task, options["validation"], options["split_seed"])
+    chosen = STRATEGIES["identical"](train, task, options["validation"], options["split_seed"])
     return train.select(np.flatnonzero(~chosen))
 
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protbert_classify.data.records import protein_features
+from protbert_classify.data.split_strategies import stratified_choice
 from protbert_classify.data.splitting import (
     STRATEGIES,
     add_validation,
@@ -15,7 +16,6 @@ from protbert_classify.data.splitting import (
     merge_splits,
     report_copies,
     sample,
-    stratified_choice,
 )
 from protbert_classify.errors import DataError, OptionError
 from protbert_classify.model.tasks import Task

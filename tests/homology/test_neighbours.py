@@ -39,6 +39,27 @@ def test_mmseqs2_finds_what_is_a_third_identical():
     assert (found.evalue < 1e-3).all() and (found.coverage >= 0.8).all()
 
 
+@pytest.mark.parametrize("few", [10**6, 0], ids=["all pairs aligned", "by the index"])
+def test_planted_homologues_of_30_percent_are_found(monkeypatch, few):
+    monkeypatch.setattr(mmseqs, "FEW_PAIRS", few)
+    proteins = random_proteins(150, 250, seed=5)
+    found = find_neighbours(mutants(proteins, 0.3, seed=6), proteins, coverage=0.5)
+    assert len(pairs(found) & {(row, row) for row in range(150)}) >= 0.95 * 150
+    assert len(find_neighbours(random_proteins(150, 250, seed=7), proteins)) == 0
+
+
+def test_proteins_of_the_letters_of_dna_are_proteins():
+    """MMseqs2 takes such a file for DNA and stops."""
+    repeat = [residues.translate(str.maketrans("DEFHIKLMNPQRSVWY", "ACGTACGTACGTACGT")) for residues in PROTEINS[:3]]
+    assert {(row, row) for row in range(3)} <= pairs(find_neighbours(repeat, repeat))
+
+
+def test_proteins_too_short_for_an_index_have_only_copies_as_neighbours(method, monkeypatch):
+    monkeypatch.setattr(mmseqs, "FEW_PAIRS", 0)
+    short = ["MKT", "MKR", "MKTAYIA", "MKT"]
+    assert pairs(find_neighbours(short)) == {(0, 3), (3, 0)}
+
+
 def test_identity_and_coverage_are_thresholds():
     halves = [
         residues[:125] + other for residues, other in zip(PROTEINS, random_proteins(40, 375, seed=3), strict=True)
@@ -59,6 +80,15 @@ def test_coverage_is_that_of_the_shorter_protein():
 def test_among_themselves_proteins_are_not_their_own_neighbours(method):
     found = find_neighbours([*PROTEINS, PROTEINS[3]])
     assert pairs(found) == {(3, 40), (40, 3)} and (found.identity == 1).all()
+
+
+def test_among_themselves_each_pair_stands_both_ways_with_its_best_alignment(monkeypatch):
+    one_way = np.array([0, 1, 1, 2]), np.array([1, 0, 2, 2]), np.array([0.4, 0.5, 0.7, 1.0])
+    monkeypatch.setattr(mmseqs, "search", lambda queries, targets: (*one_way, np.ones(4), np.full(4, 1e-9)))
+    found = find_neighbours(["MKTA", "MRRK", "MCCD"])
+    listed = list(zip(found.query.tolist(), found.target.tolist(), found.identity.tolist(), strict=True))
+    assert listed == [(0, 1, 0.5), (1, 2, 0.7), (1, 0, 0.5), (2, 1, 0.7)]
+    assert found.nearest().target.tolist() == [1, 2, 1]
 
 
 def test_equal_proteins_are_neighbours_however_short_and_plain_they_are(method):

@@ -12,7 +12,12 @@ from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 
 from protbert_classify.errors import OptionError
-from protbert_classify.training.distributed import check_on_every_process, on_main_process
+from protbert_classify.training import distributed
+from protbert_classify.training.distributed import (
+    check_on_every_process,
+    check_same_on_every_process,
+    on_main_process,
+)
 from protbert_classify.training.options import parse_options
 from tests.training.child import trained
 from tests.training.runs import ROOT, TINY, encoded_proteins, environment, launch, two_processes
@@ -35,6 +40,14 @@ def test_accelerate_reads_every_config_that_we_ship(name, kind, processes):
     assert (config.distributed_type, config.num_processes) == (kind, processes)
     with open(CONFIGS[name], encoding="utf-8") as file:
         assert file.readline().startswith("# ")
+
+
+def test_processes_that_split_the_proteins_differently_are_refused(monkeypatch):
+    """As where one machine has MMseqs2 and another has not."""
+    check_same_on_every_process({"train proteins": "ab"}, "the proteins", "install MMseqs2 on all machines")
+    monkeypatch.setattr(distributed, "gather_object", lambda mine: [*mine, *mine, {"train proteins": "cd"}])
+    with pytest.raises(OptionError, match="^the proteins of process 2 are not those of the main process; install MMs"):
+        check_same_on_every_process({"train proteins": "ab"}, "the proteins", "install MMseqs2 on all machines")
 
 
 def test_no_config_is_untested():
