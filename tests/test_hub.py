@@ -149,8 +149,9 @@ def test_a_push_sends_weights_tokenizer_code_and_card_privately_and_nothing_else
     assert sorted(files) == [
         *("README.md", "attention.py", "backbone.py", "config.json", "configuration.py"),
         *("figures/confusion_matrix.png", "figures/reliability.png"),
-        *("heads.py", "losses.py", "model.safetensors", "modeling.py", "packing.py", "pooling.py", "publishing.py"),
-        *("registry.py", "repository_names.py", "tasks.py", "token_dropout.py", "tokenizer.json"),
+        *("from_pretrained.py", "heads.py", "losses.py", "model.safetensors", "modeling.py", "packing.py"),
+        *("padding.py", "pooling.py", "publishing.py", "registry.py", "repository_names.py", "requested_config.py"),
+        *("tasks.py", "token_dropout.py", "tokenizer.json"),
         "tokenizer_config.json",
     ]
     assert files["model.safetensors"] == (run / "model" / "model.safetensors").read_bytes()

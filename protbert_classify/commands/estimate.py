@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..cost.devices import DEVICES, HERE, PRECISIONS, ROOM
 from ..errors import OptionError
-from .parsing import OneLineParser, add_data_options, data_options, positive
+from .parsing import OneLineParser, add_data_options, positive
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,11 +86,11 @@ def _residues(options: argparse.Namespace) -> tuple["np.ndarray", str]:
 
     if options.data is None:
         return deeploc_lengths(), "as many as DeepLoc 1.0 trains on, its distribution of lengths; else --data"
-    from ..data.loading import read_proteins
+    from ..data.loading import read_proteins, reading_options
     from .terminal import hide_short_progress_bars
 
     hide_short_progress_bars()
-    splits = read_proteins(options.data, **data_options(options))
+    splits = read_proteins(options.data, **reading_options(options))
     if "train" not in splits:
         raise OptionError(f"{options.data}: no training proteins; found {', '.join(splits)} only")
     held_back = "" if "validation" in splits else ", those included that train holds back to validate"

@@ -5,19 +5,18 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
-from .parsing import OneLineParser, add_compute_options, add_data_options, add_model, data_options
+from .parsing import OneLineParser, add_compute_options, add_data_options, add_model
 from .terminal import hide_short_progress_bars
 
 if TYPE_CHECKING:
     from ..model.tasks import Task
-
 
 logger = logging.getLogger(__name__)
 
 
 def run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
-    from ..data.loading import read_proteins
+    from ..data.loading import read_proteins, reading_options
     from ..data.sources import check_there
     from ..data.splitting import whole
     from ..errors import DataError, OptionError
@@ -34,7 +33,7 @@ def run(arguments: list[str]) -> int:
         check_paths(options.data, options.output)
     classifier, tokenizer = load_classifier(options.model, options.device, options.precision, options.compile)
     use_task(options, classifier.config.task)
-    splits = read_proteins(options.data, **data_options(options))
+    splits = read_proteins(options.data, **reading_options(options))
     split = options.split or ("test" if "test" in splits else "all")
     if split != "all" and split not in splits:
         raise OptionError(f"{options.data} has no {split} split; found {', '.join(splits)}")

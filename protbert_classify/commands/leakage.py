@@ -1,11 +1,11 @@
-"""`protbert-classify leakage`: which test proteins a model has as good as seen in training."""
+"""`protbert-classify leakage`: test proteins that are similar to training proteins."""
 
 import argparse
 import csv
 import os
 from typing import TYPE_CHECKING, Any
 
-from .parsing import OneLineParser, add_data_options, data_options
+from .parsing import OneLineParser, add_data_options
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 LEAKS = 3  # exit code
 DESCRIPTION = """\
-Find the test proteins that are similar to training proteins. A model that has seen their relatives in training is
-better on them than it will be on new proteins.
+Find the test proteins that are similar to training proteins. A model does better on them than on proteins that are
+new to it.
 
   protbert-classify leakage --train train.fasta --test test.fasta --output neighbours.csv
   protbert-classify leakage --train deeploc.fasta --fail_above 0.05
@@ -49,7 +49,7 @@ def run(arguments: list[str]) -> int:
     leaking = len(near.nearest())
     share = leaking / len(test)
     limits = f"at least {options.identity:.0%} identity"
-    if found.method == mmseqs.NAME:  # the other method does not know the coverage
+    if found.method == mmseqs.NAME:  # shared k-mers do not give the coverage
         limits += f" over {options.coverage:.0%} of the shorter protein"
     compared = f"{count(len(test), 'test protein')} against {count(len(train), 'training protein')}"
     print(f"{compared}, by {found.method}\n")
@@ -61,13 +61,13 @@ def run(arguments: list[str]) -> int:
 
 def _proteins(options: argparse.Namespace) -> list[tuple["Dataset", list[str] | None]]:
     """The training and the test proteins, with their labels as text."""
-    from ..data.loading import main_task, read_proteins
+    from ..data.loading import main_task, read_proteins, reading_options
     from ..data.sources import check_there
     from ..data.splitting import whole
     from ..errors import OptionError
     from ..tasks.targets import label_texts
 
-    given = data_options(options)
+    given = reading_options(options)
     check_there(options.train)
     splits = read_proteins(options.train, **given)
     if options.test is None:
@@ -128,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
         "--fail_above",
         type=float,
         metavar="SHARE",
-        help="exit with 3 if a larger share of the test proteins has a neighbour, for checks in scripts",
+        help="exit with code 3 if more than this share of the test proteins has a neighbour, for use in scripts",
     )
     add_data_options(parser)
     return parser

@@ -51,7 +51,7 @@ def table_options(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def add_data_options(group: Any) -> None:
-    """How labelled proteins are read, for a parser or a group of its options; see `data_options`."""
+    """How labelled proteins are read, for a parser or a group of its options; see `reading_options`."""
     group.add_argument(
         "--ambiguous", choices=("drop", "keep", "first"), default="drop", help=_help_of_train("ambiguous")
     )
@@ -79,17 +79,6 @@ def _help_of_train(name: str) -> str:
     """What `train --help` says about an option."""
     text: str = DataArguments.__dataclass_fields__[name].metadata["help"]
     return text.replace("%", "%%")  # argparse fills in what follows a %
-
-
-def data_options(options: argparse.Namespace) -> dict[str, Any]:
-    """As keywords of `read_proteins`."""
-    from ..data.column_names import ColumnNames
-
-    return {
-        "ambiguous": options.ambiguous,
-        "header_pattern": options.header_pattern,
-        "columns": ColumnNames.from_options(options),
-    }
 
 
 def add_compute_options(parser: argparse.ArgumentParser) -> None:

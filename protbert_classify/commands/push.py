@@ -4,7 +4,7 @@ import argparse
 import re
 import tempfile
 
-from .parsing import OneLineParser, add_data_options, data_options
+from .parsing import OneLineParser, add_data_options
 from .terminal import hide_short_progress_bars
 
 DESCRIPTION = """\
@@ -77,12 +77,12 @@ def _show_model(options: argparse.Namespace) -> int:
 
 def _push_dataset(options: argparse.Namespace) -> int:
     from ..data.fingerprint import fingerprint
-    from ..data.loading import read_proteins
+    from ..data.loading import read_proteins, reading_options
     from ..hub import check_repo_id, push_dataset
     from ..reporting.dataset_card import dataset_card
 
     check_repo_id(options.repo_id)
-    proteins = read_proteins(options.data, **data_options(options))
+    proteins = read_proteins(options.data, **reading_options(options))
     licence = options.data_license or options.license
     if options.dry_run:
         fingerprints = {name: fingerprint(part, options.label_column) for name, part in proteins.items()}

@@ -31,7 +31,7 @@ class ColumnNames:
 
     @classmethod
     def from_options(cls, options: Any) -> "ColumnNames":
-        """Those that options of `train` name: `id_column`, `label_column`, `auxiliary_tasks`, ..., as attributes."""
+        """The names in options of `train`: `id_column`, `label_column`, `auxiliary_tasks`, ..., as attributes."""
         return cls(
             id=options.id_column,
             sequence=options.sequence_column,
@@ -68,7 +68,7 @@ class ColumnNames:
                     "expected one"
                 )
         for name in self.answers:
-            option = "label_column" if name in self.labels else "auxiliary_columns"
+            option = "label_column" if name in self.labels else "auxiliary_tasks"
             if self.answers.count(name) > 1:
                 raise OptionError(f"{option}={name!r}: given twice; expected each column once")
             if name in NO_ANSWERS:

@@ -128,7 +128,7 @@ def _parsed_values(
 
 
 def _warn_of_numbers(classes: Sequence[str], column: str, source: str) -> None:
-    """Warn of many classes that are all numbers: they may be meant as numbers, a melting temperature, say."""
+    """Warn if a column has many classes and all of them are numbers: it may be a measurement to predict."""
     if len(classes) <= FEW_NUMBERS:
         return
     try:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 from datasets import DatasetDict
 
@@ -22,7 +23,7 @@ def load_proteins(
     source: str | os.PathLike[str] | None = None,
     *,
     label_column: str | Sequence[str] = "location",
-    auxiliary_columns: Sequence[str] = (),
+    auxiliary_tasks: Sequence[str] = (),
     problem_type: str | None = None,
     id_column: str = "id",
     sequence_column: str = "sequence",
@@ -38,7 +39,7 @@ def load_proteins(
         source: A FASTA file with DeepLoc's headers, or with others and a `header_pattern`; a .csv, .tsv, .parquet,
             .jsonl or .json table (plain or .gz); the id of a Hub dataset; DeepLoc's official file if None.
         label_column: Column with what is to be predicted; or several columns, each a label: 0 and 1, or numbers.
-        auxiliary_columns: Columns with answers to auxiliary tasks, such as DeepLoc's `membrane`; cells may be empty.
+        auxiliary_tasks: Columns with answers to auxiliary tasks, such as DeepLoc's `membrane`; cells may be empty.
         problem_type: `single_label_classification`, `multi_label_classification` (texts such as `A;B`, lists, or
             columns of 0 and 1) or `regression`. If None, it is found from the values of the label column: texts with
             `;` are one class each, and whole numbers are classes.
@@ -71,7 +72,7 @@ def load_proteins(
     Raises:
         InputError: What was found, where, and what was expected.
     """
-    columns = ColumnNames(id_column, sequence_column, label_column, split_column, auxiliary_columns, problem_type)
+    columns = ColumnNames(id_column, sequence_column, label_column, split_column, auxiliary_tasks, problem_type)
     splits = read_proteins(source, ambiguous=ambiguous, header_pattern=header_pattern, columns=columns)
     task = main_task(splits, columns)
     splits = add_validation(splits, validation, seed, task)
@@ -97,6 +98,19 @@ def read_proteins(
     columns.check()
     splits = _read(None if source is None else os.fspath(source), ambiguous, header_pattern, columns)
     return without_unknown(splits, main_task(splits, columns))
+
+
+def reading_options(options: Any) -> dict[str, Any]:
+    """How options of `train` say that proteins are read, as keywords of [`read_proteins`].
+
+    Args:
+        options: `ambiguous`, `header_pattern`, `id_column`, `label_column`, ..., as attributes.
+    """
+    return {
+        "ambiguous": options.ambiguous,
+        "header_pattern": options.header_pattern,
+        "columns": ColumnNames.from_options(options),
+    }
 
 
 def _read(source: str | None, ambiguous: str, header_pattern: str | None, columns: ColumnNames) -> DatasetDict:

@@ -26,7 +26,6 @@ from .tables import Row, Table, no_columns, read_dataset, read_file, table_error
 
 DESCRIPTION = "description"
 BLOCK = 1 << 20  # bytes read at once to count records
-AUXILIARY_OPTION = "auxiliary_columns (in train: auxiliary_tasks)"
 
 
 def read_records(source: str, columns: ColumnNames | None = None) -> Iterator[Record]:
@@ -130,7 +129,7 @@ def _labelled_rows(table: Table, name: str, columns: ColumnNames) -> Iterator[La
     from ..tasks.cells import EMPTY, by_name, names_of  # with it comes `datasets`
 
     required = {columns.sequence: "sequence_column", **dict.fromkeys(columns.labels, "label_column")}
-    auxiliary = dict.fromkeys(columns.answers[len(columns.labels) :], AUXILIARY_OPTION)
+    auxiliary = dict.fromkeys(columns.answers[len(columns.labels) :], "auxiliary_tasks")
     names = {column: names_of(table.features.get(column)) for column in columns.answers}
     found: dict[str, None] = {}  # the columns, in order; a line of JSON may lack some
     for number, row in enumerate(table.rows, 1):

@@ -148,15 +148,16 @@ def keep_labelled_classes(splits: DatasetDict, task: Task, *, auxiliary: bool = 
     present = {split: values.any(0) for split, values in proteins.items()}
     trained = present["train"]
     if task.problem_type == SINGLE_LABEL:
-        _check_shared(int(trained.sum()), len(parts["train"]), task.name)
+        _check_shared(int(trained.sum()), len(parts["train"]), task.name, auxiliary)
     for split, found in present.items():
         unknown = np.flatnonzero(found & ~trained)
         if len(unknown) and not auxiliary:
             first = {label: accession(parts[split], int(proteins[split][:, label].argmax())) for label in unknown}
-            listed = ", ".join(f"{task.labels[int(label)]} (first of {name})" for label, name in first.items())
+            listed = ", ".join(f"{task.labels[int(label)]} (first in {name})" for label, name in first.items())
+            option = "; ambiguous=drop leaves out Cytoplasm-Nucleus" if "Cytoplasm-Nucleus" in listed else ""
             raise OptionError(
-                f"the {split} split has classes that the training split lacks: {listed}; "
-                "expected training proteins of every class: add some, or leave out what has none"
+                f"the {split} split has classes that no training protein has: {listed}; add training proteins of "
+                f"these classes, or remove their proteins from the {split} split{option}"
             )
     for split, found in present.items():
         absent = [task.labels[int(label)] for label in np.flatnonzero(trained & ~found)]
@@ -166,16 +167,19 @@ def keep_labelled_classes(splits: DatasetDict, task: Task, *, auxiliary: bool = 
     return _with_labels(task, trained)
 
 
-def _check_shared(classes: int, proteins: int, column: str) -> None:
+def _check_shared(classes: int, proteins: int, column: str, auxiliary: bool) -> None:
     """Refuse a column that gives about each protein a class of its own: of accessions, say, or of measurements.
 
     Raises:
-        OptionError: Names the column, and how many classes and proteins there are.
+        OptionError: Names the column, how many classes and proteins there are, and the option to change.
     """
     if proteins > FEW_PROTEINS and classes > proteins / 2:
+        advice = "set label_column to their column, or problem_type=regression if these are numbers"
+        if auxiliary:
+            advice = "name their column in auxiliary_tasks, or leave this one out"
         raise OptionError(
             f"column {column!r} has {classes:,} classes in {proteins:,} training proteins; expected classes that "
-            "several proteins share: set label_column to their column, or problem_type=regression if these are numbers"
+            f"several proteins share: {advice}"
         )
 
 

@@ -12,7 +12,7 @@ from ..data.encoder import ProteinEncoder
 from ..data.tokenizer import load_tokenizer
 from ..errors import ModelError, OptionError, first_line
 from ..model import ProteinClassifier
-from ..model.modeling import NoClassesError
+from ..model.from_pretrained import NoClassesError
 from ..model_source import cannot_load, resolve_model_path
 from .precision import set_precision
 

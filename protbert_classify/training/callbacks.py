@@ -41,9 +41,9 @@ def is_best(metrics: Mapping[str, Any], args: TrainingArguments, state: TrainerS
 
 
 class EarlyStopping(EarlyStoppingCallback):
-    """transformers' callback, for which a tie with a lower validation loss is better, too.
+    """transformers' callback, but the same metric with a lower validation loss is an improvement, too.
 
-    It also restores its counter: a run that is resumed often would never stop.
+    Its counter is restored when a run is resumed; a run that is resumed often would never stop otherwise.
     """
 
     def on_train_begin(

@@ -21,7 +21,11 @@ TRAINING_DEFAULTS: dict[str, tuple[Any, str]] = {
     "warmup_steps": (0.1, "Warm-up steps; a number below 1 is a share of all steps."),
     "weight_decay": (0.01, "Weight decay of AdamW."),
     "eval_strategy": ("epoch", "When to evaluate: epoch, steps (--eval_steps) or no."),
-    "save_strategy": ("epoch", "When to write a checkpoint: epoch, steps (--save_steps) or no."),
+    "save_strategy": (
+        "epoch",
+        "When to write a checkpoint: epoch, steps (--save_steps), best (after each evaluation that is the best so far) "
+        "or no.",
+    ),
     "save_total_limit": (2, "Checkpoints to keep; the best one is always kept."),
     "load_best_model_at_end": (
         None,

@@ -2,13 +2,11 @@
 
 import dataclasses
 import logging
-from typing import Any
 
 import numpy as np
 from datasets import Dataset, DatasetDict
 
-from ..data.column_names import ColumnNames
-from ..data.loading import read_proteins
+from ..data.loading import read_proteins, reading_options
 from ..data.splitting import (
     add_validation,
     keep_labelled_classes,
@@ -54,11 +52,7 @@ def main_task(splits: DatasetDict, arguments: DataArguments) -> Task:
 
 def load_splits(arguments: DataArguments) -> DatasetDict:
     """The splits `train`, `validation` and `test`, as far as the data has them, from one file or several."""
-    options: dict[str, Any] = {
-        "ambiguous": arguments.ambiguous,
-        "header_pattern": arguments.header_pattern,
-        "columns": ColumnNames.from_options(arguments),
-    }
+    options = reading_options(arguments)
     splits = read_proteins(arguments.data, **options)
     others = {"validation": arguments.validation_data, "test": arguments.test_data}
     for split, source in others.items():
@@ -87,7 +81,13 @@ def _counts(train: Dataset, task: Task) -> str:
 def _ranges(train: Dataset, task: Task) -> str:
     parts = []
     for label, values in zip(task.labels, targets(train, task, lenient=True).T, strict=True):
-        low, middle, high = np.nanquantile(values, [0, 0.5, 1])
         name = f"{label} " if len(task.labels) > 1 else ""
-        parts.append(f"{name}minimum {low:g}, median {middle:g}, maximum {high:g}")
+        parts.append(f"{name}{_range(values[np.isfinite(values)])}")
     return "; ".join(parts)
+
+
+def _range(known: np.ndarray) -> str:
+    if not len(known):
+        return "no known number"
+    low, middle, high = np.quantile(known, [0, 0.5, 1])
+    return f"minimum {low:g}, median {middle:g}, maximum {high:g}"

@@ -3,10 +3,11 @@
 import os
 from typing import Any
 
-from datasets import DatasetDict
+import numpy as np
+from datasets import Dataset, DatasetDict
 
 from ..data.fingerprint import fingerprint
-from ..data.splitting import add_validation, sample, without_unknown
+from ..data.splitting import STRATEGIES, sample
 from ..model.tasks import Task
 from ..model_source import resolve_model_path
 from ..runs.files import MODEL, RECORD, read_json
@@ -26,13 +27,22 @@ def count_seen(model: str, splits: DatasetDict, task: Task) -> int:
     if record is None or "train" not in splits:
         return 0
     options = record["data_arguments"]
-    if options["validation_data"] is None:
-        splits = add_validation(splits, options["validation"], options["split_seed"], task)
-    splits = without_unknown(splits, task)
-    if "train" not in splits:
-        return 0
-    train = sample(splits["train"], options["max_train_samples"], options["split_seed"], task)
+    train = splits["train"]
+    if options["validation_data"] is None and "validation" not in splits:
+        train = _without_validation(train, options, task)
+    train = sample(train, options["max_train_samples"], options["split_seed"], task)
     return len(train) if fingerprint(train, options["label_column"]) == record["data_fingerprint"]["train"] else 0
+
+
+def _without_validation(train: Dataset, options: dict[str, Any], task: Task) -> Dataset:
+    """What training leaves of its proteins when it takes some of them for validation, as `add_validation` does.
+
+    Without its warning that a file is too small for that: nobody wants to train on these proteins.
+    """
+    if not options["validation"]:
+        return train
+    chosen = STRATEGIES["stratified"](train, task, options["validation"], options["split_seed"])
+    return train.select(np.flatnonzero(~chosen))
 
 
 def _record(model: str) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ import torch
 from datasets import Dataset
 from torch.utils.data import DataLoader
 from transformers import TrainingArguments
+from transformers.trainer_utils import SaveStrategy
 
 from ..cost.devices import free_memory
 from ..cost.micro_batch import fitting_tokens
@@ -23,7 +24,13 @@ from ..inference.engine import PAD_TO_ON_CPU, default_tokens
 from ..memory_allocator import keep_freed_memory
 from ..model.attention import varlen_attention
 from ..model.losses import model_loss
-from ..runs.checkpoints import checkpoints, mark_complete, newest_complete_checkpoint, remove_old_checkpoints
+from ..runs.checkpoints import (
+    checkpoint_path,
+    checkpoints,
+    mark_complete,
+    newest_complete_checkpoint,
+    remove_old_checkpoints,
+)
 from ..runs.files import naming
 from ..runs.lock import FolderLock
 from .callbacks import (
@@ -287,11 +294,19 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
         return epochs
 
     def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
-        """As in `Trainer`, but where the metric ties, the lower validation loss is the best."""
+        """As in `Trainer`, but where the metric ties, the lower validation loss is the best.
+
+        Returns:
+            Whether `save_strategy="best"` saves now: also where Ctrl-C ends the training.
+        """
         name = metric_key(self.args.metric_for_best_model)
         if metrics.get(name) == self.state.best_metric and is_best(metrics, self.args, self.state):
             self.state.best_metric = None
-        return super()._determine_best_metric(metrics, trial)
+        best = super()._determine_best_metric(metrics, trial)
+        if best and self.args.save_strategy == SaveStrategy.BEST:  # transformers 5.3 notes it for steps and epoch only
+            step = self.state.best_global_step = self.state.global_step
+            self.state.best_model_checkpoint = checkpoint_path(self._get_output_dir(trial=trial), step)
+        return best or any(getattr(callback, "interrupted", False) for callback in self.callback_handler.callbacks)
 
     def _finalize_training(self, trial: Any, num_train_samples: int, start_time: float) -> Any:
         """As in `Trainer`, but loss and times are those of the whole training, and the loss that of all processes."""

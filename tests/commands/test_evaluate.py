@@ -5,12 +5,22 @@ import pytest
 
 from protbert_classify.commands import main
 from tests.commands.test_predict import model  # noqa: F401  a fixture
-from tests.training.runs import LABELS, TINY, complaints, easy_records, fasta
+from tests.training.runs import LABELS, TINY, complaints, easy_records, fasta, run
 
 
 @pytest.fixture
 def arguments(model, easy):  # noqa: F811
     return ["evaluate", "--model", model, "--data", easy]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The arguments that evaluate a model whose training data is known."""
+    folder = tmp_path_factory.mktemp("trained")
+    data = folder / "easy.fasta"
+    data.write_text(fasta(easy_records()))
+    run(folder / "run", data)
+    return ["evaluate", "--model", str(folder / "run")]
 
 
 def measured(arguments, tmp_path, *more):
@@ -70,13 +80,27 @@ def test_it_agrees_with_predict(arguments, model, easy, tmp_path):  # noqa: F811
     assert metrics["accuracy"] == pytest.approx(sum(right) / len(right))
 
 
-def test_a_location_that_the_model_does_not_know_is_one_line(arguments, tmp_path, capsys):
+@pytest.mark.parametrize("split", ["test", "all"])
+def test_a_location_that_the_model_does_not_know_is_one_line(trained, tmp_path, capsys, split):
     data = tmp_path / "other.fasta"
-    data.write_text(">P1 Plastid-U test\nMKTAYIAKQR\n")
-    assert main([*arguments, "--data", str(data)]) == 2
+    data.write_text(">P0 Nucleus-U\nMKKRKK\n>P1 Plastid-U test\nMKTAYIAKQR\n")
+    assert main([*trained, "--data", str(data), "--split", split]) == 2
     (line,) = complaints(capsys.readouterr().err)
     words = f"location 'Plastid' is not a class of the model; expected one of {', '.join(LABELS)}"
     assert line == f"protbert-classify evaluate: {data}: P1: {words}"
+
+
+def test_a_location_that_the_model_does_not_know_is_no_matter_in_a_split_that_is_not_measured(trained, tmp_path):
+    data = tmp_path / "other.fasta"
+    data.write_text(">P0 Nucleus-U\nMKKRKK\n>P1 Plastid-U test\nMKTAYIAKQR\n")
+    assert measured([*trained, "--data", str(data)], tmp_path, "--split", "train")["proteins"] == 1
+
+
+def test_a_file_too_small_to_train_on_can_be_measured_without_a_word_about_training(trained, tmp_path, capsys):
+    data = tmp_path / "small.fasta"
+    data.write_text(">P0 Nucleus-U\nMKKRKK\n>P1 Cytoplasm-U\nMDDEDE\n")
+    assert measured([*trained, "--data", str(data)], tmp_path)["proteins"] == 2
+    assert "training proteins" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

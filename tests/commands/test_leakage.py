@@ -92,14 +92,16 @@ def test_with_a_test_file_only_the_training_split_counts_as_training(files, caps
     assert "8 test proteins against 12 training proteins" in capsys.readouterr().out
 
 
-def test_unknown_labels_are_not_the_same_label(write_fasta, tmp_path, capsys):
-    letters = "UUMSUM"
-    train = [(f"T{row} Nucleus-{letter}", residues) for row, (letter, residues) in enumerate(zip(letters, TRAIN))]
-    test = [(f"Q{row} Nucleus-{letter} test", TRAIN[row]) for row, letter in enumerate("UUMM")]
-    output = tmp_path / "n.csv"
-    path = write_fasta(train + test)
-    assert main(["leakage", "--train", path, "--label_column", "membrane", "--output", str(output)]) == 0
+def test_proteins_without_a_label_are_not_of_the_same_label(tmp_path, capsys):
+    """Of several label columns, all may be 0."""
+    answers = ["1,0", "0,1", "0,0", "1,0"]
+    train = [f"T{row},{TRAIN[row]},train,{answer}\n" for row, answer in enumerate(answers)]
+    test = [f"Q{row},{TRAIN[row]},test,{answer}\n" for row, answer in enumerate(["1,0", "1,0", "0,0", "0,0"])]
+    path = tmp_path / "proteins.csv"
+    path.write_text("id,sequence,split,membrane,signal\n" + "".join(train + test))
+    output = tmp_path / "neighbours.csv"
+    labels = ["--label_column", "membrane", "signal"]
+    assert main(["leakage", "--train", str(path), "--output", str(output), *labels]) == 0
     with open(output, newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["same_label"] for row in rows if row["train"] in ("T2", "T3")] == ["True", "False"]
-    assert "True" not in [row["same_label"] for row in rows if row["train_label"] == ""]
+        assert [row["same_label"] for row in csv.DictReader(file)] == ["True", "False", "", ""]
+    assert ["100%", "4", "100.0%", "50%"] in [line.split() for line in capsys.readouterr().out.splitlines()]

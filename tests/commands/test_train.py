@@ -78,7 +78,7 @@ def test_a_class_that_only_the_test_set_has_is_named(tmp_path, capsys):
     data = tmp_path / "data.fasta"
     data.write_text(fasta([*easy_records(), ("Q1 Plastid-U test", GOOD)]))
     line = refused(tmp_path, capsys, "--data", str(data))
-    assert "the test split has classes that the training split lacks: Plastid" in line
+    assert "the test split has classes that no training protein has: Plastid" in line
 
 
 @pytest.mark.parametrize(

@@ -154,9 +154,19 @@ def test_classes_without_a_protein_are_left_out_in_the_order_of_the_rest(log):
 
 def test_a_class_that_only_another_split_has_cannot_be_learned():
     splits = DatasetDict(train=proteins([("AC", 0)]), test=proteins([("C", 2), ("D", 0), ("A", 3)]))
-    words = r"test split has classes that the training split lacks: C \(first of \w+\), D \(first of \w+\); expected"
-    with pytest.raises(OptionError, match=words):
+    with pytest.raises(OptionError) as raised:
         keep_labelled_classes(splits, LOCATION)
+    assert str(raised.value) == (
+        "the test split has classes that no training protein has: C (first in P0), D (first in P2); add training "
+        "proteins of these classes, or remove their proteins from the test split"
+    )
+
+
+def test_the_option_that_leaves_out_the_ambiguous_proteins_of_deeploc_is_named():
+    train, _ = answered(None, ["Cytoplasm", "Nucleus"])
+    test, task = answered(None, ["Cytoplasm-Nucleus", "Nucleus", "Cytoplasm"])
+    with pytest.raises(OptionError, match="the test split; ambiguous=drop leaves out Cytoplasm-Nucleus$"):
+        keep_labelled_classes(DatasetDict(train=train, test=test), task)
 
 
 @pytest.mark.parametrize(("count", "classes"), [(20, 20), (21, 10), (22, 11)])
@@ -169,9 +179,11 @@ def test_a_class_for_about_each_protein_is_refused_before_the_classes_are_listed
     """Swapped columns: the accessions would be learned."""
     dataset, task = answered(None, [f"P{number % 14:02}" for number in range(27)])
     splits = DatasetDict(train=dataset.select(range(22)), test=dataset.select(range(22, 27)))
-    words = "column 'where' has 14 classes in 22 training proteins; expected classes that several proteins share: set"
-    with pytest.raises(OptionError, match=words):
+    words = "column 'where' has 14 classes in 22 training proteins; expected classes that several proteins share: "
+    with pytest.raises(OptionError, match=f"{words}set label_column to their column, or problem_type=regression"):
         keep_labelled_classes(splits, task)
+    with pytest.raises(OptionError, match=f"{words}name their column in auxiliary_tasks, or leave this one out$"):
+        keep_labelled_classes(splits, task, auxiliary=True)
 
 
 # --- a quick look
@@ -236,7 +248,7 @@ def test_a_label_that_only_another_split_has_is_an_error_or_for_an_auxiliary_tas
     other, _ = answered(None, [["B"], ["C"]])
     splits = DatasetDict(train=train, test=other)
     task = infer_task(splits, "where")
-    with pytest.raises(OptionError, match=r"the test split has classes .* lacks: C \(first of P1\)"):
+    with pytest.raises(OptionError, match=r"the test split has classes .* has: C \(first in P1\)"):
         keep_labelled_classes(splits, task)
     assert keep_labelled_classes(splits, task, auxiliary=True).labels == ("A", "B")
 

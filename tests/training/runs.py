@@ -11,6 +11,8 @@ import numpy as np
 from datasets import Dataset, Features, List, Value
 from safetensors.numpy import load_file
 
+from protbert_classify.runs.checkpoints import newest_complete_checkpoint
+
 ROOT = Path(__file__).parent.parent.parent
 CPU_CONFIG = str(ROOT / "examples" / "accelerate" / "cpu.yaml")
 CHILD = str(Path(__file__).parent / "child.py")
@@ -60,6 +62,25 @@ def encoded_proteins(count, seed=0, shortest=5, longest=60):
         },
         features=Features({"input_ids": List(Value("uint8")), "length": Value("int32"), "labels": Value("int64")}),
     ).with_format("numpy")
+
+
+def run(folder, data, *more):
+    """Train with the options of the command line, in this process."""
+    from protbert_classify.training.options import parse_options  # with them come torch and transformers
+    from protbert_classify.training.run import train
+
+    arguments = [*TINY, "--num_train_epochs", "1", "--disable_tqdm", "true", *more]
+    return train(*parse_options(["--data", str(data), "--output_dir", str(folder), *arguments]))
+
+
+def record(folder):
+    return json.loads((folder / "run.json").read_text())
+
+
+def last_state(folder):
+    """What Trainer noted in the newest checkpoint."""
+    with open(os.path.join(newest_complete_checkpoint(str(folder)), "trainer_state.json"), encoding="utf-8") as file:
+        return json.load(file)
 
 
 def environment(**more):

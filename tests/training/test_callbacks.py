@@ -96,6 +96,15 @@ def test_ctrl_c_saves_even_where_no_checkpoints_were_asked_for(tmp_path):
         ]
 
 
+@pytest.mark.parametrize("step", [11, 16])
+def test_ctrl_c_saves_even_where_only_the_best_is_saved(tmp_path, step):
+    trainer = interrupted_trainer(tmp_path, step, save_strategy="best", learning_rate=0.0)  # the first is the best
+    train_until(trainer, step)
+    assert trainer.state.best_global_step == 8
+    saved = [os.path.basename(path) for path in checkpoints(str(tmp_path / "run"))]
+    assert saved == ["checkpoint-8", f"checkpoint-{step}"]
+
+
 def test_a_cluster_that_wants_its_machine_back_gets_a_checkpoint_too(tmp_path):
     trainer = interrupted_trainer(tmp_path, 3, signal.SIGTERM)
     before = signal.getsignal(signal.SIGTERM)

@@ -1,3 +1,5 @@
+import warnings
+
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict
 
@@ -19,11 +21,18 @@ def splits(**columns):
             "proteins: train 3, test 3; values in train: tm minimum 37, median 42.5, maximum 1200; "
             "ph minimum 5, median 6, maximum 7",
         ),
+        (
+            ["tm", "kd"],
+            "proteins: train 3, test 3; values in train: tm minimum 37, median 42.5, maximum 1200; kd no known number",
+        ),
     ],
 )
 def test_numbers_are_introduced_by_their_range(log, labels, line):
     task = Task(name=labels[0] if len(labels) == 1 else "values", problem_type="regression", labels=labels)
-    report_splits(splits(tm=[1200.0, 37.0, 42.5], ph=[7.0, None, 5.0]), task)
+    numbers = {"tm": [1200.0, 37.0, 42.5], "ph": [7.0, None, 5.0], "kd": [float("nan")] * 3}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # numpy warns of quantiles of nothing
+        report_splits(splits(**numbers), task)
     assert log.messages == [line]
 
 

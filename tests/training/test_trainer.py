@@ -4,24 +4,22 @@ import numpy as np
 import optuna
 import pytest
 import torch
-from datasets import ClassLabel, Dataset, Features, Value
+from datasets import ClassLabel, Value
 from datasets import List as ListOf
 from torch.nn import functional
-from transformers import TrainerCallback, TrainingArguments, set_seed
+from transformers import TrainingArguments
 
-from protbert_classify import ProteinClassifier, ProteinClassifierConfig, ProteinTrainer
+from protbert_classify import ProteinClassifier, ProteinTrainer
 from protbert_classify.data.collators import PaddingCollator
 from protbert_classify.errors import DataError, OptionError
 from protbert_classify.evaluation.decision import decide
 from protbert_classify.evaluation.metrics import classification_metrics
 from protbert_classify.evaluation.thresholds import fit_thresholds
 from protbert_classify.runs.checkpoints import checkpoints
-from protbert_classify.runs.files import read_json
 from protbert_classify.tasks.columns import infer_task
-from protbert_classify.training.resume import choose_best_again
-from protbert_classify.training.training_arguments import ProteinTrainingArguments
 from tests.training.child import build_trainer, trained
-from tests.training.runs import LABELS, SHAPE, assert_same_weights, easy_records, encoded_proteins
+from tests.training.runs import LABELS, encoded_proteins
+from tests.training.trainers import StopAt, arguments, product, raw_proteins, small_model
 
 STEP = {"max_steps": 1, "dropout": 0.0, "train_sampling_strategy": "sequential", "max_grad_norm": 1e9}
 
@@ -129,40 +127,6 @@ def test_the_last_incomplete_accumulation_of_an_epoch_is_a_step_of_its_own(tmp_p
     assert result["steps"] == 6
 
 
-def test_training_stops_when_nothing_gets_better_and_ends_with_the_best_checkpoint(tmp_path):
-    result = trained(
-        str(tmp_path),
-        validation=12,
-        patience=2,
-        num_train_epochs=20,
-        learning_rate=0.0,
-        eval_strategy="epoch",
-        save_strategy="epoch",
-        load_best_model_at_end=True,
-    )
-    evaluations = [log for log in result["history"] if "eval_mcc" in log]
-    assert len(evaluations) == 3  # the first is the best, two more are no better
-    assert os.path.basename(result["best"]) == "checkpoint-8"
-
-
-def test_the_model_at_the_end_is_the_best_one_not_the_last(tmp_path):
-    result = trained(
-        str(tmp_path),
-        validation=20,
-        num_train_epochs=6,
-        learning_rate=0.03,
-        eval_strategy="epoch",
-        save_strategy="epoch",
-        load_best_model_at_end=True,
-        metric_for_best_model="loss",
-        greater_is_better=False,
-    )
-    losses = [log["eval_loss"] for log in result["history"] if "eval_loss" in log]
-    best = min(range(len(losses)), key=losses.__getitem__)
-    assert os.path.basename(result["best"]) == f"checkpoint-{8 * (best + 1)}"
-    assert_same_weights(os.path.join(tmp_path, "final"), result["best"])
-
-
 def test_a_trainer_without_arguments_of_ours_still_works(tiny_classifier, tmp_path):
     args = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, max_steps=1, report_to="none", disable_tqdm=True)
     trainer = ProteinTrainer(tiny_classifier(), args, train_dataset=encoded_proteins(8))
@@ -175,41 +139,6 @@ def test_resuming_where_there_is_nothing_to_resume_says_so(tmp_path):
 
 
 # ---- raw proteins in, everything else by itself ----
-
-
-def raw_proteins(count, seed=0, **columns):
-    """Proteins as a loader gives them: composition tells the class."""
-    records = [(header.split(), sequence) for header, sequence in easy_records(count, 0, seed)]
-    names = [header[1].removesuffix("-U") for header, _ in records]
-    features = Features(
-        {"id": Value("string"), "sequence": Value("string"), "location": ClassLabel(names=LABELS)}
-        | {name: feature for name, (feature, _) in columns.items()}
-    )
-    table = {
-        "id": [header[0] for header, _ in records],
-        "sequence": [" ".join(sequence) for _, sequence in records],
-        "location": names,
-        **{name: values for name, (_, values) in columns.items()},
-    }
-    return Dataset.from_dict(table, features=features)
-
-
-def small_model(**fields):
-    set_seed(3)
-    shape = {**SHAPE, "vocab_size": 30}
-    return ProteinClassifier(ProteinClassifierConfig(shape, **{"labels": LABELS, "max_sequence_length": 64, **fields}))
-
-
-def arguments(folder, **options):
-    plain = {"learning_rate": 0.01, "use_cpu": True, "disable_tqdm": True, "num_train_epochs": 3, "logging_steps": 1}
-    return ProteinTrainingArguments(output_dir=str(folder), **{**plain, **options})
-
-
-def product(folder, validation=30, model=None, **options):
-    evaluated = raw_proteins(validation, seed=1) if validation else None
-    return ProteinTrainer(
-        model or small_model(), arguments(folder, **options), train_dataset=raw_proteins(60), eval_dataset=evaluated
-    )
 
 
 def test_raw_proteins_train_evaluate_and_predict_without_a_word_about_encoding(tmp_path):
@@ -241,57 +170,6 @@ def test_without_a_longest_input_a_trainer_takes_512_tokens_and_keeps_no_positio
     model = small_model(max_sequence_length=70)
     ProteinTrainer(model, arguments(tmp_path), train_dataset=raw_proteins(12))
     assert model.max_positions == 70
-
-
-def test_it_chooses_the_best_checkpoint_and_stops_early_by_itself(tmp_path):
-    trainer = product(tmp_path, num_train_epochs=20, learning_rate=0.0, early_stopping_patience=2)
-    trainer.train()
-    assert trainer.args.metric_for_best_model == "mcc"
-    evaluations = [log for log in trainer.state.log_history if "eval_mcc" in log]
-    assert len(evaluations) == 3
-    assert trainer.state.best_global_step == 8
-
-
-def tied(folder, **options):
-    """A trainer whose metric is the same after each epoch."""
-    return ProteinTrainer(
-        small_model(),
-        arguments(folder, num_train_epochs=4, metric_for_best_model="accuracy", save_total_limit=10, **options),
-        train_dataset=raw_proteins(60),
-        eval_dataset=raw_proteins(30, seed=1),
-        compute_metrics=lambda predictions: {"accuracy": 1.0},
-    )
-
-
-def lowest_loss(trainer):
-    losses = {log["step"]: log["eval_loss"] for log in trainer.state.log_history if "eval_loss" in log}
-    assert len(losses) == 4
-    return min(losses, key=losses.__getitem__)
-
-
-def test_of_checkpoints_with_the_same_metric_the_one_with_the_lowest_loss_is_kept(tmp_path):
-    """Once all validation proteins are right, training goes on making the model surer of them."""
-    whole = tied(tmp_path / "whole", early_stopping_patience=1)  # each lower loss is an improvement
-    whole.train()
-    assert whole.state.best_global_step == lowest_loss(whole) > 8
-    assert os.path.basename(whole.state.best_model_checkpoint) == f"checkpoint-{lowest_loss(whole)}"
-    first = tied(tmp_path / "cut")
-    first.add_callback(StopAt(20))
-    first.train()
-    resumed = tied(tmp_path / "cut", resume=True)
-    resumed.train()
-    assert resumed.state.best_global_step == whole.state.best_global_step
-
-
-def test_a_metric_that_a_resumed_run_chooses_anew_by_settles_ties_alike(tmp_path):
-    tied(tmp_path).train()
-    again = tied(tmp_path, resume=True)
-    choose_best_again(again.state, "accuracy", True, str(tmp_path))
-    assert again.state.best_global_step is None  # nothing was logged
-    again.state.log_history = read_json(str(tmp_path / "checkpoint-32" / "trainer_state.json"))["log_history"]
-    choose_best_again(again.state, "accuracy", True, str(tmp_path))
-    assert again.state.best_global_step == lowest_loss(again) > 8
-    assert again.state.best_metric == 1.0
 
 
 def test_a_loss_that_becomes_nan_ends_the_training_with_advice(tmp_path):
@@ -330,19 +208,6 @@ def test_other_proteins_or_options_are_not_resumed_with(tmp_path):
         other.train()
 
 
-def test_another_metric_after_a_resume_chooses_anew_among_the_checkpoints(tmp_path):
-    """The best value of the metric before must not be compared with values of the new one."""
-    options = {"save_total_limit": 10, "early_stopping_patience": 0}
-    first = product(tmp_path, num_train_epochs=4, metric_for_best_model="loss", **options)
-    first.train()
-    again = product(tmp_path, num_train_epochs=6, metric_for_best_model="mcc", resume=True, **options)
-    again.train()
-    values = {log["step"]: (log["eval_mcc"], -log["eval_loss"]) for log in again.state.log_history if "eval_mcc" in log}
-    assert len(values) == 6
-    assert again.state.best_global_step == max(values, key=values.__getitem__)
-    assert again.state.best_metric == values[again.state.best_global_step][0]
-
-
 def test_the_loss_and_the_time_of_a_resumed_training_are_those_of_all_of_it(tmp_path):
     whole = product(tmp_path / "whole", num_train_epochs=4).train()
     first = product(tmp_path / "cut", num_train_epochs=4, early_stopping_patience=0)
@@ -356,16 +221,6 @@ def test_the_loss_and_the_time_of_a_resumed_training_are_those_of_all_of_it(tmp_
     assert output.training_loss == pytest.approx(np.mean(losses), abs=1e-6)
     assert output.metrics["train_loss"] == pytest.approx(whole.training_loss, abs=1e-6)
     assert output.metrics["train_runtime"] > resumed.totals.seconds > 0
-
-
-class StopAt(TrainerCallback):
-    """Ends a training as a kill would, with a checkpoint."""
-
-    def __init__(self, step):
-        self.step = step
-
-    def on_step_end(self, args, state, control, **kwargs):
-        control.should_save = control.should_training_stop = state.global_step == self.step
 
 
 @pytest.mark.slow
@@ -466,25 +321,6 @@ def test_a_task_whose_column_is_missing_is_unknown_and_the_others_are_learned(tm
     trainer.train()
     metrics = trainer.evaluate()
     assert "eval_membrane_mcc" in metrics and not any(name.startswith("eval_size") for name in metrics)
-
-
-def test_a_metric_that_does_not_fit_the_task_is_refused_with_those_that_do(tmp_path):
-    with pytest.raises(OptionError, match="metric_for_best_model='spearman': expected one of loss, accuracy, mcc"):
-        product(tmp_path, metric_for_best_model="spearman")
-
-
-def test_a_metric_of_which_less_is_better_is_minimised(tmp_path):
-    trainer = product(tmp_path, metric_for_best_model="loss")
-    assert trainer.args.greater_is_better is False
-
-
-def test_an_unknown_metric_is_refused_before_training_with_plain_arguments_too(tmp_path):
-    args = TrainingArguments(str(tmp_path), use_cpu=True, report_to="none", metric_for_best_model="acuracy")
-    with pytest.raises(OptionError, match="metric_for_best_model='acuracy': expected one of loss, accuracy, mcc"):
-        ProteinTrainer(small_model(), args, train_dataset=raw_proteins(60), eval_dataset=raw_proteins(30))
-    args.metric_for_best_model = "eval_dev_mcc"  # of one of several evaluated datasets
-    several = {"dev": raw_proteins(30)}
-    ProteinTrainer(small_model(), args, train_dataset=raw_proteins(60), eval_dataset=several)
 
 
 @pytest.mark.parametrize(("logging_steps", "logged"), [(500, [16]), (16, [16]), (10, [10])])

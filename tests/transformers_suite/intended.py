@@ -5,7 +5,7 @@ Each runs the test of transformers, asserts that it fails for the reason given h
 
 import contextlib
 
-from protbert_classify.model.modeling import NoClassesError, WeightsError
+from protbert_classify.model.from_pretrained import NoClassesError, WeightsError
 
 
 class ModelDifferences:
