@@ -103,5 +103,5 @@ def _as_logits(scores: np.ndarray, task: Task) -> np.ndarray:
     """(N, C), the logits that the decision turns into these probabilities; numbers stay as they are."""
     if task.problem_type == REGRESSION:
         return scores
-    bounded = np.clip(scores, LEAST, 1 - LEAST)
+    bounded = np.clip(scores.astype(np.float64), LEAST, 1 - LEAST)
     return np.log(bounded) if task.problem_type == SINGLE_LABEL else np.log(bounded) - np.log1p(-bounded)

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from datasets import DatasetDict
 from sklearn.linear_model import LogisticRegression, Ridge
+from threadpoolctl import threadpool_limits
 
 from ..model.losses import IGNORED
 from ..model.tasks import REGRESSION, SINGLE_LABEL, Task
 from ..tasks.targets import targets
 
 STRENGTHS = (0.3, 1.0, 3.0)  # inverse regularisation; the best on the validation proteins is taken
+MOST_STEPS = 1000  # of the solver; it usually converges before
 Fit = Callable[[np.ndarray, np.ndarray, float], Any]
 
 
@@ -60,7 +62,8 @@ def _best(fit: Fit, features: Mapping[str, np.ndarray], answers: Mapping[str, np
     known = {name: np.isfinite(values) & (values != IGNORED) for name, values in answers.items()}
     strengths: Sequence[float] = STRENGTHS if known.get("validation", np.zeros(1)).any() else (1.0,)
     train = features["train"][known["train"]], answers["train"][known["train"]]
-    models = [fit(*train, strength) for strength in strengths]
+    with threadpool_limits(limits=1):  # its steps are small: threads would wait for each other most of the time
+        models = [fit(*train, strength) for strength in strengths]
     if len(models) == 1:
         return models[0]
     chosen = features["validation"][known["validation"]], answers["validation"][known["validation"]]
@@ -68,7 +71,7 @@ def _best(fit: Fit, features: Mapping[str, np.ndarray], answers: Mapping[str, np
 
 
 def _logistic(features: np.ndarray, answers: np.ndarray, strength: float) -> LogisticRegression:
-    return LogisticRegression(C=strength, solver="newton-cholesky").fit(features, answers.astype(np.int64))
+    return LogisticRegression(C=strength, max_iter=MOST_STEPS).fit(features, answers.astype(np.int64))
 
 
 def _ridge(features: np.ndarray, answers: np.ndarray, strength: float) -> Ridge:

@@ -11,15 +11,15 @@ from ..model import ProteinClassifier, ProteinClassifierConfig
 from ..model.tasks import Task
 from .linear import linear_scores
 
-FEATURES = 256  # random projections of the mean hidden states
+FEATURES = 64  # random projections of the mean hidden states
 MAX_LENGTH = 512  # tokens
 SHAPE = {
     "model_type": "bert",
     "vocab_size": 30,
-    "hidden_size": 128,
+    "hidden_size": 64,
     "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 512,
+    "num_attention_heads": 2,
+    "intermediate_size": 256,
     "max_position_embeddings": MAX_LENGTH,
 }
 
@@ -33,7 +33,7 @@ def random_network(splits: DatasetDict, task: Task) -> dict[str, np.ndarray]:
         network = ProteinClassifier(ProteinClassifierConfig(SHAPE, labels=labels, max_sequence_length=MAX_LENGTH))
     network.eval().enable_packing()
     features = {
-        name: predict_logits(network, encode(part, tokenizer, max_length=MAX_LENGTH).with_format("numpy")["input_ids"])
+        name: predict_logits(network, encode(part, tokenizer, max_length=MAX_LENGTH).with_format("numpy")["input_ids"][:])
         for name, part in splits.items()
     }
     mean, spread = features["train"].mean(0), features["train"].std(0)
