@@ -18,7 +18,7 @@ from datasets import DatasetDict
 from sklearn.linear_model import LogisticRegression
 
 from benchmarks.reporting import last_results, markdown_table, publish
-from protbert_classify.data.alphabet import STANDARD, unspace
+from protbert_classify.baselines.composition import composition_features
 from protbert_classify.data.deeploc import load_deeploc
 from protbert_classify.data.scl2205 import write_scl2205
 from protbert_classify.data.splitting import whole
@@ -29,7 +29,6 @@ from protbert_classify.training.run import train
 STRENGTHS = (0.3, 1.0, 3.0)  # inverse regularisation
 TITLE = "The demo's network"
 METRICS = ("accuracy", "mcc", "macro_f1")
-REGIONS = (slice(None), slice(0, 30), slice(30, 60), slice(-30, None))  # whole, first 30, next 30, last 30 residues
 
 
 def main() -> int:
@@ -77,7 +76,7 @@ def logistic_regression(splits: DatasetDict) -> dict[str, float]:
     is the best of several on the validation proteins, as for the network's epochs.
     """
     start = time.perf_counter()
-    features = {name: composition(part["sequence"][:]) for name, part in splits.items()}
+    features = {name: composition_features(part["sequence"][:]) for name, part in splits.items()}
     labels = {name: np.asarray(part["location"][:]) for name, part in splits.items()}
     models = [
         LogisticRegression(C=strength, solver="newton-cholesky").fit(features["train"], labels["train"])
@@ -93,25 +92,6 @@ def logistic_regression(splits: DatasetDict) -> dict[str, float]:
         "proteins": float(len(predictions)),
         "inverse_regularisation": best.C,
     }
-
-
-def composition(sequences: Any) -> np.ndarray:
-    """(N, 4 x 20 + 400 + 1) features."""
-    letters = np.full(256, -1)
-    letters[np.frombuffer(STANDARD.encode(), dtype=np.uint8)] = np.arange(len(STANDARD))
-    rows = []
-    for sequence in sequences:
-        residues = letters[np.frombuffer(unspace(sequence).encode(), dtype=np.uint8)]
-        parts = [_shares(residues[region], 20) for region in REGIONS]
-        first, second = residues[:-1], residues[1:]
-        pairs = np.where((first >= 0) & (second >= 0), 20 * first + second, -1)
-        rows.append(np.concatenate([*map(np.sqrt, [*parts, _shares(pairs, 400)]), [np.log(len(residues))]]))
-    return np.array(rows)
-
-
-def _shares(codes: np.ndarray, kinds: int) -> np.ndarray:
-    counts = np.bincount(codes[codes >= 0], minlength=kinds)
-    return counts / max(counts.sum(), 1)
 
 
 def network(fasta: Path, validation: Path, output_dir: str, seed: int) -> dict[str, float]:

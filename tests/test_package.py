@@ -23,7 +23,7 @@ FLOORS = [
     {"runs"},
     {"reporting"},
     {"inference", "hub"},
-    {"cost"},
+    {"cost", "baselines"},
     {"training"},
     {"serving"},
     {"sagemaker"},

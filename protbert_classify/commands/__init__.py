@@ -30,6 +30,7 @@ SHARED = ("train", "predict")  # what several processes do together; of anything
 COMMANDS = {
     "train": "fine-tune a classifier on labelled proteins",
     "evaluate": "measure a classifier on labelled proteins",
+    "baselines": "measure simple classifiers on the proteins of a training",
     "compare": "compare trainings on the same test proteins",
     "split": "divide labelled proteins so that related ones stay together",
     "leakage": "find test proteins that are similar to training proteins",

@@ -84,6 +84,26 @@ def add_neighbour_options(parser: argparse.ArgumentParser) -> None:
         )
 
 
+SPLIT_OPTIONS = (
+    "data",
+    "validation_data",
+    "test_data",
+    "validation",
+    "split",
+    "split_identity",
+    "split_coverage",
+    "split_seed",
+)
+
+
+def add_split_options(parser: argparse.ArgumentParser) -> None:
+    """Which proteins, and how `train` splits them."""
+    for name in SPLIT_OPTIONS:
+        field = DataArguments.__dataclass_fields__[name]
+        number = type(field.default) if isinstance(field.default, (int, float)) else str
+        parser.add_argument(f"--{name}", type=number, default=field.default, help=_help_of_train(name))
+
+
 def _help_of_train(name: str) -> str:
     """What `train --help` says about an option."""
     text: str = DataArguments.__dataclass_fields__[name].metadata["help"]

@@ -31,6 +31,7 @@ def run(arguments: list[str], job: Job | None = None) -> int:
         print(help_text())
         return 0
     from ..reporting.terminal_summary import training_summary
+    from ..runs.best_baseline import best_baseline
     from ..training.options import parse_options
     from ..training.run import train
 
@@ -43,7 +44,8 @@ def run(arguments: list[str], job: Job | None = None) -> int:
     if training_args.should_save:
         if job is not None:
             job.finish(str(training_args.output_dir))
-        print(training_summary(metrics, str(training_args.output_dir)))
+        output_dir = str(training_args.output_dir)
+        print(training_summary(metrics, output_dir, best_baseline(output_dir)))
     return 0
 
 

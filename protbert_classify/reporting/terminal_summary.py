@@ -8,16 +8,20 @@ from .formatting import count
 SHOWN = 3  # metrics of a split
 
 
-def training_summary(metrics: dict[str, Any], output_dir: str) -> str:
+def training_summary(metrics: dict[str, Any], output_dir: str, baseline: tuple[str, str, float] | None = None) -> str:
     """The numbers of a run, and where the rest is.
 
     Args:
         metrics: The content of `metrics.json`.
         output_dir: Of the run.
+        baseline: The best one on the same test proteins, its metric and value; None if none is known.
     """
     lines = [split_line(metrics, split) for split in ("validation", "test") if f"{split}_proteins" in metrics]
     if "test_proteins" not in metrics:
         lines.append("no test proteins: no test metrics, predictions or confusion matrix")
+    if baseline is not None:
+        name, metric, value = baseline
+        lines.append(f"best baseline: {name}, test {NAMES[metric]} {value:.3f}")
     lines.append(f"trained in {metrics['train_runtime']:,.0f} s; model in {output_dir}/model, the rest in {output_dir}")
     return "\n".join(lines)
 

@@ -140,11 +140,16 @@ def run_record(
         "backbone_revision": _backbone_revision(model_arguments),
         "world_size": training_arguments.world_size,
         "device": torch.cuda.get_device_name() if on_gpu else platform.machine(),
-        "versions": {
-            "protbert_classify": __version__,
-            "python": platform.python_version(),
-            **{package: metadata.version(package) for package in PACKAGES},
-        },
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Name -> version of what numbers depend on."""
+    return {
+        "protbert_classify": __version__,
+        "python": platform.python_version(),
+        **{package: metadata.version(package) for package in PACKAGES},
     }
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+from typing import Any
 
 import numpy as np
 from datasets import Dataset, DatasetDict

@@ -1,0 +1,77 @@
+"""`protbert-classify baselines`: how far simple classifiers come on the proteins of a training."""
+
+import argparse
+import os
+
+from .parsing import OneLineParser, add_data_options, add_split_options
+
+WIDTH = 18  # characters of a name
+DESCRIPTION = """\
+Measure simple classifiers on the same proteins as a training. A model that does not beat them was not worth its time.
+
+  protbert-classify baselines --data proteins.fasta
+  protbert-classify compare --runs runs/baselines/nearest_neighbour runs/protbert
+
+majority           the same answer for every protein: the most frequent class
+composition        logistic regression on the composition of the protein and its ends; ridge regression for numbers
+random_network     the same on the features of a network with random weights
+nearest_neighbour  the labels of the most similar training protein, found by MMseqs2, as with BLAST. Requires
+                   pip install 'protbert_classify[homology]'; without it, shared 5-mers find the protein
+
+Give the options of the data that train had, so that the splits are the same. Each baseline is written to a folder of
+its own, which report and compare read like that of a training."""
+
+
+def run(arguments: list[str]) -> int:
+    options = _parser().parse_args(arguments)
+    from ..baselines.baseline_run import BASELINES, run_baseline, write_baseline_run
+    from ..errors import OptionError
+    from ..evaluation.metrics import WATCHED
+    from ..training.arguments import DataArguments
+    from ..training.load_data import load_data
+    from ..training.option_ranges import check_ranges
+    from .terminal import hide_short_progress_bars
+
+    hide_short_progress_bars()
+    chosen = options.baselines or list(BASELINES)
+    for name in chosen:
+        if name not in BASELINES:
+            raise OptionError(f"baselines={name!r}: expected one of {', '.join(BASELINES)}")
+    fields = DataArguments.__dataclass_fields__
+    data_args = DataArguments(**{name: value for name, value in vars(options).items() if name in fields})
+    check_ranges(data_args)
+    splits, (task, *_) = load_data(data_args)
+    if len(splits) == 1:
+        raise OptionError("no validation and no test proteins; expected some, or a share for validation above 0")
+    columns = [f"{split}_{metric}" for split in splits if split != "train" for metric in WATCHED[task.problem_type][:3]]
+    print(_line("", [_heading(column) for column in columns]))
+    for name in chosen:
+        metrics, decisions = run_baseline(name, splits, task)
+        write_baseline_run(os.path.join(options.output_dir, name), name, splits, metrics, decisions, vars(data_args))
+        print(_line(name, [f"{metrics[column]:.3f}" for column in columns]), flush=True)
+    print(f"\neach in a folder of {options.output_dir}")
+    return 0
+
+
+def _heading(column: str) -> str:
+    from ..evaluation.metrics import NAMES
+
+    split, _, metric = column.partition("_")
+    return f"{split} {NAMES[metric]}"
+
+
+def _line(name: str, cells: list[str]) -> str:
+    return f"{name:<{WIDTH}}" + "".join(f"{cell:>{WIDTH + 3}}" for cell in cells)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = OneLineParser(
+        prog="protbert-classify baselines",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--output_dir", default="runs/baselines", help="folder for the results (default %(default)s)")
+    parser.add_argument("--baselines", nargs="+", metavar="NAME", help="which ones (default: all)")
+    add_split_options(parser)
+    add_data_options(parser)
+    return parser

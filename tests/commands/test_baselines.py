@@ -1,0 +1,66 @@
+import json
+
+import pytest
+
+from protbert_classify.commands import main
+from tests.training.runs import TINY, complaints
+
+
+def test_each_is_a_run_that_report_and_compare_read(easy, tmp_path, capsys):
+    folder = tmp_path / "baselines"
+    assert main(["baselines", "--data", easy, "--output_dir", str(folder)]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    names = ["majority", "composition", "random_network", "nearest_neighbour"]
+    assert sorted(words[0] for words in lines if words and words[0] in names) == sorted(names)
+    for name in names:
+        metrics = json.loads((folder / name / "metrics.json").read_text())
+        (shown,) = [words for words in lines if words and words[0] == name]
+        assert shown[4] == f"{metrics['test_accuracy']:.3f}"
+        assert main(["report", "--run", str(folder / name)]) == 0
+        page = (folder / name / "report.html").read_text()
+        assert f"The baseline {name}, trained on 39 proteins of 3 classes" in page
+    capsys.readouterr()
+    assert main(["compare", "--runs", *(str(folder / name) for name in names[:2])]) == 0
+    assert capsys.readouterr().out.startswith("15 test proteins, location")
+
+
+def test_a_training_is_compared_with_its_baselines(easy, tmp_path, capsys):
+    folder = str(tmp_path / "baselines")
+    assert main(["baselines", "--data", easy, "--output_dir", folder, "--baselines", "majority"]) == 0
+    options = ["--data", easy, "--output_dir", str(tmp_path / "run"), "--num_train_epochs", "1", *TINY]
+    capsys.readouterr()
+    assert main(["train", *options]) == 0
+    assert "best baseline: majority, test MCC 0.000" in capsys.readouterr().out
+    assert main(["compare", "--runs", f"{folder}/majority", str(tmp_path / "run")]) == 0
+
+
+def test_baselines_of_other_proteins_are_not_named(easy, tmp_path, capsys, write_fasta):
+    other = write_fasta(
+        [(f"P{row} Nucleus-U{' test' * (row % 2)}", "MKTAYIAK" * (row + 3)) for row in range(4)]
+        + [(f"Q{row} Cytoplasm-U{' test' * (row % 2)}", "GGSPWYLL" * (row + 3)) for row in range(4)]
+    )
+    options = ["--output_dir", str(tmp_path / "baselines"), "--baselines", "majority", "--validation", "0"]
+    assert main(["baselines", "--data", other, *options]) == 0
+    assert main(["train", "--data", easy, "--output_dir", str(tmp_path / "run"), "--max_steps", "1", *TINY]) == 0
+    assert "best baseline" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--baselines", "blast"], "baselines='blast': expected one of"),
+        (["--validation", "1.5"], "validation=1.5: expected"),
+        (["--data", "nowhere.fasta"], "nowhere.fasta: no such file"),
+    ],
+)
+def test_a_bad_option_is_one_line(easy, options, words, capsys, tmp_path):
+    assert main(["baselines", "--data", easy, "--output_dir", str(tmp_path / "b"), *options]) == 2
+    (line,) = complaints(capsys.readouterr().err)
+    assert line.startswith("protbert-classify baselines: ") and words in line
+    assert not (tmp_path / "b").exists()
+
+
+def test_proteins_to_learn_from_alone_are_not_enough(write_fasta, tmp_path, capsys):
+    path = write_fasta([(f"P{row} {('Nucleus', 'Cytoplasm')[row % 2]}-U", "MKTAYIAK" * (row + 3)) for row in range(6)])
+    assert main(["baselines", "--data", path, "--validation", "0", "--output_dir", str(tmp_path / "b")]) == 2
+    assert "no validation and no test proteins" in capsys.readouterr().err
