@@ -32,12 +32,10 @@ def random_network(splits: DatasetDict, task: Task) -> dict[str, np.ndarray]:
         labels = [f"feature {index}" for index in range(FEATURES)]
         network = ProteinClassifier(ProteinClassifierConfig(SHAPE, labels=labels, max_sequence_length=MAX_LENGTH))
     network.eval().enable_packing()
-    features = {
-        name: predict_logits(
-            network, encode(part, tokenizer, max_length=MAX_LENGTH).with_format("numpy")["input_ids"][:]
-        )
-        for name, part in splits.items()
-    }
+    features = {}
+    for name, part in splits.items():
+        encoded = encode(part, tokenizer, max_length=MAX_LENGTH).with_format("numpy")
+        features[name] = predict_logits(network, encoded["input_ids"][:])
     mean, spread = features["train"].mean(0), features["train"].std(0)
     scaled = {name: (values - mean) / np.where(spread > 0, spread, 1) for name, values in features.items()}
     return linear_scores(scaled, splits, task)

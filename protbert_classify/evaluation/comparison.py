@@ -142,10 +142,11 @@ def _differences(
         before, after = (resampled_metrics(decision, references, part) for decision in (first, second))
         for name, parts in drawn.items():
             parts.append(after[name] - before[name])
+    of_label = [name for name, value in values[0].items() if value.ndim == 2]
     watched = WATCHED[first.task.problem_type]
-    of_label = [name for name in drawn if name not in watched]
+    of_all = [*watched, *(name for name in drawn if name not in (*of_label, *watched))]
     intervals = {name: interval(np.concatenate(parts), level) for name, parts in drawn.items()}
-    whole = [Difference(name, None, *_pair(values, name, 0), intervals[name]) for name in watched]
+    whole = [Difference(name, None, *_pair(values, name, 0), intervals[name]) for name in of_all]
     each = [
         Difference(
             name.removeprefix("per_class_").removeprefix("per_target_"),

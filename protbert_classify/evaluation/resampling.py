@@ -86,7 +86,10 @@ def _single_label(decision: Decision, references: np.ndarray, counts: np.ndarray
     places = (cells, np.arange(proteins))
     cell_of_protein = sparse.csr_array((np.ones(proteins), places), shape=(classes**2, proteins))
     metrics = matrix_metrics((cell_of_protein @ counts.T).T.reshape(-1, classes, classes))
-    return {name if values.ndim == 1 else f"per_class_{name}": values for name, values in metrics.items()}
+    return {
+        name if values.ndim == 1 else f"per_class_{name.removeprefix('class_')}": values
+        for name, values in metrics.items()
+    }
 
 
 def _several_labels(decision: Decision, references: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
