@@ -50,7 +50,7 @@ def run(arguments: list[str]) -> int:
     given = reading_options(options)
     splits = read_proteins(options.data, **given)
     if len(splits) > 1:
-        logger.info("%s: its splits (%s) are divided anew", options.data, ", ".join(splits))
+        logger.info("%s: its splits (%s) are not kept", options.data, ", ".join(splits))
     proteins = whole(splits)
     task = main_task(splits, given["columns"])
     division = Division(proteins, task, options.split, options.split_identity, options.split_coverage)
@@ -124,7 +124,7 @@ def _write_part(options: argparse.Namespace, proteins: "Dataset", chosen: "np.nd
 
 
 def _summary(proteins: "Dataset", parts: "np.ndarray", names: list[Any], task: "Task", division: "Division") -> str:
-    """A line for each class with its proteins in each part, and how many neighbours are torn apart."""
+    """A line for each class with its proteins in each part, and how many proteins have a neighbour in another part."""
     from ..model.tasks import REGRESSION
 
     heads = [f"fold {name}" if isinstance(name, int) else name for name in names]

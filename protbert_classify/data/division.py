@@ -18,7 +18,7 @@ from .split_strategies import present_labels, wanted_proteins
 TRAIN, VALIDATION = "train", "validation"
 # what stays together
 KINDS = {"homology": "groups of neighbours", "identical": "groups of equal sequences", "random": "proteins"}
-ADVICE = "; a higher split_identity makes smaller groups, and split=identical tears neighbours apart"
+ADVICE = "; a higher split_identity makes smaller groups, and split=identical does not keep neighbours together"
 
 
 class Division:

@@ -203,7 +203,8 @@ def test_a_class_of_one_family_is_refused(tmp_path, capsys):
     assert reason.startswith(
         "all 9 proteins of class 'Plastid' are in one of the groups of neighbours; expected two or"
     )
-    assert reason.endswith("a higher split_identity makes smaller groups, and split=identical tears neighbours apart")
+    advice = "a higher split_identity makes smaller groups, and split=identical does not keep neighbours together"
+    assert reason.endswith(advice)
     assert main(["split", "--data", data, "--output", str(tmp_path / "d.csv"), "--split", "identical"]) == 0
 
 
