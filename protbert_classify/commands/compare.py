@@ -12,8 +12,8 @@ Compare finished trainings on the same test proteins. Each run is compared with 
   protbert-classify compare --runs runs/frozen runs/protbert runs/esm2 --output comparison.csv --page comparison.html
 
 Differences come with the 95% interval of a paired bootstrap: proteins are drawn again, the same ones for both runs. If
-the interval does not contain 0, the difference would hold for other proteins like these. McNemar's exact test compares
-how often only one of the runs is right. With many classes, a small p-value of one of them may be chance."""
+the interval does not contain 0, the choice of test proteins hardly explains the difference; another seed of the
+training may still change it. McNemar's exact test compares how often only one of the runs is right."""
 
 
 def run(arguments: list[str]) -> int:
@@ -21,8 +21,9 @@ def run(arguments: list[str]) -> int:
     from ..errors import OptionError
     from ..evaluation.comparison import compare
     from ..inference.streaming import check_paths
+    from ..model.tasks import REGRESSION
     from ..reporting.comparison_page import write_page
-    from ..reporting.comparison_table import print_comparison, write_table
+    from ..reporting.comparison_table import OF_CLASSES, print_comparison, write_table
     from ..runs.common_test_proteins import common_test_proteins
     from ..runs.finished_run import read_run
 
@@ -34,13 +35,17 @@ def run(arguments: list[str]) -> int:
     first, *others = found.decisions
     names = _short_names(options.runs)
     comparisons = [(names[0], name, compare(first, other, found.references)) for name, other in zip(names[1:], others)]
+    written = [(path, write) for path, write in ((options.output, write_table), (options.page, write_page)) if path]
+    for path, write in written:
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        write(path, first.task, len(first), comparisons)
     print(f"{len(first):,} test proteins, {first.task.name}\n")
     for comparison in comparisons:
         print_comparison(*comparison)
-    for path, write in ((options.output, write_table), (options.page, write_page)):
-        if path:
-            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-            write(path, first.task, len(first), comparisons)
+    if first.task.problem_type != REGRESSION:
+        print(OF_CLASSES)
+    if written:
+        print(f"written: {', '.join(path for path, _ in written)}")
     return 0
 
 

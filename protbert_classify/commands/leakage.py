@@ -53,6 +53,8 @@ def run(arguments: list[str]) -> int:
     print("\n".join(f"{a:<26}{b:>14}{c:>8}{d:>12}" for a, b, c, d in rows))
     verb = "has" if leaking == 1 else "have"
     print(f"\n{count(leaking, 'test protein')} ({share:.1%}) {verb} a neighbour in training: {limits}")
+    if options.output:
+        print(f"written: {options.output}")
     return LEAKS if options.fail_above is not None and share > options.fail_above else 0
 
 

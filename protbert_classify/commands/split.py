@@ -63,7 +63,7 @@ def run(arguments: list[str]) -> int:
         names = [name for name in ("train", "validation", "test") if (parts == name).any()]
     write = _write_folder if is_folder else _write_table
     write(options, proteins, parts, names)
-    print(_summary(proteins, parts, names, task, division))
+    print(f"{_summary(proteins, parts, names, task, division)}\nwritten: {options.output}")
     return 0
 
 

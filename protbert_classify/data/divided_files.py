@@ -26,7 +26,7 @@ def check_output(output: str) -> bool:
     ending = ending_of(output)
     if ending in WRITTEN and not output.endswith(".gz"):
         return False
-    if ending in (*FASTA_ENDINGS, *TABLE_ENDINGS) or os.path.isfile(output):
+    if ending in (*FASTA_ENDINGS, *TABLE_ENDINGS) or os.path.splitext(output)[1] or os.path.isfile(output):
         raise OptionError(f"output {output}: expected a table ({', '.join(WRITTEN)}), or a folder")
     if os.path.isdir(output) and os.listdir(output):
         raise OptionError(f"output {output}: the folder has files in it; expected a new or an empty one")

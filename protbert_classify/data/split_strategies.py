@@ -151,7 +151,7 @@ def _places(stratum: np.ndarray, seed: int) -> np.ndarray:
 def _report(search: GroupSearch, chosen: np.ndarray, identity: float, coverage: float) -> None:
     sizes = np.bincount(search.group[chosen])
     logger.info(
-        "validation: %s proteins in %s groups of neighbours, of %d proteins at most; %d of them have a neighbour in "
+        "validation: %s proteins in %s groups of neighbours, the largest of %d; %d of them have a neighbour in "
         "training: %s, found by %s",
         f"{chosen.sum():,}",
         f"{np.count_nonzero(sizes):,}",

@@ -42,7 +42,7 @@ def why_not_fitted(logits: np.ndarray, references: np.ndarray, task: Task) -> st
     targets, known = _targets(references, task)
     proteins = int(known.any(1).sum())
     if proteins < FEWEST:
-        return f"the answer is known of {proteins} validation proteins; it takes {FEWEST}"
+        return f"found {proteins} validation proteins with a known answer, expected {FEWEST} or more"
     if not np.isfinite(logits).all():
         return "logits are not finite"
     if task.problem_type == SINGLE_LABEL:

@@ -13,7 +13,7 @@ from ..model.tasks import Task
 from ..runs.files import write_atomically
 from ..version import __version__
 from .captioned_figures import Draw, FigureFolder
-from .comparison_table import SHOWN, Compared, label_rows, metric_rows, test_sentence
+from .comparison_table import OF_CLASSES, SHOWN, Compared, label_rows, metric_rows, test_sentence
 from .figures import BLUE, GREY, WIDTH, new_figure, short_names, styled
 from .page import render
 from .sections import Beside, Part, Section, Table, Text
@@ -21,12 +21,8 @@ from .sections import Beside, Part, Section, Table, Text
 TEMPLATE = "comparison.html.jinja"
 MEANING = (
     "Differences are this run minus the first. Their 95% intervals come from a paired bootstrap, which draws the same "
-    "proteins for both runs. If an interval does not contain 0, the difference would hold for other proteins like "
-    "these."
-)
-OF_CLASSES = (
-    "The last columns count the proteins of the class for which only one of the runs is right; p is that of McNemar's "
-    "exact test. With many classes, a small p of one of them may be chance."
+    "proteins for both runs. If an interval does not contain 0, the choice of test proteins hardly explains the "
+    "difference; another seed of the training may still change it."
 )
 ROW = 0.3  # inches of one class
 

@@ -9,8 +9,13 @@ from ..model.tasks import Task
 from ..runs.files import write_atomically
 from .formatting import Rows
 
+TESTED = ("accuracy", "subset_accuracy", "recall")
 # the first run, another run, and how the other differs from the first
 Compared = tuple[str, str, Comparison]
+OF_CLASSES = (
+    "The last columns count the proteins that truly have the class: a run that predicts it too often gains there and "
+    "loses in F1. p is that of McNemar's exact test; with many classes, a small one may be chance."
+)
 SHOWN = {True: "spearman", False: "f1"}  # of each number of a regression, of each class
 
 
@@ -81,7 +86,8 @@ def write_table(path: str, task: Task, proteins: int, comparisons: Sequence[Comp
                 for found in comparison.differences:
                     values = [found.first, found.second, found.value, *(found.interval or (None, None))]
                     shown = ["" if value is None else f"{value:.6g}" for value in values]
-                    test = tests.get(found.label)
+                    # McNemar's test is about right answers: it belongs to one row of all classes, and of each class
+                    test = tests.get(found.label) if found.name in TESTED else None
                     counted = [test.first, test.second, f"{test.p_value:.6g}"] if test else ["", "", ""]
                     table.writerow([first, other, found.label or "", found.name, *shown, *counted])
 

@@ -134,7 +134,7 @@ def _calibrated_task(config: Any, answers: Answered, method: str, was_held_out: 
     logger.info(
         "scores of %s are calibrated: %s, fitted to %s%s; ECE %.3f -> %.3f, Brier score %.3f -> %.3f, NLL %.3f -> %.3f",
         *(task.name, _described(fit.temperature), count(proteins, "validation protein")),
-        " that did not choose the checkpoint" if was_held_out else "",
+        " that did not choose the checkpoint" if was_held_out else ", which may also have chosen the checkpoint",
         *(number for name in after for number in (before[name], after[name])),
     )
     bias = {} if fit.bias is None else {"bias": fit.bias}

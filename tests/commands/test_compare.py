@@ -49,6 +49,9 @@ def test_the_table_says_by_how_much_the_runs_differ(runs, tmp_path, capsys):
     assert rows[0]["metric"] == "accuracy" and rows[0]["label"] == "" and rows[0]["only_run_right"] == "5"
     assert float(rows[0]["difference"]) == pytest.approx(5 / 60, rel=1e-5)
     assert float(rows[0]["low"]) > 0
+    assert out.endswith(f"written: {output}, {page}\n")
+    tested = {row["metric"] for row in rows if row["p"]}
+    assert tested == {"accuracy", "recall"}  # the test is about right answers, not about F1
     labels = [row["label"] for row in rows if row["metric"] == "f1"]
     assert labels == ["Cytoplasm", "Mitochondrion", "Nucleus"]
     text = page.read_text()

@@ -222,6 +222,7 @@ def test_the_output_is_a_table_or_a_new_folder_and_not_the_input(table, tmp_path
     assert "expected a table (.csv, .tsv, .jsonl, .parquet), or a folder" in refused(
         capsys, "--data", table, "--output", tmp_path / "d.fasta"
     )
+    assert "d.xlsx: expected a table" in refused(capsys, "--data", table, "--output", tmp_path / "d.xlsx")
     assert "the folder has files in it; expected a new or an empty one" in refused(
         capsys, "--data", table, "--output", tmp_path
     )

@@ -100,7 +100,7 @@ def test_proteins_that_say_too_little_fit_nothing():
     logits, references = honest(SINGLE, proteins=200)
     right = logits.argmax(1)
     assert why_not_fitted(logits, references, SINGLE) is None
-    few = "the answer is known of 49 validation proteins; it takes 50"
+    few = "found 49 validation proteins with a known answer, expected 50 or more"
     assert why_not_fitted(logits[:49], references[:49], SINGLE) == few
     unknown = np.where(np.arange(200) < 49, references, -100)
     assert why_not_fitted(logits, unknown, SINGLE) == few

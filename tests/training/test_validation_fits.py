@@ -59,7 +59,7 @@ def test_a_training_ends_with_scores_that_are_calibrated_on_the_validation_prote
     assert trainer.validation_logits() == pytest.approx(calibrated, abs=1e-5)
     assert trainer.predict(trainer.eval_dataset).predictions == pytest.approx(calibrated, abs=1e-5)
     assert "scores of location are calibrated: temperature" in log.text
-    assert "fitted to 80 validation proteins; ECE " in log.text
+    assert "fitted to 80 validation proteins, which may also have chosen the checkpoint; ECE " in log.text
     trainer.save_model(str(tmp_path / "saved"))
     again = ProteinClassifier.from_pretrained(tmp_path / "saved").config
     assert again.calibration_temperature == config.calibration_temperature
@@ -143,7 +143,7 @@ def test_fewer_than_fifty_validation_proteins_leave_scores_as_they_are_and_the_l
     trainer = build_trainer(str(tmp_path), validation=49, **CHOOSING)
     trainer.train()
     assert not trainer.model.config.task.is_calibrated
-    reason = "the answer is known of 49 validation proteins; it takes 50"
+    reason = "found 49 validation proteins with a known answer, expected 50 or more"
     assert trainer.calibration == {"location": {"method": "none", "reason": reason}}
     assert f"scores of location are not calibrated: {reason}" in log.text
 
