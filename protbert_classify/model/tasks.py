@@ -73,7 +73,7 @@ class Task:
 
     def _check_calibration(self) -> None:
         each = self.temperature if isinstance(self.temperature, tuple) else (self.temperature,)
-        if not all(math.isfinite(value) and value > 0 for value in each):
+        if not all(0 < value < math.inf for value in each):
             raise ValueError(f"task {self.name!r}: temperature={self.temperature}: expected more than 0")
         if self.is_calibrated and self.problem_type == REGRESSION:
             raise ValueError(f"task {self.name!r}: a regression has no scores to calibrate; expected temperature 1")
