@@ -26,6 +26,17 @@ def share(text: str) -> float:
     return value
 
 
+def error_share(text: str) -> float:
+    """The type of an option that is an error that can be asked for: more than none, less than all."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number between 0 and 1, such as 0.1")
+    return value
+
+
 class OneLineParser(argparse.ArgumentParser):
     """Raises [`OptionError`] instead of printing its usage and leaving."""
 

@@ -3,7 +3,17 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from .parsing import OneLineParser, add_compute_options, add_model, add_table, compute_options, share, table_options
+from ..errors import OptionError
+from .parsing import (
+    OneLineParser,
+    add_compute_options,
+    add_model,
+    add_table,
+    compute_options,
+    error_share,
+    share,
+    table_options,
+)
 from .processes import is_distributed
 from .terminal import hide_short_progress_bars
 
@@ -20,13 +30,16 @@ Classify the proteins of a file. Memory does not grow with the input, and the ou
   accelerate launch --config_file CONFIG -m protbert_classify predict --model ... --input ... --output ...
 
 The table has one row per protein: id, description, length, location (the predicted class), score (its probability),
-the probability of each class, and truncated (whether the protein was longer than the model reads). After a kill or
+the probability of each class, and truncated (whether the protein was longer than the model reads). With --sets, it
+also has set: all classes that may well be the true one, several of them where the model is unsure. After a kill or
 Ctrl-C, the same command with --resume continues where it stopped. Records that cannot be classified go to
 OUTPUT.rejected.csv with the reason, and the exit code is 3 (0 with several processes)."""
 
 
 def run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
+    if options.sets_by_class and options.sets is None:
+        raise OptionError("--sets_by_class needs --sets, such as --sets 0.1; --help tells more")
     from ..inference.predict import predict_file
 
     hide_short_progress_bars()
@@ -35,6 +48,8 @@ def run(arguments: list[str]) -> int:
         options.input,
         options.output,
         min_score=options.min_score,
+        sets=options.sets,
+        sets_by_class=options.sets_by_class,
         resume=options.resume,
         **table_options(options),
         **compute_options(options),
@@ -78,6 +93,20 @@ def _parser() -> argparse.ArgumentParser:
         type=share,
         default=0.0,
         help="write - in place of a predicted class with a lower score; the scores stay (0 to 1, default 0)",
+    )
+    parser.add_argument(
+        "--sets",
+        type=error_share,
+        metavar="ERROR",
+        help="add a column set with all classes that cannot be excluded, the best first. With --sets 0.1, the true class "
+        "is missing from at most about 10%% of the sets, for proteins like the validation proteins. A smaller ERROR "
+        "makes larger sets. - is an empty set: no class fits",
+    )
+    parser.add_argument(
+        "--sets_by_class",
+        action="store_true",
+        help="with --sets: keep the promise for the proteins of each class. Without it, rare or difficult classes may "
+        "be missing more often, and easy ones less. Sets become larger",
     )
     add_compute_options(parser)
     return parser

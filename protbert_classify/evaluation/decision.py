@@ -6,12 +6,13 @@ Shapes: N proteins, C labels of a task.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from ..model.tasks import DEFAULT_THRESHOLD, LABEL_SEPARATOR, MULTI_LABEL, REGRESSION, SINGLE_LABEL, Task
+from .prediction_sets import check_sets, p_values
 
 UNANSWERED = "-"  # in place of a label whose score is too low
 
@@ -72,6 +73,39 @@ class Decision:
             return [[*self.task.labels, UNANSWERED][index] for index in best]
         return [LABEL_SEPARATOR.join(sure.labels(row)) or UNANSWERED for row in range(len(self))]
 
+    def sets(self, error: float = 0.1, *, by_class: bool = False) -> np.ndarray:
+        """Prediction sets: the classes that cannot be excluded.
+
+        Of proteins like the validation proteins, at most a share of `error` has a true class that is not in its set.
+        A set may be empty: then no class is as likely as it usually is for its proteins.
+
+        Args:
+            error: Between 0 and 1; a lower one makes larger sets.
+            by_class: Keep the promise for the proteins of each class, not only for all of them together.
+
+        Returns:
+            (N, C), bool: whether the class is in the set.
+
+        Raises:
+            OptionError: Another `error`, or a model that cannot give sets.
+        """
+        check_sets(self.task, error)
+        return p_values(self.scores, self.task, by_class=by_class) > error
+
+    def set_labels(self, error: float = 0.1, *, by_class: bool = False) -> list[list[str]]:
+        """(N,), for each protein the names of the classes in its set, the highest score first; see [`Decision.sets`].
+
+        Args:
+            error: See there.
+            by_class: See there.
+        """
+        inside = Decision(self.task, self.scores, self.sets(error, by_class=by_class))
+        return [inside.labels(row) for row in range(len(self))]
+
+    def joined_sets(self, error: float = 0.1, *, by_class: bool = False) -> list[str]:
+        """(N,), the classes of each [`set_labels`] with `;` between them; `-` for an empty set."""
+        return [LABEL_SEPARATOR.join(names) or UNANSWERED for names in self.set_labels(error, by_class=by_class)]
+
     def answer(self, row: int, top_k: int | None | Literal["predicted"] = "predicted") -> Any:
         """The answer for one protein as pipelines of transformers give it.
 
@@ -121,7 +155,12 @@ def decide_uncalibrated(logits: np.ndarray, config: Any) -> Decision | None:
     """
     if not any(task.is_calibrated for task in config.tasks):
         return None
-    return _decide(logits, config, lambda part, task: decide_task(_uncalibrated(part, task), task))
+    return _decide(logits, config, _decide_uncalibrated)
+
+
+def _decide_uncalibrated(logits: np.ndarray, task: Task) -> Decision:
+    """Of one task; it gives no prediction sets, as the validation scores are calibrated ones."""
+    return decide_task(_uncalibrated(logits, task), replace(task, validation_scores=None))
 
 
 def _uncalibrated(logits: np.ndarray, task: Task) -> np.ndarray:

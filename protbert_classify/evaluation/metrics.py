@@ -23,6 +23,7 @@ from sklearn.metrics import (
 from ..model.tasks import DEFAULT_THRESHOLD, MULTI_LABEL, REGRESSION, SINGLE_LABEL, Task
 from .calibration import score_metrics
 from .decision import Decision
+from .prediction_sets import set_metrics
 from .references import known_references
 
 # by problem type: the numbers that are logged and plotted during training, and the one that chooses the best weights
@@ -53,6 +54,10 @@ NAMES: dict[str, str] = {
     "ece": "ECE",
     "brier": "Brier score",
     "nll": "NLL",
+    "sets_coverage": "coverage of prediction sets",
+    "sets_size": "mean size of prediction sets",
+    "sets_by_class_coverage": "coverage of sets by class",
+    "sets_by_class_size": "mean size of sets by class",
 }
 
 
@@ -135,7 +140,8 @@ def task_metrics(decision: Decision, references: np.ndarray) -> dict[str, Any]:
 
     Returns:
         For a single label what [`classification_metrics`] returns, for several [`multi_label_metrics`], for numbers
-        [`regression_metrics`]; of a classification also [`score_metrics`].
+        [`regression_metrics`]; of a classification also [`score_metrics`], and [`set_metrics`] where its model can give
+        prediction sets.
 
     Raises:
         ValueError: No known reference, or shapes that do not fit.
@@ -144,7 +150,8 @@ def task_metrics(decision: Decision, references: np.ndarray) -> dict[str, Any]:
     expected = decision.scores.shape[: 1 if decision.task.problem_type == SINGLE_LABEL else 2]
     if references.shape != expected:
         raise ValueError(f"references of shape {references.shape} for task {decision.task.name!r}: expected {expected}")
-    return {**METRICS[decision.task.problem_type](decision, references), **score_metrics(decision, references)}
+    found = METRICS[decision.task.problem_type](decision, references)
+    return {**found, **score_metrics(decision, references), **set_metrics(decision, references)}
 
 
 def _single_label(decision: Decision, references: np.ndarray) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from ..data.records import Record, checked
 from ..data.sources import STANDARD_INPUT
 from ..errors import OptionError
 from ..evaluation.decision import decide
+from ..evaluation.prediction_sets import check_sets, fewest_proteins, never_excluded
 from ..model import ProteinClassifier
 from ..model.tasks import REGRESSION
 from .logits import predict_logits
@@ -30,7 +31,7 @@ from .streaming import (
     count_rejected,
     predict_parts,
 )
-from .writers import Prediction, columns_for, predictions_of, table_for
+from .writers import Prediction, SetOptions, columns_for, predictions_of, table_for
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,8 @@ def predict_file(
     columns: ColumnNames | None = None,
     strict: bool = False,
     min_score: float = 0.0,
+    sets: float | None = None,
+    sets_by_class: bool = False,
     resume: bool = False,
     overwrite: bool = False,
     tokens_per_batch: int | None = None,
@@ -69,6 +72,9 @@ def predict_file(
         columns: Names of a table's columns.
         strict: Stop at the first record that cannot be classified; else it goes to `<output>.rejected.csv`.
         min_score: Labels with a lower score are not predicted, 0..1: `-` stands in their place, beside the score.
+        sets: Write a column `set` with the classes that cannot be excluded at this error, between 0 and 1; see
+            [`Decision.sets`].
+        sets_by_class: See there.
         resume: Continue with the parts that an interrupted prediction left.
         overwrite: Forget them.
         tokens_per_batch: Tokens of a batch, at most; what suits the device if None.
@@ -97,15 +103,21 @@ def predict_file(
     classifier, tokenizer = load_classifier(model, device, precision, compiled)
     if min_score > 0 and all(task.problem_type == REGRESSION for task in classifier.config.tasks):
         raise OptionError(f"min_score={min_score}: {model} predicts numbers, which have no scores; leave it out")
-    table = table_for(output, columns_for(classifier.config.tasks))
+    options = SetOptions(sets, sets_by_class)
+    if sets is not None:
+        check_sets(classifier.config.task, sets)
+    table = table_for(output, columns_for(classifier.config.tasks, sets is not None))
     settings = _settings(classifier, output, tokens_per_batch, precision, compiled)
     if min_score > 0:
         settings["min_score"] = min_score
+    if sets is not None:
+        settings |= {"sets": sets, "sets_by_class": sets_by_class}
     if main:
         parts.begin(settings, resume)
+        _log_never_excluded(classifier, options)
     if processes is not None:
         processes.wait_for_everyone()
-    worker = _Worker(classifier, classifier_encoder(classifier, tokenizer), tokens_per_batch, min_score)
+    worker = _Worker(classifier, classifier_encoder(classifier, tokenizer), tokens_per_batch, min_score, options)
     return predict_parts(
         parts,
         records,
@@ -132,12 +144,18 @@ class _Worker:
     """Predicts records; identical proteins are computed once."""
 
     def __init__(
-        self, classifier: ProteinClassifier, encoder: ProteinEncoder, tokens_per_batch: int | None, min_score: float
+        self,
+        classifier: ProteinClassifier,
+        encoder: ProteinEncoder,
+        tokens_per_batch: int | None,
+        min_score: float,
+        sets: SetOptions,
     ) -> None:
         self.classifier = classifier
         self.encoder = encoder
         self.tokens_per_batch = tokens_per_batch
         self.min_score = min_score
+        self.sets = sets
 
     def predict(self, records: list[Record], bar: tqdm) -> list[Prediction]:
         rows: dict[bytes, int] = {}
@@ -147,7 +165,17 @@ class _Worker:
         bar.update(len(records) - len(rows))
         truncated = (self.encoder.is_cropped(len(record.residues)) for record in records)
         decision = decide(logits, self.classifier.config)[row_of]
-        return predictions_of(records, decision, truncated, self.min_score)
+        return predictions_of(records, decision, truncated, self.min_score, self.sets)
+
+
+def _log_never_excluded(classifier: ProteinClassifier, sets: SetOptions) -> None:
+    """Say which classes are in every set."""
+    few = [] if sets.error is None else never_excluded(classifier.config.task, sets.error, sets.by_class)
+    if few:
+        logger.warning(
+            "sets=%g: too few validation proteins to exclude %s, so every set contains them; %d are needed%s",
+            *(sets.error, ", ".join(few), fewest_proteins(sets.error), " of each class" if sets.by_class else ""),
+        )
 
 
 def _settings(

@@ -55,6 +55,18 @@ class Prediction(NamedTuple):
     truncated: bool
 
 
+class SetOptions(NamedTuple):
+    """The prediction sets of a table.
+
+    Args:
+        error: Share of the proteins whose set may miss the true class; None for no sets.
+        by_class: See [`Decision.sets`].
+    """
+
+    error: float | None = None
+    by_class: bool = False
+
+
 class Table(Protocol):
     """A format of tables."""
 
@@ -81,7 +93,7 @@ def table_for(output: str, columns: Sequence[Column]) -> Table:
     return FORMATS[ending](columns)
 
 
-def columns_for(tasks: Sequence[Task]) -> list[Column]:
+def columns_for(tasks: Sequence[Task], sets: bool = False) -> list[Column]:
     """The columns of a table.
 
     A classification has the predicted labels under the name of the task, their score and a column for each class; a
@@ -90,9 +102,10 @@ def columns_for(tasks: Sequence[Task]) -> list[Column]:
 
     Args:
         tasks: The main task, and behind it the auxiliary ones.
+        sets: With a column `set` behind the score of the main task.
     """
     main, *others = tasks
-    answers, classes = _answer_columns(main, "", main.labels), []
+    answers, classes = [*_answer_columns(main, "", main.labels), *([Column("set", TEXT)] if sets else [])], []
     if main.problem_type != REGRESSION:
         classes = [Column(label, PROBABILITY) for label in main.labels]
     beside = [column for task in others for column in _answer_columns(task, f"{task.name} ", _numbers(task))]
@@ -216,7 +229,11 @@ FORMATS: dict[str, Any] = {
 
 
 def predictions_of(
-    records: Sequence[Record], decision: Decision, truncated: Iterable[bool], min_score: float = 0.0
+    records: Sequence[Record],
+    decision: Decision,
+    truncated: Iterable[bool],
+    min_score: float = 0.0,
+    sets: SetOptions = SetOptions(),
 ) -> list[Prediction]:
     """The rows of proteins.
 
@@ -225,9 +242,10 @@ def predictions_of(
         decision: For them, in the same order.
         truncated: N times whether the protein is longer than the model reads.
         min_score: Labels with a lower score are left out; `-` stands where none is left.
+        sets: Of the main task.
     """
-    beside = (_cells(part, min_score, classes=False) for part in decision.auxiliary.values())
-    parts = [_cells(decision, min_score, classes=True), *beside]
+    beside = (_cells(part, min_score) for part in decision.auxiliary.values())
+    parts = [_cells(decision, min_score, sets, classes=True), *beside]
     answers = zip(*(cells for part in parts for cells in part), strict=True)
     return [
         Prediction(record.place.accession, record.description, len(record.residues), row, cut)
@@ -235,12 +253,17 @@ def predictions_of(
     ]
 
 
-def _cells(decision: Decision, min_score: float, classes: bool) -> list[Sequence[str | float]]:
+def _cells(
+    decision: Decision, min_score: float, sets: SetOptions = SetOptions(), classes: bool = False
+) -> list[Sequence[str | float]]:
     """The columns of the answers to one task, N cells each; for a classification with or without its classes."""
     scores = decision.scores.T.tolist()
     if decision.task.problem_type == REGRESSION:
         return scores
-    return [decision.joined_labels(min_score), decision.score.tolist(), *(scores if classes else ())]
+    answers = [decision.joined_labels(min_score), decision.score.tolist()]
+    if sets.error is not None:
+        answers.append(decision.joined_sets(sets.error, by_class=sets.by_class))
+    return [*answers, *(scores if classes else ())]
 
 
 def row_values(prediction: Prediction) -> list[Any]:

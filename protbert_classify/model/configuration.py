@@ -73,6 +73,8 @@ class ProteinClassifierConfig(PretrainedConfig):
             predictions are right: one for all classes, or (C,); 1 if they are not calibrated. (Transformers reserves
             the name `temperature` for text generation.)
         calibration_bias: (C,), added to the divided logits; none if None.
+        validation_scores: (C,) lists, for prediction sets: the scores that validation proteins of each class got for
+            it, 0..1, ascending; None for a model that gives no sets.
         auxiliary_tasks: Tasks learned in addition to the main one, each a [`Task`] or its fields, with its own head.
         special_tokens: How many special tokens the tokenizer puts before and after the residues; those of the
             backbone's family if None.
@@ -101,7 +103,8 @@ class ProteinClassifierConfig(PretrainedConfig):
     num_hidden_layers = _size("num_hidden_layers")
     num_attention_heads = _size("num_attention_heads")
     max_position_embeddings = _size("max_position_embeddings")
-    FORMAT_VERSION = 3  # 1 had a single task, `location`, and no auxiliary ones; 2 had no calibration
+    # 1 had a single task, `location`, and no auxiliary ones; 2 had no calibration; 3 had no validation scores
+    FORMAT_VERSION = 4
 
     # transformers 5.3 builds configurations by __init__, later ones as dataclasses; a written __init__ suits both.
     def __init__(
@@ -123,6 +126,7 @@ class ProteinClassifierConfig(PretrainedConfig):
         target_std: Sequence[float] | float | None = None,
         calibration_temperature: Sequence[float] | float = 1.0,
         calibration_bias: Sequence[float] | None = None,
+        validation_scores: Sequence[Sequence[float]] | None = None,
         auxiliary_tasks: Sequence[Task | dict[str, Any]] | None = None,
         special_tokens: Sequence[int] | None = None,
         labels: Sequence[str] | None = None,
@@ -153,6 +157,7 @@ class ProteinClassifierConfig(PretrainedConfig):
         self.target_std = _listed(target_std)
         self.calibration_temperature = _listed(calibration_temperature)
         self.calibration_bias = _listed(calibration_bias)
+        self.validation_scores = None if validation_scores is None else [list(scores) for scores in validation_scores]
         self.auxiliary_tasks = _plain(auxiliary_tasks, task_name)
         self.special_tokens = _listed(special_tokens)
         self.format_version = format_version
@@ -171,7 +176,7 @@ class ProteinClassifierConfig(PretrainedConfig):
         pad_token_id = kwargs.pop("pad_token_id")
         super().__init__(**kwargs)
         self.pad_token_id = pad_token_id
-        self.tasks  # raises for thresholds, targets or a calibration that do not fit the labels
+        self.tasks  # raises for thresholds, targets, a calibration or validation scores that do not fit the labels
 
     def check(self) -> None:
         """Raise ValueError for a field with a wrong value."""
@@ -223,6 +228,7 @@ class ProteinClassifierConfig(PretrainedConfig):
             std=self._for_each_label(self.target_std),
             temperature=self.calibration_temperature,
             bias=self.calibration_bias,
+            validation_scores=self.validation_scores,
         )
 
     def _for_each_label(self, values: Sequence[float] | float | None) -> Sequence[float] | None:

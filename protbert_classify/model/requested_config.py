@@ -23,6 +23,7 @@ FITTED_FIELDS: dict[str, Any] = {
     "target_std": None,
     "calibration_temperature": 1.0,
     "calibration_bias": None,
+    "validation_scores": None,
 }
 # another value needs other weights
 HEAD_FIELDS = ("pooling", "head", "light_attention_kernel_size", "auxiliary_tasks")

@@ -14,7 +14,8 @@ REGRESSION = "regression"
 PROBLEM_TYPES = (SINGLE_LABEL, MULTI_LABEL, REGRESSION)
 DEFAULT_THRESHOLD = 0.5
 LABEL_SEPARATOR = ";"  # between several labels of one protein in a text
-VALIDATION_FITS = ("thresholds", "temperature", "bias")  # fields of a task that are fitted to validation proteins
+# fields of a task that are fitted to validation proteins
+VALIDATION_FITS = ("thresholds", "temperature", "bias", "validation_scores")
 IGNORED = -100  # the class of a protein whose label is not known, as in torch
 
 
@@ -36,10 +37,12 @@ class Task:
         temperature: What logits are divided by, so that scores are as high as predictions are right; one for all
             classes, or (C,). Of a classification only.
         bias: (C,), added to the divided logits; none if None. Of a classification only.
+        validation_scores: (C,) lists, for prediction sets: the scores that validation proteins of each class got for
+            it, 0..1, ascending. Of `single_label_classification` only.
 
     Raises:
         ValueError: An unknown problem type, no labels or repeated ones, lists whose lengths differ from `labels`, a
-            temperature of 0 or less, or a calibration of a regression.
+            temperature of 0 or less, a calibration of a regression, or validation scores of another problem type.
     """
 
     name: str
@@ -53,12 +56,15 @@ class Task:
     std: Sequence[float] | None = None
     temperature: float | Sequence[float] = 1.0
     bias: Sequence[float] | None = None
+    validation_scores: Sequence[Sequence[float]] | None = None
 
     def __post_init__(self) -> None:
         for name in ("labels", "unknown", "thresholds", "mean", "std", "temperature", "bias"):
             value = getattr(self, name)
             if value is not None and not isinstance(value, (int, float)):
                 object.__setattr__(self, name, tuple(value))  # lists come from JSON
+        if self.validation_scores is not None:
+            object.__setattr__(self, "validation_scores", tuple(map(tuple, self.validation_scores)))
         check_problem_type(self.problem_type)
         if not self.labels or len(set(self.labels)) < len(self.labels):
             raise ValueError(f"task {self.name!r}: labels={list(self.labels)}: expected each label once, at least one")
@@ -70,6 +76,7 @@ class Task:
         if self.weight < 0 or not math.isfinite(self.weight):
             raise ValueError(f"task {self.name!r}: weight={self.weight}: expected 0 or more")
         self._check_calibration()
+        self._check_validation_scores()
 
     def _check_calibration(self) -> None:
         each = self.temperature if isinstance(self.temperature, tuple) else (self.temperature,)
@@ -77,6 +84,17 @@ class Task:
             raise ValueError(f"task {self.name!r}: temperature={self.temperature}: expected more than 0")
         if self.is_calibrated and self.problem_type == REGRESSION:
             raise ValueError(f"task {self.name!r}: a regression has no scores to calibrate; expected temperature 1")
+
+    def _check_validation_scores(self) -> None:
+        if self.validation_scores is None:
+            return
+        if self.problem_type != SINGLE_LABEL:
+            raise ValueError(f"task {self.name!r}: validation_scores are for {SINGLE_LABEL}, not {self.problem_type}")
+        kept = self.validation_scores
+        if len(kept) != len(self.labels) or not all(0 <= score <= 1 for scores in kept for score in scores):
+            raise ValueError(
+                f"task {self.name!r}: validation_scores: expected {len(self.labels)} lists of numbers from 0 to 1"
+            )
 
     @property
     def is_calibrated(self) -> bool:
@@ -96,9 +114,14 @@ class Task:
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it; fields with their default values are left out."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+        plain = {name: _listed(value) for name, value in values.items()}
         optional = {field.name: field.default for field in fields(self)}
         return {name: value for name, value in plain.items() if values[name] != optional[name]}
+
+
+def _listed(value: Any) -> Any:
+    """Tuples as lists, also within tuples."""
+    return [_listed(part) for part in value] if isinstance(value, tuple) else value
 
 
 def check_problem_type(problem_type: Any) -> None:

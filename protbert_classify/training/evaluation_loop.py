@@ -24,7 +24,15 @@ from ..model.losses import model_loss
 from ..model.tasks import MULTI_LABEL, REGRESSION
 from .embedding_cache import EmbeddingCollator
 from .preparation import by_length, is_embedded
-from .validation_fits import answered_tasks, calibrated, held_out, reset_calibration, set_calibration, set_thresholds
+from .validation_fits import (
+    answered_tasks,
+    calibrated,
+    held_out,
+    reset_calibration,
+    set_calibration,
+    set_thresholds,
+    set_validation_scores,
+)
 
 
 class EvaluationMixin(Trainer):
@@ -38,6 +46,7 @@ class EvaluationMixin(Trainer):
     packed: bool
     _own_metrics: bool
     calibration: dict[str, Any]
+    prediction_sets: dict[str, dict[str, Any]]
     _validated: dict[int | None, np.ndarray | None]
     encoded: Callable[[Any], Any]
     _embedded: Callable[[Any], Dataset | None]
@@ -164,11 +173,11 @@ class EvaluationMixin(Trainer):
 
     def _begin_fits(self) -> None:
         """Forget what was fitted to validation proteins with earlier weights."""
-        self.calibration, self._validated = {}, {}
+        self.calibration, self.prediction_sets, self._validated = {}, {}, {}
         reset_calibration(self._plain_model().config)
 
     def _settle_fits(self) -> None:
-        """Calibrate the weights that the training ended with, and then fit the thresholds."""
+        """Calibrate the weights that the training ended with, then keep scores for sets, and fit the thresholds."""
         config = self._plain_model().config
         several = any(task.problem_type == MULTI_LABEL for task in config.tasks)
         if not isinstance(self.eval_dataset, Dataset) or not (several or self._calibrates()):
@@ -176,10 +185,12 @@ class EvaluationMixin(Trainer):
         answers = labels_of(self.eval_dataset, "labels"), labels_of(self.eval_dataset, "auxiliary_labels")
         logits = self.validation_logits()
         if self._calibrates():
-            tasks = answered_tasks(config, logits, *answers)
-            self.calibration = set_calibration(config, tasks, self.args.calibrate, self._held_out())
+            tasks, held = answered_tasks(config, logits, *answers), self._held_out()
+            self.calibration = set_calibration(config, tasks, self.args.calibrate, held)
             logits = calibrated(config, logits)
             self._validated = {self._last_step(): logits}
+            tasks = answered_tasks(config, logits, *answers)
+            self.prediction_sets = set_validation_scores(config, tasks, held, self.args.seed)
         set_thresholds(config, answered_tasks(config, logits, *answers))
 
     def validation_logits(self) -> np.ndarray:

@@ -16,6 +16,7 @@ from ..data.sources import check_there
 from ..errors import DataError, OptionError, first_line
 from ..evaluation.decision import Decision, decide, decide_uncalibrated
 from ..evaluation.metrics import evaluation_metrics
+from ..evaluation.prediction_sets import SET_METRICS
 from ..model import ProteinClassifier
 from ..reporting.class_figures import draw_confusion_matrix
 from ..reporting.data_figures import draw_length_histogram
@@ -162,6 +163,7 @@ def save_run(
         "parameters": sum(p.numel() for p in model.parameters()),
         "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "calibration": trainer.calibration,
+        "prediction_sets": trainer.prediction_sets,
     }
     if "validation" in splits:
         proteins, logits = trainer.eval_dataset, trainer.validation_logits()
@@ -214,6 +216,8 @@ def evaluate_split(
     main, auxiliary = labels_of(proteins, "labels"), labels_of(proteins, "auxiliary_labels")
     assert main is not None, "its columns were read with the others"
     metrics = evaluation_metrics(decision, main, auxiliary, decide_uncalibrated(logits, config))
+    if split == "validation":  # proteins that the prediction sets are made from say nothing about these
+        metrics = {name: value for name, value in metrics.items() if not name.endswith(SET_METRICS)}
     named = {f"{split}_{name}": value for name, value in metrics.items()}
     return {f"{split}_proteins": len(proteins), **named}, decision, (main, auxiliary)
 

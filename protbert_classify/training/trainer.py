@@ -70,7 +70,8 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
     - A frozen backbone embeds each protein once (`cache_embeddings`).
     - Of checkpoints with the same best metric, the one with the lowest validation loss is kept.
     - Once trained, a classification is calibrated on validation proteins (`calibrate`), and several labels get
-      thresholds. Training a calibrated model further begins without its calibration.
+      thresholds. The validation scores for prediction sets are kept. Training such a model further begins without all
+      of this.
     - Training stops if the loss becomes NaN, on Ctrl-C it writes a checkpoint first, and it stops early
       (`early_stopping_patience`). A checkpoint counts once it is whole; `resume` and `overwrite` say what happens to a
       former run in `output_dir`.
@@ -85,6 +86,8 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
         settings: What must be the same when a run is resumed, in addition to what the trainer compares.
         tokens_per_batch: Tokens of a forward pass, at most, once that is known; None for no limit.
         calibration: Once trained, what calibrates each task, and what that was fitted to; see [`set_calibration`].
+        prediction_sets: Once trained, how many validation proteins the prediction sets of each task are made from; see
+            [`set_validation_scores`].
 
     Example:
         One step on two proteins, with a small network of random weights.
@@ -122,7 +125,7 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
         self.packed = False
         self._accumulated: list[dict[str, Any]] = []  # batches whose gradients wait for the next optimizer step
         self._embeddings: dict[str, Dataset] = {}  # fingerprint of encoded proteins -> what the frozen backbone makes
-        self.calibration = {}
+        self.calibration, self.prediction_sets = {}, {}
         self._validated = {}  # step -> logits of the validation proteins
         self._began = False
         self._found_tokens: int | None = None

@@ -1,4 +1,4 @@
-"""What is fitted to validation proteins once a model is trained: calibration, and thresholds of several labels.
+"""What is fitted to validation proteins once a model is trained: calibration, prediction sets, and thresholds.
 
 Shapes: N proteins, C logits of the main task, A of the auxiliary ones, A' targets of these.
 """
@@ -12,12 +12,13 @@ import torch
 
 from ..evaluation.calibration import score_metrics
 from ..evaluation.decision import decide_task
+from ..evaluation.prediction_sets import ERROR, fewest_proteins, never_excluded, true_class_scores
 from ..evaluation.references import known_references
 from ..evaluation.temperature import FEWEST, FITS, why_not_fitted
 from ..evaluation.thresholds import fit_thresholds
 from ..model.calibration import calibrate
 from ..model.tasks import MULTI_LABEL, REGRESSION, SINGLE_LABEL, Task
-from ..reporting.formatting import count
+from ..reporting.formatting import count, listed
 
 logger = logging.getLogger(__name__)
 
@@ -90,11 +91,11 @@ def set_thresholds(config: Any, tasks: Iterator[Answered]) -> None:
 
 
 def reset_calibration(config: Any) -> None:
-    """Forget the calibration: other weights make other logits."""
-    config.calibration_temperature, config.calibration_bias = 1.0, None
+    """Forget the calibration and the validation scores: other weights make other logits."""
+    config.calibration_temperature, config.calibration_bias, config.validation_scores = 1.0, None, None
     for task in config.auxiliary_tasks:
-        task.pop("temperature", None)
-        task.pop("bias", None)
+        for name in ("temperature", "bias", "validation_scores"):
+            task.pop(name, None)
 
 
 def set_calibration(config: Any, tasks: Iterator[Answered], method: str, held: np.ndarray) -> dict[str, Any]:
@@ -113,10 +114,15 @@ def set_calibration(config: Any, tasks: Iterator[Answered], method: str, held: n
     found = {}
     for answers in tasks:
         if answers.task.problem_type != REGRESSION:
-            enough = known_proteins(answers.references[held]) >= FEWEST
-            chosen = answers.of(held) if enough else answers
-            found[answers.task.name] = _calibrated_task(config, chosen, method, bool(enough))
+            chosen, was_held_out = _kept_aside(answers, held)
+            found[answers.task.name] = _calibrated_task(config, chosen, method, was_held_out)
     return found
+
+
+def _kept_aside(answers: Answered, held: np.ndarray) -> tuple[Answered, bool]:
+    """The answers for the proteins that are kept aside, and True; where they are too few, for all, and False."""
+    enough = known_proteins(answers.references[held]) >= FEWEST
+    return (answers.of(held), True) if enough else (answers, False)
 
 
 def _calibrated_task(config: Any, answers: Answered, method: str, was_held_out: bool) -> dict[str, Any]:
@@ -134,11 +140,53 @@ def _calibrated_task(config: Any, answers: Answered, method: str, was_held_out: 
     logger.info(
         "scores of %s are calibrated: %s, fitted to %s%s; ECE %.3f -> %.3f, Brier score %.3f -> %.3f, NLL %.3f -> %.3f",
         *(task.name, _described(fit.temperature), count(proteins, "validation protein")),
-        " that did not choose the checkpoint" if was_held_out else ", which may also have chosen the checkpoint",
+        _role(was_held_out),
         *(number for name in after for number in (before[name], after[name])),
     )
     bias = {} if fit.bias is None else {"bias": fit.bias}
     return {"method": method, "temperature": fit.temperature, **bias, "proteins": proteins, "held_out": was_held_out}
+
+
+def _role(was_held_out: bool) -> str:
+    return " that did not choose the checkpoint" if was_held_out else ", which may also have chosen the checkpoint"
+
+
+def set_validation_scores(
+    config: Any, tasks: Iterator[Answered], held: np.ndarray, seed: int
+) -> dict[str, dict[str, Any]]:
+    """Keep in the configuration what prediction sets are made from, for each classification with a single label.
+
+    Args:
+        config: Changed; of a calibrated model.
+        tasks: With its calibrated logits for the N validation proteins.
+        held: (N,), bool: as [`set_calibration`] takes it; the same proteins are used.
+        seed: Of the training; see [`true_class_scores`].
+
+    Returns:
+        Name of a task -> `proteins` whose scores were kept, and whether they were `held_out`.
+    """
+    found = {}
+    for answers in tasks:
+        if answers.task.problem_type == SINGLE_LABEL:
+            chosen, was_held_out = _kept_aside(answers, held)
+            scores = true_class_scores(decide_task(chosen.logits, chosen.task), chosen.references, seed)
+            if any(scores):
+                _keep(config, answers.place, validation_scores=scores)
+                found[answers.task.name] = {"proteins": sum(map(len, scores)), "held_out": was_held_out}
+                _log_sets(config.tasks[answers.place], was_held_out)
+    return found
+
+
+def _log_sets(task: Task, was_held_out: bool) -> None:
+    proteins = sum(map(len, task.validation_scores or ()))
+    made = "prediction sets of %s are made from the scores of %s%s"
+    logger.info(made, task.name, count(proteins, "validation protein"), _role(was_held_out))
+    few = never_excluded(task, ERROR, by_class=True)
+    if few:
+        logger.info(
+            "at an error of %g, sets by class always contain %s: fewer than %d validation proteins have it",
+            *(ERROR, listed(few), fewest_proteins(ERROR)),
+        )
 
 
 def calibrated(config: Any, logits: np.ndarray) -> np.ndarray:
@@ -170,4 +218,4 @@ def _keep(config: Any, place: int, **fitted: Any) -> None:
         if place:
             config.auxiliary_tasks[place - 1][name] = value
         else:
-            setattr(config, name if name == "thresholds" else f"calibration_{name}", value)
+            setattr(config, f"calibration_{name}" if name in ("temperature", "bias") else name, value)
