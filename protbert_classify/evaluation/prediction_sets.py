@@ -1,4 +1,4 @@
-"""Prediction sets: for each protein the classes that cannot be excluded, with a promise of how often they miss the truth.
+"""Prediction sets: the classes of a protein that cannot be excluded, with a promise of how often they miss the truth.
 
 Split conformal prediction (Papadopoulos et al. 2002, doi:10.1007/3-540-36755-1_29), where the nonconformity of a class
 is 1 minus its score. The p-value of a class says how many validation proteins fit their true class no better:
@@ -67,25 +67,29 @@ def p_values(scores: np.ndarray, task: Task, *, by_class: bool = False) -> np.nd
         (N, C), above 0 and at most 1: the share of validation proteins that fit their class no better.
     """
     assert task.validation_scores is not None, "checked by check_sets"
-    groups = _groups(task.validation_scores, by_class)
-    rounded = np.round(np.asarray(scores, dtype=np.float64), COMPARED_DIGITS)
-    columns = []
-    for group, column in zip(groups, rounded.T, strict=True):
-        steps, values = _steps(group)
-        columns.append(values[np.searchsorted(steps, 1 - column)])
-    return np.stack(columns, axis=1)
+    nonconformity = 1 - np.round(np.asarray(scores, dtype=np.float64), COMPARED_DIGITS)
+    pairs = zip(_steps(task.validation_scores, by_class), nonconformity.T, strict=True)
+    return np.stack([values[np.searchsorted(steps, column)] for (steps, values), column in pairs], axis=1)
 
 
-def _groups(kept: Sequence[Sequence[float]], by_class: bool) -> list[tuple[float, ...]]:
-    """For each class the validation scores that it is compared with."""
+Steps = tuple[np.ndarray, np.ndarray]
+
+
+@functools.lru_cache(maxsize=64)
+def _steps(kept: Sequence[Sequence[float]], by_class: bool) -> list[Steps]:
+    """(C,), for each class the p-value as a function of nonconformity: see [`_steps_of`].
+
+    Args:
+        kept: (C,) tuples, validation scores.
+        by_class: Compare with those of the class only.
+    """
     if by_class:
-        return [tuple(of_class) for of_class in kept]
-    return [tuple(score for of_class in kept for score in of_class)] * len(kept)
+        return [_steps_of(of_class) for of_class in kept]
+    return [_steps_of([score for of_class in kept for score in of_class])] * len(kept)
 
 
-@functools.lru_cache(maxsize=1024)
-def _steps(known: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """The p-value as a function of nonconformity, which is 1 - score: it is the same from one known value to the next.
+def _steps_of(known: Sequence[float]) -> Steps:
+    """The p-value as a function of nonconformity: it changes only where a validation protein lies.
 
     Args:
         known: (n,), validation scores.
@@ -93,8 +97,8 @@ def _steps(known: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         The M different nonconformities, ascending, and (M + 1,) the p-values up to each of them and above the last.
     """
-    with warnings.catch_warnings():  # crepes changes how all UserWarnings are shown
-        from crepes import ConformalClassifier  # a second, as it imports scikit-learn
+    with warnings.catch_warnings():  # its import changes how all UserWarnings are shown
+        from crepes import ConformalClassifier  # imports pandas and scikit-learn: a second
 
     nonconformity = 1 - np.asarray(known, dtype=np.float64)
     steps = np.unique(nonconformity)
@@ -134,8 +138,9 @@ def fewest_proteins(error: float) -> int:
 def never_excluded(task: Task, error: float, by_class: bool = False) -> list[str]:
     """The classes that are in every set, because there are too few validation proteins."""
     assert task.validation_scores is not None, "checked by check_sets"
-    groups = _groups(task.validation_scores, by_class)
-    return [name for name, group in zip(task.labels, groups, strict=True) if len(group) < fewest_proteins(error)]
+    counts = [len(scores) for scores in task.validation_scores]
+    known = counts if by_class else [sum(counts)] * len(counts)
+    return [name for name, number in zip(task.labels, known, strict=True) if number < fewest_proteins(error)]
 
 
 def set_quality(

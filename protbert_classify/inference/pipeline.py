@@ -12,12 +12,13 @@ from ..data.alphabet import clean
 from ..data.tokenizer import protein_tokenizer, tokenizer_for
 from ..errors import ModelError, OptionError, SequenceError
 from ..evaluation.decision import decide
+from ..evaluation.prediction_sets import check_sets
 from ..model import ProteinClassifier, ProteinClassifierConfig
 from ..model.backbone import family
 from .logits import finite_logits
 from .saved_classifier import classifier_encoder
 
-OPTIONS = ("top_k", "truncation_report", "auxiliary")
+OPTIONS = ("top_k", "truncation_report", "auxiliary", "sets", "sets_by_class")
 
 
 class ProteinClassificationPipeline(Pipeline):
@@ -34,12 +35,16 @@ class ProteinClassificationPipeline(Pipeline):
             returns its numbers whatever is asked for.
         truncation_report: Return for each protein its `length` (residues) and whether it was `truncated`.
         auxiliary: Return the answers to the auxiliary tasks, too.
+        sets: Return for each protein its `set` at this error, between 0 and 1: the classes that cannot be excluded, the
+            highest score first. See [`Decision.sets`].
+        sets_by_class: Keep the promise of the sets for the proteins of each class.
 
     Returns:
         For a protein `{"label", "score"}`, where the score is a probability or, for a regression, the number in the
         units of the data. A list of them with `top_k` other than 1, for `multi_label_classification` by default, and
-        for several numbers. For a list of proteins a list. With `truncation_report` or `auxiliary`, a dictionary with
-        this under `predictions`, and `length` and `truncated`, or `auxiliary`: name of a task -> its answer, alike.
+        for several numbers. For a list of proteins a list. With `truncation_report`, `auxiliary` or `sets`, a
+        dictionary with this under `predictions`, and with `length` and `truncated`, `auxiliary` (name of a task -> its
+        answer, alike), or `set` (a list of labels).
 
     Example:
         A model that was just trained, here with random weights. A saved one:
@@ -55,7 +60,7 @@ class ProteinClassificationPipeline(Pipeline):
 
     Raises:
         SequenceError: A character that is not a residue, or an input that is not a string.
-        OptionError: An unknown option, or a `top_k` below 1.
+        OptionError: An unknown option, a `top_k` below 1, or `sets` of a model that cannot give them.
         ModelError: A score is NaN, or the model is of another class.
     """
 
@@ -88,6 +93,8 @@ class ProteinClassificationPipeline(Pipeline):
         top_k = options.get("top_k", "predicted")
         if top_k not in (None, "predicted") and (type(top_k) is not int or top_k < 1):
             raise OptionError(f"top_k={top_k!r}: expected 1 or more, or None for all labels")
+        if options.get("sets") is not None:
+            check_sets(self.model.config.task, options["sets"])
         return {}, {}, options
 
     def preprocess(self, sequence: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
@@ -111,10 +118,12 @@ class ProteinClassificationPipeline(Pipeline):
         top_k: int | None | Literal["predicted"] = "predicted",
         truncation_report: bool = False,
         auxiliary: bool = False,
+        sets: float | None = None,
+        sets_by_class: bool = False,
     ) -> Any:
         decision = decide(output["logits"].numpy(), self.model.config)
         predictions = decision.answer(0, top_k)
-        if not truncation_report and not auxiliary:
+        if not truncation_report and not auxiliary and sets is None:
             return predictions
         result = {"predictions": predictions}
         if truncation_report:
@@ -122,6 +131,8 @@ class ProteinClassificationPipeline(Pipeline):
             result |= {"length": length, "truncated": self.encoder.is_cropped(length)}
         if auxiliary:
             result["auxiliary"] = {name: part.answer(0, top_k) for name, part in decision.auxiliary.items()}
+        if sets is not None:
+            result["set"] = decision.set_labels(sets, by_class=sets_by_class)[0]
         return result
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:

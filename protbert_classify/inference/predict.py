@@ -170,7 +170,9 @@ class _Worker:
 
 def _log_never_excluded(classifier: ProteinClassifier, sets: SetOptions) -> None:
     """Say which classes are in every set."""
-    few = [] if sets.error is None else never_excluded(classifier.config.task, sets.error, sets.by_class)
+    if sets.error is None:
+        return
+    few = never_excluded(classifier.config.task, sets.error, sets.by_class)
     if few:
         logger.warning(
             "sets=%g: too few validation proteins to exclude %s, so every set contains them; %d are needed%s",

@@ -53,7 +53,12 @@ def input_fn(input_data: str | bytes, content_type: str, context: Any = None) ->
 
 
 def predict_fn(data: Query, model: ServedModel, context: Any = None) -> Predictions:
-    """Classify the proteins of a request."""
+    """Classify the proteins of a request.
+
+    Raises:
+        InputError: Parameters that the model cannot satisfy.
+    """
+    model.check(data)
     logits = model.logits([model.encode(record) for record in data.records])
     return Predictions(data, model.decide(logits), model.truncated(data.records))
 

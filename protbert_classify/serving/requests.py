@@ -39,7 +39,7 @@ class Form(NamedTuple):
         single: The request has one protein outside a list, so its answer is not in a list either.
         named: The request has records, so an answer in JSON is a list of the rows of `predict`'s table; else it is what
             [`ProteinClassificationPipeline`] returns.
-        parameters: The pipeline's `top_k` and `truncation_report`, as far as given.
+        parameters: The pipeline's `top_k`, `truncation_report`, `sets` and `sets_by_class`, as far as given.
     """
 
     single: bool
@@ -138,12 +138,23 @@ def _parameters(found: Any) -> Mapping[str, Any]:
     for name, value in found.items():
         if name == "top_k":
             parameters[name] = _top_k(value)
-        elif name == "truncation_report":
+        elif name == "sets":
+            parameters[name] = _sets(value)
+        elif name in ("truncation_report", "sets_by_class"):
             if not isinstance(value, bool):
-                raise Unprocessable("parameters, truncation_report: expected true or false")
+                raise Unprocessable(f"parameters, {name}: expected true or false")
         else:
-            raise Unprocessable(f"parameters: {name[:80]!r} is unknown; expected top_k and truncation_report")
+            known = "top_k, truncation_report, sets and sets_by_class"
+            raise Unprocessable(f"parameters: {name[:80]!r} is unknown; expected {known}")
     return parameters
+
+
+def _sets(value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
+        raise Unprocessable("parameters, sets: expected a number between 0 and 1, such as 0.1, or null for none")
+    return float(value)
 
 
 def _top_k(value: Any) -> int | None:

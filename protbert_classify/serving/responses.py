@@ -48,9 +48,10 @@ def answer(query: Query, decision: Decision, truncated: Sequence[bool], kind: st
 
     Raises:
         Unprocessable: Parameters, which only JSON has, for another format.
+        OptionError: Prediction sets, which the model cannot give.
     """
     if kind == JSON and not query.form.named:
-        every = [_as_pipeline(query, decision, truncated, row, **query.form.parameters) for row in range(len(decision))]
+        every = _as_pipeline(query, decision, truncated, **query.form.parameters)
         return json.dumps(every[0] if query.form.single else every, ensure_ascii=False)
     check_parameters(query, kind)
     columns = columns_for([decision.task, *(part.task for part in decision.auxiliary.values())])
@@ -80,15 +81,23 @@ def _as_pipeline(
     query: Query,
     decision: Decision,
     truncated: Sequence[bool],
-    row: int,
     top_k: int | None | Literal["predicted"] = "predicted",
     truncation_report: bool = False,
-) -> Any:
-    """What the pipeline returns for a protein, with its keywords."""
-    predicted = decision.answer(row, top_k)
-    if not truncation_report:
+    sets: float | None = None,
+    sets_by_class: bool = False,
+) -> list[Any]:
+    """What the pipeline returns for each protein, with its keywords."""
+    predicted = [decision.answer(row, top_k) for row in range(len(decision))]
+    if not truncation_report and sets is None:
         return predicted
-    return {"predictions": predicted, "length": len(query.records[row].residues), "truncated": truncated[row]}
+    answers: list[dict[str, Any]] = [{"predictions": each} for each in predicted]
+    if truncation_report:
+        for each, record, cut in zip(answers, query.records, truncated, strict=True):
+            each |= {"length": len(record.residues), "truncated": cut}
+    if sets is not None:
+        for each, names in zip(answers, decision.set_labels(sets, by_class=sets_by_class), strict=True):
+            each["set"] = names
+    return answers
 
 
 def _weighed(item: str) -> tuple[str, float]:

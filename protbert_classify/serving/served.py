@@ -7,12 +7,16 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from ..data.records import Record
+from ..errors import OptionError
 from ..evaluation.decision import Decision, decide
+from ..evaluation.prediction_sets import check_sets
 from ..inference.engine import default_tokens
 from ..inference.logits import predict_logits
 from ..inference.saved_classifier import classifier_encoder
 from ..model import ProteinClassifier
 from ..model.tasks import DEFAULT_THRESHOLD, MULTI_LABEL, Task
+from .http_errors import Unprocessable
+from .requests import Query
 
 
 class ServedModel:
@@ -38,6 +42,19 @@ class ServedModel:
     def logits(self, encoded: Sequence[np.ndarray], passed: Callable[[int], object] | None = None) -> np.ndarray:
         """(N, C), or (N, C + A) with auxiliary tasks; `passed` is called with the proteins of each forward pass."""
         return predict_logits(self.model, encoded, self.tokens_per_batch, passed)
+
+    def check(self, query: Query) -> None:
+        """Check that the model can give what a query asks for, before anything is computed.
+
+        Raises:
+            Unprocessable: Prediction sets of a model that cannot give them.
+        """
+        error = query.form.parameters.get("sets")
+        try:
+            if error is not None:
+                check_sets(self.model.config.task, error)
+        except OptionError as reason:
+            raise Unprocessable(f"parameters, {reason}") from None
 
     def decide(self, logits: np.ndarray) -> Decision:
         """The answers for N proteins, from their logits."""

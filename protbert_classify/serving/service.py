@@ -157,11 +157,12 @@ class Service:
         Cancelled, it takes the proteins that still wait out of the queue.
 
         Raises:
-            Unprocessable: Parameters that the format does not have.
+            Unprocessable: Parameters that the format does not have, or that the model cannot satisfy.
             QueueFull: Too many proteins wait already.
         """
         assert self.served is not None and self.batcher is not None, "admit() comes first"
         check_parameters(query, kind)
+        self.served.check(query)
         logits = await self.batcher.submit([self.served.encode(record) for record in query.records])
         self.metrics.proteins.inc(len(query.records))
         self.metrics.residues.inc(sum(len(record.residues) for record in query.records))

@@ -170,7 +170,7 @@ def set_validation_scores(
         if answers.task.problem_type == SINGLE_LABEL:
             chosen, was_held_out = _kept_aside(answers, held)
             scores = true_class_scores(decide_task(chosen.logits, chosen.task), chosen.references, seed)
-            if any(scores):
+            if any(scores) and np.isfinite(chosen.logits).all():
                 _keep(config, answers.place, validation_scores=scores)
                 found[answers.task.name] = {"proteins": sum(map(len, scores)), "held_out": was_held_out}
                 _log_sets(config.tasks[answers.place], was_held_out)
