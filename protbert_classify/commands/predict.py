@@ -98,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
         "--sets",
         type=error_share,
         metavar="ERROR",
-        help="add a column set with all classes that cannot be excluded, the best first. With --sets 0.1, at most about "
+        help="add a column set: all classes that cannot be excluded, the best first. With --sets 0.1, at most about "
         "10%% of the sets miss the true class, for proteins like the validation proteins. A smaller ERROR makes larger "
         "sets. - is an empty set: no class fits well",
     )
