@@ -12,6 +12,7 @@ from ..model.publishing import TAGS, TASK
 from ..runs.files import FIGURES
 from ..runs.finished_run import Run
 from ..version import __version__
+from . import set_section
 from .card import DEEPLOC, Licences, citation, data_name, hub_id, link, render_card
 from .evaluated_split import SPLITS, EvaluatedSplit, evaluated_auxiliary_tasks, evaluated_split
 from .figures import save_figure
@@ -73,6 +74,7 @@ def model_card(
         "backbone": _backbone(config, run),
         "results": _results(run, found) if run is not None and found is not None else None,
         "calibration": _calibration(run, found) if run is not None and found is not None else None,
+        "sets": _sets(run, found) if run is not None and found is not None else None,
         "auxiliary": _auxiliary(config, run, found),
         "data": _data(run) if run is not None and "data_arguments" in run.record else None,
         "training": _training(run, found) if run is not None else None,
@@ -235,6 +237,16 @@ def _calibration(run: Run, found: EvaluatedSplit) -> dict[str, Any] | None:
         return None
     words = {"text": report.calibration_text(found), "how": calibration_sentences(run, found)}
     return {**words, "header": HEADER, "rows": score_rows(found), "note": NOTE, **_shown_figure(figure)}
+
+
+def _sets(run: Run, found: EvaluatedSplit) -> dict[str, Any] | None:
+    """How often prediction sets have the true class; None for a model without sets."""
+    rows = set_section.set_rows(found)
+    if not rows:
+        return None
+    words = " ".join([set_section.WORDS, *set_section.set_sentences(run, found)])
+    shown = {"title": set_section.TITLE, "header": set_section.HEADER, "note": set_section.NOTE}
+    return {**shown, "text": words, "rows": rows}
 
 
 def _auxiliary(config: ProteinClassifierConfig, run: Run | None, found: EvaluatedSplit | None) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from .run_description import OPTIMISTIC, best_and_worst
 from .score_figures import draw_reliability, draw_risk_coverage, draw_score_histogram
 from .score_quality import calibration_sentences, score_parts
 from .sections import Card, Figures, Part, Section, Table, Text, left_out
+from .set_section import set_section
 from .task_report import FORWARD, CardFigure, Draw, TaskReport, length_section
 
 WIDE_MATRIX = 12  # more classes than these want the whole width of the page
@@ -68,6 +69,7 @@ class SingleLabelReport(TaskReport):
         return [
             Section("classes", "Classes", self._classes(found, picture)),
             Section("scores", "Scores", _scores(found, picture)),
+            set_section(run, found),
             length_section("Accuracy by length", run, _lengths(run, found, picture)),
             Section("mistakes", "Most confidently wrong", _mistakes(run, found), "Mistakes"),
         ]

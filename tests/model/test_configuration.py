@@ -39,6 +39,7 @@ def test_every_field_survives_a_save(tmp_path, tiny_shape):
                 "labels": ["M", "S"],
                 "weight": 0.5,
                 "unknown": ["U"],
+                "validation_scores": [[0.25, 0.75], []],
             }
         ],
         "special_tokens": [1, 1],
@@ -48,7 +49,7 @@ def test_every_field_survives_a_save(tmp_path, tiny_shape):
     again = ProteinClassifierConfig.from_pretrained(tmp_path)
     assert {name: getattr(again, name) for name in fields} == fields
     assert again.backbone_config.hidden_size == 32
-    assert again.format_version == ProteinClassifierConfig.FORMAT_VERSION == 3
+    assert again.format_version == ProteinClassifierConfig.FORMAT_VERSION == 4
     assert [task.name for task in again.tasks] == ["compartment", "membrane"]
 
 
@@ -140,6 +141,12 @@ def test_one_mean_and_deviation_can_stand_for_all_targets(tmp_path, tiny_shape):
         ({"loss": "hinge"}, "loss='hinge': expected one of cross_entropy, binary_cross_entropy, mean_squared_error"),
         ({"thresholds": [0.5], "num_labels": 3}, r"thresholds=\[0.5\]: expected 3 finite numbers"),
         ({"auxiliary_tasks": [{"name": "a", "labels": ["x"], "kind": 1}]}, "auxiliary task"),
+        ({"validation_scores": [[0.5]], "num_labels": 2}, "validation_scores: expected 2 lists of numbers from 0 to 1"),
+        ({"validation_scores": [[0.5], [1.5]], "num_labels": 2}, "validation_scores: expected 2 lists"),
+        (
+            {"validation_scores": [[0.5]], "num_labels": 1},
+            "validation_scores are for single_label_classification, not regression",
+        ),
         (
             {"auxiliary_tasks": [{"name": "location", "problem_type": "regression", "labels": ["x"]}]},
             "tasks location, location: expected each name once",
@@ -159,8 +166,8 @@ def test_without_a_problem_type_the_number_of_labels_decides_as_in_transformers(
 def test_a_model_of_a_newer_format_is_refused_instead_of_misread(tmp_path, tiny_shape):
     ProteinClassifierConfig(tiny_shape).save_pretrained(tmp_path)
     path = tmp_path / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": 4}))
-    with pytest.raises(ValueError, match="format version 4, this package reads up to 3: upgrade protbert_classify"):
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": 5}))
+    with pytest.raises(ValueError, match="format version 5, this package reads up to 4: upgrade protbert_classify"):
         ProteinClassifierConfig.from_pretrained(tmp_path)
 
 
@@ -176,3 +183,28 @@ def test_a_checkpoint_of_version_1_loads_unchanged():
     assert model.config.task.labels == ("Cytoplasm", "Nucleus", "Plastid")
     assert model.config.auxiliary == ()
     assert (model.config.calibration_temperature, model.config.calibration_bias) == (1.0, None)
+    assert model.config.validation_scores is None
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_configuration_of_an_earlier_version_has_no_validation_scores_and_is_saved_as_one_of_today(
+    tmp_path, tiny_shape, version
+):
+    ProteinClassifierConfig(tiny_shape).save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    saved = json.loads(path.read_text()) | {"format_version": version}
+    del saved["validation_scores"]
+    path.write_text(json.dumps(saved))
+    config = ProteinClassifierConfig.from_pretrained(tmp_path)
+    assert config.validation_scores is None and config.task.validation_scores is None
+    config.save_pretrained(tmp_path)
+    assert json.loads(path.read_text())["format_version"] == 4
+
+
+def test_validation_scores_survive_a_save_as_numbers_of_five_digits(tmp_path, tiny_shape):
+    kept = [[0.00001, 0.12345, 0.99999], [], [1.0]]
+    ProteinClassifierConfig(tiny_shape, num_labels=3, validation_scores=kept).save_pretrained(tmp_path)
+    again = ProteinClassifierConfig.from_pretrained(tmp_path)
+    assert again.validation_scores == kept
+    assert again.task.validation_scores == ((0.00001, 0.12345, 0.99999), (), (1.0,))
+    assert again.task.to_dict()["validation_scores"] == kept
