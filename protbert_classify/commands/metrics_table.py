@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..evaluation.metrics import NAMES, WATCHED
+from ..evaluation.prediction_sets import ERROR, SET_METRICS
 from ..model.tasks import MULTI_LABEL, REGRESSION, SINGLE_LABEL, Task
 from ..reporting.formatting import count
 
@@ -44,7 +45,13 @@ def _task_lines(task: Task, metrics: Mapping[str, Any], heading: str) -> list[st
         rows.append([label, *(_number(name, _defined(values, name)) for name in columns), f"{proteins:,}"])
     widths = [max(len(cell) for cell in column) for column in zip(*rows)]
     widths[1:] = [max(width, NARROWEST) for width in widths[1:]]
-    return [f"{heading}{over_all}", *_score_line(metrics), "", *(_line(row, widths) for row in rows)]
+    return [
+        f"{heading}{over_all}",
+        *_score_line(metrics),
+        *_set_line(metrics),
+        "",
+        *(_line(row, widths) for row in rows),
+    ]
 
 
 def _defined(values: Mapping[str, Any], name: str) -> float | None:
@@ -60,6 +67,15 @@ def _score_line(metrics: Mapping[str, Any]) -> list[str]:
         if None not in values.values():
             parts.append(", ".join(f"{NAMES[name]} {value:.3f}" for name, value in values.items()))
     return [f"scores: {'; without calibration '.join(parts)}"] if parts else []
+
+
+def _set_line(metrics: Mapping[str, Any]) -> list[str]:
+    """How often prediction sets have the true class, and how large they are."""
+    values = [metrics.get(name) for name in SET_METRICS]
+    if None in values:
+        return []
+    line = "coverage {:.3f}, mean size {:.2f}; by class: coverage {:.3f}, mean size {:.2f}"
+    return [f"prediction sets at {ERROR:.0%} error: {line.format(*values)}"]
 
 
 def _number(name: str, value: float | None) -> str:

@@ -167,7 +167,8 @@ class Service:
         self.metrics.proteins.inc(len(query.records))
         self.metrics.residues.inc(sum(len(record.residues) for record in query.records))
         decision, truncated = self.served.decide(logits), self.served.truncated(query.records)
-        if len(decision) <= INLINE_PROTEINS:
+        # the first sets import crepes, which takes a second
+        if len(decision) <= INLINE_PROTEINS and query.form.parameters.get("sets") is None:
             return answer(query, decision, truncated, kind)
         return await to_thread.run_sync(answer, query, decision, truncated, kind, limiter=self._one_at_a_time)
 

@@ -27,6 +27,15 @@ def test_a_class_without_proteins_has_dashes():
     assert metrics_table({"proteins": 1, "tasks": [LOCATION], **SINGLE}, "all").startswith("all: 1 protein, accuracy")
 
 
+def test_prediction_sets_stand_behind_the_scores():
+    sets = {"sets_coverage": 0.9125, "sets_size": 1.5, "sets_by_class_coverage": 0.905, "sets_by_class_size": 2.25}
+    lines = metrics_table({"proteins": 1234, "tasks": [LOCATION], **SINGLE, **sets}, "test").splitlines()
+    assert lines[1:3] == [
+        "prediction sets at 10% error: coverage 0.912, mean size 1.50; by class: coverage 0.905, mean size 2.25",
+        "",
+    ]
+
+
 def test_several_labels_have_their_thresholds():
     values = {**NUCLEUS, "mcc": -0.125, "average_precision": 0.75, "threshold": 0.4}
     over_all = {"micro_f1": 0.5, "macro_f1": 0.4, "jaccard": 0.3, "subset_accuracy": 0.2, "mcc": 0.1}

@@ -9,6 +9,7 @@ from tests.conftest import TINY_SHAPE
 
 LABELS = ["Cytoplasm", "Mitochondrion", "Nucleus"]
 MAX_LENGTH = 22  # tokens: 20 residues
+VALIDATION_SCORES = [[0.05 * place for place in range(1, 20)], [0.3, 0.4, 0.6, 0.9], [0.35, 0.4, 0.5, 0.6, 0.7]]
 LONG = "MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQ"  # 33 residues
 
 

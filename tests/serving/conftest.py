@@ -11,14 +11,14 @@ pytest.importorskip("prometheus_client")
 from protbert_classify.data.tokenizer import protbert_tokenizer
 from protbert_classify.inference.saved_classifier import load_classifier
 from protbert_classify.serving.served import ServedModel
-from tests.inference.conftest import build_classifier
+from tests.inference.conftest import VALIDATION_SCORES, build_classifier
 
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory):
     """The folder of a run."""
     folder = tmp_path_factory.mktemp("served")
-    build_classifier().save_pretrained(folder / "model")
+    build_classifier(validation_scores=VALIDATION_SCORES).save_pretrained(folder / "model")
     protbert_tokenizer().save_pretrained(folder / "model")
     return str(folder)
 

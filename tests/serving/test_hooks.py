@@ -27,6 +27,12 @@ def test_json_gives_what_the_pipeline_gives(model, pipe, proteins):
     assert close(found, pipe(proteins[:5], top_k=None))
 
 
+def test_json_with_sets_gives_what_the_pipeline_gives(model, pipe, proteins):
+    body = json.dumps({"inputs": proteins[:5], "parameters": {"sets": 0.3}})
+    found = json.loads(through(model, body, "application/json", "application/json"))
+    assert close(found, pipe(proteins[:5], sets=0.3))
+
+
 def test_fasta_gives_a_table_with_or_without_the_context_of_newer_toolkits(model):
     context = SimpleNamespace(system_properties={"gpu_id": None, "model_dir": model})
     found = through(f"{model}/model", b">P1 one\nMKT\n", "text/x-fasta", "text/csv", context)

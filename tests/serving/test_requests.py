@@ -109,6 +109,10 @@ def test_without_a_content_type_it_is_json():
         ),
         (None, {"inputs": "M", "parameters": {"topk": 1}}, Unprocessable, "'topk' is unknown"),
         (None, {"inputs": "M", "parameters": {"truncation_report": 1}}, Unprocessable, "expected true or false"),
+        (None, {"inputs": "M", "parameters": {"sets_by_class": 1}}, Unprocessable, "expected true or false"),
+        (None, {"inputs": "M", "parameters": {"sets": 1}}, Unprocessable, "sets: expected a number between 0 and 1"),
+        (None, {"inputs": "M", "parameters": {"sets": True}}, Unprocessable, "sets: expected a number between 0 and 1"),
+        (None, '{"inputs": "M", "parameters": {"sets": NaN}}', Unprocessable, "sets: expected a number between 0"),
         ("image/png", "x", UnsupportedContent, "'image/png'; expected one of application/json, application/jsonlines"),
         ("text/csv; charset=latin-1", "x", UnsupportedContent, "charset 'latin-1'; expected utf-8"),
     ],
@@ -136,10 +140,10 @@ def test_limits_are_kept_to_the_last_one(limits, error, words):
 
 
 sequences = st.sampled_from(["MKT", "m k t", " M*", "MKT * ", "", "*", "M*K", "M1", "ÄK", "M\n", "ſ"])
-numbers = st.one_of(st.none(), st.booleans(), st.integers(-2, 3), st.sampled_from([1.5, 2.0, -1.0]))
+numbers = st.one_of(st.none(), st.booleans(), st.integers(-2, 3), st.sampled_from([1.5, 2.0, -1.0, 0.25]))
 parameters = st.one_of(
     st.none(),
-    st.dictionaries(st.sampled_from(["top_k", "truncation_report", "k"]), numbers, max_size=2),
+    st.dictionaries(st.sampled_from(["top_k", "truncation_report", "sets", "sets_by_class", "k"]), numbers, max_size=2),
     st.text(max_size=2),
 )
 inputs = st.one_of(sequences, st.lists(st.one_of(sequences, numbers), max_size=3), numbers)

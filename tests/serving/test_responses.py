@@ -76,6 +76,9 @@ def close(found, expected):
         {"top_k": 99},
         {"truncation_report": True},
         {"top_k": 2, "truncation_report": True},
+        {"sets": 0.3},
+        {"sets": 0.2, "sets_by_class": True, "top_k": None, "truncation_report": True},
+        {"sets": None, "sets_by_class": True},
     ],
 )
 def test_an_answer_in_json_is_what_the_pipeline_returns(served, pipe, proteins, parameters):
@@ -129,6 +132,15 @@ def test_long_proteins_are_cropped_as_the_pipeline_crops_them(served, pipe):
 
 
 MEMBRANE = {"name": "membrane", "problem_type": "single_label_classification", "labels": ["M", "S"]}
+
+
+def test_prediction_sets_have_the_documented_form(served, proteins):
+    body = json.dumps({"inputs": proteins[:20], "parameters": {"sets": 0.3}})
+    found = json.loads(answered(served, body))
+    assert jsonschema.Draft202012Validator(ANSWER).is_valid(found)
+    assert {len(row["set"]) for row in found} <= {0, 1, 2, 3}
+
+
 KINDS = {
     "several labels": {
         **{"problem_type": "multi_label_classification", "thresholds": [0.45, 0.5, 0.55], "task_name": "place"},
@@ -160,6 +172,12 @@ def test_every_problem_type_is_answered_with_the_rows_of_predict(other_kind, pro
     config = served.model.config
     plain = config.problem_type == "regression"
     assert ("score" in rows[0], config.task_name in rows[0], "membrane" in rows[0]) == (not plain,) * 3
+
+
+def test_prediction_sets_are_refused_by_models_that_have_none(other_kind):
+    query = read_query(b'{"inputs": "MKT", "parameters": {"sets": 0.1}}', JSON)
+    with pytest.raises(Unprocessable, match="parameters, sets=0.1: .* prediction sets need one class per protein"):
+        other_kind[1].check(query)
 
 
 def test_every_problem_type_is_answered_in_json_with_the_same_scores(other_kind, proteins, tmp_path):

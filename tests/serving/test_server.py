@@ -32,7 +32,7 @@ def test_it_is_ready_when_ping_says_so(server):
     assert (answer.status, answer.json) == (200, {"status": "ready"})
 
 
-@pytest.mark.parametrize("parameters", [{}, {"top_k": None}, {"top_k": 2, "truncation_report": True}])
+@pytest.mark.parametrize("parameters", [{}, {"top_k": None}, {"top_k": 2, "truncation_report": True}, {"sets": 0.3}])
 def test_it_gives_the_scores_of_the_pipeline(server, pipe, parameters):
     for inputs in (LONG, ["mkt", "M K V", LONG]):
         answer = server.invoke({"inputs": inputs, "parameters": parameters})
@@ -139,6 +139,7 @@ def chunks(count):
         (413, gzip.compress(b" " * 50_001, mtime=0), {"content_encoding": "gzip"}, "more than 50,000 bytes"),
         (422, {"input": "MKT"}, {}, 'expected {"inputs": "MKT"}'),
         (422, {"inputs": "MKT", "parameters": {"top_k": -1}}, {}, "top_k: expected a whole number from 1"),
+        (422, {"inputs": "MKT", "parameters": {"sets": 1}}, {}, "sets: expected a number between 0 and 1, such as 0.1"),
         (422, {"inputs": "M" * 2001}, {}, "request, record 1 (row_1): 2,001 residues; expected at most 2,000"),
         (
             422,
