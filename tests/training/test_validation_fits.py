@@ -10,7 +10,9 @@ from transformers import TrainingArguments
 
 from protbert_classify import ProteinClassifier, ProteinTrainer
 from protbert_classify.commands import main
+from protbert_classify.evaluation.decision import decide
 from protbert_classify.evaluation.metrics import classification_metrics
+from protbert_classify.evaluation.prediction_sets import SET_METRICS
 from protbert_classify.evaluation.temperature import fit_temperature, fit_vector
 from protbert_classify.tasks.columns import infer_task
 from protbert_classify.training.validation_fits import held_out
@@ -65,6 +67,46 @@ def test_a_training_ends_with_scores_that_are_calibrated_on_the_validation_prote
     assert again.calibration_temperature == config.calibration_temperature
 
 
+def true_class_scores_of(trainer, rows=slice(None)):
+    """By hand: the scores of the true classes of the validation proteins, rounded down to five decimals."""
+    raw, true = raw_logits(trainer)[rows], labels(trainer)[rows]
+    scores = (
+        torch.from_numpy(raw / np.float32(trainer.model.config.calibration_temperature)).double().softmax(-1).numpy()
+    )
+    return [sorted(scores[true == index, index]) for index in range(trainer.model.config.num_labels)]
+
+
+def test_a_training_keeps_the_scores_of_the_true_classes_for_prediction_sets(tmp_path, log):
+    trainer = build_trainer(str(tmp_path), validation=80, **CHOOSING)
+    trainer.train()
+    kept = trainer.model.config.validation_scores
+    expected = true_class_scores_of(trainer)
+    assert [len(scores) for scores in kept] == [len(scores) for scores in expected] and sum(map(len, kept)) == 80
+    for own, by_hand in zip(kept, expected, strict=True):
+        assert own == pytest.approx([score - 5e-6 for score in by_hand], abs=6e-6)
+        assert own == sorted(own) == [round(score, 5) for score in own]
+    assert trainer.prediction_sets == {"location": {"proteins": 80, "held_out": False}}
+    line = "prediction sets of location are made from the scores of 80 validation proteins, which may also have chosen"
+    assert line in log.text
+    trainer.save_model(str(tmp_path / "saved"))
+    assert ProteinClassifier.from_pretrained(tmp_path / "saved").config.validation_scores == kept
+    for checkpoint in (tmp_path / "run").glob("checkpoint-*"):
+        assert json.loads((checkpoint / "config.json").read_text())["validation_scores"] is None
+
+
+def test_of_many_validation_proteins_only_those_kept_aside_make_prediction_sets(tmp_path, log):
+    trainer = build_trainer(str(tmp_path), validation=500, **CHOOSING)
+    trainer.train()
+    aside, kept = held_out(500, trainer.args.seed), trainer.model.config.validation_scores
+    for own, by_hand in zip(kept, true_class_scores_of(trainer, aside), strict=True):
+        assert own == pytest.approx([score - 5e-6 for score in by_hand], abs=6e-6)
+    assert trainer.prediction_sets == {"location": {"proteins": 100, "held_out": True}}
+    assert "from the scores of 100 validation proteins that did not choose the checkpoint" in log.text
+    decision = decide(trainer.predict(trainer.eval_dataset).predictions, trainer.model.config)
+    coverage = decision[aside].sets(0.1)[np.arange(100), labels(trainer)[aside]].mean()
+    assert 0.9 <= coverage <= 0.93  # of the proteins themselves, 91 of 100 by construction, if there are no ties
+
+
 def test_training_and_the_choice_of_the_checkpoint_do_not_know_of_the_calibration(tmp_path):
     histories = {}
     for method in ("temperature", "none"):
@@ -79,6 +121,7 @@ def test_training_and_the_choice_of_the_checkpoint_do_not_know_of_the_calibratio
     assert histories["temperature"] == histories["none"]
     assert_same_weights(tmp_path / "temperature" / "final", tmp_path / "none" / "final")
     assert trainer.calibration == {} and not trainer.model.config.task.is_calibrated
+    assert trainer.prediction_sets == {} and trainer.model.config.validation_scores is None
 
 
 def test_proteins_that_fit_the_calibration_do_not_choose_the_checkpoint(tmp_path):
@@ -118,11 +161,13 @@ def test_training_a_calibrated_model_further_begins_without_its_calibration(tmp_
     second = build_trainer(str(tmp_path / "calibrated"), validation=80, **CHOOSING)
     second.model.config.calibration_temperature = 7.0
     second.model.config.calibration_bias = [1.0, 2.0, 3.0]
+    second.model.config.validation_scores = [[0.5], [0.25], [0.75]]
     second.train()
     losses = [[e["eval_loss"] for e in t.state.log_history if "eval_loss" in e] for t in (first, second)]
     assert losses[0] == losses[1] and len(losses[0]) == 2
     assert second.calibration == first.calibration
     assert second.model.config.calibration_bias is None
+    assert second.model.config.validation_scores == first.model.config.validation_scores
     # once more with the same trainer: its cached logits are of other weights, calibrated
     second.train()
     task = second.model.config.task
@@ -145,6 +190,7 @@ def test_fewer_than_fifty_validation_proteins_leave_scores_as_they_are_and_the_l
     assert not trainer.model.config.task.is_calibrated
     reason = "found 49 validation proteins with a known answer, expected 50 or more"
     assert trainer.calibration == {"location": {"method": "none", "reason": reason}}
+    assert trainer.prediction_sets == {"location": {"proteins": 49, "held_out": False}}
     assert f"scores of location are not calibrated: {reason}" in log.text
 
 
@@ -156,6 +202,7 @@ def test_plain_arguments_or_several_validation_sets_calibrate_nothing(tmp_path):
     args = arguments(tmp_path / "several", num_train_epochs=1, metric_for_best_model="dev_mcc")
     ProteinTrainer(dev := small_model(), args, train_dataset=proteins, eval_dataset=several).train()
     assert not plain.config.task.is_calibrated and not dev.config.task.is_calibrated
+    assert plain.config.validation_scores is None and dev.config.validation_scores is None
 
 
 def test_an_auxiliary_task_is_calibrated_on_the_proteins_whose_answer_is_known(tmp_path):
@@ -171,6 +218,8 @@ def test_an_auxiliary_task_is_calibrated_on_the_proteins_whose_answer_is_known(t
     record = trainer.calibration["membrane"]
     assert (record["method"], record["proteins"]) == ("temperature", 90)
     assert trainer.model.config.auxiliary[0].temperature == record["temperature"] != 1
+    assert trainer.prediction_sets["membrane"] == {"proteins": 90, "held_out": False}
+    assert list(map(len, trainer.model.config.auxiliary[0].validation_scores)) == [60, 30]
     trainer.save_model(str(tmp_path / "saved"))
     assert ProteinClassifier.from_pretrained(tmp_path / "saved").config.auxiliary == trainer.model.config.auxiliary
 
@@ -187,6 +236,9 @@ def test_a_resumed_training_ends_with_the_same_temperature(tmp_path):
     assert resumed.calibration["location"]["temperature"] == pytest.approx(
         undisturbed.calibration["location"]["temperature"], rel=1e-6
     )
+    kept, expected = (trainer.model.config.validation_scores for trainer in (resumed, undisturbed))
+    assert [pytest.approx(scores, abs=1.1e-5) for scores in expected] == kept
+    assert resumed.prediction_sets == undisturbed.prediction_sets
 
 
 @pytest.mark.slow
@@ -212,6 +264,12 @@ def test_a_run_records_its_calibration_and_measures_scores_with_and_without_it(t
     names = [f"{split}_{before}{name}" for split in ("validation", "test") for before in ("", "uncalibrated_")
              for name in ("ece", "brier", "nll")]  # fmt: skip
     assert all(metrics[name] > 0 for name in names)
+    assert metrics["prediction_sets"]["location"]["proteins"] == sum(map(len, config["validation_scores"])) > 50
+    sets = {name: metrics[f"test_{name}"] for name in SET_METRICS}
+    assert 0.5 < sets["sets_coverage"] <= 1 <= sets["sets_size"] <= 3
+    assert not [name for name in metrics if name.startswith("validation_sets")]  # they say nothing
+    record = json.loads((tmp_path / "run" / "run.json").read_text())["tasks"][0]
+    assert record["validation_scores"] == config["validation_scores"]
     assert metrics["validation_nll"] < metrics["validation_uncalibrated_nll"]  # what it was fitted to
     ece, before = metrics["test_ece"], metrics["test_uncalibrated_ece"]
     assert f", ECE {ece:.3f} ({before:.3f} before calibration)" in capsys.readouterr().out
@@ -221,6 +279,7 @@ def test_a_run_records_its_calibration_and_measures_scores_with_and_without_it(t
     evaluated = json.loads((tmp_path / "evaluated.json").read_text())
     for name in ("ece", "nll", "brier", "uncalibrated_ece", "uncalibrated_nll", "uncalibrated_brier"):
         assert evaluated[name] == pytest.approx(metrics[f"test_{name}"], abs=1e-5)
+    assert {name: evaluated[name] for name in SET_METRICS} == pytest.approx(sets, abs=0.02)
     line = capsys.readouterr().out.splitlines()[1]
     assert line.startswith(f"scores: ECE {ece:.3f}, Brier score ") and f"without calibration ECE {before:.3f}" in line
 
