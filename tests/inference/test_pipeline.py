@@ -187,7 +187,9 @@ def test_an_empty_list_has_an_empty_answer(pipe):
 
 @pytest.mark.parametrize("option", [{"topk": 3}, {"function_to_apply": "sigmoid"}, {"truncation": True}])
 def test_an_option_that_is_not_known_is_refused_by_name(pipe, classifier, tokenizer, option):
-    expected = f"unknown option {next(iter(option))}: expected top_k, truncation_report, auxiliary, batch_size or"
+    expected = (
+        f"unknown option {next(iter(option))}: expected top_k, truncation_report, auxiliary, sets, sets_by_class, "
+    )
     for inputs in (PROTEINS[0], PROTEINS, []):
         with pytest.raises(OptionError, match=expected):
             pipe(inputs, **option)
