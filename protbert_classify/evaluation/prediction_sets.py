@@ -6,7 +6,7 @@ is 1 minus its score. The p-value of a class says how many validation proteins f
     p = (1 + validation proteins with a score for their true class that is not higher) / (1 + validation proteins)
 
 A set at an error of 0.1 has the classes with p > 0.1. Of proteins that are exchangeable with the validation proteins,
-at least 90% have their true class in their set. By class (Vovk 2012, doi:10.1007/s10994-013-5355-6), only validation
+at least 90% have their true class in their set. By class (Vovk 2013, doi:10.1007/s10994-013-5355-6), only validation
 proteins of the class itself are counted, and the same holds for the proteins of each class.
 
 Shapes: N proteins, C classes.

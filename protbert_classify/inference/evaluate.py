@@ -1,5 +1,6 @@
 """Evaluates a saved classifier on labelled proteins."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ def evaluate_classifier(
         compiled: With torch.compile.
 
     Returns:
-        `proteins`, `tasks` as their dictionaries, and what [`evaluation_metrics`] returns.
+        `proteins`, `tasks` as their dictionaries without validation scores, and what [`evaluation_metrics`] returns.
 
     Raises:
         InputError: A model that cannot be loaded, or an answer that is none of its classes.
@@ -66,4 +67,5 @@ def measure(
     auxiliary = np.asarray(encoded["auxiliary_labels"]) if "auxiliary_labels" in encoded.column_names else None
     decisions = decide(logits, config), decide_uncalibrated(logits, config)
     metrics = evaluation_metrics(decisions[0], np.asarray(encoded["labels"]), auxiliary, decisions[1])
-    return {"proteins": len(encoded), "tasks": [task.to_dict() for task in config.tasks], **metrics}
+    tasks = [replace(task, validation_scores=None).to_dict() for task in config.tasks]  # they are long
+    return {"proteins": len(encoded), "tasks": tasks, **metrics}

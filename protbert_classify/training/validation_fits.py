@@ -184,7 +184,7 @@ def _log_sets(task: Task, was_held_out: bool) -> None:
     few = never_excluded(task, ERROR, by_class=True)
     if few:
         logger.info(
-            "at an error of %g, sets by class always contain %s: fewer than %d validation proteins have it",
+            "at an error of %g, sets by class always contain %s, of which there are fewer than %d validation proteins",
             *(ERROR, listed(few), fewest_proteins(ERROR)),
         )
 
