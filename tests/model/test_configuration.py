@@ -48,7 +48,7 @@ def test_every_field_survives_a_save(tmp_path, tiny_shape):
     again = ProteinClassifierConfig.from_pretrained(tmp_path)
     assert {name: getattr(again, name) for name in fields} == fields
     assert again.backbone_config.hidden_size == 32
-    assert again.format_version == ProteinClassifierConfig.FORMAT_VERSION == 3
+    assert again.format_version == ProteinClassifierConfig.FORMAT_VERSION == 4
     assert [task.name for task in again.tasks] == ["compartment", "membrane"]
 
 
