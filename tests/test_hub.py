@@ -148,6 +148,7 @@ def test_a_push_sends_weights_tokenizer_code_and_card_privately_and_nothing_else
     files = hub.model("me/easy")
     assert sorted(files) == [
         *("README.md", "attention.py", "backbone.py", "calibration.py", "config.json", "configuration.py"),
+        "ensemble.py",
         *("figures/confusion_matrix.png", "figures/reliability.png"),
         *("from_pretrained.py", "heads.py", "losses.py", "model.safetensors", "modeling.py", "packing.py"),
         *("padding.py", "pooling.py", "publishing.py", "registry.py", "repository_names.py", "requested_config.py"),

@@ -8,9 +8,22 @@ from transformers import TrainingArguments
 
 from ..errors import OptionError
 from .checkpoints import checkpoints, newest_complete_checkpoint
-from .files import DATA, FIGURES, METRICS, MODEL, PREDICTIONS, RECORD, REPORT, SETTINGS, STATE, read_json
+from .files import (
+    DATA,
+    FIGURES,
+    MEMBERS,
+    METRICS,
+    MODEL,
+    OUT_OF_FOLD,
+    PREDICTIONS,
+    RECORD,
+    REPORT,
+    SETTINGS,
+    STATE,
+    read_json,
+)
 
-OUTPUTS = (MODEL, METRICS, SETTINGS, PREDICTIONS, DATA, STATE, FIGURES, REPORT, RECORD)
+OUTPUTS = (MODEL, METRICS, SETTINGS, PREDICTIONS, OUT_OF_FOLD, DATA, STATE, FIGURES, REPORT, RECORD)
 
 
 def claim_output_dir(output_dir: str, resume: bool, overwrite: bool) -> str | None:
@@ -36,7 +49,23 @@ def claim_output_dir(output_dir: str, resume: bool, overwrite: bool) -> str | No
         raise OptionError(
             f"{output_dir} holds checkpoints of an earlier run; set resume to continue it, or overwrite to start again"
         )
+    begun = [path for path in member_folders(output_dir) if _has_run(path)]
+    if begun:
+        raise OptionError(
+            f"{output_dir} holds trainings of several models ({', '.join(map(os.path.basename, begun))}); set resume "
+            "to continue them, or overwrite to start again"
+        )
     return None
+
+
+def member_folders(output_dir: str) -> list[str]:
+    """The folders of the trainings of an ensemble."""
+    found = [name for pattern in MEMBERS for name in glob.glob(pattern, root_dir=glob.escape(output_dir))]
+    return [os.path.join(output_dir, name) for name in sorted(found)]
+
+
+def _has_run(folder: str) -> bool:
+    return os.path.exists(os.path.join(folder, RECORD)) or newest_complete_checkpoint(folder) is not None
 
 
 def is_finished(output_dir: str, arguments: TrainingArguments) -> bool:
@@ -48,8 +77,18 @@ def is_finished(output_dir: str, arguments: TrainingArguments) -> bool:
     return all(done[name] == getattr(arguments, name) for name in ("num_train_epochs", "max_steps"))
 
 
-def clear_output_dir(output_dir: str) -> None:
-    """Remove what an earlier run wrote, and nothing else."""
+def clear_output_dir(output_dir: str, keep: str | None = None) -> None:
+    """Remove what an earlier run wrote, and nothing else.
+
+    Args:
+        output_dir: Of the run; of an ensemble also with the runs of its members.
+        keep: The name of a member's folder that stays.
+    """
+    for member in member_folders(output_dir):
+        if os.path.basename(member) != keep:
+            clear_output_dir(member)
+            if not os.listdir(member):
+                os.rmdir(member)
     leftovers = [*glob.glob("checkpoint-*.removed", root_dir=output_dir), f"{MODEL}.part"]  # of a killed run
     for path in [*checkpoints(output_dir), *(os.path.join(output_dir, name) for name in (*OUTPUTS, *leftovers))]:
         if os.path.isdir(path):

@@ -159,8 +159,8 @@ def test_without_a_problem_type_the_number_of_labels_decides_as_in_transformers(
 def test_a_model_of_a_newer_format_is_refused_instead_of_misread(tmp_path, tiny_shape):
     ProteinClassifierConfig(tiny_shape).save_pretrained(tmp_path)
     path = tmp_path / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": 4}))
-    with pytest.raises(ValueError, match="format version 4, this package reads up to 3: upgrade protbert_classify"):
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": 5}))
+    with pytest.raises(ValueError, match="format version 5, this package reads up to 4: upgrade protbert_classify"):
         ProteinClassifierConfig.from_pretrained(tmp_path)
 
 
