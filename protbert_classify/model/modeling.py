@@ -325,7 +325,7 @@ class ProteinClassifier(FromPretrainedMixin):
                 tokenizer.save_pretrained(folder)
             files = repository_files(folder)
             if not api.file_exists(repo_id, CARD, revision=revision):
-                files[CARD] = short_card(repo_id, self.config.labels, tags).encode()
+                files[CARD] = short_card(repo_id, self.config.labels, tags, len(self.networks)).encode()
             return commit_files(api, repo_id, files, revision=revision, **kwargs)
 
     def _freeze(self) -> None:

@@ -69,8 +69,11 @@ def save_ensemble(
         save_model(folder, ensemble, tokenizer, ensemble.state_dict())
     PartialState().wait_for_everyone()
     model, tokenizer = _load(os.path.join(folder, MODEL), training_args)
+    seconds = sum(values["train_runtime"] for values in each)
+    seen = sum(values["train_runtime"] * values["train_samples_per_second"] for values in each)
     metrics = {
-        "train_runtime": sum(values["train_runtime"] for values in each),
+        "train_runtime": seconds,
+        "train_samples_per_second": seen / seconds if seconds else 0.0,
         "train_proteins": len(splits["train"]),
         "parameters": model.num_parameters(),
         "trained_parameters": sum(values["trained_parameters"] for values in each),
