@@ -28,7 +28,7 @@ from .build_model import build_tokenizer
 from .distributed import on_main_process
 from .ensemble_run import Member, save_ensemble
 from .load_data import PreparedSplits, load_data
-from .resume import check_unchanged
+from .resume import check_unchanged, training_settings
 from .run import Arguments, claimed_folder, command_settings, train_on
 from .training_arguments import ProteinTrainingArguments
 
@@ -60,7 +60,7 @@ def train_several(
         with training_args.main_process_first(desc="reading the data"):
             tokenizer = build_tokenizer(model_args, data_args.max_length)
             splits, tasks, folds = load_folds(data_args) if data_args.folds else (*load_data(data_args), None)
-        settings = command_settings(model_args, data_args, splits)
+        settings = {**command_settings(model_args, data_args, splits), **training_settings(training_args)}
         if on_main_process(partial(_is_finished, training_args, settings), training_args.process_index == 0):
             logger.info("the runs in %s are finished; more num_train_epochs would take them further", folder)
             return read_json(os.path.join(folder, METRICS))
