@@ -15,10 +15,15 @@ from protbert_classify import ProteinEnsemble
 from protbert_classify.commands import main
 from protbert_classify.data.division import Division
 from protbert_classify.errors import OptionError
+from protbert_classify.evaluation.metrics import task_metrics
+from protbert_classify.hub import describe_model
 from protbert_classify.inference.evaluate import evaluate_classifier
 from protbert_classify.inference.saved_classifier import load_classifier
+from protbert_classify.reporting.card import Licences
+from protbert_classify.reporting.terminal_summary import training_summary
 from protbert_classify.runs.checkpoints import newest_complete_checkpoint
 from protbert_classify.runs.finished_run import read_run
+from protbert_classify.runs.predictions import read_predictions
 from protbert_classify.training.options import parse_options
 from protbert_classify.training.run import train
 from protbert_classify.training.several_runs import load_folds
@@ -112,9 +117,16 @@ def test_the_folder_is_a_run_for_every_command_that_reads_one(seeds, data, tmp_p
     assert found.record["model_arguments"]["seeds"] == 3
     assert main(["report", "--run", str(folder), "--output", str(tmp_path / "report.html")]) == 0
     page = (tmp_path / "report.html").read_text()
-    nll = metrics["members"]
+    members = metrics["members"]
+    shown = f"{members['mean']['test_mcc']:.3f} ± {members['std']['test_mcc']:.3f}"
     assert "It is an ensemble of 3 models, trained with different seeds." in page
-    assert f"{nll['mean']['test_mcc']:.3f} ± {nll['std']['test_mcc']:.3f}" in page
+    assert shown in page
+    card, _ = describe_model(str(folder / "model"), found, "me/three", Licences(), str(tmp_path))
+    assert "It is an **ensemble** of 3 such models." in card
+    assert "\n- ensemble\n" in card
+    assert f"| mean ± standard deviation | {members['mean']['test_accuracy']:.3f} ±" in card
+    assert shown in card
+    assert shown in training_summary(metrics, str(folder))
     assert main(["compare", "--runs", str(folder), str(folder / "seed-0")]) == 0
     output = tmp_path / "predictions.csv"
     assert main(["predict", "--model", str(folder), "--input", str(data), "--output", str(output)]) == 0
@@ -152,6 +164,47 @@ def test_each_protein_is_validated_once_and_by_a_member_that_did_not_train_on_it
 
 def options(data, *more):
     return parse_options(["--data", str(data), *TINY, *SPLIT, *more])
+
+
+@pytest.fixture
+def tables(tmp_path):
+    """Tables of easy proteins: several labels, and a number, each with an auxiliary class."""
+    answers = {
+        "Cytoplasm": ("Cytoplasm", 1.5),
+        "Mitochondrion": ("Cytoplasm;Mitochondrion", -2.5),
+        "Nucleus": ("Nucleus", 40),
+    }
+    paths = {}
+    for place, kind in enumerate(("several", "number")):
+        paths[kind] = tmp_path / f"{kind}.csv"
+        lines = [f"id,sequence,{kind},kingdom,split"]
+        for index, (header, residues) in enumerate(easy_records(90, 30)):
+            name, location = header.split()[:2]
+            answer = answers[location.removesuffix("-U")][place]
+            split = "test" if header.endswith("test") else "train"
+            lines.append(f"{name},{residues},{answer},{'AB'[index % 2]},{split}")
+        paths[kind].write_text("\n".join(lines) + "\n")
+    return paths
+
+
+@pytest.mark.parametrize("kind", ["several", "number"])
+def test_folds_of_several_labels_and_of_numbers_with_an_auxiliary_task(tables, tmp_path, kind):
+    problem = ["--problem_type", "multi_label_classification"] if kind == "several" else []
+    more = [*SPLIT, "--label_column", kind, "--auxiliary_tasks", "kingdom", *problem, "--folds", "2"]
+    metrics = run(tmp_path / "run", tables[kind], *more)
+    names = ["Cytoplasm", "Mitochondrion", "Nucleus"] if kind == "several" else [f"predicted {kind}"]
+    columns = [*names, "kingdom A", "kingdom B"]
+    test = [rows(tmp_path / "run" / member / "test_predictions.csv") for member in ("", "fold-1", "fold-2")]
+    values, *each = (np.array([[float(row[name]) for name in columns] for row in found]) for found in test)
+    assert np.abs(each[0] - each[1]).max() > 1e-3
+    np.testing.assert_allclose(values, np.mean(each, axis=0), atol=2e-6, rtol=1e-5)
+    found = read_run(tmp_path / "run")
+    assert found.metrics["validation_proteins"] == 60
+    assert {"validation_kingdom_mcc", "test_kingdom_mcc"} <= metrics["members"]["mean"].keys() & metrics.keys()
+    out_of_fold = read_predictions(str(tmp_path / "run" / "out_of_fold_predictions.csv"), found.tasks, 60)
+    again = task_metrics(out_of_fold.decision, out_of_fold.references)
+    name = "mae" if kind == "number" else "micro_f1"
+    assert metrics[f"validation_{name}"] == pytest.approx(again[name], rel=1e-4)
 
 
 def test_neighbours_are_in_one_fold(tmp_path):
