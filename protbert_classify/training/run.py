@@ -83,11 +83,11 @@ def train(
 
 
 @contextmanager
-def claimed_folder(arguments: ProteinTrainingArguments) -> Iterator[FolderLock]:
+def claimed_folder(arguments: ProteinTrainingArguments, several: bool = False) -> Iterator[FolderLock]:
     """Lock `output_dir` and check that a run may write there, before anything is read; the trainer asks again."""
     folder, is_main = str(arguments.output_dir), arguments.process_index == 0
     with FolderLock(folder, wanted=is_main) as lock:
-        on_main_process(lambda: claim_output_dir(folder, arguments.resume, arguments.overwrite), is_main)
+        on_main_process(lambda: claim_output_dir(folder, arguments.resume, arguments.overwrite, several), is_main)
         yield lock
 
 

@@ -15,11 +15,9 @@ from transformers import PreTrainedTokenizerBase, set_seed
 
 from ..data.folds import find_folds
 from ..data.splitting import whole
-from ..errors import OptionError
 from ..hub import push_model
 from ..inference.engine import empty_cache
 from ..model.tasks import Task
-from ..runs.checkpoints import checkpoints
 from ..runs.files import METRICS, SETTINGS, read_json, write_json
 from ..runs.lock import FolderLock
 from ..runs.output_dir import clear_output_dir, is_finished
@@ -56,7 +54,7 @@ def train_several(
         KeyboardInterrupt: Ctrl-C; a checkpoint of the member was written first.
     """
     arguments, folder = (model_args, data_args, training_args), str(training_args.output_dir)
-    with claimed_folder(training_args) as lock:
+    with claimed_folder(training_args, several=True) as lock:
         with training_args.main_process_first(desc="reading the data"):
             tokenizer = build_tokenizer(model_args, data_args.max_length)
             splits, tasks, folds = load_folds(data_args) if data_args.folds else (*load_data(data_args), None)
@@ -117,8 +115,6 @@ def _is_finished(arguments: ProteinTrainingArguments, settings: dict[str, Any]) 
     folder = str(arguments.output_dir)
     if not arguments.resume:
         return False
-    if checkpoints(folder):
-        raise OptionError(f"{folder} holds a single training; expected another output_dir for several, or overwrite")
     check_unchanged(folder, settings)
     return is_finished(folder, arguments)
 

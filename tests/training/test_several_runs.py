@@ -229,6 +229,16 @@ def test_neighbours_are_in_one_fold(tmp_path):
     assert "0 proteins have a neighbour in another part" in division.describe(numbers)
 
 
+def test_validation_proteins_are_divided_with_those_of_training(data, tmp_path):
+    other = tmp_path / "validation.fasta"
+    other.write_text(fasta([(f"V{header}", sequence) for header, sequence in easy_records(12, 0, seed=5)]))
+    splits, _, numbers = load_folds(options(data, "--validation_data", str(other), "--folds", "3")[1])
+    assert set(splits) == {"train", "test"}
+    assert len(numbers) == len(splits["train"]) == 60 + 12
+    assert {number for name, number in zip(splits["train"]["id"], numbers) if name.startswith("V")} == {1, 2, 3}
+    assert not {name for name in splits["test"]["id"] if name.startswith("V")}
+
+
 def test_folds_of_the_command_split_are_kept(data, tmp_path):
     table = tmp_path / "folds.csv"
     arguments = ["split", "--data", str(data), "--output", str(table), "--folds", "4", "--split_seed", "7"]
@@ -261,7 +271,7 @@ def test_trainings_that_are_there_are_not_overwritten_or_mixed(seeds, data, tmp_
         run(folder, data, *SPLIT, "--seeds", "2", "--resume")
     with pytest.raises(OptionError, match="learning_rate was 0.01 when the run in .* began and is 0.02"):
         run(folder, data, *SPLIT, "--seeds", "3", "--resume", "--learning_rate", "0.02")
-    with pytest.raises(OptionError, match="seeds was 3 when the run in .* began and is None"):
+    with pytest.raises(OptionError, match=r"several models \(seed-0, seed-1, seed-2\); resume them with the"):
         run(folder, data, *SPLIT, "--resume")
     run(tmp_path / "single", data, *SPLIT)
     with pytest.raises(OptionError, match="holds a single training; expected another output_dir"):
@@ -318,11 +328,12 @@ def test_killed_in_the_second_member_and_resumed_it_ends_with_the_same_weights(d
 @pytest.mark.parametrize("kind", ["seeds", "folds"])
 def test_two_processes_train_each_member_together(data, tmp_path, kind):
     more = ["--num_train_epochs", "1", "--disable_tqdm", "true", *SPLIT, f"--{kind}", "2"]
+    script = ["-m", "protbert_classify", "train"] if kind == "seeds" else [str(ROOT / "examples" / "train.py")]
     done = subprocess.run(
         [
             *(sys.executable, "-m", "accelerate.commands.launch", "--config_file", CPU_CONFIG),
-            *("--main_process_port", "0", "-m", "protbert_classify", "train", "--data", str(data)),
-            *(*TINY, *more, "--output_dir", str(tmp_path / "run")),
+            *("--main_process_port", "0", *script, "--data", str(data), *TINY, *more),
+            *("--output_dir", str(tmp_path / "run")),
         ],
         capture_output=True,
         text=True,
