@@ -154,11 +154,12 @@ def test_of_the_server_which_tells_how_they_are_calibrated(saved, tmp_path):
     folder, expected = saved
     with running(folder, tmp_path, "--precision", "float32") as server:
         found = server.invoke({"inputs": PROTEINS, "parameters": {"top_k": None}}).json
-        told = server.request("GET", "/model").json["calibration"]
+        told = server.request("GET", "/model").json
     assert close(found, expected)
     config = ProteinClassifier.from_pretrained(folder / "model").config
     own = {"temperature": config.calibration_temperature, "bias": config.calibration_bias}
-    assert told == (None if config.members else own)  # each member has a calibration of its own
+    assert told["calibration"] == (None if config.members else own)  # each member has a calibration of its own
+    assert told["members"] == (3 if config.members else 1)
 
 
 @pytest.mark.slow
