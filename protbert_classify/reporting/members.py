@@ -11,9 +11,9 @@ from .sections import Section, Table, Text
 
 MEANT = "Scores of the ensemble are the means of its members' scores."
 OUT_OF_FOLD = (
-    "The validation metrics of the ensemble are of all proteins that were divided into folds, each predicted by the "
-    "member that did not train on it. A member's checkpoint and calibration were chosen by its own fold, so these "
-    "numbers are somewhat optimistic."
+    "The validation metrics of this run are out of fold: those of all proteins that were divided into folds, each "
+    "predicted by the member that did not train on it, and not by the ensemble. A member's checkpoint and calibration "
+    "were chosen by its own fold, so these numbers are somewhat optimistic."
 )
 
 
@@ -22,8 +22,8 @@ def ensemble_sentences(run: Run) -> list[str]:
     members = run.metrics.get("members")
     if members is None:
         return []
-    kind = "different seeds" if members["names"][0].startswith("seed") else "different folds"
-    sentences = [f"It is an ensemble of {len(members['names'])} models, trained with {kind}. {MEANT}"]
+    kind = "with different seeds" if members["names"][0].startswith("seed") else "on different folds"
+    sentences = [f"It is an ensemble of {len(members['names'])} models, trained {kind}. {MEANT}"]
     split = evaluated(members, run.task)
     if split is not None:
         sentences.append(f"Its members alone: {', '.join(spreads(members, run.task, split))} ({split} proteins).")
@@ -48,7 +48,7 @@ def spread(members: dict[str, Any], name: str) -> str:
 
 
 def member_table(run: Run, found: EvaluatedSplit) -> tuple[list[str], list[list[str]]]:
-    """A row of numbers for each member, for mean and standard deviation, and for the ensemble.
+    """A row of numbers for each member, for mean and standard deviation, and for the ensemble or out of fold.
 
     Returns:
         The header and the rows; no rows of a single model.
@@ -61,8 +61,15 @@ def member_table(run: Run, found: EvaluatedSplit) -> tuple[list[str], list[list[
     values = [members["values"][f"{found.split}_{name}"] for name in names]
     rows = [[name, *(f"{column[place]:.3f}" for column in values)] for place, name in enumerate(members["names"])]
     rows.append(["mean ± standard deviation", *(spread(members, f"{found.split}_{name}") for name in names)])
-    rows.append(["ensemble", *(f"{found.metrics[name]:.3f}" for name in names)])
+    together = "out of fold" if is_out_of_fold(run, found.split) else "ensemble"
+    rows.append([together, *(f"{found.metrics[name]:.3f}" for name in names)])
     return header, rows
+
+
+def is_out_of_fold(run: Run, split: str) -> bool:
+    """Whether the metrics of a split are those of a cross-validation, and not of the ensemble."""
+    names = run.metrics.get("members", {}).get("names", [""])
+    return split == "validation" and names[0].startswith("fold")
 
 
 def member_sections(run: Run, found: EvaluatedSplit | None) -> list[Section]:
@@ -75,6 +82,6 @@ def member_sections(run: Run, found: EvaluatedSplit | None) -> list[Section]:
     words = f"Each was trained on its own and is a run of its own in the folder of this run. {MEANT}"
     title = f"{capitalised(found.split)} metrics, {count(len(rows) - 2, 'member')}"
     parts: list[Any] = [Text(words), Table(header, rows, list(range(1, len(header))), title)]
-    if found.split == "validation" and rows[0][0].startswith("fold"):
+    if is_out_of_fold(run, found.split):
         parts.append(Text(OUT_OF_FOLD, "note"))
     return [Section("members", "Members of the ensemble", parts, "Members")]

@@ -20,6 +20,8 @@ from protbert_classify.hub import describe_model
 from protbert_classify.inference.evaluate import evaluate_classifier
 from protbert_classify.inference.saved_classifier import load_classifier
 from protbert_classify.reporting.card import Licences
+from protbert_classify.reporting.evaluated_split import EvaluatedSplit
+from protbert_classify.reporting.members import ensemble_sentences, member_table
 from protbert_classify.reporting.terminal_summary import training_summary
 from protbert_classify.runs.checkpoints import newest_complete_checkpoint
 from protbert_classify.runs.finished_run import read_run
@@ -160,6 +162,21 @@ def test_each_protein_is_validated_once_and_by_a_member_that_did_not_train_on_it
     assert metrics["validation_accuracy"] == pytest.approx(right / 60)
     each = [scores(folder / f"fold-{number}" / "test_predictions.csv") for number in (1, 2, 3)]
     np.testing.assert_allclose(scores(folder / "test_predictions.csv"), np.mean(each, axis=0), atol=2e-6)
+
+
+def test_out_of_fold_numbers_are_not_called_those_of_the_ensemble(folds, tmp_path):
+    folder, metrics = folds
+    found = read_run(folder)
+    validated = EvaluatedSplit(
+        "validation", found.task, {name: metrics[f"validation_{name}"] for name in ("accuracy", "mcc", "macro_f1")}
+    )
+    header, table = member_table(found, validated)
+    assert header == ["", "accuracy", "MCC", "macro F1"]
+    assert [row[0] for row in table] == ["fold-1", "fold-2", "fold-3", "mean ± standard deviation", "out of fold"]
+    assert table[-1][1] == f"{metrics['validation_accuracy']:.3f}"
+    tested = EvaluatedSplit("test", found.task, {name: metrics[f"test_{name}"] for name in ("accuracy", "mcc")})
+    assert member_table(found, tested)[1][-1][0] == "ensemble"
+    assert ensemble_sentences(found)[0].startswith("It is an ensemble of 3 models, trained on different folds.")
 
 
 def options(data, *more):
