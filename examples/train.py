@@ -17,10 +17,16 @@ from protbert_classify.training.build_model import backbone_fields, model_fields
 from protbert_classify.training.load_data import load_data
 from protbert_classify.training.options import parse_options
 from protbert_classify.training.run import save_run
+from protbert_classify.training.several_runs import train_several
 
 
 def main() -> None:
     model_args, data_args, training_args = parse_options(sys.argv[1:])
+    if model_args.seeds or data_args.folds:  # the steps below for each of several models, then their ensemble
+        metrics = train_several(model_args, data_args, training_args)
+        if training_args.should_save:
+            print(training_summary(metrics, str(training_args.output_dir)))
+        return
 
     # 1. The proteins, and what is learned about them: DeepLoc's locations, or the columns of your own file
     splits, tasks = load_data(data_args)

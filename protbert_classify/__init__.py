@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from .data.deeploc import DeepLoc, load_deeploc
     from .data.loading import load_proteins
     from .data.scl2205 import write_scl2205
+    from .inference.ensemble import build_ensemble
     from .inference.pipeline import ProteinClassificationPipeline
     from .model.configuration import ProteinClassifierConfig
+    from .model.ensemble import ProteinEnsemble
     from .model.modeling import ProteinClassifier
     from .training.trainer import ProteinTrainer
     from .training.training_arguments import ProteinTrainingArguments
@@ -23,9 +25,11 @@ __all__ = [
     "ProteinClassificationPipeline",
     "ProteinClassifier",
     "ProteinClassifierConfig",
+    "ProteinEnsemble",
     "ProteinTrainer",
     "ProteinTrainingArguments",
     "__version__",
+    "build_ensemble",
     "load_deeploc",
     "load_proteins",
     "write_scl2205",
@@ -36,8 +40,10 @@ _HOMES = {
     "ProteinClassificationPipeline": ".inference.pipeline",
     "ProteinClassifier": ".model.modeling",
     "ProteinClassifierConfig": ".model.configuration",
+    "ProteinEnsemble": ".model.ensemble",
     "ProteinTrainer": ".training.trainer",
     "ProteinTrainingArguments": ".training.training_arguments",
+    "build_ensemble": ".inference.ensemble",
     "load_deeploc": ".data.deeploc",
     "load_proteins": ".data.loading",
     "write_scl2205": ".data.scl2205",

@@ -1,4 +1,4 @@
-"""Every way to a score gives the calibrated one, calibrated once."""
+"""Every way to a score gives the calibrated one, calibrated once, and that of an ensemble the mean of its members'."""
 
 import csv
 import json
@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, pipeline
 
-from protbert_classify import ProteinClassificationPipeline, ProteinClassifier
+from protbert_classify import ProteinClassificationPipeline, ProteinClassifier, build_ensemble
 from protbert_classify.commands import main
 from protbert_classify.data.tokenizer import protbert_tokenizer
 from protbert_classify.inference.saved_classifier import load_classifier
@@ -29,6 +29,11 @@ KINDS = {
     "vector": VECTOR,
     "several": {**SEVERAL, "calibration_temperature": 2.5},
     "several by vector": {**SEVERAL, **VECTOR},
+}
+# of an ensemble, the calibration of each member
+ENSEMBLES = {
+    "ensemble": [{}, {"calibration_temperature": 0.375}, VECTOR],
+    "ensemble of several": [SEVERAL, {**SEVERAL, "calibration_temperature": 2.5}, {**SEVERAL, **VECTOR}],
 }
 # -I and -S: nothing but the standard library and the folder that is added, which the package is not in
 REMOTE = """
@@ -51,11 +56,32 @@ print(json.dumps(found))
 """
 
 
-@pytest.fixture(scope="module", params=KINDS.values(), ids=KINDS)
+@pytest.fixture(scope="module", params=[*KINDS, *ENSEMBLES])
 def saved(request, tmp_path_factory):
-    """The folder of a calibrated run, and the scores of `PROTEINS` by hand: from the logits of an uncalibrated twin."""
-    fields = request.param
+    """The folder of a run, and the scores of `PROTEINS` by hand."""
     folder = tmp_path_factory.mktemp("calibrated")
+    if request.param in ENSEMBLES:
+        return folder, save_ensemble(folder, ENSEMBLES[request.param])
+    return folder, save_calibrated(folder, KINDS[request.param])
+
+
+def save_ensemble(folder, members):
+    """Save an ensemble as a run would, and return the means of its members' scores."""
+    models = [build_classifier(**fields) for fields in members]
+    for number, model in enumerate(models):
+        torch.manual_seed(number)
+        torch.nn.init.normal_(model.head[1].weight, std=0.5)
+    each = torch.tensor([[probabilities(model, protein) for protein in PROTEINS] for model in models])
+    assert each.std(0).max() > 0.05
+    for number, model in enumerate(models):
+        model.save_pretrained(folder / str(number))
+        protbert_tokenizer().save_pretrained(folder / str(number))
+    build_ensemble([folder / str(number) for number in range(len(models))], folder / "model")
+    return each.mean(0).tolist()
+
+
+def save_calibrated(folder, fields):
+    """Save a calibrated model as a run would, and return its scores from the logits of an uncalibrated twin."""
     build_classifier(**fields).save_pretrained(folder / "model")
     protbert_tokenizer().save_pretrained(folder / "model")
     twin = build_classifier(**{name: fields[name] for name in SEVERAL if name in fields})
@@ -69,7 +95,7 @@ def saved(request, tmp_path_factory):
         expected.append((logits.sigmoid() if several else logits.softmax(-1)).tolist())
         uncalibrated = raw.sigmoid() if several else raw.softmax(-1)
         assert max(abs(a - b) for a, b in zip(expected[-1], uncalibrated.tolist())) > 0.01
-    return folder, expected
+    return expected
 
 
 def close(found, expected):
@@ -128,10 +154,12 @@ def test_of_the_server_which_tells_how_they_are_calibrated(saved, tmp_path):
     folder, expected = saved
     with running(folder, tmp_path, "--precision", "float32") as server:
         found = server.invoke({"inputs": PROTEINS, "parameters": {"top_k": None}}).json
-        told = server.request("GET", "/model").json["calibration"]
+        told = server.request("GET", "/model").json
     assert close(found, expected)
     config = ProteinClassifier.from_pretrained(folder / "model").config
-    assert told == {"temperature": config.calibration_temperature, "bias": config.calibration_bias}
+    own = {"temperature": config.calibration_temperature, "bias": config.calibration_bias}
+    assert told["calibration"] == (None if config.members else own)  # each member has a calibration of its own
+    assert told["members"] == (3 if config.members else 1)
 
 
 @pytest.mark.slow

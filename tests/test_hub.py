@@ -148,6 +148,7 @@ def test_a_push_sends_weights_tokenizer_code_and_card_privately_and_nothing_else
     files = hub.model("me/easy")
     assert sorted(files) == [
         *("README.md", "attention.py", "backbone.py", "calibration.py", "config.json", "configuration.py"),
+        "ensemble.py",
         *("figures/confusion_matrix.png", "figures/reliability.png"),
         *("from_pretrained.py", "heads.py", "losses.py", "model.safetensors", "modeling.py", "packing.py"),
         *("padding.py", "pooling.py", "publishing.py", "registry.py", "repository_names.py", "requested_config.py"),
@@ -392,6 +393,20 @@ def test_a_token_of_the_training_is_in_no_file_and_nothing_is_sent_before_the_en
     assert_no_token(done, tmp_path)
     assert hub.repositories["model", "me/easy"].private
     assert {"training_args.bin", "settings.json", "run.json"} & set(hub.model("me/easy")) == set()
+
+
+@pytest.mark.slow
+def test_a_training_of_several_seeds_publishes_their_ensemble_alone(hub, tmp_path):
+    (tmp_path / "easy.fasta").write_text(fasta(easy_records()))
+    arguments = ["--data", tmp_path / "easy.fasta", "--output_dir", tmp_path / "run", *TINY, "--num_train_epochs", "1"]
+    push = ["--seeds", "2", "--push_to_hub", "true", "--hub_model_id", "me/both"]
+    done = protbert_classify(hub, tmp_path / "home", "train", *arguments, *push)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert [name for _, name in hub.repositories] == ["me/both"]
+    assert hub.repositories["model", "me/both"].private
+    files = hub.model("me/both")
+    assert files["model.safetensors"] == (tmp_path / "run" / "model" / "model.safetensors").read_bytes()
+    assert "It is an **ensemble** of 2 such models." in files["README.md"].decode()
 
 
 TRAINER = """

@@ -40,9 +40,10 @@ def set_precision(model: ProteinClassifier, precision: str = "auto", packing: bo
             logger.info("this CPU has bfloat16 instructions: precision bfloat16 would be faster")
     if precision == "bfloat16":
         _round(model)
-        for name, module in model.named_children():
-            if name not in BODY:
-                module.float()
+        for network in model.networks:
+            for name, module in network.named_children():
+                if name not in BODY:
+                    module.float()
     else:
         model.float()  # a checkpoint may be stored in half precision
     if packing:
@@ -85,4 +86,5 @@ def _quantize(model: ProteinClassifier) -> None:
         from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_
     except ImportError:
         raise OptionError("precision='int8' needs torchao: pip install 'protbert_classify[int8]'") from None
-    quantize_(model.backbone, Int8DynamicActivationInt8WeightConfig())
+    for network in model.networks:
+        quantize_(network.backbone, Int8DynamicActivationInt8WeightConfig())

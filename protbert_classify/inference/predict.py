@@ -199,11 +199,12 @@ def _settings(
 
 
 def _fingerprint(classifier: ProteinClassifier) -> str:
-    """Of the configuration and the head, which no two trainings share, in float32 whatever the precision."""
+    """Of the configuration and the heads, which no two trainings share, in float32 whatever the precision."""
     config = {name: value for name, value in classifier.config.to_dict().items() if name != "_name_or_path"}
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
-    for name, weight in sorted(classifier.head.state_dict().items()):
-        digest.update(name.encode() + weight.float().cpu().numpy().tobytes())
+    for network in classifier.networks:
+        for name, weight in sorted(network.head.state_dict().items()):
+            digest.update(name.encode() + weight.float().cpu().numpy().tobytes())
     return digest.hexdigest()[:16]
 
 

@@ -66,7 +66,8 @@ def load_classifier(
     computes = set_precision(model, precision, packing=not (compiled and model.device.type == "cpu"))
     logger.info("computing in %s on %s", computes, device)
     if compiled:
-        model.backbone.compile(dynamic=True)
+        for network in model.networks:
+            network.backbone.compile(dynamic=True)
     return model, tokenizer
 
 

@@ -13,6 +13,7 @@ from .pooling import POOLINGS
 from .tasks import REGRESSION, SINGLE_LABEL, Task, auxiliary_tasks, check_problem_type
 
 CROPS = ("ends", "head", "tail")
+TRAINED_FURTHER = "an ensemble is not trained further: train its members, and build it again"
 
 # Rostlab/prot_bert_bfd (Elnaggar et al. 2021, doi:10.1109/TPAMI.2021.3095381), as its config.json has it.
 PROTBERT_SHAPE = {
@@ -78,6 +79,8 @@ class ProteinClassifierConfig(PretrainedConfig):
         auxiliary_tasks: Tasks learned in addition to the main one, each a [`Task`] or its fields, with its own head.
         special_tokens: How many special tokens the tokenizer puts before and after the residues; those of the
             backbone's family if None.
+        members: Of an ensemble, for each member the fields in which its configuration differs from this one, such as
+            its calibration; None for a single model. See [`ProteinEnsemble`].
         labels: Names of the labels in the order of the logits, in place of `id2label` and `label2id`.
         format_version: Version of this format; a file from a newer version is refused.
         kwargs: What every configuration of transformers takes. For the main task, `id2label`, `num_labels` and
@@ -103,7 +106,8 @@ class ProteinClassifierConfig(PretrainedConfig):
     num_hidden_layers = _size("num_hidden_layers")
     num_attention_heads = _size("num_attention_heads")
     max_position_embeddings = _size("max_position_embeddings")
-    # 1 had a single task, `location`, and no auxiliary ones; 2 had no calibration; 3 had no validation scores
+    # 1 had a single task, `location`, and no auxiliary ones; 2 had no calibration; 3 had no validation scores and no
+    # ensembles
     FORMAT_VERSION = 4
 
     # transformers 5.3 builds configurations by __init__, later ones as dataclasses; a written __init__ suits both.
@@ -129,6 +133,7 @@ class ProteinClassifierConfig(PretrainedConfig):
         validation_scores: Sequence[Sequence[float]] | None = None,
         auxiliary_tasks: Sequence[Task | dict[str, Any]] | None = None,
         special_tokens: Sequence[int] | None = None,
+        members: Sequence[dict[str, Any]] | None = None,
         labels: Sequence[str] | None = None,
         format_version: int = FORMAT_VERSION,
         **kwargs: Any,
@@ -160,6 +165,7 @@ class ProteinClassifierConfig(PretrainedConfig):
         self.validation_scores = None if validation_scores is None else [list(scores) for scores in validation_scores]
         self.auxiliary_tasks = _plain(auxiliary_tasks, task_name)
         self.special_tokens = _listed(special_tokens)
+        self.members = _listed(members)
         self.format_version = format_version
         self.check()
         self.format_version = self.FORMAT_VERSION  # what is saved from here on
@@ -177,6 +183,7 @@ class ProteinClassifierConfig(PretrainedConfig):
         super().__init__(**kwargs)
         self.pad_token_id = pad_token_id
         self.tasks  # raises for thresholds, targets, a calibration or validation scores that do not fit the labels
+        self.member_configs  # likewise, of each member
 
     def check(self) -> None:
         """Raise ValueError for a field with a wrong value."""
@@ -209,6 +216,22 @@ class ProteinClassifierConfig(PretrainedConfig):
             return family(self.backbone_config).special_tokens
         before, after = self.special_tokens
         return before, after
+
+    @property
+    def member_configs(self) -> list["ProteinClassifierConfig"]:
+        """The configuration of each member of an ensemble; none of a single model."""
+        return [self._member(fields) for fields in self.members or ()]
+
+    def _member(self, fields: dict[str, Any]) -> "ProteinClassifierConfig":
+        config = copy.deepcopy(self)
+        config.members = None
+        for name, value in fields.items():
+            if not hasattr(config, name):
+                raise ValueError(f"members: unknown field {name!r}")
+            setattr(config, name, copy.deepcopy(value))
+        config.check()
+        config.tasks
+        return config
 
     @property
     def labels(self) -> list[str]:

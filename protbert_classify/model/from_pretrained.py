@@ -86,6 +86,10 @@ class FromPretrainedMixin(PreTrainedModel):
         return (model, info) if with_info else model  # type: ignore[return-value]  # as declared in transformers
 
     @classmethod
+    def _from_config(cls, config: ProteinClassifierConfig, **kwargs: Any) -> PreTrainedModel:
+        return super(FromPretrainedMixin, _class_for(config, cls))._from_config(config, **kwargs)
+
+    @classmethod
     def _load(
         cls: type[Classifier],
         name: str | os.PathLike[str] | None,
@@ -100,6 +104,8 @@ class FromPretrainedMixin(PreTrainedModel):
             trained = {key: getattr(config, key) for key in CONFIG_FIELDS}
             if keeps_head(name, config, trained, labels, fields):
                 return cls._from_classifier(name, config, fields, *model_args, **kwargs)
+            if config.members:
+                raise ValueError(f"{name} is an ensemble: a fresh head needs one backbone; start from a member")
             assert labels is not None  # else it keeps its head, or cannot be loaded at all
             logger.info("%s has the classes %s: starting a fresh head for %s", name, class_names(config), labels)
             former, info = cls._from_classifier(name, config, {}, *model_args, **kwargs)
@@ -132,9 +138,10 @@ class FromPretrainedMixin(PreTrainedModel):
     ) -> tuple[Classifier, dict[str, Any]]:
         """A saved `ProteinClassifier`, all of it: transformers makes up what a file lacks and only reports it."""
         override(config, fields)
+        kind = _class_for(config, cls)
         kwargs.update(output_loading_info=True, ignore_mismatched_sizes=True)
         random = name is None and not kwargs.get("state_dict")
-        model, info = super().from_pretrained(name, *model_args, config=config, **kwargs)
+        model, info = super(FromPretrainedMixin, kind).from_pretrained(name, *model_args, config=config, **kwargs)
         lacking = set() if random else set(info["missing_keys"])
         if not ignore_mismatched_sizes:
             lacking |= {key for key, *_ in info["mismatched_keys"]}
@@ -225,6 +232,15 @@ class FromPretrainedMixin(PreTrainedModel):
         model = cls._on_backbone(source.bert, class_names(config), fields)
         model.head.get_submodule("1").load_state_dict(source.classifier.state_dict())
         return model
+
+
+def _class_for(config: ProteinClassifierConfig, kind: type[Classifier]) -> type[Classifier]:
+    """The class of a saved classifier: the one asked for, or that of ensembles."""
+    if not config.members:
+        return kind
+    from .ensemble import ProteinEnsemble  # which is made of this module's classes
+
+    return ProteinEnsemble
 
 
 def _fresh(model: PreTrainedModel) -> set[str]:

@@ -91,6 +91,8 @@ class ProteinClassifier(FromPretrainedMixin):
     accepts_loss_kwargs = False
 
     def __init__(self, config: ProteinClassifierConfig, backbone: PreTrainedModel | None = None) -> None:
+        if config.members:
+            raise ValueError("a configuration of an ensemble; expected ProteinEnsemble(config), or from_pretrained")
         super().__init__(config)
         self.num_labels = config.num_labels
         self.backbone = backbone if backbone is not None else random_backbone(config.backbone_config, config.pooling)
@@ -253,6 +255,11 @@ class ProteinClassifier(FromPretrainedMixin):
         return reason
 
     @property
+    def networks(self) -> tuple["ProteinClassifier", ...]:
+        """The networks that it computes with: itself, or the members of an ensemble."""
+        return (self,)
+
+    @property
     def max_positions(self) -> int | None:
         """Most tokens an input can have, special ones included; None where positions are relative or rotary."""
         return longest_input(self.config.backbone_config)
@@ -318,7 +325,7 @@ class ProteinClassifier(FromPretrainedMixin):
                 tokenizer.save_pretrained(folder)
             files = repository_files(folder)
             if not api.file_exists(repo_id, CARD, revision=revision):
-                files[CARD] = short_card(repo_id, self.config.labels, tags).encode()
+                files[CARD] = short_card(repo_id, self.config.labels, tags, len(self.networks)).encode()
             return commit_files(api, repo_id, files, revision=revision, **kwargs)
 
     def _freeze(self) -> None:
@@ -344,6 +351,8 @@ class ProteinBackbone(PreTrainedModel):
         model, info = ProteinClassifier.from_pretrained(
             pretrained_model_name_or_path, *model_args, output_loading_info=True, **kwargs
         )
+        if model.config.members:
+            raise ValueError(f"{pretrained_model_name_or_path} is an ensemble: load the backbone of a member")
         backbone = model.backbone.requires_grad_(True)  # what the classifier froze is its own matter
         return (backbone, loading_info(info, set(), {"backbone.": ""})) if with_info else backbone
 

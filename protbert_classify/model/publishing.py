@@ -94,16 +94,26 @@ def _is_weights(name: str) -> bool:
     return "/" not in name and name.startswith("model") and name.endswith((".safetensors", ".safetensors.index.json"))
 
 
-def short_card(repo_id: str, labels: Sequence[str], tags: Sequence[str] | None = None) -> str:
-    """A card for a model of which nothing is known but itself: its classes, and the code to load it."""
-    data = ModelCardData(library_name="transformers", pipeline_tag=TASK, tags=[*TAGS, *(tags or ())])
-    return f"---\n{data.to_yaml()}\n---\n" + SHORT_CARD.format(repo_id=repo_id, labels="\n".join(labels))
+def short_card(repo_id: str, labels: Sequence[str], tags: Sequence[str] | None = None, members: int = 1) -> str:
+    """A card for a model of which nothing is known but itself: its classes, and the code to load it.
+
+    Args:
+        repo_id: `owner/name`.
+        labels: Of its classes.
+        tags: Beside those of every card.
+        members: Models in an ensemble; 1 for a single model.
+    """
+    kind = f"an ensemble of {members} models, " if members > 1 else ""
+    own = ["ensemble"] if members > 1 else []
+    data = ModelCardData(library_name="transformers", pipeline_tag=TASK, tags=[*TAGS, *own, *(tags or ())])
+    text = SHORT_CARD.format(repo_id=repo_id, labels="\n".join(labels), kind=kind)
+    return f"---\n{data.to_yaml()}\n---\n{text}"
 
 
 SHORT_CARD = """
 # {repo_id}
 
-Classifies a protein by its sequence, with [transformers](https://huggingface.co/docs/transformers). Its classes:
+Classifies a protein by its sequence, {kind}with [transformers](https://huggingface.co/docs/transformers). Its classes:
 
 ```text
 {labels}

@@ -17,6 +17,7 @@ from .card import DEEPLOC, Licences, citation, data_name, hub_id, link, render_c
 from .evaluated_split import SPLITS, EvaluatedSplit, evaluated_auxiliary_tasks, evaluated_split
 from .figures import save_figure
 from .formatting import capitalised, count, duration
+from .members import MEANT, member_table
 from .report_registry import report_of
 from .run_description import LOST, TRAINING, split_table
 from .score_quality import HEADER, NOTE, calibration_sentences, score_rows
@@ -72,6 +73,7 @@ def model_card(
         "code": report.code(config.task),
         "licences": licences,
         "backbone": _backbone(config, run),
+        "ensemble": _ensemble(config, run, found),
         "results": _results(run, found) if run is not None and found is not None else None,
         "calibration": _calibration(run, found) if run is not None and found is not None else None,
         "sets": _sets(run, found) if run is not None and found is not None else None,
@@ -132,7 +134,7 @@ def _metadata(
         pipeline_tag=TASK,
         base_model=_base_model(run),
         datasets=[dataset] if dataset else None,
-        tags=[*TAGS, config.backbone_config.model_type],
+        tags=[*TAGS, config.backbone_config.model_type, *(["ensemble"] if config.members else [])],
         metrics=list(dict.fromkeys(_hub_metric(key) for key in WATCHED[found.task.problem_type])) if found else None,
         widget=[{"text": EXAMPLE, "example_title": EXAMPLE_NAME}],
         model_name=repo_id.rpartition("/")[2],
@@ -187,6 +189,14 @@ def _backbone(config: ProteinClassifierConfig, run: Run | None) -> dict[str, Any
         "pooling": config.pooling.replace("_", " "),
         "head": config.head,
     }
+
+
+def _ensemble(config: ProteinClassifierConfig, run: Run | None, found: EvaluatedSplit | None) -> dict[str, Any] | None:
+    """The members: how many, and a row of numbers for each where they were measured; None of a single model."""
+    if not config.members:
+        return None
+    header, rows = member_table(run, found) if run is not None and found is not None else ([], [])
+    return {"members": len(config.members), "meant": MEANT, "header": header, "rows": rows}
 
 
 def _results(run: Run, found: EvaluatedSplit) -> dict[str, Any]:

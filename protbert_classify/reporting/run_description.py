@@ -9,6 +9,7 @@ from ..homology.neighbours import describe_limits
 from ..runs.finished_run import Run
 from .data_figures import cut_share
 from .formatting import Rows, count, duration
+from .members import ensemble_sentences
 
 LOST = {"ends": "their middle", "head": "their end", "tail": "their beginning"}
 # of more than a hundred arguments of Trainer's those that shape a run
@@ -43,7 +44,7 @@ def summary(run: Run, asked: str, quality: Sequence[str] | None) -> list[str]:
         asked: What the main task asks, such as `of 10 classes`.
         quality: Sentences about how good it is; None if no protein was kept aside.
     """
-    sentences = [_training_sentence(run, asked)]
+    sentences = [_training_sentence(run, asked), *ensemble_sentences(run)]
     if quality is None:
         sentences.append("There were neither test nor validation proteins: nothing is known about how good it is.")
     sentences += quality or []

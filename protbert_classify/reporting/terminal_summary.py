@@ -4,6 +4,7 @@ from typing import Any
 
 from ..evaluation.metrics import NAMES, WATCHED
 from .formatting import count
+from .members import spread
 
 SHOWN = 3  # metrics of a split
 
@@ -17,6 +18,8 @@ def training_summary(metrics: dict[str, Any], output_dir: str, baseline: tuple[s
         baseline: The best one on the same test proteins, its metric and value; None if none is known.
     """
     lines = [split_line(metrics, split) for split in ("validation", "test") if f"{split}_proteins" in metrics]
+    if "members" in metrics:
+        lines.append(_members_line(metrics))
     if "test_proteins" not in metrics:
         lines.append("no test proteins: no test metrics, predictions or confusion matrix")
     if baseline is not None:
@@ -31,6 +34,20 @@ def split_line(metrics: dict[str, Any], split: str) -> str:
     watched = next(names for names in WATCHED.values() if all(f"{split}_{name}" in metrics for name in names))
     shown = [f"{NAMES[name]} {metrics[f'{split}_{name}']:.3f}" for name in watched[:SHOWN]]
     return f"{split}: {count(metrics[f'{split}_proteins'], 'protein')}, {', '.join(shown)}{_ece(metrics, split)}"
+
+
+def _members_line(metrics: dict[str, Any]) -> str:
+    """Means and standard deviations over the members of an ensemble; nothing is known without proteins kept aside."""
+    members = metrics["members"]
+    first = f"the model is the ensemble of {', '.join(members['names'])}"
+    split = next((split for split in ("test", "validation") if f"{split}_proteins" in metrics), None)
+    watched = next(
+        (names for names in WATCHED.values() if all(f"{split}_{name}" in members["mean"] for name in names)), ()
+    )
+    if not watched:
+        return first
+    shown = ", ".join(f"{NAMES[name]} {spread(members, f'{split}_{name}')}" for name in watched[:SHOWN])
+    return f"{first}; alone, on {split} proteins (mean ± standard deviation): {shown}"
 
 
 def _ece(metrics: dict[str, Any], split: str) -> str:

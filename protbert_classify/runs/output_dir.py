@@ -8,26 +8,55 @@ from transformers import TrainingArguments
 
 from ..errors import OptionError
 from .checkpoints import checkpoints, newest_complete_checkpoint
-from .files import DATA, FIGURES, METRICS, MODEL, PREDICTIONS, RECORD, REPORT, SETTINGS, STATE, read_json
+from .files import (
+    DATA,
+    FIGURES,
+    MEMBERS,
+    METRICS,
+    MODEL,
+    OUT_OF_FOLD,
+    PREDICTIONS,
+    RECORD,
+    REPORT,
+    SETTINGS,
+    STATE,
+    read_json,
+)
 
-OUTPUTS = (MODEL, METRICS, SETTINGS, PREDICTIONS, DATA, STATE, FIGURES, REPORT, RECORD)
+OUTPUTS = (MODEL, METRICS, SETTINGS, PREDICTIONS, OUT_OF_FOLD, DATA, STATE, FIGURES, REPORT, RECORD)
 
 
-def claim_output_dir(output_dir: str, resume: bool, overwrite: bool) -> str | None:
+def claim_output_dir(output_dir: str, resume: bool, overwrite: bool, several: bool = False) -> str | None:
     """Check that a run may write here; nothing is changed.
+
+    Args:
+        output_dir: The folder.
+        resume: Whether to continue the run that is there.
+        overwrite: Whether to replace it.
+        several: Whether several models are trained, in folders inside it.
 
     Returns:
         The checkpoint to resume from, if any.
 
     Raises:
-        OptionError: The folder holds a run, finished or not, and neither `resume` nor `overwrite` is given.
+        OptionError: The folder holds a run, finished or not, and neither `resume` nor `overwrite` is given; or the run
+            to resume is a single one and several are trained, or the other way round.
     """
     if os.path.exists(output_dir) and not os.path.isdir(output_dir):
         raise OptionError(f"output_dir {output_dir} is a file; expected a folder, or a name that is free")
     if resume and overwrite:
         raise OptionError("resume and overwrite exclude each other")
+    begun = [os.path.basename(path) for path in member_folders(output_dir) if _has_run(path)]
     if resume:
-        return newest_complete_checkpoint(output_dir)
+        found = newest_complete_checkpoint(output_dir)
+        if begun and not several:
+            raise OptionError(
+                f"{output_dir} holds trainings of several models ({', '.join(begun)}); resume them with the same "
+                "seeds or folds, or start again with overwrite"
+            )
+        if found and several:
+            raise OptionError(f"{output_dir} holds a single training; expected another output_dir, or overwrite")
+        return found
     if overwrite:
         return None
     if os.path.exists(os.path.join(output_dir, RECORD)):
@@ -36,7 +65,25 @@ def claim_output_dir(output_dir: str, resume: bool, overwrite: bool) -> str | No
         raise OptionError(
             f"{output_dir} holds checkpoints of an earlier run; set resume to continue it, or overwrite to start again"
         )
+    if begun:
+        raise OptionError(
+            f"{output_dir} holds trainings of several models ({', '.join(begun)}); set resume to continue them, or "
+            "overwrite to start again"
+        )
     return None
+
+
+def member_folders(output_dir: str) -> list[str]:
+    """The folders of the trainings of an ensemble, if `output_dir` is one's: others may have such names by chance."""
+    settings = os.path.join(output_dir, SETTINGS)
+    if not os.path.isfile(settings) or not any(read_json(settings).get(name) for name in ("seeds", "folds")):
+        return []
+    found = [name for pattern in MEMBERS for name in glob.glob(pattern, root_dir=glob.escape(output_dir))]
+    return [os.path.join(output_dir, name) for name in sorted(found)]
+
+
+def _has_run(folder: str) -> bool:
+    return os.path.exists(os.path.join(folder, RECORD)) or newest_complete_checkpoint(folder) is not None
 
 
 def is_finished(output_dir: str, arguments: TrainingArguments) -> bool:
@@ -48,8 +95,18 @@ def is_finished(output_dir: str, arguments: TrainingArguments) -> bool:
     return all(done[name] == getattr(arguments, name) for name in ("num_train_epochs", "max_steps"))
 
 
-def clear_output_dir(output_dir: str) -> None:
-    """Remove what an earlier run wrote, and nothing else."""
+def clear_output_dir(output_dir: str, keep: str | None = None) -> None:
+    """Remove what an earlier run wrote, and nothing else.
+
+    Args:
+        output_dir: Of the run; of an ensemble also with the runs of its members.
+        keep: The name of a member's folder that stays.
+    """
+    for member in member_folders(output_dir):
+        if os.path.basename(member) != keep:
+            clear_output_dir(member)
+            if not os.listdir(member):
+                os.rmdir(member)
     leftovers = [*glob.glob("checkpoint-*.removed", root_dir=output_dir), f"{MODEL}.part"]  # of a killed run
     for path in [*checkpoints(output_dir), *(os.path.join(output_dir, name) for name in (*OUTPUTS, *leftovers))]:
         if os.path.isdir(path):

@@ -52,7 +52,7 @@ def write_run(
     metrics: dict[str, Any],
     record: dict[str, Any],
 ) -> None:
-    """Write everything but the test predictions and the figures; `run.json` comes last and marks the run as finished.
+    """Write everything but the test predictions and the figures.
 
     Args:
         folder: The run's folder.
@@ -65,6 +65,13 @@ def write_run(
         record: What [`run_record`] returns, for `run.json`.
     """
     save_model(folder, model, tokenizer, weights)
+    write_results(folder, data=data, state=state, metrics=metrics, record=record)
+
+
+def write_results(
+    folder: str, *, data: dict[str, Any], state: TrainerState, metrics: dict[str, Any], record: dict[str, Any]
+) -> None:
+    """[`write_run`] without the model; `run.json` comes last and marks the run as finished."""
     write_json(os.path.join(folder, DATA), data, indent=None)  # thousands of lengths, not a line each
     write_atomically(os.path.join(folder, STATE), state.save_to_json)
     write_json(os.path.join(folder, METRICS), metrics)

@@ -199,6 +199,7 @@ TASK = _object(
 DESCRIPTION = _object(
     {
         "backbone": {"type": "string", "description": "Architecture of the protein language model."},
+        "members": {**COUNT, "description": "Models of an ensemble, whose scores are averaged; 1 of a single model."},
         "tasks": {"type": "array", "items": TASK, "minItems": 1, "description": "The main task first."},
         "crop": {"enum": list(CROPS), "description": "What is kept of a protein that is longer than the model reads."},
         "cropped_to": {
@@ -207,7 +208,8 @@ DESCRIPTION = _object(
         },
         "calibration": {
             "description": "How scores of the main task are calibrated: its logits are divided by the temperature, one "
-            "number or one for each class, and a bias for each class is added. null if they are not.",
+            "number or one for each class, and a bias for each class is added. null if they are not, or if each member "
+            "of an ensemble has a calibration of its own.",
             "anyOf": [{"type": "null"}, _object({"temperature": TEMPERATURE, "bias": BIAS})],
         },
         "limits": _object({name: {**COUNT, "description": text} for name, text in LIMITS.items()}),

@@ -69,6 +69,7 @@ class ServedModel:
         config = self.model.config
         return {
             "backbone": config.backbone_config.model_type,
+            "members": len(self.model.networks),
             "tasks": [_described(task) for task in config.tasks],
             "crop": self.encoder.crop,
             "cropped_to": self.encoder.room,

@@ -53,6 +53,14 @@ class ModelArguments:
     attn_implementation: str | None = field(
         default=None, metadata={"help": "sdpa, eager, flash_attention_2, ...; by default, transformers chooses."}
     )
+    seeds: int | None = field(
+        default=None,
+        metadata={
+            "help": "Train this many models, with the seeds --seed, --seed + 1, ..., in OUTPUT_DIR/seed-0, seed-1, ... "
+            "Their ensemble (the mean of their scores) becomes the model of output_dir, and metrics.json also has the "
+            "mean and standard deviation of each metric over them."
+        },
+    )
 
 
 @dataclass
@@ -141,6 +149,15 @@ class DataArguments:
     split_column: str = field(
         default="split",
         metadata={"help": "Column with train, validation or test. A table without this column is accepted."},
+    )
+    folds: int | None = field(
+        default=None,
+        metadata={
+            "help": "Cross-validate: divide the training and validation proteins into this many folds by --split, "
+            "neighbours together, and train a model for each (OUTPUT_DIR/fold-1, ...), validated on that fold and "
+            "trained on the others. Then as --seeds. A column fold in the data, as split --folds writes it, is used "
+            "instead."
+        },
     )
     max_length: int = field(
         default=512,

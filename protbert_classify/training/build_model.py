@@ -10,6 +10,7 @@ from ..data.tokenizer import PROTBERT_VOCABULARY, load_tokenizer, protbert_token
 from ..errors import OptionError, first_line
 from ..model import ProteinClassifier, ProteinClassifierConfig
 from ..model.backbone import count_special_tokens
+from ..model.configuration import TRAINED_FURTHER
 from ..model.tasks import Task
 from ..model_source import backbone_shape, cannot_load, check_max_length, resolve_model_path
 from .arguments import DataArguments, ModelArguments
@@ -42,6 +43,8 @@ def build_tokenizer(arguments: ModelArguments, max_length: int) -> PreTrainedTok
             tokenizer = load_tokenizer(name, revision=arguments.model_revision)
         except (OSError, ValueError) as error:
             raise cannot_load(name, error) from error
+        if getattr(config, "members", None):
+            raise OptionError(f"{name}: {TRAINED_FURTHER}")
         check_max_length(getattr(config, "backbone_config", config), max_length)
     tokenizer.model_max_length = max_length
     return tokenizer

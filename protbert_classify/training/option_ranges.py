@@ -29,6 +29,7 @@ class Range:
 
 
 COUNT = Range(1)
+SEVERAL = Range(2)
 NOT_NEGATIVE = Range(0)
 SHARE = Range(0, most=1)
 DECAY = Range(0, below=1)
@@ -38,6 +39,8 @@ SEED = Range(0, most=2**32 - 1)  # numpy's
 RANGES = {
     "max_length": Range(10, why=", room for a few residues beside the special tokens"),
     "max_train_samples": COUNT,
+    "seeds": SEVERAL,
+    "folds": SEVERAL,
     "split_identity": PART,
     "split_coverage": PART,
     "split_seed": SEED,

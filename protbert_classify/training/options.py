@@ -145,6 +145,8 @@ def _check_values(
     check_ranges(model_args, data_args, training_args)
     if training_args.num_train_epochs <= 0 and training_args.max_steps <= 0:
         raise OptionError(f"num_train_epochs={training_args.num_train_epochs}: expected more than 0")
+    if model_args.seeds is not None and data_args.folds is not None:
+        raise OptionError("seeds and folds exclude each other: folds train a model for each fold; leave one out")
     _check_registered(model_args, data_args)
     model_args.head = HEADS.resolve(model_args.head)
     metric = str(training_args.metric_for_best_model or "loss").removeprefix("eval_")

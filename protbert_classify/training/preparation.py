@@ -8,7 +8,9 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from ..data.encoding import encode
+from ..errors import OptionError
 from ..model import ProteinClassifier
+from ..model.configuration import TRAINED_FURTHER
 from ..model.tasks import REGRESSION
 from ..tasks.targets import fit_targets
 
@@ -59,8 +61,13 @@ def fit_model(model: ProteinClassifier, proteins: Dataset | None) -> None:
         model: Changed in place. `max_sequence_length` is 512 if it was not set, or as much as the backbone can read; an
             absolute position table keeps the rows that such an input can reach.
         proteins: To train on, raw; their targets give a regression its mean and standard deviation, if it has none.
+
+    Raises:
+        OptionError: The model is an ensemble.
     """
     config = model.config
+    if config.members:
+        raise OptionError(TRAINED_FURTHER)
     if config.max_sequence_length is None:
         config.max_sequence_length = min(DEFAULT_MAX_LENGTH, model.max_positions or DEFAULT_MAX_LENGTH)
         logger.info(

@@ -157,6 +157,11 @@ def run_settings(
     return as_json(settings)
 
 
+def training_settings(arguments: TrainingArguments) -> dict[str, Any]:
+    """The arguments of a training that must not change, as JSON has them."""
+    return as_json({name: getattr(arguments, name, None) for name in TRAINING_SETTINGS})
+
+
 def as_json(values: dict[str, Any]) -> dict[str, Any]:
     """Values as they come back from a JSON file."""
     return json.loads(json.dumps(values, default=str))

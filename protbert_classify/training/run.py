@@ -3,6 +3,8 @@
 import dataclasses
 import logging
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +19,8 @@ from ..errors import DataError, OptionError, first_line
 from ..evaluation.decision import Decision, decide, decide_uncalibrated
 from ..evaluation.metrics import evaluation_metrics
 from ..evaluation.prediction_sets import SET_METRICS
-from ..model import ProteinClassifier
+from ..model import ProteinClassifier, ProteinClassifierConfig
+from ..model.tasks import Task
 from ..reporting.class_figures import draw_confusion_matrix
 from ..reporting.data_figures import draw_length_histogram
 from ..reporting.figures import save_figure
@@ -28,6 +31,7 @@ from ..runs.output_dir import claim_output_dir, is_finished
 from ..runs.writer import describe_data, run_record, write_run, write_test_predictions
 from .arguments import DataArguments, ModelArguments
 from .build_model import build_model, build_tokenizer
+from .callbacks import AfterFirstStep
 from .distributed import check_same_on_every_process, on_main_process
 from .evaluation_loop import labels_of
 from .load_data import load_data
@@ -53,6 +57,8 @@ def train(
     lengths of the proteins), `trainer_state.json` (the log), `figures/` and, last, `run.json` (arguments, tasks, data
     fingerprint, backbone revision, versions). Checkpoints stay beside them.
 
+    With `seeds` or `folds`, several models and their ensemble; see [`train_several`].
+
     Returns:
         The content of `metrics.json`.
 
@@ -64,22 +70,55 @@ def train(
     """
     for source in (data_args.data, data_args.validation_data, data_args.test_data):
         check_there(source)
+    if model_args.seeds or data_args.folds:
+        from .several_runs import train_several  # which trains each of its members here
+
+        return train_several(model_args, data_args, training_args)
     arguments = model_args, data_args, training_args
-    folder, is_main = str(training_args.output_dir), training_args.process_index == 0
-    with FolderLock(folder, wanted=is_main):
-        # refused now, before anything is read; the trainer asks again
-        on_main_process(lambda: claim_output_dir(folder, training_args.resume, training_args.overwrite), is_main)
+    with claimed_folder(training_args):
         set_seed(training_args.seed)
         with training_args.main_process_first(desc="reading the data"):
             tokenizer = build_tokenizer(model_args, data_args.max_length)  # checks the model's name first
             splits, tasks = load_data(data_args)
-        trainer = build_trainer(build_model(model_args, data_args, tasks), tokenizer, training_args, splits)
-        trainer.settings = command_settings(model_args, data_args, splits)
-        check_same_on_every_process(trainer.settings, "the proteins", "install MMseqs2 on all machines or on none")
-        if on_main_process(lambda: _is_finished(trainer), is_main):
-            logger.info("the run in %s is finished; more num_train_epochs would take it further", folder)
-            return read_json(os.path.join(folder, METRICS))
-        return save_run(trainer, splits, arguments, trainer.train().metrics)
+        return train_on(splits, tasks, tokenizer, arguments)
+
+
+@contextmanager
+def claimed_folder(arguments: ProteinTrainingArguments, several: bool = False) -> Iterator[FolderLock]:
+    """Lock `output_dir` and check that a run may write there, before anything is read; the trainer asks again."""
+    folder, is_main = str(arguments.output_dir), arguments.process_index == 0
+    with FolderLock(folder, wanted=is_main) as lock:
+        on_main_process(lambda: claim_output_dir(folder, arguments.resume, arguments.overwrite, several), is_main)
+        yield lock
+
+
+def train_on(
+    splits: DatasetDict,
+    tasks: tuple[Task, ...],
+    tokenizer: PreTrainedTokenizerBase,
+    arguments: Arguments,
+    begin: Callable[[], None] | None = None,
+) -> dict[str, Any]:
+    """[`train`] with proteins that are read already.
+
+    Args:
+        splits: The proteins, raw.
+        tasks: The main task, then the auxiliary ones.
+        tokenizer: Of the backbone.
+        arguments: Of the model, the data and the training.
+        begin: Called once after the first step, on the processes that may write files.
+    """
+    model_args, data_args, training_args = arguments
+    folder = str(training_args.output_dir)
+    trainer = build_trainer(build_model(model_args, data_args, tasks), tokenizer, training_args, splits)
+    trainer.settings = command_settings(model_args, data_args, splits)
+    if begin is not None:
+        trainer.add_callback(AfterFirstStep(begin))
+    check_same_on_every_process(trainer.settings, "the proteins", "install MMseqs2 on all machines or on none")
+    if on_main_process(lambda: _is_finished(trainer), training_args.process_index == 0):
+        logger.info("the run in %s is finished; more num_train_epochs would take it further", folder)
+        return read_json(os.path.join(folder, METRICS))
+    return save_run(trainer, splits, arguments, trainer.train().metrics)
 
 
 def build_trainer(
@@ -167,18 +206,19 @@ def save_run(
     }
     if "validation" in splits:
         proteins, logits = trainer.eval_dataset, trainer.validation_logits()
-        metrics.update(evaluate_split(trainer, proteins, logits, "validation")[0])
+        metrics.update(evaluate_split(model.config, proteins, logits, "validation")[0])
     if "test" in splits:
         proteins = trainer.encoded(splits["test"])
-        found, decision, references = evaluate_split(trainer, proteins, trainer.predict(proteins).predictions, "test")
+        logits = trainer.predict(proteins).predictions
+        found, decision, references = evaluate_split(model.config, proteins, logits, "test")
         metrics.update(found)
         if trainer.args.should_save:
             write_test_predictions(folder, splits["test"], decision, references)
-            _draw_confusion_matrix(folder, found, decision)
+            draw_confusion(folder, found, decision)
     weights = trainer.accelerator.get_state_dict(trainer.model)  # on all processes: FSDP gathers them here
     if trainer.args.should_save:
         data = describe_data(splits, model.config.task, model.config.max_sequence_length - sum(model.special_tokens))
-        _draw_lengths(folder, data)
+        draw_lengths(folder, data)
         model_args, data_args, training_args = arguments
         record = run_record(
             dataclasses.asdict(model_args), dataclasses.asdict(data_args), training_args, model.config.tasks, splits
@@ -197,12 +237,12 @@ def save_run(
 
 
 def evaluate_split(
-    trainer: ProteinTrainer, proteins: Dataset, logits: np.ndarray, split: str
+    config: ProteinClassifierConfig, proteins: Dataset, logits: np.ndarray, split: str
 ) -> tuple[dict[str, Any], Decision, tuple[np.ndarray, np.ndarray | None]]:
     """Compare predictions for a split with the truth.
 
     Args:
-        trainer: Whose model made the logits.
+        config: Of the model that made the logits.
         proteins: N encoded proteins with labels.
         logits: (N, C) or (N, C + A).
         split: Its name.
@@ -211,7 +251,6 @@ def evaluate_split(
         The metrics, with the split's name before each; the predictions; the references of the main task, (N,) or
         (N, C), and of the auxiliary ones, (N, A') or None.
     """
-    config = trainer.accelerator.unwrap_model(trainer.model).config
     decision = decide(logits, config)
     main, auxiliary = labels_of(proteins, "labels"), labels_of(proteins, "auxiliary_labels")
     assert main is not None, "its columns were read with the others"
@@ -222,12 +261,14 @@ def evaluate_split(
     return {f"{split}_proteins": len(proteins), **named}, decision, (main, auxiliary)
 
 
-def _draw_confusion_matrix(folder: str, metrics: dict[str, Any], decision: Decision) -> None:
+def draw_confusion(folder: str, metrics: dict[str, Any], decision: Decision) -> None:
+    """Draw the confusion matrix of the test proteins into a run's folder, if their task has one."""
     if "test_confusion_matrix" in metrics:  # of single labels only
         figure = draw_confusion_matrix(metrics["test_confusion_matrix"], list(decision.task.labels))
         save_figure(figure, os.path.join(folder, FIGURES, "confusion_matrix.png"))
 
 
-def _draw_lengths(folder: str, data: dict[str, Any]) -> None:
+def draw_lengths(folder: str, data: dict[str, Any]) -> None:
+    """Draw how long the proteins of each split are into a run's folder."""
     lengths = {name: part["lengths"] for name, part in data["splits"].items()}
     save_figure(draw_length_histogram(lengths, data["max_residues"]), os.path.join(folder, FIGURES, "lengths.png"))

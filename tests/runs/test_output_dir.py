@@ -117,3 +117,28 @@ def test_a_model_that_cannot_be_written_whole_leaves_the_former_one(tmp_path, ti
     assert sorted(os.listdir(final)) == before == [
         "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
     ]  # fmt: skip
+
+
+def test_folders_that_are_called_like_members_by_chance_are_left_alone(tmp_path):
+    write(tmp_path / "fold-1" / "run.json", "{}")
+    write(tmp_path / "fold-1" / "metrics.json", "{}")
+    assert claim_output_dir(str(tmp_path), resume=False, overwrite=False) is None
+    clear_output_dir(str(tmp_path))
+    assert sorted(os.listdir(tmp_path / "fold-1")) == ["metrics.json", "run.json"]
+
+
+def test_the_members_of_an_ensemble_are_cleared_with_it_but_for_the_one_that_has_begun(tmp_path):
+    write(tmp_path / "settings.json", '{"seeds": 3}')
+    for name in ("seed-0/run.json", "seed-1/run.json", "seed-2/run.json", "seed-2/notes.txt", "run.json"):
+        write(tmp_path / name, "{}")
+    with pytest.raises(OptionError, match="holds a finished run"):
+        claim_output_dir(str(tmp_path), resume=False, overwrite=False)
+    clear_output_dir(str(tmp_path), keep="seed-0")
+    assert sorted(os.listdir(tmp_path)) == ["seed-0", "seed-2"]
+    assert os.listdir(tmp_path / "seed-0") == ["run.json"]
+    assert os.listdir(tmp_path / "seed-2") == ["notes.txt"]
+
+
+def write(path, text):
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)

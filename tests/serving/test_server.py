@@ -105,6 +105,7 @@ def test_a_client_learns_the_classes_and_limits_of_the_model(server, pipe):
     limits = {"max_body": 50_000, "max_proteins": 5, "max_residues": 2000, "max_queue": 1000}
     assert answer.json == {
         "backbone": "bert",
+        "members": 1,
         "tasks": [{**task, "labels": ["Cytoplasm", "Mitochondrion", "Nucleus"]}],
         "crop": "ends",
         "cropped_to": 20,
