@@ -31,9 +31,9 @@ FREE = {"_name_or_path", "transformers_version", "architectures", "dtype", "init
 class ProteinEnsemble(ProteinClassifier):
     """Several trained classifiers as one, in evaluation only.
 
-    Probabilities are the means of the members' calibrated ones, the numbers of a regression those of the members'. It
-    takes as many times the compute and the memory of a member as it has members. `ProteinClassifier.from_pretrained`
-    and the Auto classes load a saved one.
+    Probabilities are the means of the members' calibrated ones, the numbers of a regression those of the members'. A
+    calibration of its own comes after that. It takes as many times the compute and the memory of a member as it has
+    members. `ProteinClassifier.from_pretrained` and the Auto classes load a saved one.
 
     Args:
         config: With `members`, the fields of each.
@@ -107,8 +107,8 @@ class ProteinEnsemble(ProteinClassifier):
             kwargs: Passed to each member.
 
         Returns:
-            `logits` (B, C), whose softmax or sigmoid is the mean of the members' probabilities; `loss` () of them. No
-            `hidden_states` and `attentions`: each member has its own.
+            `logits` (B, C), whose softmax or sigmoid is the mean of the members' probabilities, unless the ensemble is
+            calibrated; `loss` () of them. No `hidden_states` and `attentions`: each member has its own.
         """
         if kwargs.get("last_hidden_state") is not None:
             raise ValueError("last_hidden_state: each member of an ensemble has a backbone of its own")
@@ -118,6 +118,8 @@ class ProteinEnsemble(ProteinClassifier):
         outputs = [member(input_ids, attention_mask, inputs_embeds, **kwargs) for member in self.members]
         logits, *others = self._averages([_parts(output, self.config.tasks) for output in outputs])
         logits = calibrate(logits, self.config.calibration_temperature, self.config.calibration_bias)
+        beside = zip(others, self.config.auxiliary_tasks, strict=True)
+        others = [calibrate(part, task.get("temperature", 1.0), task.get("bias")) for part, task in beside]
         auxiliary_logits = torch.cat(others, dim=-1) if others else None
         loss = None
         if labels is not None or auxiliary_labels is not None:
@@ -242,6 +244,8 @@ def _mean_thresholds(tasks: Sequence[Task]) -> list[float] | None:
 
 
 def _own_fields(common: ProteinClassifierConfig, member: ProteinClassifierConfig) -> dict[str, Any]:
-    """The fields in which a member's configuration differs."""
+    """The fields in which a member's configuration differs, and those that may be fitted to the ensemble later."""
     names = [name for name in CONFIG_FIELDS if name not in ("backbone_config", "format_version")]
-    return {name: getattr(member, name) for name in names if getattr(member, name) != getattr(common, name)}
+    fitted = (*FITTED_FIELDS, "auxiliary_tasks")
+    own = {name: getattr(member, name) for name in names}
+    return {name: value for name, value in own.items() if name in fitted or value != getattr(common, name)}

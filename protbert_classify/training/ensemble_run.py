@@ -21,6 +21,7 @@ from ..evaluation.metrics import evaluation_metrics
 from ..inference.ensemble import load_ensemble
 from ..inference.logits import predict_logits
 from ..inference.saved_classifier import load_classifier
+from ..model.tasks import REGRESSION
 from ..runs.files import METRICS, MODEL, OUT_OF_FOLD, read_json
 from ..runs.predictions import write_predictions
 from ..runs.writer import describe_data, run_record, save_model, write_results, write_test_predictions
@@ -28,6 +29,14 @@ from .distributed import check_on_every_process
 from .evaluation_loop import labels_of
 from .run import Arguments, draw_confusion, draw_lengths, evaluate_split
 from .training_arguments import ProteinTrainingArguments
+from .validation_fits import (
+    answered_tasks,
+    calibrated,
+    held_out,
+    set_calibration,
+    set_thresholds,
+    set_validation_scores,
+)
 
 ONE_DISK = "several machines need one folder that all of them see"
 
@@ -81,22 +90,52 @@ def save_ensemble(
     }
     if folds is not None:
         metrics.update(_out_of_fold(members, splits["train"], folds, training_args))
-    for split in ("validation", "test"):
-        if split in splits:
-            metrics.update(_evaluated(model, tokenizer, splits[split], split, training_args))
+    elif "validation" in splits:
+        proteins, logits = _predicted(model, tokenizer, splits["validation"], training_args)
+        logits = _calibrated(model, proteins, logits, metrics, training_args)
+        metrics.update(evaluate_split(model.config, proteins, logits, "validation")[0])
+    if "test" in splits:
+        metrics.update(_tested(model, tokenizer, splits["test"], training_args))
     if training_args.should_save:
         _write(folder, model, splits, metrics, arguments, [member.name for member in members])
     PartialState().wait_for_everyone()
     return metrics
 
 
-def _evaluated(
-    model: Any, tokenizer: PreTrainedTokenizerBase, proteins: Dataset, split: str, arguments: ProteinTrainingArguments
+def _calibrated(
+    model: Any, proteins: Dataset, logits: np.ndarray, metrics: dict[str, Any], arguments: ProteinTrainingArguments
+) -> np.ndarray:
+    """Calibrate an ensemble whose members share N validation proteins, as [`ProteinTrainer`] does a single model.
+
+    The proteins that no member's checkpoint was chosen by are the same in all members.
+
+    Returns:
+        `logits`, (N, C) or (N, C + A), calibrated.
+    """
+    config = model.config
+    classifies = any(task.problem_type != REGRESSION for task in config.tasks)
+    if arguments.calibrate == "none" or not classifies:
+        return logits
+    answers = labels_of(proteins, "labels"), labels_of(proteins, "auxiliary_labels")
+    held = held_out(len(proteins)) & bool(arguments.load_best_model_at_end)
+    tasks = answered_tasks(config, logits, *answers)
+    metrics["calibration"] = set_calibration(config, tasks, arguments.calibrate, held)
+    logits = calibrated(config, logits)
+    tasks = answered_tasks(config, logits, *answers)
+    metrics["prediction_sets"] = set_validation_scores(config, tasks, held, arguments.seed)
+    set_thresholds(config, answered_tasks(config, logits, *answers))
+    if arguments.should_save:
+        config.save_pretrained(os.path.join(str(arguments.output_dir), MODEL))
+    return logits
+
+
+def _tested(
+    model: Any, tokenizer: PreTrainedTokenizerBase, proteins: Dataset, arguments: ProteinTrainingArguments
 ) -> dict[str, Any]:
-    """Metrics of the ensemble on a split; writes its predictions for the test proteins."""
+    """Metrics of the ensemble on the test proteins; writes its predictions."""
     encoded, logits = _predicted(model, tokenizer, proteins, arguments)
-    found, decision, references = evaluate_split(model.config, encoded, logits, split)
-    if split == "test" and arguments.should_save:
+    found, decision, references = evaluate_split(model.config, encoded, logits, "test")
+    if arguments.should_save:
         write_test_predictions(str(arguments.output_dir), proteins, decision, references)
         draw_confusion(str(arguments.output_dir), found, decision)
     return found

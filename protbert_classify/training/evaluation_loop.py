@@ -169,7 +169,7 @@ class EvaluationMixin(Trainer):
         """
         if not self._calibrates() or not self.args.load_best_model_at_end or self._own_metrics:
             return np.zeros(len(self.eval_dataset), dtype=bool)
-        return held_out(len(self.eval_dataset), self.args.seed)
+        return held_out(len(self.eval_dataset))
 
     def _begin_fits(self) -> None:
         """Forget what was fitted to validation proteins with earlier weights."""

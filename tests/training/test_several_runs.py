@@ -98,6 +98,33 @@ def test_the_ensemble_predicts_the_means_of_its_members(seeds):
     assert metrics["test_accuracy"] == pytest.approx(np.mean(right))
 
 
+def test_an_ensemble_of_seeds_is_calibrated_and_gives_sets_from_the_validation_proteins_that_its_members_share(
+    tmp_path,
+):
+    (tmp_path / "data.fasta").write_text(fasta(easy_records(200, 30)))
+    options = ("--seeds", "2", "--validation", "0.4", "--num_train_epochs", "1", "--learning_rate", "1e-5")
+    metrics = run(tmp_path / "run", tmp_path / "data.fasta", *SPLIT, *options)
+    model = load_classifier(tmp_path / "run", "cpu")[0]
+    config, record = model.config, metrics["calibration"]["location"]
+    assert config.calibration_temperature == record["temperature"] != 1
+    assert (record["proteins"], record["held_out"]) == (metrics["validation_proteins"], False)
+    assert (
+        sum(map(len, config.validation_scores))
+        == metrics["prediction_sets"]["location"]["proteins"]
+        == record["proteins"]
+    )
+    alone = [load_classifier(tmp_path / "run" / f"seed-{number}", "cpu")[0] for number in range(2)]
+    for member, own in zip(alone, model.members, strict=True):  # each keeps its own
+        assert own.config.calibration_temperature == member.config.calibration_temperature
+        assert own.config.validation_scores == member.config.validation_scores
+    mean = np.mean(
+        [scores(tmp_path / "run" / f"seed-{number}" / "test_predictions.csv") for number in range(2)], axis=0
+    )
+    sharper = mean ** (1 / record["temperature"])
+    expected = sharper / sharper.sum(1, keepdims=True)
+    np.testing.assert_allclose(scores(tmp_path / "run" / "test_predictions.csv"), expected, atol=1e-5)
+
+
 def test_metrics_have_mean_and_standard_deviation_over_members(seeds):
     folder, metrics = seeds
     each = [json.loads((folder / f"seed-{number}" / "metrics.json").read_text()) for number in range(3)]
