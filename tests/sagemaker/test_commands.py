@@ -138,7 +138,7 @@ def test_an_endpoint_is_deployed_described_and_deleted(run, archive):
         (["train", *HERE, "run.yaml"], "a file of options comes first"),
         (["train", "--data", "s3://proteins/x"], "no role; give the name or ARN of an IAM role"),
         (["train", *HERE, "--data", "s3://proteins/x", "--use_spot_instance"], "did you mean --use_spot_instances?"),
-        (["train", "none.yaml", *HERE], "none.yaml: No such file or directory; expected a YAML or JSON file"),
+        (["train", "none.yaml", *HERE], "none.yaml: no such file; expected a YAML or JSON file"),
     ],
 )
 def test_what_cannot_be_done_is_one_line_and_exit_code_2(run, arguments, complaint):
