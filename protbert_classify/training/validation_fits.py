@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 HELD_OUT = 0.2  # share of the validation proteins
 FEWEST_TO_HOLD_OUT = 500  # validation proteins from which on that share is enough to fit a temperature
+FEWEST_FOR_VECTOR = 1000  # proteins that a vector is fitted to without a warning
 
 
 class Answered(NamedTuple):
@@ -137,8 +138,18 @@ def _calibrated_task(config: Any, answers: Answered, method: str, was_held_out: 
         " that did not choose the checkpoint" if was_held_out else ", which may also have chosen the checkpoint",
         *(number for name in after for number in (before[name], after[name])),
     )
+    _warn_of_few(task.name, method, proteins)
     bias = {} if fit.bias is None else {"bias": fit.bias}
     return {"method": method, "temperature": fit.temperature, **bias, "proteins": proteins, "held_out": was_held_out}
+
+
+def _warn_of_few(name: str, method: str, proteins: int) -> None:
+    """Two numbers a class follow the chance of a few proteins, where one number for all does not."""
+    if method == "vector" and proteins < FEWEST_FOR_VECTOR:
+        logger.warning(
+            "scores of %s: calibrate=vector fits two numbers for each class to %s; expected %s or more, or temperature",
+            *(name, count(proteins, "validation protein"), f"{FEWEST_FOR_VECTOR:,}"),
+        )
 
 
 def calibrated(config: Any, logits: np.ndarray) -> np.ndarray:
