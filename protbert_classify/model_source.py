@@ -27,12 +27,24 @@ def resolve_model_path(name_or_path: str | os.PathLike[str]) -> str:
             raise ModelError(
                 f"{name}: no model yet, its training was interrupted; the same train command with --resume finishes it"
             )
+        if _is_baseline(name):
+            raise ModelError(f"{name}: a baseline, for comparisons only; it has no model that can predict")
         raise ModelError(f"{name}: no model there (no config.json); expected the output_dir of a run, or its model/")
     if is_path(name) and not os.path.isdir(name):
         raise ModelError(
             f"{name}: no such folder; expected the output_dir of a training, a model folder, or owner/name on the Hub"
         )
     return name
+
+
+def _is_baseline(folder: str) -> bool:
+    """Whether `protbert-classify baselines` wrote the folder: a run that nothing was trained in."""
+    try:
+        with open(os.path.join(folder, "run.json"), encoding="utf-8") as file:
+            record = json.load(file)
+    except (OSError, ValueError):
+        return False
+    return isinstance(record, dict) and "tasks" in record and "training_arguments" not in record
 
 
 def non_finite_error(name: str, half: bool = False) -> ModelError:

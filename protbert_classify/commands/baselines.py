@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from collections.abc import Iterable
 
 from .parsing import OneLineParser, add_data_options, add_split_options
 
@@ -27,6 +28,7 @@ def run(arguments: list[str]) -> int:
     from ..baselines.baseline_run import BASELINES, run_baseline, write_baseline_run
     from ..errors import OptionError
     from ..evaluation.metrics import WATCHED
+    from ..runs.output_dir import clear_output_dir
     from ..training.arguments import DataArguments
     from ..training.load_data import load_data
     from ..training.option_ranges import check_ranges
@@ -40,6 +42,8 @@ def run(arguments: list[str]) -> int:
     fields = DataArguments.__dataclass_fields__
     data_args = DataArguments(**{name: value for name, value in vars(options).items() if name in fields})
     check_ranges(data_args)
+    folders = {name: os.path.join(options.output_dir, name) for name in chosen}
+    _check_free(options.output_dir, folders.values(), options.overwrite)
     splits, (task, *_) = load_data(data_args)
     if len(splits) == 1:
         raise OptionError("no validation and no test proteins; expected some, or a share for validation above 0")
@@ -47,10 +51,23 @@ def run(arguments: list[str]) -> int:
     print(_line("", [_heading(column) for column in columns]))
     for name in chosen:
         metrics, decisions = run_baseline(name, splits, task)
-        write_baseline_run(os.path.join(options.output_dir, name), name, splits, metrics, decisions, vars(data_args))
+        clear_output_dir(folders[name])
+        write_baseline_run(folders[name], name, splits, metrics, decisions, vars(data_args))
         print(_line(name, [f"{metrics[column]:.3f}" for column in columns]), flush=True)
     print(f"\neach in a folder of {options.output_dir}")
     return 0
+
+
+def _check_free(output_dir: str, folders: Iterable[str], overwrite: bool) -> None:
+    """Refuse to write into the folder of a run, or over an earlier baseline; nothing is changed."""
+    from ..errors import OptionError
+    from ..runs.files import RECORD
+
+    if os.path.exists(os.path.join(output_dir, RECORD)):
+        raise OptionError(f"{output_dir} holds a finished run; set another output_dir")
+    for folder in folders:
+        if not overwrite and os.path.exists(os.path.join(folder, RECORD)):
+            raise OptionError(f"{folder} holds a baseline; set another output_dir, or overwrite")
 
 
 def _heading(column: str) -> str:
@@ -71,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--output_dir", default="runs/baselines", help="folder for the results (default %(default)s)")
+    parser.add_argument("--overwrite", action="store_true", help="replace the baselines that are there")
     parser.add_argument("--baselines", nargs="+", metavar="NAME", help="which ones (default: all)")
     add_split_options(parser)
     add_data_options(parser)

@@ -27,12 +27,15 @@ E-value, and both labels."""
 
 def run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
+    from ..errors import OptionError
     from ..homology.leakage import nearest_steps
     from ..homology.neighbours import check_shares, describe_limits, find_neighbours
     from ..inference.streaming import check_paths
     from ..reporting.formatting import count
 
     check_shares(identity=options.identity, coverage=options.coverage, fail_above=options.fail_above or 0)
+    if options.coverage == 0:
+        raise OptionError("coverage=0.0: expected a share above 0, up to 1 (0.8 for 80%)")
     for source in (options.train, options.test):
         if options.output and source:
             check_paths(source, options.output)

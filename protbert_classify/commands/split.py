@@ -41,11 +41,14 @@ def run(arguments: list[str]) -> int:
     from ..data.loading import main_task, read_proteins, reading_options
     from ..data.sources import check_there
     from ..data.splitting import whole
+    from ..errors import OptionError
     from ..inference.streaming import check_paths
 
     is_folder = check_output(options.output)
     if not is_folder:
         check_paths(options.data, options.output)
+        if os.path.exists(options.output) and not options.overwrite:
+            raise OptionError(f"output {options.output} exists already; set another output, or overwrite")
     check_there(options.data)
     given = reading_options(options)
     splits = read_proteins(options.data, **given)
@@ -146,6 +149,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--data", required=True, help="labelled proteins, as for train")
     parser.add_argument("--output", required=True, help="table or folder to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace a table that is there")
     parser.add_argument("--test", type=float, help=f"share of the proteins for testing (default {TEST})")
     parser.add_argument("--validation", type=float, help=f"share of the proteins for validation (default {VALIDATION})")
     parser.add_argument("--folds", type=int, metavar="N", help="divide into N folds instead")

@@ -150,12 +150,11 @@ def _places(stratum: np.ndarray, seed: int) -> np.ndarray:
 
 def _report(search: GroupSearch, chosen: np.ndarray, identity: float, coverage: float) -> None:
     sizes = np.bincount(search.group[chosen])
+    groups = f"in {np.count_nonzero(sizes):,} groups of neighbours, the largest of {sizes.max(initial=0):,}"
     logger.info(
-        "validation: %s proteins in %s groups of neighbours, the largest of %d; %d of them have a neighbour in "
-        "training: %s, found by %s",
+        "validation: %s proteins%s; %d of them have a neighbour in training: %s, found by %s",
         f"{chosen.sum():,}",
-        f"{np.count_nonzero(sizes):,}",
-        sizes.max(initial=0),
+        f" {groups}" if sizes.max(initial=0) > 1 else ", of which no two are related",
         search.count_torn(chosen),
         describe_limits(identity, coverage, search.method),
         search.method,

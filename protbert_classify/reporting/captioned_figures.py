@@ -64,15 +64,20 @@ def data_pictures(run: Run, picture: Draw) -> list[CaptionedFigure]:
     """How long the proteins are, and how many there are of each class; none without `data.json`."""
     if run.data is None:
         return []
-    splits, limit = run.data["splits"], run.data["max_residues"]
+    splits = run.data["splits"]
+    limit = None if run.is_baseline else run.data["max_residues"]
     lengths = {name: split["lengths"] for name, split in splits.items()}
-    shares = ", ".join(f"{cut_share(values, limit):.1%} of {name}" for name, values in lengths.items())
+    caption = "Lengths of the proteins on a logarithmic axis, a line for each split"
+    text = "Histogram of protein lengths."
+    if limit is not None:
+        caption += "; what is longer than the cap, in the hatched range, is cut"
+        shares = ", ".join(f"{cut_share(values, limit):.1%} of {name}" for name, values in lengths.items())
+        text += f" Longer than the cap of {limit:,} residues: {shares}."
     drawn = picture(
         "lengths",
         draw_length_histogram(lengths, limit),
-        "Lengths of the proteins on a logarithmic axis, a line for each split; what is longer than the cap, in the "
-        "hatched range, is cut.",
-        f"Histogram of protein lengths. Longer than the cap of {limit:,} residues: {shares}.",
+        f"{caption}.",
+        text,
     )
     return [drawn] if run.task.problem_type == REGRESSION else [drawn, _class_balance(run, picture)]
 

@@ -12,8 +12,8 @@ from .task_report import Draw
 
 
 def cap(run: Run) -> int | None:
-    """Residues of the longest protein that the model reads whole; None where the run does not say."""
-    return run.data["max_residues"] if run.data else None
+    """Residues of the longest protein that the model reads whole; None where unknown, and of a baseline."""
+    return run.data["max_residues"] if run.data and not run.is_baseline else None
 
 
 def known_lengths(run: Run) -> np.ndarray | None:
@@ -43,12 +43,13 @@ def accuracy_parts(
     if lengths is None:
         return []
     ranges = accuracy_by_length(right, lengths, cap(run))
+    hatched = "; in the hatched ranges proteins are longer than the cap, and the model saw only a part of them"
+    hatched = "" if cap(run) is None else hatched
     lowest = min(ranges, key=lambda part: part["accuracy"])
     drawn = picture(
         "accuracy_by_length",
         draw_accuracy_by_length(ranges, cap(run), overall, axis),
-        f"Share of {share} in each range of length, with 95% intervals; in the hatched ranges proteins are longer than "
-        "the cap, and the model saw only a part of them.",
+        f"Share of {share} in each range of length, with 95% intervals{hatched}.",
         f"Bars of accuracy by length. The lowest, {lowest['accuracy']:.2f}, is that of {lowest['proteins']:,} "
         f"proteins of {length_range(lowest)} residues.",
     )

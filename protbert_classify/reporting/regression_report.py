@@ -163,11 +163,12 @@ def _lengths(run: Run, found: EvaluatedSplit | None, picture: Draw) -> list[Part
     rows = ~np.isnan(references).all(1)
     errors = (decision.scores - references)[rows]
     labels = found.task.labels
+    hatched = "; in the hatched range proteins are longer than the cap, and the model saw only a part of them"
+    hatched = "" if cap(run) is None else hatched
     drawn = picture(
         "errors_by_length",
         draw_errors_by_length(lengths, errors, labels, cap(run)),
-        "Predicted minus true numbers by the length of the protein; in the hatched range proteins are longer than the "
-        "cap, and the model saw only a part of them. A cloud off the dashed line is a bias.",
+        f"Predicted minus true numbers by the length of the protein{hatched}. A cloud off the dashed line is a bias.",
         "Scatter of errors by length; the table has their means.",
         wide=len(labels) > 1,
     )

@@ -49,7 +49,7 @@ def summary(run: Run, asked: str, quality: Sequence[str] | None) -> list[str]:
         sentences.append("There were neither test nor validation proteins: nothing is known about how good it is.")
     sentences += quality or []
     sentences += _split_sentences(run)
-    if run.data is not None:
+    if run.data is not None and not run.is_baseline:
         cap = run.data["max_residues"]
         every = np.concatenate([split["lengths"] for split in run.data["splits"].values()])
         lost = LOST.get(run.record.get("data_arguments", {}).get("crop"), "a part")
@@ -152,8 +152,9 @@ def circumstances(run: Run) -> Rows:
     if "parameters" in metrics:
         rows.append(["parameters", f"{metrics['parameters']:,}, trained {metrics.get('trained_parameters', 0):,}"])
     if "train_runtime" in metrics:
-        rate = metrics.get("train_samples_per_second", 0)
-        rows.append(["training took", f"{duration(metrics['train_runtime'])}, {rate:,.0f} proteins a second"])
+        rate = metrics.get("train_samples_per_second")  # a baseline has none
+        speed = "" if rate is None else f", {rate:,.0f} proteins a second"
+        rows.append(["training took", f"{duration(metrics['train_runtime'])}{speed}"])
     rows.append(["versions", _value(record.get("versions", {}))])
     return rows
 

@@ -41,6 +41,11 @@ class Run:
         return self.tasks[0]
 
     @property
+    def is_baseline(self) -> bool:
+        """Whether this is a simple classifier, which reads proteins whole and has no model."""
+        return "training_arguments" not in self.record
+
+    @property
     def labels(self) -> list[str]:
         """(C,), names of its classes or numbers, in the order of the logits."""
         return list(self.task.labels)

@@ -184,7 +184,8 @@ def read_options_file(path: str) -> dict[str, Any]:
         with open(path, encoding="utf-8") as file:
             values = yaml.safe_load(file)  # JSON is YAML
     except OSError as error:
-        raise OptionError(f"{path}: {error.strerror}; expected a YAML or JSON file of options") from None
+        reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
+        raise OptionError(f"{path}: {reason}; expected a YAML or JSON file of options") from None
     except yaml.YAMLError as error:
         raise OptionError(f"{path}: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):

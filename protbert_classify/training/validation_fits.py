@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 HELD_OUT = 0.2  # share of the validation proteins
 FEWEST_TO_HOLD_OUT = 500  # validation proteins from which on that share is enough to fit a temperature
+FEWEST_FOR_VECTOR = 1000  # proteins that a vector is fitted to without a warning
 
 
 class Answered(NamedTuple):
@@ -144,6 +145,7 @@ def _calibrated_task(config: Any, answers: Answered, method: str, was_held_out: 
         _role(was_held_out),
         *(number for name in after for number in (before[name], after[name])),
     )
+    _warn_of_few(task.name, method, proteins)
     bias = {} if fit.bias is None else {"bias": fit.bias}
     return {"method": method, "temperature": fit.temperature, **bias, "proteins": proteins, "held_out": was_held_out}
 
@@ -187,6 +189,15 @@ def _log_sets(task: Task, was_held_out: bool) -> None:
         logger.info(
             "at an error of %g, sets by class always contain %s, of which there are fewer than %d validation proteins",
             *(ERROR, listed(few), fewest_proteins(ERROR)),
+        )
+
+
+def _warn_of_few(name: str, method: str, proteins: int) -> None:
+    """Two numbers a class follow the chance of a few proteins, where one number for all does not."""
+    if method == "vector" and proteins < FEWEST_FOR_VECTOR:
+        logger.warning(
+            "scores of %s: calibrate=vector fits two numbers for each class to %s; expected %s or more, or temperature",
+            *(name, count(proteins, "validation protein"), f"{FEWEST_FOR_VECTOR:,}"),
         )
 
 

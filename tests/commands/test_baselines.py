@@ -45,6 +45,32 @@ def test_baselines_of_other_proteins_are_not_named(easy, tmp_path, capsys, write
     assert "best baseline" not in capsys.readouterr().out
 
 
+def test_a_baseline_that_is_there_is_replaced_only_if_asked(easy, tmp_path, capsys):
+    folder = tmp_path / "b"
+    command = ["baselines", "--data", easy, "--baselines", "majority", "--output_dir"]
+    assert main([*command, str(folder)]) == 0
+    (folder / "majority" / "metrics.json").write_text("{}")
+    assert main([*command, str(folder)]) == 2
+    assert f"{folder / 'majority'} holds a baseline; set another output_dir, or overwrite" in capsys.readouterr().err
+    assert (folder / "majority" / "metrics.json").read_text() == "{}"
+    assert main([*command, str(folder), "--overwrite"]) == 0
+    assert "test_accuracy" in (folder / "majority" / "metrics.json").read_text()
+    assert main([*command, str(folder / "majority"), "--overwrite"]) == 2
+    assert "holds a finished run; set another output_dir" in capsys.readouterr().err
+
+
+def test_a_baseline_is_not_said_to_crop_and_cannot_predict(easy, tmp_path, capsys):
+    assert main(["baselines", "--data", easy, "--baselines", "majority", "--output_dir", str(tmp_path)]) == 0
+    folder = str(tmp_path / "majority")
+    assert main(["report", "--run", folder]) == 0
+    page = (tmp_path / "majority" / "report.html").read_text()
+    assert "training took" in page and "longer than the cap" not in page.lower() and "a second" not in page
+    capsys.readouterr()
+    assert main(["predict", "--model", folder, "--input", easy, "--output", str(tmp_path / "calls.csv")]) == 2
+    (line,) = complaints(capsys.readouterr().err)
+    assert f"{folder}: a baseline, for comparisons only; it has no model that can predict" in line
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -120,7 +120,7 @@ def test_a_folder_of_folds_has_the_training_and_test_proteins_of_each(deeploc, t
 
 def test_the_seed_and_the_way_decide(table, tmp_path):
     def divided(*options):
-        assert main(["split", "--data", table, "--output", str(tmp_path / "d.csv"), *options]) == 0
+        assert main(["split", "--data", table, "--output", str(tmp_path / "d.csv"), "--overwrite", *options]) == 0
         return [row["split"] for row in rows(tmp_path / "d.csv")]
 
     assert divided() == divided() != divided("--split_seed", "1")
@@ -214,8 +214,8 @@ def test_a_fold_or_test_set_without_a_class_is_refused(tmp_path, capsys):
     reason = refused(capsys, "--data", data, "--output", tmp_path / "d.csv", "--folds", "5")
     assert "would have none of the 3 proteins of class 'Plastid', which are in 3 groups of neighbours" in reason
     assert main(["split", "--data", data, "--output", str(tmp_path / "d.csv"), "--folds", "3"]) == 0
-    assert main(["split", "--data", data, "--output", str(tmp_path / "d.csv")]) == 0
-    assert [row["split"] for row in rows(tmp_path / "d.csv") if row["location"] == "Plastid"].count("test") == 1
+    assert main(["split", "--data", data, "--output", str(tmp_path / "e.csv")]) == 0
+    assert [row["split"] for row in rows(tmp_path / "e.csv") if row["location"] == "Plastid"].count("test") == 1
 
 
 def test_the_output_is_a_table_or_a_new_folder_and_not_the_input(table, tmp_path, capsys):
@@ -227,6 +227,10 @@ def test_the_output_is_a_table_or_a_new_folder_and_not_the_input(table, tmp_path
         capsys, "--data", table, "--output", tmp_path
     )
     assert "is the input; expected another name" in refused(capsys, "--data", table, "--output", table)
+    (tmp_path / "old.csv").write_text("mine")
+    reason = refused(capsys, "--data", table, "--output", tmp_path / "old.csv")
+    assert "old.csv exists already; set another output, or overwrite" in reason
+    assert (tmp_path / "old.csv").read_text() == "mine"
     assert "nowhere.csv: no such file" in refused(capsys, "--data", "nowhere.csv", "--output", tmp_path / "d.csv")
 
 

@@ -63,6 +63,14 @@ def test_no_validation_protein_has_a_neighbour_in_training(method, log):
     assert f"found by {method}" in line and "at least 30% identity" in line
 
 
+def test_validation_proteins_without_relatives_are_not_counted_in_groups(monkeypatch, log):
+    monkeypatch.setattr(mmseqs, "find_binary", lambda: None)
+    dataset, task = labelled(PARENTS[:60], ["A", "B"] * 30)
+    add_validation(DatasetDict(train=dataset), 0.2, 1, task, "homology")
+    (line,) = [message for message in log.messages if message.startswith("validation: ")]
+    assert line.startswith("validation: 12 proteins, of which no two are related; 0 of them have a neighbour in ")
+
+
 def test_the_seed_decides_and_nothing_else(monkeypatch):
     monkeypatch.setattr(mmseqs, "find_binary", lambda: None)
     dataset, task = families()

@@ -84,17 +84,21 @@ def answer_stubbed(body, content_type, accept):
     return 200, accept, json.dumps([{"label": len(text), "score": 1.0} for text in json.loads(body)["inputs"]]).encode()
 
 
-class HooksInProcess:
-    """The hooks with nothing around them, for an image of the name `hooks`: fast, and with the scores of the model."""
-
-    def __init__(self, folder, archive):
-        self.model = hooks.model_fn(unpacked(archive, folder))
+class NoProcess:
+    """A container without a process: up at once."""
 
     def wait(self):
         pass
 
     def stop(self):
         pass
+
+
+class HooksInProcess(NoProcess):
+    """The hooks with nothing around them, for an image of the name `hooks`: fast, and with the scores of the model."""
+
+    def __init__(self, folder, archive):
+        self.model = hooks.model_fn(unpacked(archive, folder))
 
     def post(self, body, content_type, accept):
         try:
@@ -104,17 +108,11 @@ class HooksInProcess:
             return 400, "application/json", json.dumps({"code": 400, "message": str(error)}).encode()
 
 
-class Stub:
+class Stub(NoProcess):
     """A container without a process, for an image of the name `stub`: answers with what it is given."""
 
     def __init__(self):
         self.answer = answer_stubbed
-
-    def wait(self):
-        pass
-
-    def stop(self):
-        pass
 
     def post(self, body, content_type, accept):
         return self.answer(body, content_type, accept)

@@ -1,22 +1,13 @@
 """The Hugging Face inference container, for real: `serve` of the toolkit, and multi-model-server, which it starts."""
 
 import contextlib
-import random
-import socket
 import time
 from pathlib import Path
 
 from .containers import STARTING, UNHEALTHY, ask, unpacked
 from .namespace import Namespace
 from .toolkits import outside
-
-
-def _free_port():
-    """A port that multi-model-server takes: it calls those above 32,767 invalid."""
-    while True:
-        port = random.randrange(15000, 32000)
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
+from .training_jobs import low_port
 
 
 class ServingToolkit(contextlib.AbstractContextManager):
@@ -33,7 +24,7 @@ class ServingToolkit(contextlib.AbstractContextManager):
     """
 
     def __init__(self, folder, archive, variables, image):
-        port = _free_port()
+        port = low_port()
         self.url = f"http://127.0.0.1:{port}"
         unpacked(archive, Path(folder, "ml", "model"))
         environment = outside(

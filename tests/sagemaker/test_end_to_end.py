@@ -9,7 +9,6 @@ from safetensors.numpy import load
 
 from protbert_classify import ProteinClassificationPipeline
 from protbert_classify.__main__ import main
-from protbert_classify.data.fasta import parse_fasta
 from protbert_classify.inference.saved_classifier import load_classifier
 from protbert_classify.sagemaker.container import SECRET
 from tests.loopback_hub import TOKEN, LoopbackHub
@@ -53,19 +52,8 @@ def same_rows(found, expected):
                 assert one[name] == value
 
 
-@pytest.fixture(params=["made up", "DeepLoc"])
-def records(request):
-    """Labelled proteins as (header, residues): a tenth of a sample of DeepLoc, or, on every machine, made-up ones."""
-    if request.param == "made up":
-        return easy_records()
-    sample = parse_fasta(request.getfixturevalue("deeploc_sample"))
-    chosen = [record for record in sample if not record.description.startswith("Cytoplasm-Nucleus")]
-    return [(f"{record.place.accession} {record.description}", record.residues) for record in chosen[::10]]
-
-
-def test_from_a_fasta_file_to_an_endpoint_and_back_to_nothing(
-    account, records, impatient, tmp_path, capsys, monkeypatch
-):
+def test_from_a_fasta_file_to_an_endpoint_and_back_to_nothing(account, impatient, tmp_path, capsys, monkeypatch):
+    records = easy_records()
     monkeypatch.chdir(tmp_path)
     told = []
 

@@ -24,9 +24,8 @@ pytestmark = pytest.mark.usefixtures("clean")
         {"image_uri": "hooks"},
         pytest.param({"image_uri": f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/mine:1"}, marks=pytest.mark.slow),
         {"image_uri": "hooks", "kind": "asynchronous"},
-        {"image_uri": "hooks", "kind": "serverless", "memory": 4096},
     ],
-    ids=["Hugging Face's container", "hooks", "our server", "asynchronous", "serverless"],
+    ids=["Hugging Face's container", "hooks", "our server", "asynchronous"],
 )
 def test_every_kind_of_endpoint_gives_the_scores_of_the_pipeline_and_the_table_of_predict(
     up, serving, pipe, options, model_folder, tmp_path, request

@@ -108,7 +108,7 @@ class TrainingJobs:
 
     def _run_machines(self, request, job):
         name, count = request["TrainingJobName"], request["ResourceConfig"]["InstanceCount"]
-        port = _free_port()
+        port = low_port()
         job.secondary_status = "Downloading"
         machines = [Machine(self, request, job, rank, count, port) for rank in range(count)]
         job.secondary_status = "Training"
@@ -166,18 +166,10 @@ class Machine:
         if self.checkpoints:
             (self.ml / "checkpoints").mkdir()
             self._fetch(self.checkpoints, self.ml / "checkpoints", empty=True)
-        kind, hosts = request["ResourceConfig"]["InstanceType"], [f"algo-{index + 1}" for index in range(count)]
-        resources = {
-            "current_host": self.host,
-            "current_instance_type": kind,
-            "current_group_name": "homogeneousCluster",
-            "hosts": hosts,
-            "network_interface_name": "lo",
-            "instance_groups": [{"instance_group_name": "homogeneousCluster", "instance_type": kind, "hosts": hosts}],
-        }
+        hosts = [f"algo-{index + 1}" for index in range(count)]
         self._configure("hyperparameters", request.get("HyperParameters") or {})
         self._configure("inputdataconfig", channels)
-        self._configure("resourceconfig", resources)
+        self._configure("resourceconfig", resources(self.host, hosts, request["ResourceConfig"]["InstanceType"]))
         self._move_drivers(port)
 
     def start(self):
@@ -191,7 +183,7 @@ class Machine:
             "TRAINING_JOB_ARN": self.job.arn,
             "AWS_REGION": REGION,
             "PYTHONUNBUFFERED": "1",
-            "PET_MASTER_PORT": str(_free_port()),
+            "PET_MASTER_PORT": str(low_port()),
             "PIP_NO_INDEX": "1",  # all that a job needs is in the image and in its wheel
         }
         if self.request.get("EnableNetworkIsolation"):
@@ -290,6 +282,19 @@ class Machine:
         return text.replace("/opt/ml", str(self.ml))
 
 
+def resources(host, hosts, kind):
+    """What SageMaker tells a machine of its cluster."""
+    group = {"instance_group_name": "homogeneousCluster", "instance_type": kind, "hosts": hosts}
+    return {
+        "current_host": host,
+        "current_instance_type": kind,
+        "current_group_name": group["instance_group_name"],
+        "hosts": hosts,
+        "instance_groups": [group],
+        "network_interface_name": "lo",
+    }
+
+
 def _metrics(request, log):
     """What CloudWatch makes of a log: the last value of each metric."""
     now, found = datetime.now(UTC), []
@@ -300,8 +305,8 @@ def _metrics(request, log):
     return found
 
 
-def _free_port():
-    """A port that stays free until it is used, after the installation: none that the kernel gives to a client."""
+def low_port():
+    """A free port that the kernel gives to no client; multi-model-server refuses those above 32,767."""
     while True:
         port = random.randrange(15000, 32000)
         with socket.socket() as free:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from .namespace import HOSTS, Namespace
 from .toolkits import outside
+from .training_jobs import resources
 
 TRAINING = 300  # seconds of a job, at most
 INSTANCE = "ml.m5.xlarge"
@@ -25,79 +26,46 @@ class Job(NamedTuple):
     log: str
     ml: Path
 
-    @property
-    def failure(self):
-        """Text of /opt/ml/output/failure, from which SageMaker takes the FailureReason; None if there is none."""
-        path = self.ml / "output" / "failure"
-        return path.read_text() if path.exists() else None
-
 
 class TrainingToolkit:
-    """A machine of the Hugging Face training image: `train` of SageMaker's toolkit for PyTorch.
+    """One of several machines of the Hugging Face training image: `train` of SageMaker's toolkit for PyTorch.
 
     Args:
         folder: Of its /opt/ml and its log.
         image: What `toolkit_image` returned.
-        source: Folder with the entry point and requirements.txt, or address of sourcedir.tar.gz in S3.
-        channels: Name to a file or a folder.
-        hyperparameters: Of CreateTrainingJob, where each value is JSON; those of the toolkit win.
-        program: The entry point.
-        host: Which machine of `hosts` this is.
-        hosts: How many there are; of several, torchrun starts the processes.
-        variables: More, of CreateTrainingJob.
+        source: Folder with train.py and requirements.txt.
+        proteins: File of the channel train.
+        host: Which machine this is.
     """
 
-    def __init__(
-        self, folder, image, source, channels, hyperparameters=None, program="train.py", host=0, hosts=1, variables=None
-    ):
+    def __init__(self, folder, image, source, proteins, host):
         self.ml = Path(folder, "ml")
-        for name in ("model", "output/data", "input/config"):
+        for name in ("model", "output/data", "input/config", "input/data/train"):
             (self.ml / name).mkdir(parents=True)
-        for name, path in channels.items():
-            _copy(Path(path), self.ml / "input" / "data" / name)
-        if not str(source).startswith("s3://"):
-            shutil.copytree(source, self.ml / "source")
-            source = "/opt/ml/source"
-        given = {"sagemaker_program": program, "sagemaker_submit_directory": str(source)}
-        if hosts > 1:
-            given |= {"sagemaker_torch_distributed_enabled": True, "sagemaker_instance_type": INSTANCE}
+        shutil.copy(proteins, self.ml / "input/data/train")
+        shutil.copytree(source, self.ml / "source")
+        given = {
+            "sagemaker_program": "train.py",
+            "sagemaker_submit_directory": "/opt/ml/source",
+            "sagemaker_torch_distributed_enabled": True,
+            "sagemaker_instance_type": INSTANCE,
+        }
         self._configure(
-            hyperparameters={**(hyperparameters or {}), **{name: json.dumps(value) for name, value in given.items()}},
-            inputdataconfig={name: {"TrainingInputMode": "File"} for name in channels},
-            resourceconfig=_resources(HOSTS[host], HOSTS[:hosts]),
+            hyperparameters={name: json.dumps(value) for name, value in given.items()},
+            inputdataconfig={"train": {"TrainingInputMode": "File"}},
+            resourceconfig=resources(HOSTS[host], HOSTS, INSTANCE),
         )
         environment = outside(SAGEMAKER_TRAINING_MODULE="sagemaker_pytorch_container.training:main")
-        self.namespace = Namespace(folder, image, ["train"], {**environment, **(variables or {})})
+        self.namespace = Namespace(folder, image, ["train"], environment)
 
     def _configure(self, **files):
         for name, content in files.items():
             (self.ml / "input" / "config" / f"{name}.json").write_text(json.dumps(content))
 
-    def result(self, seconds=TRAINING):
+    def result(self):
         """Wait for the end."""
         try:
-            code = self.namespace.wait(seconds)
+            code = self.namespace.wait(TRAINING)
         finally:
             self.namespace.stop()
         return Job(code, self.namespace.log(), self.ml)
-
-
-def _resources(host, hosts):
-    """What SageMaker tells a machine of the cluster."""
-    group = {"instance_group_name": "homogeneousCluster", "instance_type": INSTANCE, "hosts": hosts}
-    return {
-        "current_host": host,
-        "current_instance_type": INSTANCE,
-        "current_group_name": group["instance_group_name"],
-        "hosts": hosts,
-        "instance_groups": [group],
-        "network_interface_name": "lo",
-    }
-
-
-def _copy(source, folder):
-    if source.is_dir():
-        shutil.copytree(source, folder)
-    else:
-        folder.mkdir(parents=True)
-        shutil.copy(source, folder)

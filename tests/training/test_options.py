@@ -118,7 +118,7 @@ def test_a_file_that_is_no_options_is_one_line(parse, option_file, text, message
 
 
 def test_a_missing_file_is_named(parse):
-    with pytest.raises(OptionError, match="nowhere.yaml: No such file"):
+    with pytest.raises(OptionError, match="nowhere.yaml: no such file; expected a YAML or JSON"):
         parse("nowhere.yaml")
 
 

@@ -60,6 +60,8 @@ def test_a_training_ends_with_scores_that_are_calibrated_on_the_validation_prote
     assert trainer.validation_logits() == pytest.approx(calibrated, abs=1e-5)
     assert trainer.predict(trainer.eval_dataset).predictions == pytest.approx(calibrated, abs=1e-5)
     assert "scores of location are calibrated: temperature" in log.text
+    few = "calibrate=vector fits two numbers for each class to 80 validation proteins; expected 1,000 or more"
+    assert (few in log.text) == (method == "vector")
     assert "fitted to 80 validation proteins, which may also have chosen the checkpoint; ECE " in log.text
     trainer.save_model(str(tmp_path / "saved"))
     again = ProteinClassifier.from_pretrained(tmp_path / "saved").config
