@@ -17,6 +17,7 @@ OWN_FIELDS = (
     "head",
     "task_name",
     "light_attention_kernel_size",
+    "light_attention_layers",
     "num_labels",
     "problem_type",
     "auxiliary_tasks",

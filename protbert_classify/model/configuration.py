@@ -59,7 +59,9 @@ class ProteinClassifierConfig(PretrainedConfig):
             probability of 10 classes cannot pass 0.451).
         classifier_dropout: Dropout before the linear head, 0..1.
         light_attention_kernel_size: Width of the light attention's convolutions, in residues; odd.
-        light_attention_dropout: Dropout on the convolved features of light attention, 0..1.
+        light_attention_layers: Residual convolutional layers before light attention, for a backbone that is not
+            pretrained.
+        light_attention_dropout: Dropout on the convolved features of light attention and its layers, 0..1.
         freeze_backbone: Train the pooling and the head only; the backbone stays in evaluation mode.
         freeze_layers: Leave the embeddings and the first N layers of the backbone as they are.
         max_sequence_length: Tokens of the longest input, the special ones included, that the model was trained on;
@@ -118,6 +120,7 @@ class ProteinClassifierConfig(PretrainedConfig):
         head: str = "linear",
         classifier_dropout: float = 0.1,
         light_attention_kernel_size: int = 9,
+        light_attention_layers: int = 0,
         light_attention_dropout: float = 0.25,
         freeze_backbone: bool = False,
         freeze_layers: int = 0,
@@ -150,6 +153,7 @@ class ProteinClassifierConfig(PretrainedConfig):
         self.head = HEADS.resolve(head)
         self.classifier_dropout = classifier_dropout
         self.light_attention_kernel_size = light_attention_kernel_size
+        self.light_attention_layers = light_attention_layers
         self.light_attention_dropout = light_attention_dropout
         self.freeze_backbone = freeze_backbone
         self.freeze_layers = freeze_layers
@@ -197,6 +201,8 @@ class ProteinClassifierConfig(PretrainedConfig):
             raise ValueError(f"crop={self.crop!r}: expected one of {', '.join(CROPS)}")
         if self.light_attention_kernel_size % 2 == 0:
             raise ValueError(f"light_attention_kernel_size={self.light_attention_kernel_size}: expected an odd number")
+        if self.light_attention_layers < 0:
+            raise ValueError(f"light_attention_layers={self.light_attention_layers}: expected 0 or more")
         counts = self.special_tokens
         if counts is not None and (len(counts) != 2 or any(type(n) is not int or n < 0 for n in counts)):
             raise ValueError(f"special_tokens={counts}: expected two numbers, before and after the residues")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
+from torch.nn import functional
 from transformers.modeling_outputs import BaseModelOutput
 
 from .registry import Registry
@@ -96,6 +97,28 @@ class PoolerPooling(nn.Module):
         return output.pooler_output  # (B, H)
 
 
+class ConvolutionalLayer(nn.Module):
+    """Layer norm, convolution over the residues, GELU, linear, dropout, added to the input.
+
+    Args:
+        width: H.
+        kernel_size: Residues that a convolution sees, odd.
+        dropout: 0..1.
+    """
+
+    def __init__(self, width: int, kernel_size: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.convolution = nn.Conv1d(width, width, kernel_size, padding=kernel_size // 2)
+        self.dense = nn.Linear(width, width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, hidden: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
+        """(B, T, H), and (B, T, 1), 1 for a residue and else 0, to (B, T, H)."""
+        convolved = self.convolution((self.norm(hidden) * inside).transpose(1, 2)).transpose(1, 2)
+        return hidden + self.dropout(self.dense(functional.gelu(convolved)))
+
+
 @POOLINGS.register("light_attention")
 class LightAttentionPooling(nn.Module):
     """Light attention (Stärk et al. 2021, doi:10.1093/bioadv/vbab035, figure 1), masked.
@@ -103,19 +126,27 @@ class LightAttentionPooling(nn.Module):
     Two convolutions over the residues: one gives features, the other their weights, normalised over the residues of the
     protein. The weighted sum and the maximum of the features are concatenated. Everything that is not a residue is zero
     for the convolutions and has no weight, so padding changes nothing.
+
+    With `light_attention_layers`, as many residual convolutional layers come first; the paper has none.
     """
 
     def __init__(self, config: "ProteinClassifierConfig") -> None:
         super().__init__()
-        width, kernel = config.hidden_size, config.light_attention_kernel_size
+        width, kernel, count = config.hidden_size, config.light_attention_kernel_size, config.light_attention_layers
+        dropout = config.light_attention_dropout
+        self.layers = nn.ModuleList(ConvolutionalLayer(width, kernel, dropout) for _ in range(count))
+        self.norm = nn.LayerNorm(width) if count else nn.Identity()
         self.features = nn.Conv1d(width, width, kernel, padding=kernel // 2)
         self.attention = nn.Conv1d(width, width, kernel, padding=kernel // 2)
-        self.dropout = nn.Dropout(config.light_attention_dropout)
+        self.dropout = nn.Dropout(dropout)
         self.output_size = 2 * width
 
     def forward(self, output: BaseModelOutput, mask: torch.Tensor) -> torch.Tensor:
-        hidden = output.last_hidden_state * mask[..., None].to(output.last_hidden_state.dtype)
-        hidden = hidden.transpose(1, 2)  # (B, H, T)
+        inside = mask[..., None].to(output.last_hidden_state.dtype)
+        hidden = output.last_hidden_state
+        for layer in self.layers:
+            hidden = layer(hidden, inside)
+        hidden = (self.norm(hidden) * inside).transpose(1, 2)  # (B, H, T)
         outside = ~mask[:, None]  # (B, 1, T)
         features = self.dropout(self.features(hidden))
         lowest = torch.finfo(features.dtype).min

@@ -27,7 +27,7 @@ FITTED_FIELDS: dict[str, Any] = {
     "validation_scores": None,
 }
 # another value needs other weights
-HEAD_FIELDS = ("pooling", "head", "light_attention_kernel_size", "auxiliary_tasks")
+HEAD_FIELDS = ("pooling", "head", "light_attention_kernel_size", "light_attention_layers", "auxiliary_tasks")
 
 
 def read_config(name: str | os.PathLike[str] | None, kwargs: dict[str, Any]) -> PretrainedConfig:

@@ -21,6 +21,7 @@ MODEL_FIELDS = (
     "loss",
     "classifier_dropout",
     "light_attention_kernel_size",
+    "light_attention_layers",
     "light_attention_dropout",
     "freeze_backbone",
     "freeze_layers",

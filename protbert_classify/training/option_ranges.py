@@ -47,6 +47,7 @@ RANGES = {
     "auxiliary_weight": NOT_NEGATIVE,
     "classifier_dropout": SHARE,
     "light_attention_dropout": SHARE,
+    "light_attention_layers": NOT_NEGATIVE,
     "per_device_train_batch_size": COUNT,
     "per_device_eval_batch_size": COUNT,
     "gradient_accumulation_steps": COUNT,

@@ -58,6 +58,7 @@ MODEL_SETTINGS = (
     "head",
     "classifier_dropout",
     "light_attention_kernel_size",
+    "light_attention_layers",
     "light_attention_dropout",
     "freeze_backbone",
     "freeze_layers",

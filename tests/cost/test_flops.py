@@ -50,6 +50,11 @@ def test_the_forward_costs_what_torch_counts(shape, pooling, attention):
     assert forward_flops(model, lengths) == pytest.approx(sum(counted(model, length) for length in lengths), rel=0.01)
 
 
+def test_layers_before_light_attention_are_counted():
+    model = classifier(TINY_SHAPE, pooling="light_attention", light_attention_layers=2)
+    assert forward_flops(model, np.array([40])) == pytest.approx(counted(model, 40), rel=0.01)
+
+
 @pytest.mark.parametrize("fields", [{}, {"freeze_backbone": True, "pooling": "light_attention"}, {"freeze_layers": 1}])
 def test_the_training_costs_what_torch_counts(fields):
     model = classifier(TINY_SHAPE, **fields)

@@ -21,6 +21,7 @@ def test_every_field_survives_a_save(tmp_path, tiny_shape):
         "head": "tanh",
         "classifier_dropout": 0.3,
         "light_attention_kernel_size": 5,
+        "light_attention_layers": 2,
         "light_attention_dropout": 0.4,
         "freeze_backbone": True,
         "freeze_layers": 1,
@@ -131,6 +132,7 @@ def test_one_mean_and_deviation_can_stand_for_all_targets(tmp_path, tiny_shape):
         ({"head": "deep"}, "head='deep': expected one of linear, tanh"),
         ({"crop": "middle"}, "crop='middle': expected one of ends, head, tail"),
         ({"light_attention_kernel_size": 4}, "light_attention_kernel_size=4: expected an odd number"),
+        ({"light_attention_layers": -1}, "light_attention_layers=-1: expected 0 or more"),
         ({"freeze_layers": 3}, "freeze_layers=3: expected 0 to 2"),
         ({"freeze_layers": -1}, "freeze_layers=-1: expected 0 to 2"),
         (

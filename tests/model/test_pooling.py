@@ -94,9 +94,27 @@ def test_light_attention_is_the_papers_on_each_protein_alone(tiny_shape, kernel)
     assert pooling.output_size == pooled.shape[1] == 64
 
 
-@pytest.mark.parametrize("name", ["mean", "light_attention"])
-def test_what_is_no_residue_cannot_change_the_pooled_vector(tiny_shape, name):
-    pooling = build(name, tiny_shape)
+def test_layers_before_light_attention_read_each_protein_alone(tiny_shape):
+    pooling = build("light_attention", tiny_shape, light_attention_kernel_size=3, light_attention_layers=2)
+    lengths = [3, 8, 14]
+    output, mask = hidden_states(lengths, 17)
+    with torch.no_grad():
+        pooled = pooling(output, mask)
+        for row, length in enumerate(lengths):
+            residues = output.last_hidden_state[row, 1 : length - 1]
+            for layer in pooling.layers:
+                normed = functional.layer_norm(residues, (32,), layer.norm.weight, layer.norm.bias)
+                sides = functional.pad(normed, (0, 0, 1, 1))  # (L + 2, H)
+                weight = layer.convolution.weight
+                convolved = sum(sides[offset : offset + length - 2] @ weight[:, :, offset].T for offset in range(3))
+                residues = residues + layer.dense(functional.gelu(convolved + layer.convolution.bias))
+            expected = naive_light_attention(pooling, pooling.norm(residues))
+            assert torch.allclose(pooled[row], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("name, layers", [("mean", 0), ("light_attention", 0), ("light_attention", 2)])
+def test_what_is_no_residue_cannot_change_the_pooled_vector(tiny_shape, name, layers):
+    pooling = build(name, tiny_shape, light_attention_layers=layers)
     output, mask = hidden_states([5, 9], 9)
     with torch.no_grad():
         before = pooling(output, mask)

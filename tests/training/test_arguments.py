@@ -39,6 +39,7 @@ def test_no_option_has_two_meanings():
 
 def test_model_options_start_from_the_defaults_of_the_model():
     config = ProteinClassifierConfig({"model_type": "bert", "num_hidden_layers": 1})
-    for name in ("pooling", "head", "classifier_dropout", "light_attention_kernel_size", "light_attention_dropout"):
+    light_attention = [f"light_attention_{name}" for name in ("kernel_size", "layers", "dropout")]
+    for name in ("pooling", "head", "classifier_dropout", *light_attention):
         assert getattr(ModelArguments(), name) == getattr(config, name)
     assert DataArguments().crop == config.crop
