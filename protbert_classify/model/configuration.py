@@ -72,6 +72,7 @@ class ProteinClassifierConfig(PretrainedConfig):
         thresholds: (C,), probabilities from which on a class is predicted in `multi_label_classification`; 0.5 if None.
         target_mean: (C,), means of the training targets of a `regression`, in the units of the data; or one for all.
         target_std: (C,), their standard deviations; or one for all.
+        class_weights: (C,), factors of the losses of the classes of a `single_label_classification`; 1 each if None.
         calibration_temperature: What the main task's logits are divided by at evaluation, so that scores are as high as
             predictions are right: one for all classes, or (C,); 1 if they are not calibrated. (Transformers reserves
             the name `temperature` for text generation.)
@@ -131,6 +132,7 @@ class ProteinClassifierConfig(PretrainedConfig):
         thresholds: Sequence[float] | None = None,
         target_mean: Sequence[float] | float | None = None,
         target_std: Sequence[float] | float | None = None,
+        class_weights: Sequence[float] | None = None,
         calibration_temperature: Sequence[float] | float = 1.0,
         calibration_bias: Sequence[float] | None = None,
         validation_scores: Sequence[Sequence[float]] | None = None,
@@ -164,6 +166,7 @@ class ProteinClassifierConfig(PretrainedConfig):
         self.thresholds = _listed(thresholds)
         self.target_mean = _listed(target_mean)
         self.target_std = _listed(target_std)
+        self.class_weights = _listed(class_weights)
         self.calibration_temperature = _listed(calibration_temperature)
         self.calibration_bias = _listed(calibration_bias)
         self.validation_scores = None if validation_scores is None else [list(scores) for scores in validation_scores]
@@ -255,6 +258,7 @@ class ProteinClassifierConfig(PretrainedConfig):
             thresholds=self.thresholds,
             mean=self._for_each_label(self.target_mean),
             std=self._for_each_label(self.target_std),
+            class_weights=self.class_weights,
             temperature=self.calibration_temperature,
             bias=self.calibration_bias,
             validation_scores=self.validation_scores,

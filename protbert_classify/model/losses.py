@@ -34,13 +34,14 @@ def cross_entropy(
     Args:
         logits: (B, C), float32.
         labels: (B,), int64, 0..C-1.
-        task: Whose logits these are.
+        task: Whose logits these are; may have weights of the classes.
         label_smoothing: Share of the target spread over all classes, 0..1.
 
     Returns:
         (B,), a loss for each label.
     """
-    return functional.cross_entropy(logits, labels, reduction="none", label_smoothing=label_smoothing)
+    weight = None if task.class_weights is None else logits.new_tensor(task.class_weights)
+    return functional.cross_entropy(logits, labels, weight, reduction="none", label_smoothing=label_smoothing)
 
 
 @LOSSES.register("binary_cross_entropy")

@@ -22,6 +22,7 @@ FITTED_FIELDS: dict[str, Any] = {
     "thresholds": None,
     "target_mean": None,
     "target_std": None,
+    "class_weights": None,
     "calibration_temperature": 1.0,
     "calibration_bias": None,
     "validation_scores": None,

@@ -34,6 +34,8 @@ class Task:
             each if None.
         mean: (C,), means of the training targets, in the units of the data; of `regression` only. 0 if None.
         std: (C,), their standard deviations. 1 if None.
+        class_weights: (C,), factors of the losses of the classes, 0 or more; of `single_label_classification` only. 1
+            each if None.
         temperature: What logits are divided by, so that scores are as high as predictions are right; one for all
             classes, or (C,). Of a classification only.
         bias: (C,), added to the divided logits; none if None. Of a classification only.
@@ -54,12 +56,13 @@ class Task:
     thresholds: Sequence[float] | None = None
     mean: Sequence[float] | None = None
     std: Sequence[float] | None = None
+    class_weights: Sequence[float] | None = None
     temperature: float | Sequence[float] = 1.0
     bias: Sequence[float] | None = None
     validation_scores: Sequence[Sequence[float]] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("labels", "unknown", "thresholds", "mean", "std", "temperature", "bias"):
+        for name in ("labels", "unknown", "thresholds", "mean", "std", "class_weights", "temperature", "bias"):
             value = getattr(self, name)
             if value is not None and not isinstance(value, (int, float)):
                 object.__setattr__(self, name, tuple(value))  # lists come from JSON
@@ -68,13 +71,18 @@ class Task:
         check_problem_type(self.problem_type)
         if not self.labels or len(set(self.labels)) < len(self.labels):
             raise ValueError(f"task {self.name!r}: labels={list(self.labels)}: expected each label once, at least one")
-        for name in ("thresholds", "mean", "std", "temperature", "bias"):
+        for name in ("thresholds", "mean", "std", "class_weights", "temperature", "bias"):
             value = getattr(self, name)
             if isinstance(value, tuple) and (len(value) != len(self.labels) or not all(map(math.isfinite, value))):
                 expected = f"expected {len(self.labels)} finite numbers"
                 raise ValueError(f"task {self.name!r}: {name}={list(value)}: {expected}")
         if self.weight < 0 or not math.isfinite(self.weight):
             raise ValueError(f"task {self.name!r}: weight={self.weight}: expected 0 or more")
+        if self.class_weights is not None and (self.problem_type != SINGLE_LABEL or min(self.class_weights) < 0):
+            raise ValueError(
+                f"task {self.name!r}, {self.problem_type}: class_weights={list(self.class_weights)}: expected numbers of "
+                f"0 or more, for {SINGLE_LABEL}"
+            )
         self._check_calibration()
         self._check_validation_scores()
 

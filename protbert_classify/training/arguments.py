@@ -49,7 +49,9 @@ class ModelArguments:
     )
     light_attention_layers: int = field(
         default=0,
-        metadata={"help": "Convolutional layers before light attention: 2 for a network without a pretrained backbone."},
+        metadata={
+            "help": "Convolutional layers before light attention: 2 for a network without a pretrained backbone."
+        },
     )
     light_attention_dropout: float = field(default=0.25, metadata={"help": "Dropout on light attention's features."})
     freeze_backbone: bool = field(default=False, metadata={"help": "Train only the pooling and the head."})

@@ -38,6 +38,12 @@ TRAINING_DEFAULTS: dict[str, tuple[Any, str]] = {
         "class per protein accuracy, macro_f1; for several classes micro_f1, macro_f1, jaccard, subset_accuracy, "
         "average_precision; for numbers pearson, r2, mae.",
     ),
+    "class_weights": (
+        0.0,
+        "Let rare classes count more in the loss: a class counts by its number of training proteins to the power of "
+        "minus this. 0: every protein counts the same, 1: every class counts the same, 0.3 to 0.5: between. Helps "
+        "rare classes (macro F1), at some cost in accuracy.",
+    ),
     "early_stopping_patience": (3, "Stop after this many evaluations without improvement; 0 for never."),
     "calibrate": (
         "temperature",

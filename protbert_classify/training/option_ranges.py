@@ -59,6 +59,7 @@ RANGES = {
     "adam_beta2": DECAY,
     "adam_epsilon": NOT_NEGATIVE,
     "label_smoothing_factor": SHARE,
+    "class_weights": SHARE,
     "early_stopping_patience": NOT_NEGATIVE,
     "dataloader_num_workers": NOT_NEGATIVE,
     "seed": SEED,

@@ -11,8 +11,8 @@ from ..data.encoding import encode
 from ..errors import OptionError
 from ..model import ProteinClassifier
 from ..model.configuration import TRAINED_FURTHER
-from ..model.tasks import REGRESSION
-from ..tasks.targets import fit_targets
+from ..model.tasks import REGRESSION, SINGLE_LABEL
+from ..tasks.targets import fit_targets, targets
 
 logger = logging.getLogger(__name__)
 
@@ -54,16 +54,18 @@ def encode_proteins(proteins: Dataset, tokenizer: PreTrainedTokenizerBase, model
     return encode(proteins, tokenizer, max_length=config.max_sequence_length, crop=config.crop, tasks=config.tasks)
 
 
-def fit_model(model: ProteinClassifier, proteins: Dataset | None) -> None:
-    """Set what a model must know before training: the longest input, its position table, the units of its targets.
+def fit_model(model: ProteinClassifier, proteins: Dataset | None, class_weights: float = 0.0) -> None:
+    """Set what a model must know before training: the longest input, its positions, units of targets, class weights.
 
     Args:
         model: Changed in place. `max_sequence_length` is 512 if it was not set, or as much as the backbone can read; an
             absolute position table keeps the rows that such an input can reach.
-        proteins: To train on, raw; their targets give a regression its mean and standard deviation, if it has none.
+        proteins: To train on, raw; their targets give a regression its mean and standard deviation, if it has none, and
+            classes their weights.
+        class_weights: Minus the power of the number of proteins that gives the weight of a class; 0 leaves the model's.
 
     Raises:
-        OptionError: The model is an ensemble.
+        OptionError: The model is an ensemble, or weights of classes are asked for where there are none.
     """
     config = model.config
     if config.members:
@@ -77,6 +79,30 @@ def fit_model(model: ProteinClassifier, proteins: Dataset | None) -> None:
         model.resize_position_embeddings(config.max_sequence_length)
     if proteins is not None and is_raw(proteins):
         _fit_units(model, proteins)
+    if class_weights:
+        _fit_class_weights(model, proteins, class_weights)
+
+
+def _fit_class_weights(model: ProteinClassifier, proteins: Dataset | None, power: float) -> None:
+    config = model.config
+    if config.problem_type != SINGLE_LABEL:
+        raise OptionError(f"class_weights={power}: expected 0 for {config.problem_type}; {SINGLE_LABEL} has classes")
+    if proteins is None or not is_raw(proteins):
+        raise OptionError(f"class_weights={power}: the training proteins are encoded already; expected raw ones")
+    known = targets(proteins, config.task)
+    config.class_weights = class_weights_for(np.bincount(known[known >= 0], minlength=config.num_labels), power)
+
+
+def class_weights_for(proteins: np.ndarray, power: float) -> list[float]:
+    """Factors of the losses of classes: large for rare ones, and 1 in the mean over the proteins.
+
+    Args:
+        proteins: (C,), how many the classes have; a class without one gets 1.
+        power: 0 for equal weights, 1 for classes that count the same.
+    """
+    weights = np.where(proteins > 0, np.maximum(proteins, 1) ** -power, 0.0)
+    weights *= proteins.sum() / (weights * proteins).sum()
+    return np.where(proteins > 0, weights, 1.0).tolist()
 
 
 def _fit_units(model: ProteinClassifier, proteins: Dataset) -> None:

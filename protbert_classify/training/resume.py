@@ -30,8 +30,14 @@ logger = logging.getLogger(__name__)
 
 COMMAND_SETTING = "model_name_or_path"  # in the settings of runs of `protbert-classify train`, and of no others
 FOUND_TOKENS = "found_tokens_per_batch"  # the number that `auto` became when the run began; a resumed run keeps it
-# of runs that began before there were other splits
-FORMER_SPLIT = {"split": "identical", "split_identity": IDENTITY, "split_coverage": COVERAGE}
+# of runs that began before there were these options
+FORMER = {
+    "split": "identical",
+    "split_identity": IDENTITY,
+    "split_coverage": COVERAGE,
+    "light_attention_layers": 0,
+    "class_weights": 0.0,
+}
 # training arguments that must not change; num_train_epochs may grow, and the logging, saving and evaluation are free
 TRAINING_SETTINGS = (
     "per_device_train_batch_size",
@@ -42,6 +48,7 @@ TRAINING_SETTINGS = (
     "weight_decay",
     "max_grad_norm",
     "label_smoothing_factor",
+    "class_weights",
     "optim",
     "bf16",
     "fp16",
@@ -152,7 +159,7 @@ def run_settings(
     settings = {
         **{name: getattr(config, name) for name in MODEL_SETTINGS},
         "tasks": [_without_fitted(task.to_dict()) for task in config.tasks],
-        **{name: getattr(arguments, name, None) for name in TRAINING_SETTINGS},
+        **training_settings(arguments),
         **{name: encoded_fingerprint(part) for name, part in proteins.items() if has_ids(part)},
     }
     return as_json(settings)
@@ -160,7 +167,7 @@ def run_settings(
 
 def training_settings(arguments: TrainingArguments) -> dict[str, Any]:
     """The arguments of a training that must not change, as JSON has them."""
-    return as_json({name: getattr(arguments, name, None) for name in TRAINING_SETTINGS})
+    return as_json({name: getattr(arguments, name, FORMER.get(name)) for name in TRAINING_SETTINGS})
 
 
 def as_json(values: dict[str, Any]) -> dict[str, Any]:
@@ -219,7 +226,7 @@ def check_unchanged(output_dir: str, settings: dict[str, Any]) -> None:
     with open(path, encoding="utf-8") as file:
         before = json.load(file)
     before.pop(FOUND_TOKENS, None)
-    before = {**{name: value for name, value in FORMER_SPLIT.items() if name in settings}, **before}
+    before = {**{name: value for name, value in FORMER.items() if name in settings}, **before}
     if "head" in before:
         before["head"] = HEADS.resolve(before["head"])
     by_command = COMMAND_SETTING in before

@@ -131,7 +131,7 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
         self._found_tokens: int | None = None
         self.totals = TrainingTotals()
         if model is not None:
-            fit_model(model, self._raw_train)
+            fit_model(model, self._raw_train, getattr(args, "class_weights", 0.0))
         if not self._own_collator:
             kwargs["data_collator"] = PaddingCollator(0)  # replaced once the model is known
         if kwargs.get("eval_dataset") is None:
@@ -214,7 +214,7 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
 
     def call_model_init(self, trial: Any = None) -> Any:
         model = super().call_model_init(trial)
-        fit_model(model, self._raw_train)
+        fit_model(model, self._raw_train, getattr(self.args, "class_weights", 0.0))
         return model
 
     # ---- training ----

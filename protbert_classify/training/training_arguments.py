@@ -25,6 +25,9 @@ class ProteinTrainingArguments(TrainingArguments):
             device, None for no limit. A step of `per_device_train_batch_size` proteins that has more is computed in
             parts, with the same result.
         packing: Proteins in one row without padding: `on`, `off` or `auto` (on a GPU in half precision).
+        class_weights: Factors of the losses of the classes, so that rare classes count more: proportional to the number
+            of training proteins to the power of minus `class_weights`; 0 for equal ones, 1 if all classes shall count
+            the same. The mean over the training proteins is 1. Of a `single_label_classification`.
         early_stopping_patience: Stop after so many evaluations without a better one; 0 for never.
         calibrate: How scores are calibrated on validation proteins after training: `temperature`, `vector` (a
             temperature and a bias for each class) or `none`.
@@ -65,6 +68,7 @@ class ProteinTrainingArguments(TrainingArguments):
     logging_nan_inf_filter: bool = _default("logging_nan_inf_filter")
     report_to: None | str | list[str] = _default("report_to")
     ddp_find_unused_parameters: bool | None = _default("ddp_find_unused_parameters")
+    class_weights: float = _default("class_weights")
     early_stopping_patience: int = _default("early_stopping_patience")
     calibrate: Literal["temperature", "vector", "none"] = _default("calibrate")
     cache_embeddings: bool = _default("cache_embeddings")

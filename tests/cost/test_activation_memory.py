@@ -78,7 +78,16 @@ def test_a_step_takes_what_was_measured_without_running_it(shape, half, checkpoi
         (ESM2, "sdpa", {}),
         (ESMC, "sdpa", {}),
     ],
-    ids=["light attention", "light attention with layers", "frozen", "two layers frozen", "eager", "t5", "esm2", "esmc"],
+    ids=[
+        "light attention",
+        "light attention with layers",
+        "frozen",
+        "two layers frozen",
+        "eager",
+        "t5",
+        "esm2",
+        "esmc",
+    ],
 )
 def test_each_kind_of_model_is_measured_as_it_is(shape, attention, fields, tmp_path):
     model = classifier(shape, attention, **fields)

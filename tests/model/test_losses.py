@@ -38,6 +38,31 @@ def test_the_loss_of_each_problem_type_is_that_of_transformers(problem_type):
     assert model_loss(logits, labels, Config(task(problem_type))).item() == pytest.approx(expected.item(), abs=1e-6)
 
 
+def test_each_class_counts_by_its_weight():
+    logits, labels = example("single_label_classification")
+    weights = [0.5, 2.0, 0.0]
+    alone = functional.cross_entropy(logits, labels, reduction="none")
+    expected = (alone * torch.tensor(weights)[labels]).sum() / len(labels)
+    found = model_loss(logits, labels, Config(task("single_label_classification", class_weights=weights)))
+    assert found.item() == pytest.approx(expected.item(), abs=1e-6)
+    assert {0, 1, 2} == set(labels.tolist())
+
+
+@pytest.mark.parametrize(
+    ("problem_type", "weights"),
+    [
+        ("multi_label_classification", [1, 1, 1]),
+        ("regression", [1, 1, 1]),
+        ("single_label_classification", [1, 1, -1]),
+        ("single_label_classification", [1, 1]),
+        ("single_label_classification", [1, 1, NAN]),
+    ],
+)
+def test_weights_of_classes_that_make_no_sense_are_refused(problem_type, weights):
+    with pytest.raises(ValueError, match="class_weights"):
+        task(problem_type, class_weights=weights)
+
+
 def test_several_labels_are_learned_with_binary_cross_entropy_not_with_softmax():
     logits, labels = torch.zeros(2, 4), torch.tensor([[1.0, 0, 0, 1], [0, 1, 1, 1]])
     loss = model_loss(logits, labels, Config(task("multi_label_classification", 4)))

@@ -1,0 +1,43 @@
+"""What a model takes from its training proteins before it trains: the weights of classes."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protbert_classify.errors import OptionError
+from protbert_classify.training.preparation import class_weights_for, fit_model
+from tests.training.trainers import product, raw_proteins, small_model
+
+
+@given(st.lists(st.integers(0, 10_000), min_size=2, max_size=12).filter(any), st.floats(0, 1))
+def test_weights_follow_the_power_of_the_number_of_proteins_and_are_1_in_the_mean(counts, power):
+    counts = np.array(counts)
+    weights = np.array(class_weights_for(counts, power))
+    assert (weights * counts).sum() == pytest.approx(counts.sum())
+    seen = counts > 0
+    factors = weights[seen] * counts[seen] ** power
+    np.testing.assert_allclose(factors, factors[0])
+    assert (weights[~seen] == 1).all()
+
+
+def test_at_a_power_of_1_all_classes_count_the_same():
+    assert class_weights_for(np.array([100, 50, 0, 10]), 1.0) == pytest.approx([160 / 300, 160 / 150, 1, 160 / 30])
+
+
+def test_a_trainer_weighs_the_classes_of_its_training_proteins(tmp_path):
+    trainer = product(tmp_path, class_weights=0.5)
+    found = np.bincount(raw_proteins(60)["location"], minlength=3)
+    assert trainer.model.config.class_weights == class_weights_for(found, 0.5)
+    assert product(tmp_path / "plain").model.config.class_weights is None
+
+
+def test_a_model_without_classes_has_no_weights_of_them():
+    model = small_model(problem_type="multi_label_classification")
+    with pytest.raises(OptionError, match="class_weights=0.5: expected 0 for multi_label_classification"):
+        fit_model(model, raw_proteins(6), 0.5)
+
+
+def test_encoded_proteins_are_refused_because_their_classes_were_not_read():
+    with pytest.raises(OptionError, match="class_weights=0.5: the training proteins are encoded already"):
+        fit_model(small_model(), None, 0.5)
