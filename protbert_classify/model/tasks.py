@@ -80,8 +80,8 @@ class Task:
             raise ValueError(f"task {self.name!r}: weight={self.weight}: expected 0 or more")
         if self.class_weights is not None and (self.problem_type != SINGLE_LABEL or min(self.class_weights) < 0):
             raise ValueError(
-                f"task {self.name!r}, {self.problem_type}: class_weights={list(self.class_weights)}: expected numbers of "
-                f"0 or more, for {SINGLE_LABEL}"
+                f"task {self.name!r}, {self.problem_type}: class_weights={list(self.class_weights)}: expected numbers "
+                f"of 0 or more, for {SINGLE_LABEL}"
             )
         self._check_calibration()
         self._check_validation_scores()
