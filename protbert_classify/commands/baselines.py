@@ -62,12 +62,16 @@ def _check_free(output_dir: str, folders: Iterable[str], overwrite: bool) -> Non
     """Refuse to write into the folder of a run, or over an earlier baseline; nothing is changed."""
     from ..errors import OptionError
     from ..runs.files import RECORD
+    from ..runs.finished_run import read_run
 
     if os.path.exists(os.path.join(output_dir, RECORD)):
         raise OptionError(f"{output_dir} holds a finished run; set another output_dir")
     for folder in folders:
-        if not overwrite and os.path.exists(os.path.join(folder, RECORD)):
-            raise OptionError(f"{folder} holds a baseline; set another output_dir, or overwrite")
+        if os.path.exists(os.path.join(folder, RECORD)):
+            if not read_run(folder).is_baseline:
+                raise OptionError(f"{folder} holds a training; set another output_dir")
+            if not overwrite:
+                raise OptionError(f"{folder} holds a baseline; set another output_dir, or overwrite")
 
 
 def _heading(column: str) -> str:

@@ -59,6 +59,15 @@ def test_a_baseline_that_is_there_is_replaced_only_if_asked(easy, tmp_path, caps
     assert "holds a finished run; set another output_dir" in capsys.readouterr().err
 
 
+def test_a_training_that_has_the_name_of_a_baseline_is_never_replaced(easy, tmp_path, capsys):
+    run = tmp_path / "majority"
+    assert main(["train", "--data", easy, "--output_dir", str(run), "--max_steps", "1", *TINY]) == 0
+    command = ["baselines", "--data", easy, "--baselines", "majority", "--output_dir", str(tmp_path), "--overwrite"]
+    assert main(command) == 2
+    assert f"{run} holds a training; set another output_dir" in capsys.readouterr().err
+    assert (run / "model" / "model.safetensors").exists()
+
+
 def test_a_baseline_is_not_said_to_crop_and_cannot_predict(easy, tmp_path, capsys):
     assert main(["baselines", "--data", easy, "--baselines", "majority", "--output_dir", str(tmp_path)]) == 0
     folder = str(tmp_path / "majority")
