@@ -34,7 +34,7 @@ def metrics_by_identity(
 
     Returns:
         For each step, the least similar proteins first: `nearest` (its name), `proteins`, and for each of
-        [`identity_metrics`] its value under its name and (low, high), its 95% interval, under `{name}_interval`. Both
+        [`identity_metrics`] its value under its name and [low, high], its 95% interval, under `{name}_interval`. Both
         are None in a step of fewer than `FEWEST` proteins, and where the metric has none.
     """
     known = known_references(np.asarray(references))
@@ -55,9 +55,8 @@ def _step_metrics(
     part, true = decision[rows], np.asarray(references)[rows]
     values = task_metrics(part, true)
     intervals = task_intervals(part, true, groups=None if groups is None else groups[rows])
-    return {
-        "proteins": len(rows),
-        **{
-            key: value for name in names for key, value in ((name, values[name]), (f"{name}_interval", intervals[name]))
-        },
-    }
+    step: dict[str, Any] = {"proteins": len(rows)}
+    for name in names:
+        pair = intervals[name]
+        step |= {name: values[name], f"{name}_interval": None if pair is None else list(pair)}  # as JSON has it
+    return step

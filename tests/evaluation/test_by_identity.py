@@ -53,4 +53,5 @@ def test_several_labels_and_numbers_have_their_main_metric(problem_type):
     name, rows = BEST_METRIC[problem_type], np.arange(100)
     assert set(found[2]) == {"nearest", "proteins", name, f"{name}_interval"}
     assert found[2][name] == task_metrics(decision[rows], references[rows])[name]
-    assert found[2][f"{name}_interval"] == task_intervals(decision[rows], references[rows], groups=groups[rows])[name]
+    pair = task_intervals(decision[rows], references[rows], groups=groups[rows])[name]
+    assert found[2][f"{name}_interval"] == list(pair)
