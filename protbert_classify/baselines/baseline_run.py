@@ -16,7 +16,7 @@ from ..evaluation.thresholds import fit_thresholds
 from ..model.registry import Registry
 from ..model.tasks import MULTI_LABEL, REGRESSION, SINGLE_LABEL, Task
 from ..runs.files import DATA, METRICS, RECORD, write_json
-from ..runs.writer import describe_data, versions, write_test_predictions
+from ..runs.writer import describe_data, split_notes, versions, write_nearest, write_test_predictions
 from ..tasks.targets import targets
 from .composition import composition
 from .majority import majority
@@ -85,6 +85,7 @@ def write_baseline_run(
     if "test" in splits:
         references = (targets(splits["test"], task), None)
         write_test_predictions(folder, splits["test"], decisions["test"], references)
+        metrics = {**metrics, **write_nearest(folder, splits, decisions["test"], references[0])}
     longest = max(max(part["sequence_length"][:]) for part in splits.values())
     write_json(os.path.join(folder, DATA), describe_data(splits, task, longest), indent=None)
     write_json(os.path.join(folder, METRICS), metrics)
@@ -94,6 +95,7 @@ def write_baseline_run(
         "data_arguments": data_arguments,
         "tasks": [task.to_dict()],
         "data_fingerprint": {split: fingerprint(part, columns) for split, part in splits.items()},
+        **split_notes(splits),
         "versions": versions(),
     }
     write_json(os.path.join(folder, RECORD), record)

@@ -107,8 +107,18 @@ SPLIT_OPTIONS = (
 )
 
 
+def true_or_false(text: str) -> bool:
+    """The type of an option that is on or off, as `train` reads it."""
+    if text.lower() not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected true or false")
+    return text.lower() == "true"
+
+
 def add_split_options(parser: argparse.ArgumentParser) -> None:
     """Which proteins, and how `train` splits them."""
+    parser.add_argument(
+        "--test_neighbours", nargs="?", const=True, type=true_or_false, help=_help_of_train("test_neighbours")
+    )
     for name in SPLIT_OPTIONS:
         field = DataArguments.__dataclass_fields__[name]
         number = type(field.default) if isinstance(field.default, (int, float)) else str

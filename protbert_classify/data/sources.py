@@ -14,6 +14,7 @@ STANDARD_INPUT = "-"
 FASTA_ENDINGS = (".fasta", ".fa", ".faa", ".fas", ".seq")
 TABLE_ENDINGS = (".csv", ".tsv", ".parquet", ".jsonl", ".json")
 SPREADSHEETS = (".xlsx", ".xls", ".ods")
+WRITTEN_TABLES = ("test_predictions.csv", "test_neighbours.csv")  # by a training, whose folder is no dataset
 GZIP = b"\x1f\x8b"  # the first bytes of a gzip file
 # names of splits in headers, columns, files and Hub datasets
 SPLIT_NAMES = {
@@ -99,7 +100,7 @@ def is_dataset_folder(folder: str) -> bool:
         os.path.relpath(os.path.join(place, name), folder).lower()
         for place, _, names in os.walk(folder)
         for name in names
-        if ending_of(name) in TABLE_ENDINGS and name != "test_predictions.csv"  # which a training writes
+        if ending_of(name) in TABLE_ENDINGS and name not in WRITTEN_TABLES
     )
     return any(word in SPLIT_NAMES for path in tables for word in re.split("[^a-z]+", path))
 

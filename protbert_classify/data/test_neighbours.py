@@ -1,9 +1,12 @@
-"""How many test proteins are similar to training proteins."""
+"""How near test proteins are to training proteins, and which of them are related to each other."""
 
 import logging
+from dataclasses import dataclass
 
+import numpy as np
 from datasets import DatasetDict
 
+from ..homology.groups import connected
 from ..homology.neighbours import describe_limits, search_method
 from ..homology.saved_search import find_saved_neighbours
 from .alphabet import unspace
@@ -11,21 +14,51 @@ from .alphabet import unspace
 logger = logging.getLogger(__name__)
 
 
-def count_test_neighbours(splits: DatasetDict, identity: float, coverage: float) -> int | None:
-    """Count and log the test proteins that have a neighbour in training.
+@dataclass(frozen=True)
+class NearestTraining:
+    """The nearest training protein of each of N test proteins, and the groups of related test proteins.
+
+    Args:
+        ids: (N,), accessions of the test proteins.
+        nearest: (N,), accession of the nearest training protein; empty without a neighbour.
+        identity: (N,), 0..1, share of identical residues in the alignment with it; NaN without a neighbour.
+        group: (N,), int64, the same number for related test proteins.
+    """
+
+    ids: list[str]
+    nearest: list[str]
+    identity: np.ndarray
+    group: np.ndarray
+
+    def count(self, identity: float) -> int:
+        """Test proteins with a training protein of at least this identity, 0..1."""
+        return int((self.identity >= identity).sum())
+
+
+def find_test_neighbours(splits: DatasetDict, identity: float, coverage: float) -> NearestTraining | None:
+    """Find the nearest training protein of each test protein, and log how many have a neighbour in training.
 
     Args:
         splits: With `train` and, perhaps, `test`.
-        identity: Of neighbours, see [`find_neighbours`].
+        identity: Of related proteins, see [`find_neighbours`]. The nearest training protein may be less identical.
         coverage: Of neighbours.
 
     Returns:
-        The number, or None without test proteins.
+        None without test proteins.
     """
     if "test" not in splits:
         return None
     test, train = ([unspace(sequence) for sequence in splits[name]["sequence"][:]] for name in ("test", "train"))
-    near = len(find_saved_neighbours(test, train, identity=identity, coverage=coverage).nearest())
+    found = find_saved_neighbours(test, train, identity=0, coverage=coverage).nearest()
+    related = find_saved_neighbours(test, test, identity=identity, coverage=coverage)
+    train_ids = splits["train"]["id"][:]
+    nearest, identities = [""] * len(test), np.full(len(test), np.nan)
+    identities[found.query] = found.identity
+    for row, target in zip(found.query, found.target, strict=True):
+        nearest[row] = train_ids[target]
+    groups = connected(len(test), np.stack([related.query, related.target]))
+    neighbours = NearestTraining(list(splits["test"]["id"][:]), nearest, identities, groups)
+    near = neighbours.count(identity)
     logger.info(
         "%s of %s test proteins (%.1f%%) have a neighbour in training: %s",
         f"{near:,}",
@@ -33,4 +66,4 @@ def count_test_neighbours(splits: DatasetDict, identity: float, coverage: float)
         100 * near / len(test),
         describe_limits(identity, coverage, search_method()),
     )
-    return near
+    return neighbours

@@ -35,6 +35,21 @@ def draw_counts(proteins: int, resamples: int, seed: int) -> Iterator[np.ndarray
         yield np.bincount(places.ravel(), minlength=rows * proteins).reshape(rows, proteins)
 
 
+def draw_group_counts(groups: np.ndarray, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """Draw groups of proteins with replacement, as many as there are; gives (r, N): how often each protein was drawn.
+
+    Args:
+        groups: (N,), the same number for the proteins that are drawn together.
+        resamples: R.
+        seed: Of the draw.
+    """
+    names, places = np.unique(groups, return_inverse=True)
+    step = max(1, CHUNK // len(groups))  # there are more proteins than groups
+    for counts in draw_counts(len(names), resamples, seed):
+        for start in range(0, len(counts), step):
+            yield counts[start : start + step, places]
+
+
 def matrix_metrics(matrices: np.ndarray) -> dict[str, np.ndarray]:
     """The metrics of [`classification_metrics`] for many confusion matrices.
 

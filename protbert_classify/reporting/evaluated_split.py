@@ -32,12 +32,14 @@ class EvaluatedSplit:
             calibrated; of the main task also `proteins`. Runs of earlier versions lack those of [`score_metrics`] and
             `balanced_accuracy`.
         predictions: The answers for the proteins of the split, and the true ones; None where they were not written.
+        groups: (N,), the same number for related proteins; None where it is not known which are.
     """
 
     split: str
     task: Task
     metrics: dict[str, Any]
     predictions: tuple[Decision, np.ndarray] | None = None
+    groups: np.ndarray | None = None
 
     @property
     def known(self) -> int:
@@ -51,7 +53,12 @@ class EvaluatedSplit:
 
     @functools.cached_property
     def intervals(self) -> dict[str, Any]:
-        """95% intervals, as [`task_intervals`] returns them; empty where the proteins themselves are not known."""
+        """95% intervals, as [`task_intervals`] returns them; empty where the proteins themselves are not known.
+
+        Of groups of related proteins, where these are known.
+        """
+        if self.predictions is not None and self.groups is not None:
+            return task_intervals(*self.predictions, groups=self.groups)
         if self.task.problem_type == SINGLE_LABEL:
             return bootstrap_intervals(self.metrics["confusion_matrix"])
         return task_intervals(*self.predictions) if self.predictions is not None else {}
@@ -90,4 +97,5 @@ def _evaluated(run: Run, task: Task, split: str, prefix: str, more: tuple[str, .
         raise DataError(f"{os.path.join(run.folder, METRICS)}: damaged; found no {', '.join(missing)}")
     predictions = run.predictions.of(task) if split == "test" and run.predictions is not None else None
     names += [name for name in (*SCORES, "balanced_accuracy") if f"{prefix}{name}" in run.metrics]
-    return EvaluatedSplit(split, task, {name: run.metrics[f"{prefix}{name}"] for name in names}, predictions)
+    groups = run.nearest.group if predictions is not None and run.nearest is not None else None
+    return EvaluatedSplit(split, task, {name: run.metrics[f"{prefix}{name}"] for name in names}, predictions, groups)

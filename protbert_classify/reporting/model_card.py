@@ -12,7 +12,7 @@ from ..model.publishing import TAGS, TASK
 from ..runs.files import FIGURES
 from ..runs.finished_run import Run
 from ..version import __version__
-from . import set_section
+from . import identity_section, set_section
 from .card import DEEPLOC, Licences, citation, data_name, hub_id, link, render_card
 from .evaluated_split import SPLITS, EvaluatedSplit, evaluated_auxiliary_tasks, evaluated_split
 from .figures import save_figure
@@ -76,6 +76,7 @@ def model_card(
         "ensemble": _ensemble(config, run, found),
         "results": _results(run, found) if run is not None and found is not None else None,
         "calibration": _calibration(run, found) if run is not None and found is not None else None,
+        "similarity": _similarity(run, found) if run is not None and found is not None else None,
         "sets": _sets(run, found) if run is not None and found is not None else None,
         "auxiliary": _auxiliary(config, run, found),
         "data": _data(run) if run is not None and "data_arguments" in run.record else None,
@@ -215,6 +216,7 @@ def _results(run: Run, found: EvaluatedSplit) -> dict[str, Any]:
         "header": [NAMES[key] for key in keys],
         "rows": rows,
         "intervals": bool(found.intervals),
+        "drawn": identity_section.drawn_sentence(found),
         "answers": report.answers,
         "classes": _class_rows(run, found),
         "figures": [_shown_figure(figure) for figure in report.card_figures(found)],
@@ -247,6 +249,21 @@ def _calibration(run: Run, found: EvaluatedSplit) -> dict[str, Any] | None:
         return None
     words = {"text": report.calibration_text(found), "how": calibration_sentences(run, found)}
     return {**words, "header": HEADER, "rows": score_rows(found), "note": NOTE, **_shown_figure(figure)}
+
+
+def _similarity(run: Run, found: EvaluatedSplit) -> dict[str, Any] | None:
+    """Metrics by similarity to training proteins, or that it is not known; None without test proteins."""
+    if found.split != "test":
+        return None
+    header, rows = identity_section.identity_table(run)
+    sentences = identity_section.distance_sentences(run) if rows else [identity_section.UNKNOWN]
+    return {
+        "title": identity_section.TITLE,
+        "text": " ".join(sentences),
+        "header": header,
+        "rows": rows,
+        "note": identity_section.NOTE,
+    }
 
 
 def _sets(run: Run, found: EvaluatedSplit) -> dict[str, Any] | None:

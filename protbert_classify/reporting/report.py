@@ -11,6 +11,7 @@ from ..version import __version__
 from .captioned_figures import FigureFolder, data_pictures, training_pictures
 from .evaluated_split import EvaluatedSplit, evaluated_auxiliary_tasks, evaluated_split
 from .formatting import capitalised, count
+from .identity_section import identity_section
 from .members import member_sections
 from .page import render
 from .report_registry import report_of
@@ -57,6 +58,7 @@ def page_content(run: Run) -> dict[str, Any]:
         "training": {"pictures": training_pictures(run, picture)},
         "sections": [
             *report.sections(run, found, picture),
+            identity_section(run, found),
             *member_sections(run, found),
             *(_auxiliary_section(run, other, place) for place, other in enumerate(auxiliary, 1)),
         ],

@@ -12,6 +12,7 @@ METRICS = "metrics.json"
 PREDICTIONS = "test_predictions.csv"
 OUT_OF_FOLD = "out_of_fold_predictions.csv"  # of a cross-validation: each protein by a member that did not train on it
 MEMBERS = ("seed-[0-9]*", "fold-[0-9]*")  # the runs of an ensemble, in its folder
+TEST_NEIGHBOURS = "test_neighbours.csv"  # the nearest training protein of each test protein
 DATA = "data.json"
 STATE = "trainer_state.json"
 SETTINGS = "settings.json"  # written when a run begins: what a resumed run must share with it

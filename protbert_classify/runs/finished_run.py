@@ -6,10 +6,12 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from ..data.test_neighbours import NearestTraining
 from ..errors import DataError, OptionError
 from ..model.tasks import SINGLE_LABEL, Task
-from .files import DATA, METRICS, MODEL, PREDICTIONS, RECORD, SETTINGS, STATE
+from .files import DATA, METRICS, MODEL, PREDICTIONS, RECORD, SETTINGS, STATE, TEST_NEIGHBOURS
 from .predictions import Predictions, read_predictions
+from .test_neighbours import read_test_neighbours
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Run:
         data: `data.json`: `max_residues` and `splits` (split -> `classes`, label -> proteins, and `lengths`, sorted
             residues); None in runs that did not write it.
         predictions: None without test proteins.
+        nearest: The nearest training proteins of the test proteins; None where the training did not look for them.
     """
 
     folder: str
@@ -34,6 +37,7 @@ class Run:
     log: list[dict[str, Any]]
     data: dict[str, Any] | None
     predictions: Predictions | None
+    nearest: NearestTraining | None = None
 
     @property
     def task(self) -> Task:
@@ -69,6 +73,7 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
     tasks = _read_tasks(folder, record, metrics)
     path = os.path.join(folder, PREDICTIONS)
     proteins = metrics.get("test_proteins")
+    predictions = read_predictions(path, tasks, proteins) if os.path.isfile(path) else None
     return Run(
         folder=folder,
         tasks=tasks,
@@ -76,7 +81,8 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
         record=record,
         log=_read_log(folder),
         data=_read_data(folder),
-        predictions=read_predictions(path, tasks, proteins) if os.path.isfile(path) else None,
+        predictions=predictions,
+        nearest=_read_nearest(folder, predictions),
     )
 
 
@@ -164,6 +170,13 @@ def _read_log(folder: str) -> list[dict[str, Any]]:
     if not isinstance(log, list):
         raise DataError(f"{os.path.join(folder, STATE)}: damaged; expected log_history, a list")
     return log
+
+
+def _read_nearest(folder: str, predictions: Predictions | None) -> NearestTraining | None:
+    path = os.path.join(folder, TEST_NEIGHBOURS)
+    if predictions is None or not os.path.isfile(path):
+        return None
+    return read_test_neighbours(path, predictions.ids)
 
 
 def _read_data(folder: str) -> dict[str, Any] | None:

@@ -20,10 +20,12 @@ from .files import (
     REPORT,
     SETTINGS,
     STATE,
+    TEST_NEIGHBOURS,
     read_json,
 )
 
-OUTPUTS = (MODEL, METRICS, SETTINGS, PREDICTIONS, OUT_OF_FOLD, DATA, STATE, FIGURES, REPORT, RECORD)
+TABLES = (PREDICTIONS, OUT_OF_FOLD, TEST_NEIGHBOURS)
+OUTPUTS = (MODEL, METRICS, SETTINGS, *TABLES, DATA, STATE, FIGURES, REPORT, RECORD)
 
 
 def claim_output_dir(output_dir: str, resume: bool, overwrite: bool, several: bool = False) -> str | None:

@@ -15,13 +15,26 @@ from huggingface_hub import try_to_load_from_cache
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerState, TrainingArguments
 
 from ..data.fingerprint import fingerprint
+from ..evaluation.by_identity import metrics_by_identity
 from ..evaluation.decision import Decision
 from ..model.tasks import Task
 from ..model_source import backbone_shape
 from ..tasks.targets import label_counts
 from ..version import __version__
-from .files import DATA, METRICS, MODEL, PREDICTIONS, RECORD, STATE, naming, write_atomically, write_json
+from .files import (
+    DATA,
+    METRICS,
+    MODEL,
+    PREDICTIONS,
+    RECORD,
+    STATE,
+    TEST_NEIGHBOURS,
+    naming,
+    write_atomically,
+    write_json,
+)
 from .predictions import write_predictions
+from .test_neighbours import write_test_neighbours
 
 PACKAGES = ("accelerate", "datasets", "numpy", "tokenizers", "torch", "transformers")
 
@@ -39,6 +52,25 @@ def write_test_predictions(
     """
     ids, lengths = proteins["id"][:], proteins["sequence_length"][:]
     write_predictions(os.path.join(folder, PREDICTIONS), ids, lengths, decision, *references)
+
+
+def write_nearest(folder: str, splits: DatasetDict, decision: Decision, references: np.ndarray) -> dict[str, Any]:
+    """Write `test_neighbours.csv`, if the nearest training proteins of the test proteins were looked for.
+
+    Args:
+        folder: The run's folder.
+        splits: With N raw test proteins and, if the command line prepared them, `nearest`.
+        decision: The model's predictions for them.
+        references: The true answers of the main task, (N,) or (N, C).
+
+    Returns:
+        `test_by_identity` for `metrics.json`, see [`metrics_by_identity`]; nothing where no search was made.
+    """
+    nearest = getattr(splits, "nearest", None)
+    if nearest is None:
+        return {}
+    write_test_neighbours(os.path.join(folder, TEST_NEIGHBOURS), nearest)
+    return {"test_by_identity": metrics_by_identity(decision, references, nearest.identity, nearest.group)}
 
 
 def write_run(
@@ -143,7 +175,7 @@ def run_record(
         "training_arguments": training_arguments.to_dict(),  # masks tokens
         "tasks": [task.to_dict() for task in tasks],
         "data_fingerprint": {name: fingerprint(part, columns) for name, part in splits.items()},
-        **_split_notes(splits),
+        **split_notes(splits),
         "backbone_revision": _backbone_revision(model_arguments),
         "world_size": training_arguments.world_size,
         "device": torch.cuda.get_device_name() if on_gpu else platform.machine(),
@@ -160,7 +192,8 @@ def versions() -> dict[str, str]:
     }
 
 
-def _split_notes(splits: DatasetDict) -> dict[str, Any]:
+def split_notes(splits: DatasetDict) -> dict[str, Any]:
+    """`split_notes` for `run.json`: how the splits were made, if the command line prepared them."""
     notes = getattr(splits, "notes", None)
     return {} if notes is None else {"split_notes": {**notes, "train_proteins": len(splits["train"])}}
 

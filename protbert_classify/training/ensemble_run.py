@@ -24,7 +24,14 @@ from ..inference.saved_classifier import load_classifier
 from ..model.tasks import REGRESSION
 from ..runs.files import METRICS, MODEL, OUT_OF_FOLD, read_json
 from ..runs.predictions import write_predictions
-from ..runs.writer import describe_data, run_record, save_model, write_results, write_test_predictions
+from ..runs.writer import (
+    describe_data,
+    run_record,
+    save_model,
+    write_nearest,
+    write_results,
+    write_test_predictions,
+)
 from .distributed import check_on_every_process
 from .evaluation_loop import labels_of
 from .run import Arguments, draw_confusion, draw_lengths, evaluate_split
@@ -95,7 +102,7 @@ def save_ensemble(
         logits = _calibrated(model, proteins, logits, metrics, training_args)
         metrics.update(evaluate_split(model.config, proteins, logits, "validation")[0])
     if "test" in splits:
-        metrics.update(_tested(model, tokenizer, splits["test"], training_args))
+        metrics.update(_tested(model, tokenizer, splits, training_args))
     if training_args.should_save:
         _write(folder, model, splits, metrics, arguments, [member.name for member in members])
     PartialState().wait_for_everyone()
@@ -130,14 +137,16 @@ def _calibrated(
 
 
 def _tested(
-    model: Any, tokenizer: PreTrainedTokenizerBase, proteins: Dataset, arguments: ProteinTrainingArguments
+    model: Any, tokenizer: PreTrainedTokenizerBase, splits: DatasetDict, arguments: ProteinTrainingArguments
 ) -> dict[str, Any]:
     """Metrics of the ensemble on the test proteins; writes its predictions."""
-    encoded, logits = _predicted(model, tokenizer, proteins, arguments)
+    encoded, logits = _predicted(model, tokenizer, splits["test"], arguments)
     found, decision, references = evaluate_split(model.config, encoded, logits, "test")
     if arguments.should_save:
-        write_test_predictions(str(arguments.output_dir), proteins, decision, references)
-        draw_confusion(str(arguments.output_dir), found, decision)
+        folder = str(arguments.output_dir)
+        write_test_predictions(folder, splits["test"], decision, references)
+        draw_confusion(folder, found, decision)
+        found.update(write_nearest(folder, splits, decision, references[0]))
     return found
 
 

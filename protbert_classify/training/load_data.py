@@ -20,7 +20,7 @@ from ..data.splitting import (
     without_test_copies,
     without_unknown,
 )
-from ..data.test_neighbours import count_test_neighbours
+from ..data.test_neighbours import NearestTraining, find_test_neighbours
 from ..errors import OptionError
 from ..homology.neighbours import search_method
 from ..model.tasks import REGRESSION, Task
@@ -36,16 +36,21 @@ class PreparedSplits(DatasetDict):
 
     Args:
         splits: Name -> proteins.
-        notes: What [`load_splits`] notes.
+        notes: What [`load_data`] notes.
+        nearest: The nearest training proteins of the test proteins; None where nothing was searched.
     """
 
-    def __init__(self, splits: DatasetDict, notes: dict[str, Any]) -> None:
+    def __init__(self, splits: DatasetDict, notes: dict[str, Any], nearest: NearestTraining | None = None) -> None:
         super().__init__(splits)
         self.notes = notes
+        self.nearest = nearest
 
 
 def load_data(arguments: DataArguments) -> tuple[PreparedSplits, tuple[Task, ...]]:
     """The proteins of a training and its tasks: the main task, then the auxiliary ones.
+
+    Notes, beside those of [`load_splits`]: `test_neighbours`, test proteins that have a neighbour in training, None
+    where nothing was searched; `neighbours_by`, what searched for them or for the split.
 
     Raises:
         InputError: Proteins or columns that cannot be used.
@@ -60,8 +65,23 @@ def load_data(arguments: DataArguments) -> tuple[PreparedSplits, tuple[Task, ...
         for column in arguments.auxiliary_tasks
     ]
     splits["train"] = sample(splits["train"], arguments.max_train_samples, arguments.split_seed, main)
+    nearest = nearest_training(splits, arguments)
+    by_homology = arguments.split == HOMOLOGY
+    notes = {
+        **prepared.notes,
+        "test_neighbours": None if nearest is None else nearest.count(arguments.split_identity),
+        "neighbours_by": search_method() if by_homology or nearest is not None else None,
+    }
     report_splits(splits, main)
-    return PreparedSplits(splits, prepared.notes), (main, *others)
+    return PreparedSplits(splits, notes, nearest), (main, *others)
+
+
+def nearest_training(splits: DatasetDict, arguments: DataArguments) -> NearestTraining | None:
+    """The nearest training proteins of the test proteins, if the options ask for them: a search takes a while."""
+    wanted = arguments.split == HOMOLOGY if arguments.test_neighbours is None else arguments.test_neighbours
+    if not wanted:
+        return None
+    return find_test_neighbours(splits, arguments.split_identity, arguments.split_coverage)
 
 
 def main_task(splits: DatasetDict, arguments: DataArguments) -> Task:
@@ -73,8 +93,7 @@ def load_splits(arguments: DataArguments) -> PreparedSplits:
     """The splits `train`, `validation` and `test`, as far as the data has them, from one file or several.
 
     Notes: `source_fingerprint` of the training proteins as they were read; `test_copies`, training proteins left out
-    because a test protein has their sequence; `test_neighbours`, test proteins that have a neighbour in training, None
-    where nothing was searched; `neighbours_by`, what searched.
+    because a test protein has their sequence.
     """
     options = reading_options(arguments)
     splits = read_proteins(arguments.data, **options)
@@ -88,15 +107,9 @@ def load_splits(arguments: DataArguments) -> PreparedSplits:
     splits, copies = without_test_copies(splits)
     task = main_task(splits, arguments)
     limits = {"identity": arguments.split_identity, "coverage": arguments.split_coverage}
-    by_homology = arguments.split == HOMOLOGY
     splits = add_validation(splits, arguments.validation, arguments.split_seed, task, arguments.split, **limits)
     report_copies(splits, task)
-    notes = {
-        "source_fingerprint": source,
-        "test_copies": copies,
-        "test_neighbours": count_test_neighbours(splits, **limits) if by_homology else None,
-        "neighbours_by": search_method() if by_homology else None,
-    }
+    notes = {"source_fingerprint": source, "test_copies": copies}
     there = DatasetDict({name: splits[name] for name in ("train", "validation", "test") if name in splits})
     return PreparedSplits(there, notes)
 

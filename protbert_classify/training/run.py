@@ -28,7 +28,7 @@ from ..reporting.formatting import count
 from ..runs.files import FIGURES, METRICS, read_json
 from ..runs.lock import FolderLock
 from ..runs.output_dir import claim_output_dir, is_finished
-from ..runs.writer import describe_data, run_record, write_run, write_test_predictions
+from ..runs.writer import describe_data, run_record, write_nearest, write_run, write_test_predictions
 from .arguments import DataArguments, ModelArguments
 from .build_model import build_model, build_tokenizer
 from .callbacks import AfterFirstStep
@@ -42,8 +42,8 @@ from .training_arguments import ProteinTrainingArguments
 logger = logging.getLogger(__name__)
 
 FEW_TO_CHOOSE_BY = 20  # one protein more or less is 5% of accuracy
-# where the data lies may change: its fingerprint tells whether it is the same
-FREE_DATA = ("data", "validation_data", "test_data")
+# where the data lies may change, as its fingerprint tells whether it is the same; and so may what is only reported
+FREE_DATA = ("data", "validation_data", "test_data", "test_neighbours")
 
 Arguments = tuple[ModelArguments, DataArguments, ProteinTrainingArguments]
 
@@ -53,9 +53,10 @@ def train(
 ) -> dict[str, Any]:
     """Fine-tune a classifier and write everything about it to `training_args.output_dir`.
 
-    Written: `model/` (safetensors, config, tokenizer), `metrics.json`, `test_predictions.csv`, `data.json` (labels and
-    lengths of the proteins), `trainer_state.json` (the log), `figures/` and, last, `run.json` (arguments, tasks, data
-    fingerprint, backbone revision, versions). Checkpoints stay beside them.
+    Written: `model/` (safetensors, config, tokenizer), `metrics.json`, `test_predictions.csv`, `test_neighbours.csv`
+    (the nearest training protein of each test protein, where it was looked for), `data.json` (labels and lengths of
+    the proteins), `trainer_state.json` (the log), `figures/` and, last, `run.json` (arguments, tasks, data fingerprint,
+    backbone revision, versions). Checkpoints stay beside them.
 
     With `seeds` or `folds`, several models and their ensemble; see [`train_several`].
 
@@ -214,6 +215,7 @@ def save_run(
         metrics.update(found)
         if trainer.args.should_save:
             write_test_predictions(folder, splits["test"], decision, references)
+            metrics.update(write_nearest(folder, splits, decision, references[0]))
             draw_confusion(folder, found, decision)
     weights = trainer.accelerator.get_state_dict(trainer.model)  # on all processes: FSDP gathers them here
     if trainer.args.should_save:

@@ -25,7 +25,7 @@ from .arguments import DataArguments, ModelArguments
 from .build_model import build_tokenizer
 from .distributed import on_main_process
 from .ensemble_run import Member, save_ensemble
-from .load_data import PreparedSplits, load_data
+from .load_data import PreparedSplits, load_data, nearest_training
 from .resume import check_unchanged, training_settings
 from .run import Arguments, claimed_folder, command_settings, train_on
 from .training_arguments import ProteinTrainingArguments
@@ -86,7 +86,12 @@ def load_folds(data_args: DataArguments) -> tuple[PreparedSplits, tuple[Task, ..
     folds, how = find_folds(every, tasks[0], data_args)
     logger.info("%d folds: %s", data_args.folds, how)
     test = {"test": splits["test"]} if "test" in splits else {}
-    return PreparedSplits(DatasetDict({"train": every, **test}), splits.notes), tasks, folds
+    joined = DatasetDict({"train": every, **test})
+    if "validation" not in splits:
+        return PreparedSplits(joined, splits.notes, splits.nearest), tasks, folds
+    nearest = nearest_training(joined, data_args)  # some may be validation proteins, which the folds train on
+    near = None if nearest is None else nearest.count(data_args.split_identity)
+    return PreparedSplits(joined, {**splits.notes, "test_neighbours": near}, nearest), tasks, folds
 
 
 def plan_members(splits: PreparedSplits, folds: np.ndarray | None, seeds: int | None, seed: int) -> list[Member]:
@@ -104,7 +109,10 @@ def plan_members(splits: PreparedSplits, folds: np.ndarray | None, seeds: int | 
 
 
 def _without_fold(splits: PreparedSplits, fold: np.ndarray) -> PreparedSplits:
-    """The splits with the proteins of one fold, (N,) bool, for validation."""
+    """The splits with the proteins of one fold, (N,) bool, for validation.
+
+    The nearest training proteins are those of the ensemble, some of which a member did not train on: it has none.
+    """
     train = splits["train"]
     parts = {"train": train.select(np.flatnonzero(~fold)), "validation": train.select(np.flatnonzero(fold))}
     return PreparedSplits(DatasetDict({**splits, **parts}), splits.notes)

@@ -19,6 +19,11 @@ def test_each_is_a_run_that_report_and_compare_read(easy, tmp_path, capsys):
         assert main(["report", "--run", str(folder / name)]) == 0
         page = (folder / name / "report.html").read_text()
         assert f"The baseline {name}, trained on 39 proteins of 3 classes" in page
+        assert (
+            sum(step["proteins"] for step in metrics["test_by_identity"]) == 15
+        )  # by default, neighbours are searched
+        assert len((folder / name / "test_neighbours.csv").read_text().splitlines()) == 16
+        assert "Of 15 test proteins, " in page
     capsys.readouterr()
     assert main(["compare", "--runs", *(str(folder / name) for name in names[:2])]) == 0
     assert capsys.readouterr().out.startswith("15 test proteins, location")

@@ -6,6 +6,7 @@ import pytest
 from protbert_classify.evaluation.decision import Decision
 from protbert_classify.evaluation.intervals import bootstrap_intervals, task_intervals
 from protbert_classify.evaluation.metrics import WATCHED, classification_metrics, task_metrics
+from protbert_classify.evaluation.resampling import draw_group_counts
 from protbert_classify.model.tasks import MULTI_LABEL, PROBLEM_TYPES, REGRESSION, SINGLE_LABEL, Task
 
 
@@ -136,3 +137,38 @@ def test_no_known_answer_is_refused(problem_type):
     decision, references = some_decision(problem_type)
     with pytest.raises(ValueError, match="without a known reference"):
         task_intervals(decision, np.full(references.shape, np.nan))
+
+
+# --- groups of related proteins
+
+
+@pytest.mark.parametrize("problem_type", PROBLEM_TYPES)
+def test_copies_of_proteins_make_intervals_narrower_unless_they_are_drawn_together(problem_type):
+    decision, references = some_decision(problem_type)
+    rows = np.repeat(np.arange(150), 4)
+    alone = task_intervals(decision, references)
+    copied = task_intervals(decision[rows], references[rows])
+    grouped = task_intervals(decision[rows], references[rows], groups=rows)
+    for name in WATCHED[problem_type]:
+        widths = [high - low for low, high in (found[name] for found in (alone, copied, grouped))]
+        assert widths[1] == pytest.approx(widths[0] / 2, rel=0.15), name  # as if they were four times as many
+        assert widths[2] == pytest.approx(widths[0], rel=0.15), name
+
+
+def test_groups_are_drawn_whole():
+    groups = np.array([5, 5, 7, 9, 9, 9])
+    (counts,) = draw_group_counts(groups, 500, seed=0)
+    assert counts.shape == (500, 6)
+    assert (counts[:, 0] == counts[:, 1]).all() and (counts[:, 3:] == counts[:, 3:4]).all()
+    assert (counts[:, [0, 2, 3]].sum(1) == 3).all()  # three groups each time
+
+
+def test_a_single_label_has_the_same_intervals_with_and_without_groups():
+    decision, references = some_decision(SINGLE_LABEL)
+    known = np.append(references[:-10], np.full(10, -100))
+    found, expected = task_intervals(decision, known, groups=np.arange(150)), task_intervals(decision, known)
+    assert found.keys() == expected.keys()
+    for name in (*WATCHED[SINGLE_LABEL], "balanced_accuracy"):
+        assert found[name] == pytest.approx(expected[name], abs=0.02), name
+    for name in ("precision", "recall", "f1", "class_mcc"):
+        assert np.array(found[name]) == pytest.approx(np.array(expected[name]), abs=0.03), name

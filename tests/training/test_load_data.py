@@ -1,3 +1,4 @@
+import csv
 import json
 import warnings
 
@@ -9,7 +10,7 @@ from protbert_classify.homology.neighbours import find_neighbours
 from protbert_classify.model.tasks import Task
 from protbert_classify.reporting.run_description import summary
 from protbert_classify.runs.finished_run import read_run
-from protbert_classify.training.load_data import load_splits, report_splits
+from protbert_classify.training.load_data import load_data, load_splits, report_splits
 from protbert_classify.training.options import parse_options
 from tests.homology.mutants import mutants, random_proteins
 from tests.training.conftest import fresh_logging  # noqa: F401  a fixture
@@ -78,7 +79,7 @@ def test_by_default_no_validation_protein_is_related_to_a_training_protein(relat
     assert 7 <= len(splits["validation"]) <= 9
     torn = splits_of("--split", "random")
     assert len(find_neighbours(residues_of(torn["validation"]), residues_of(torn["train"]))) > 3
-    assert torn.notes["test_neighbours"] is None and torn.notes["test_copies"] == 1
+    assert torn.notes["test_copies"] == 1
 
 
 def test_copies_of_test_proteins_are_not_trained_on_and_relatives_are_counted(related, tmp_path, capsys):
@@ -91,12 +92,55 @@ def test_copies_of_test_proteins_are_not_trained_on_and_relatives_are_counted(re
     record = json.loads((run / "run.json").read_text())
     notes = record["split_notes"]
     assert (notes["test_copies"], notes["test_neighbours"], notes["neighbours_by"]) == (1, 4, "MMseqs2")
+    with open(run / "test_neighbours.csv", newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["id", "nearest", "nearest_identity", "group"]
+    near = {row[0]: (row[1], float(row[2] or 0)) for row in rows}
+    # the copy of P00 is not trained on, but P40 is made from the same parent as T0 is
+    assert {name: nearest for name, (nearest, identity) in near.items() if identity >= 0.3} == {
+        "T0": "P40", "T1": "P01", "T2": "P02", "T3": "P03"
+    }  # fmt: skip
+    assert all(0.6 < near[name][1] < 0.8 for name in ("T0", "T1", "T2", "T3"))
+    assert [row[3] for row in rows] == [str(number) for number in range(10)]  # none is related to another
+    steps = json.loads((run / "metrics.json").read_text())["test_by_identity"]
+    assert sum(step["proteins"] for step in steps) == 10 and steps[3]["proteins"] == 4
     assert notes["train_proteins"] == json.loads((run / "metrics.json").read_text())["train_proteins"] == 79
     assert summary(read_run(str(run)), "of 2 classes", [])[1:3] == [
         "Left out of the training: 1 training protein with the sequence of a test protein.",
         "40.0% of the test proteins have a neighbour in training (at least 30% identity over 80% of the shorter "
         "protein).",
     ]
+
+
+@pytest.mark.parametrize(
+    ("options", "searched"),
+    [
+        ([], True),
+        (["--split", "identical"], False),  # quick, as in the demo
+        (["--split", "identical", "--test_neighbours", "true"], True),
+        (["--test_neighbours", "false"], False),
+    ],
+)
+def test_neighbours_of_test_proteins_are_looked_for_where_it_is_asked_for(related, tmp_path, options, searched):
+    given = ["--data", related, "--output_dir", str(tmp_path), "--validation", "0", *options]
+    splits, _ = load_data(parse_options(given)[1])
+    assert splits.notes["test_neighbours"] == (4 if searched else None)
+    assert (splits.nearest is not None) is searched
+
+
+def test_a_sample_of_the_training_proteins_is_all_that_is_near(related, tmp_path):
+    options = ["--data", related, "--output_dir", str(tmp_path), "--max_train_samples", "4", "--validation", "0"]
+    splits, _ = load_data(parse_options(options)[1])
+    assert set(splits.nearest.nearest) <= {"", *splits["train"]["id"]}
+
+
+def test_resuming_may_look_for_neighbours_that_the_run_did_not_look_for(related, tmp_path):
+    run = tmp_path / "run"
+    command = ["train", "--data", related, "--output_dir", str(run), "--split", "identical", *TINY]
+    assert main([*command, "--num_train_epochs", "1"]) == 0
+    assert not (run / "test_neighbours.csv").exists()
+    assert main([*command, "--num_train_epochs", "2", "--resume", "--test_neighbours", "true"]) == 0
+    assert len((run / "test_neighbours.csv").read_text().splitlines()) == 11
 
 
 @pytest.mark.parametrize(

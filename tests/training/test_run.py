@@ -55,8 +55,8 @@ def finished(tmp_path_factory):
 def test_a_run_writes_everything_it_promises(finished):
     folder, _, metrics = finished
     assert sorted(path.name for path in folder.iterdir() if not path.name.startswith("checkpoint-")) == [
-        "data.json", "figures", "metrics.json", "model", "run.json", "settings.json", "test_predictions.csv",
-        "trainer_state.json",
+        "data.json", "figures", "metrics.json", "model", "run.json", "settings.json", "test_neighbours.csv",
+        "test_predictions.csv", "trainer_state.json",
     ]  # fmt: skip
     assert sorted(os.listdir(folder / "model")) == [
         "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",

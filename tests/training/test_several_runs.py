@@ -391,3 +391,29 @@ def test_two_processes_train_each_member_together(data, tmp_path, kind):
     each = [scores(tmp_path / "run" / name / "test_predictions.csv") for name in names]
     np.testing.assert_allclose(scores(tmp_path / "run" / "test_predictions.csv"), np.mean(each, axis=0), atol=2e-6)
     assert weights(tmp_path / "run" / "model").keys() >= {"members.0.head.1.weight", "members.1.head.1.weight"}
+
+
+# --- the nearest training proteins of the test proteins
+
+
+def test_a_test_protein_may_be_near_to_a_validation_protein_that_the_folds_train_on(tmp_path):
+    records = easy_records(90, 30)
+    copied = records[-1][1][:-1]  # all but its last residue, or it were left out as a copy
+    (tmp_path / "train.fasta").write_text(fasta(records))
+    others = [(header.replace("P", "V"), residues) for header, residues in easy_records(12, 0, seed=5)]
+    (tmp_path / "validation.fasta").write_text(fasta([*others, ("V99 Nucleus-U", copied)]))
+    files = ["--data", str(tmp_path / "train.fasta"), "--validation_data", str(tmp_path / "validation.fasta")]
+    options = ["--folds", "3", "--output_dir", str(tmp_path / "run"), *SPLIT]
+    splits, _, folds = load_folds(parse_options([*files, *options, "--test_neighbours", "true"])[1])
+    assert len(splits["train"]) == len(folds) == 73
+    assert splits.nearest.nearest[-1] == "V99" and splits.nearest.identity[-1] == 1
+    assert splits.notes["test_neighbours"] == splits.nearest.count(0.3) >= 1
+
+
+def test_an_ensemble_of_folds_has_the_nearest_proteins_and_its_members_which_train_on_fewer_have_not(data, tmp_path):
+    folder = tmp_path / "run"
+    metrics = run(folder, data, *SPLIT, "--folds", "2", "--test_neighbours", "true")
+    assert len(rows(folder / "test_neighbours.csv")) == 30
+    assert sum(step["proteins"] for step in metrics["test_by_identity"]) == 30
+    assert not (folder / "fold-1" / "test_neighbours.csv").exists()
+    assert "test_by_identity" not in json.loads((folder / "fold-1" / "metrics.json").read_text())
