@@ -14,6 +14,7 @@ EDGES = (0.0, 0.3, 0.5)  # identities at which a step begins
 NO_NEIGHBOUR = "no neighbour"
 STEPS = ("below 30%", "30% to 50%", "50% or more")
 FEWEST = 30  # proteins of a step, known ones, below which its metrics say little
+FEWEST_GROUPS = 10  # of related proteins, below which resampling them makes intervals that are too narrow
 
 
 def identity_metrics(problem_type: str) -> tuple[str, ...]:
@@ -35,7 +36,8 @@ def metrics_by_identity(
     Returns:
         For each step, the least similar proteins first: `nearest` (its name), `proteins`, and for each of
         [`identity_metrics`] its value under its name and [low, high], its 95% interval, under `{name}_interval`. Both
-        are None in a step of fewer than `FEWEST` proteins, and where the metric has none.
+        are None in a step of fewer than `FEWEST` proteins, and where the metric has none; the interval also where the
+        proteins are of fewer than `FEWEST_GROUPS` groups.
     """
     known = known_references(np.asarray(references))
     rows = known if known.ndim == 1 else known.any(1)
@@ -56,7 +58,8 @@ def _step_metrics(
     values = task_metrics(part, true)
     intervals = task_intervals(part, true, groups=None if groups is None else groups[rows])
     step: dict[str, Any] = {"proteins": len(rows)}
+    few = groups is not None and len(np.unique(groups[rows])) < FEWEST_GROUPS
     for name in names:
-        pair = intervals[name]
+        pair = None if few else intervals[name]
         step |= {name: values[name], f"{name}_interval": None if pair is None else list(pair)}  # as JSON has it
     return step

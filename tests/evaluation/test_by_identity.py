@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from protbert_classify.evaluation.by_identity import FEWEST, metrics_by_identity
+from protbert_classify.evaluation.by_identity import FEWEST, FEWEST_GROUPS, metrics_by_identity
 from protbert_classify.evaluation.decision import Decision
 from protbert_classify.evaluation.intervals import task_intervals
 from protbert_classify.evaluation.metrics import BEST_METRIC, task_metrics
@@ -55,3 +55,12 @@ def test_several_labels_and_numbers_have_their_main_metric(problem_type):
     assert found[2][name] == task_metrics(decision[rows], references[rows])[name]
     pair = task_intervals(decision[rows], references[rows], groups=groups[rows])[name]
     assert found[2][f"{name}_interval"] == list(pair)
+
+
+@pytest.mark.parametrize("families, known", [(1, False), (FEWEST_GROUPS - 1, False), (FEWEST_GROUPS, True)])
+def test_a_few_families_have_no_interval_because_it_would_be_far_too_narrow(families, known):
+    decision, references = some_decision(SINGLE_LABEL, proteins=60)
+    groups = np.arange(60) % families
+    step = metrics_by_identity(decision, references, np.full(60, 0.6), groups)[-1]
+    assert step["accuracy"] is not None
+    assert (step["accuracy_interval"] is not None) == known
