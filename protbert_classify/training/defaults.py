@@ -41,8 +41,8 @@ TRAINING_DEFAULTS: dict[str, tuple[Any, str]] = {
     "class_weights": (
         0.0,
         "Let rare classes count more in the loss: a class counts by its number of training proteins to the power of "
-        "minus this. 0: every protein counts the same, 1: every class counts the same, 0.3 to 0.5: between. Helps "
-        "rare classes (macro F1), at some cost in accuracy.",
+        "minus this. 0: every protein counts the same, 1: every class counts the same, 0.3 to 0.5: between. It may "
+        "find more of the rare classes and cost accuracy: compare both on validation proteins.",
     ),
     "early_stopping_patience": (3, "Stop after this many evaluations without improvement; 0 for never."),
     "calibrate": (
