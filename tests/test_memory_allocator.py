@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from protbert_classify import memory_allocator
-from protbert_classify.memory_allocator import MOST, MOST_BEFORE, keep_freed_memory
+from protbert_classify.memory_allocator import KERNEL_SETTING, MOST, MOST_BEFORE, keep_few_kernels, keep_freed_memory
 
 MEASURE = """
 import resource, sys
@@ -76,3 +76,14 @@ def test_an_older_glibc_gets_the_threshold_that_it_takes(clean, monkeypatch, lar
     monkeypatch.setattr(memory_allocator.ctypes, "CDLL", lambda name: library)
     assert keep_freed_memory() is bool(largest)
     assert given.get(memory_allocator.M_MMAP_THRESHOLD, 0) == largest
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "32"), ("500", "500")])
+def test_onednn_keeps_few_kernels_unless_the_user_says_how_many(monkeypatch, before, after):
+    monkeypatch.setenv(KERNEL_SETTING, "a value to restore")
+    if before is None:
+        monkeypatch.delenv(KERNEL_SETTING)
+    else:
+        monkeypatch.setenv(KERNEL_SETTING, before)
+    keep_few_kernels()
+    assert os.environ[KERNEL_SETTING] == after

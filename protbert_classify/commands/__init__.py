@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from ..errors import OptionError, ProteinClassifierError
-from ..memory_allocator import keep_freed_memory
+from ..memory_allocator import keep_few_kernels, keep_freed_memory
 from ..version import __version__
 from .processes import is_distributed, is_first_process, leave_process_group
 from .terminal import close_bars, log_to_stderr
@@ -114,6 +114,7 @@ def run_guarded(name: str, run: Callable[[], int | None], job: "Job | None" = No
     """
     log_to_stderr()
     keep_freed_memory()  # before anything large is allocated
+    keep_few_kernels()
     try:
         code = run() or 0
         leave_process_group()  # only now: after a failure, others may still wait in an exchange
