@@ -74,8 +74,8 @@ def undisturbed(model, proteins, tmp_path_factory):  # noqa: F811
 
 
 def test_ten_times_the_proteins_take_no_more_memory(model, proteins, undisturbed, tmp_path):  # noqa: F811
-    # the peak of the same run varies by 2%, by what the allocator keeps: medians of three, on both sides. Without a limit
-    # for oneDNN's kernels, which grow with the number of shapes, it is 10% to 20% more for ten times the proteins.
+    # the peak of the same run varies by 2%, by what the allocator keeps: medians of three, on both sides. Without a
+    # limit for oneDNN's kernels, which grow with the number of shapes, ten times the proteins take 10% to 20% more
     output, first = undisturbed
     few = statistics.median(predicted(model, proteins[FEW], tmp_path / f"few-{run}.csv") for run in range(3))
     more = [predicted(model, proteins[MANY], tmp_path / f"many-{run}.csv") for run in range(2)]
