@@ -1,159 +1,295 @@
-"""How well are proteins of SCL2205 classified, and can the numbers be believed? `python -m benchmarks.results`.
+"""How well are proteins classified, and can the numbers be believed? `python -m benchmarks.results`.
 
-The demo's network with several seeds, their ensemble, and the baselines, on the same proteins, on a CPU and without
-pretrained weights. Writes docs/results.md.
+The demo's network, without pretrained weights and on a CPU, beside the baselines on the same proteins: of SCL2205, and
+of DeepLoc if its file is given. Writes docs/results.md.
 """
 
 import argparse
+import csv
 import tempfile
+from collections.abc import Callable
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.reporting import markdown_table, publish
+from benchmarks.reporting import last_results, markdown_table, publish
 from protbert_classify.commands import main as command
-from protbert_classify.data.scl2205 import write_scl2205
+from protbert_classify.data.alphabet import unspace
+from protbert_classify.data.deeploc import load_deeploc
+from protbert_classify.data.scl2205 import read_scl2205, write_scl2205
+from protbert_classify.evaluation.by_identity import metrics_by_identity
+from protbert_classify.evaluation.decision import Decision
 from protbert_classify.evaluation.intervals import task_intervals
+from protbert_classify.evaluation.metrics import BEST_METRIC, NAMES, WATCHED, task_metrics
+from protbert_classify.homology.neighbours import find_neighbours
+from protbert_classify.model.tasks import SINGLE_LABEL
 from protbert_classify.reporting.formatting import with_interval
 from protbert_classify.runs.files import METRICS, read_json
-from protbert_classify.runs.finished_run import read_run
+from protbert_classify.runs.finished_run import Run, read_run
 from protbert_classify.training.options import parse_options
 from protbert_classify.training.run import train
+from protbert_classify.training.several_runs import train_several
 
-TITLE = "SCL2205: the demo's network, its ensemble and the baselines"
-WATCHED = ("accuracy", "mcc", "macro_f1", "balanced_accuracy")
+TITLE = "The demo's network and the baselines"
+PAGE = Path(__file__).parent.parent / "docs" / "results.md"
+NEAR = 0.3  # identity with the nearest training protein from which its class is taken
+NETWORK, ENSEMBLE = "the demo's network", "ensemble of {} such networks"
 BASELINES = {
     "majority": "always the most frequent class",
     "composition": "logistic regression on composition",
     "random_network": "logistic regression on a random network",
     "nearest_neighbour": "class of the nearest training protein",
 }
-PAGE = Path(__file__).parent.parent / "docs" / "results.md"
+TRUST = ("uncalibrated_ece", "ece", "nll", "sets_coverage", "sets_size", "sets_by_class_coverage")
+TRUST_HEADER = ("ECE before", "ECE after calibration", "NLL", "coverage", "mean size", "coverage by class")
+
+
+class Proteins(NamedTuple):
+    """Some proteins to train on and to test with.
+
+    Args:
+        title: For people.
+        seeds: How many networks are trained.
+        write: Writes the files into a folder; returns the options of `train` that read them.
+    """
+
+    title: str
+    seeds: int
+    write: Callable[[Path], list[str]]
+
+
+def one_location(folder: Path) -> list[str]:
+    fasta, validation = write_scl2205(folder)
+    return ["--data", str(fasta), "--validation_data", str(validation), "--split", "identical"]
+
+
+def several_locations(folder: Path) -> list[str]:
+    fasta, validation = write_scl2205(folder, multi_label=True)
+    data = ["--data", str(fasta), "--validation_data", str(validation), "--split", "identical"]
+    return [*data, "--problem_type", "multi_label_classification"]
+
+
+def all_classes(folder: Path) -> list[str]:
+    """SCL2205's own 13 classes, some of them combinations of locations."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "scl2205.csv"
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "sequence", "location", "split"])
+        for split, proteins in read_scl2205().items():
+            writer.writerows([name, residues, label.replace(";", " + "), split] for name, residues, label in proteins)
+    return ["--data", str(path), "--split", "identical"]
+
+
+def deeploc(source: str) -> Callable[[Path], list[str]]:
+    """DeepLoc's proteins, and for training those of SCL2205 that are unlike DeepLoc's test proteins."""
+
+    def write(folder: Path) -> list[str]:
+        fasta, validation = write_scl2205(folder)
+        records = [entry for path in (fasta, validation) for entry in path.read_text(encoding="utf-8").split(">")[1:]]
+        test = load_deeploc(source, validation=0)["test"]
+        residues = ["".join(record.split("\n")[1:]) for record in records]
+        near = set(find_neighbours(residues, [unspace(sequence) for sequence in test["sequence"][:]]).query.tolist())
+        path = folder / "deeploc_and_scl2205.fasta"
+        own = Path(source).read_text(encoding="utf-8")
+        known = {line.split()[0] for line in own.split(">")[1:]}
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(own if own.endswith("\n") else own + "\n")
+            for row, record in enumerate(records):
+                header = record.split("\n")[0].split()
+                if row not in near and header[0] not in known:
+                    file.write(f">{' '.join(header[:2])}\n{residues[row]}\n")  # none is a test protein here
+        return ["--data", str(path), "--split", "homology"]
+
+    return write
+
+
+PROTEINS = {
+    "one_location": Proteins("SCL2205, one of eight locations", 5, one_location),
+    "all_classes": Proteins("SCL2205, its own 13 classes", 1, all_classes),
+    "several_locations": Proteins("SCL2205, one or several locations", 1, several_locations),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=5, help="networks to train (default 5)")
+    parser.add_argument("--proteins", nargs="+", choices=[*PROTEINS, "deeploc"], help="default: all that are there")
+    parser.add_argument("--deeploc", metavar="FASTA", help="DeepLoc's file, or a part of it")
     parser.add_argument("--folder", help="keeps the runs, and continues with those that are there")
     parser.add_argument("--render", action="store_true", help="only write the page of the last results again")
     options = parser.parse_args()
-    if options.render:
-        return write_page()
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(options.folder or temporary)
-        results = measure(folder, options.seeds)
+    known = dict(PROTEINS)
+    if options.deeploc:
+        known["deeploc"] = Proteins("DeepLoc's test proteins (a sample)", 1, deeploc(options.deeploc))
+    elif "deeploc" in (options.proteins or ()):
+        parser.error("--proteins deeploc needs --deeploc FASTA")
+    results = last_results("results") if PAGE.exists() else {}
+    if not options.render:
+        with tempfile.TemporaryDirectory() as temporary:
+            for name in options.proteins or known:
+                results[name] = measure(known[name], Path(options.folder or temporary) / name)
+    results.pop("machine", None) if not options.render else None
     publish("results", TITLE, results, tables(results))
     write_page()
 
 
-def measure(folder: Path, seeds: int) -> dict[str, Any]:
+def measure(proteins: Proteins, folder: Path) -> dict[str, Any]:
     """Train the networks and run the baselines, in a folder that may hold some of them."""
-    fasta, validation = write_scl2205(folder / "data")
-    data = ["--data", str(fasta), "--validation_data", str(validation)]
+    data = [*proteins.write(folder / "data"), "--test_neighbours", "true"]
+    network = folder / "network"
+    seeds = ["--seeds", str(proteins.seeds)] if proteins.seeds > 1 else []
     with as_file(files("protbert_classify.commands") / "demo.yaml") as recipe:
-        run = ["--output_dir", str(folder / "seeds"), "--seeds", str(seeds), "--resume"]
-        train(*parse_options([str(recipe), *data, *run]))
+        options = parse_options([str(recipe), *data, "--output_dir", str(network), "--resume", *seeds])
+        (train_several if seeds else train)(*options)
     for name in BASELINES:
         if not (folder / "baselines" / name / "run.json").exists():
-            where = ["--split", "identical", "--output_dir", str(folder / "baselines"), "--baselines", name]
+            where = ["--output_dir", str(folder / "baselines"), "--baselines", name]
             assert command(["baselines", *data, *where]) == 0
+    baselines = {text: read_run(folder / "baselines" / name) for name, text in BASELINES.items()}
+    if not seeds:
+        networks, best = [told(read_run(network))], read_run(network)
+    else:
+        networks = [told(read_run(network / f"seed-{number}")) for number in range(proteins.seeds)]
+        best = read_run(network)
+    rows = {text: told(run) for text, run in baselines.items()}
+    rows[NETWORK] = networks[0] | {"seeds": networks}
+    if seeds:
+        rows[ENSEMBLE.format(proteins.seeds)] = told(best)
+    helped = with_neighbours(best, baselines[BASELINES["nearest_neighbour"]])
+    rows["the same, with the class of a near training protein"] = helped
+    return {"title": proteins.title, "problem_type": best.task.problem_type, "rows": rows}
+
+
+def told(run: Run) -> dict[str, Any]:
+    """What the tables need of a run."""
+    assert run.predictions is not None
+    metrics = read_json(f"{run.folder}/{METRICS}")
+    trust = {name: metrics[f"test_{name}"] for name in TRUST if f"test_{name}" in metrics}
+    return {**measured(run, run.predictions.decision), "trust": trust, "validation": metrics["validation_accuracy"]}
+
+
+def with_neighbours(run: Run, nearest: Run) -> dict[str, Any]:
+    """A model, but the labels of the nearest training protein where one is at least `NEAR` identical."""
+    assert run.predictions is not None and nearest.predictions is not None and run.nearest is not None
+    assert run.predictions.ids == nearest.predictions.ids == run.nearest.ids
+    near = np.nan_to_num(run.nearest.identity) >= NEAR
+    own, other = run.predictions.decision, nearest.predictions.decision
+    scores = np.where(near[:, None], other.scores, own.scores)
+    return measured(run, Decision(own.task, scores, np.where(near[:, None], other.chosen, own.chosen)))
+
+
+def measured(run: Run, decision: Decision) -> dict[str, Any]:
+    """The metrics of answers for the test proteins of a run, with intervals over groups of related proteins."""
+    assert run.predictions is not None and run.nearest is not None
+    references, groups = run.predictions.references, run.nearest.group
+    metrics = task_metrics(decision, references)
+    intervals = task_intervals(decision, references, groups=groups)
+    names = watched(decision.task.problem_type)
     return {
-        "ensemble": told(folder / "seeds"),
-        "seeds": [told(folder / "seeds" / f"seed-{number}") for number in range(seeds)],
-        "baselines": {name: told(folder / "baselines" / name) for name in BASELINES},
+        "proteins": len(decision),
+        "metrics": {name: metrics[name] for name in names},
+        "intervals": {name: intervals[name] for name in names},
+        "per_class": {label: [of["f1"], of["support"]] for label, of in metrics["per_class"].items()},
+        "steps": metrics_by_identity(decision, references, run.nearest.identity, groups),
     }
 
 
-def told(folder: Path) -> dict[str, Any]:
-    """What the tables need of a run: its numbers, and their intervals over the test proteins."""
-    metrics = read_json(str(folder / METRICS))
-    predictions = read_run(str(folder)).predictions
-    assert predictions is not None
-    intervals = task_intervals(predictions.decision, predictions.references)
-    more = ("ece", "uncalibrated_ece", "nll", "sets_coverage", "sets_size", "sets_by_class_coverage")
-    return {
-        "proteins": metrics["test_proteins"],
-        "validation_accuracy": metrics["validation_accuracy"],
-        **{name: metrics[f"test_{name}"] for name in WATCHED},
-        **{name: metrics[f"test_{name}"] for name in more if f"test_{name}" in metrics},
-        "intervals": {name: intervals[name] for name in WATCHED},
-        "per_class": metrics["test_per_class"],
-        "class_intervals": dict(zip(metrics["test_per_class"], intervals["f1"], strict=False)),
-    }
+def watched(problem_type: str) -> tuple[str, ...]:
+    """The metrics of the tables."""
+    more = ("balanced_accuracy",) if problem_type == SINGLE_LABEL else ()
+    return (*WATCHED[problem_type][:4], *more)
 
 
 def tables(results: dict[str, Any]) -> str:
-    """All tables, each below a line that says what it shows."""
-    seeds = results["seeds"]
+    """A section for each of the proteins."""
+    return "\n\n".join(section(name, part) for name, part in results.items() if name != "machine")
+
+
+def section(name: str, part: dict[str, Any]) -> str:
+    """All tables of some proteins, each below a line that says what it shows."""
+    rows, networks = part["rows"], part["rows"][NETWORK]["seeds"]
+    several = len(networks) > 1
+    spread = f" ± is the standard deviation over {len(networks)} seeds." if several else ""
+    given = " --deeploc FASTA" if name == "deeploc" else ""
     parts = [
-        f"Test proteins: {seeds[0]['proteins']:,}. In brackets: 95% intervals over the test proteins. ± is the "
-        f"standard deviation over {len(seeds)} seeds.",
-        accuracy_table(results),
-        "Validation and test accuracy of each seed:",
-        validation_table(seeds),
-        "F1 of each class:",
-        class_table(results),
-        "Scores and prediction sets on the test proteins, sets at an error of 0.1:",
-        trust_table(results),
+        f"### {part['title']}",
+        f"`python -m benchmarks.results --proteins {name}{given}`",
+        f"{networks[0]['proteins']:,} test proteins. In brackets: 95% intervals over groups of related test proteins."
+        + spread,
+        metrics_table(rows, watched(part["problem_type"])),
+        f"{NAMES[step_metric(part['problem_type'])]} by the identity of the nearest training protein:",
+        steps_table(rows, step_metric(part["problem_type"])),
     ]
+    if several:
+        parts += ["Validation and test accuracy of each seed:", validation_table(networks)]
+        parts += ["F1 of each class:", class_table(rows)]
+    if any(networks[0]["trust"]):
+        parts += ["Calibration, and prediction sets at an error of 0.1:", trust_table(rows)]
     return "\n\n".join(parts)
 
 
-def accuracy_table(results: dict[str, Any]) -> str:
+def step_metric(problem_type: str) -> str:
+    return "accuracy" if problem_type == SINGLE_LABEL else BEST_METRIC[problem_type]
+
+
+def metrics_table(rows: dict[str, Any], names: tuple[str, ...]) -> str:
     """A row for each way to classify."""
-    rows = [[text, *_with_intervals(results["baselines"][name])] for name, text in BASELINES.items()]
-    seeds = results["seeds"]
-    rows.append(["the demo's network", *(_spread([run[name] for run in seeds]) for name in WATCHED)])
-    rows.append([f"ensemble of {len(seeds)} such networks", *_with_intervals(results["ensemble"])])
-    return markdown_table(["", "accuracy", "MCC", "macro F1", "balanced accuracy"], rows)
+    lines = []
+    for text, row in rows.items():
+        if len(row.get("seeds", ())) > 1:
+            cells = [_spread([run["metrics"][name] for run in row["seeds"]]) for name in names]
+        else:
+            cells = [with_interval(row["metrics"][name], row["intervals"][name], ".3f") for name in names]
+        lines.append([text, *cells])
+    return markdown_table(["", *(NAMES[name] for name in names)], lines)
 
 
-def validation_table(seeds: list[dict[str, Any]]) -> str:
+def steps_table(rows: dict[str, Any], metric: str) -> str:
+    """The same for test proteins that are more and more like a training protein; of the networks, the first."""
+    steps = next(iter(rows.values()))["steps"]
+    lines = [
+        [text, *(with_interval(step[metric], step[f"{metric}_interval"], ".3f") for step in row["steps"])]
+        for text, row in rows.items()
+    ]
+    return markdown_table(["", *(f"{step['nearest']} ({step['proteins']:,})" for step in steps)], lines)
+
+
+def validation_table(networks: list[dict[str, Any]]) -> str:
     """Whether the number that chose a checkpoint is the one that new proteins give."""
-    differences = [run["validation_accuracy"] - run["accuracy"] for run in seeds]
-    rows = [
-        ["validation", *(f"{run['validation_accuracy']:.3f}" for run in seeds)],
-        ["test", *(with_interval(run["accuracy"], run["intervals"]["accuracy"], ".3f") for run in seeds)],
-        ["difference", *(f"{difference:+.3f}" for difference in differences)],
+    test = [run["metrics"]["accuracy"] for run in networks]
+    lines = [
+        ["validation", *(f"{run['validation']:.3f}" for run in networks)],
+        ["test", *(with_interval(run["metrics"]["accuracy"], run["intervals"]["accuracy"], ".3f") for run in networks)],
+        ["difference", *(f"{run['validation'] - value:+.3f}" for run, value in zip(networks, test, strict=True))],
     ]
-    return markdown_table(["", *(f"seed {number}" for number in range(len(seeds)))], rows)
+    return markdown_table(["", *(f"seed {number}" for number in range(len(networks)))], lines)
 
 
-def class_table(results: dict[str, Any]) -> str:
+def class_table(rows: dict[str, Any]) -> str:
     """F1 by class: of the ensemble, and the lowest of the seeds."""
-    rows = []
-    for label, of_ensemble in results["ensemble"]["per_class"].items():
-        lowest = min((run["per_class"][label]["f1"] or 0.0) for run in results["seeds"])
-        interval = results["ensemble"]["class_intervals"][label]
-        cell = with_interval(of_ensemble["f1"], interval, ".2f")
-        rows.append([label, f"{of_ensemble['support']:,}", cell, f"{lowest:.2f}"])
-    return markdown_table(["class", "test proteins", "ensemble", "lowest of the seeds"], rows)
-
-
-def trust_table(results: dict[str, Any]) -> str:
-    """Calibration and prediction sets."""
-    named = {f"seed {number}": run for number, run in enumerate(results["seeds"])}
-    named["ensemble"] = results["ensemble"]
-    rows = [
-        [
-            name,
-            f"{run['uncalibrated_ece']:.3f}",
-            f"{run['ece']:.3f}",
-            f"{run['nll']:.3f}",
-            f"{run['sets_coverage']:.3f}",
-            f"{run['sets_size']:.2f}",
-            f"{run['sets_by_class_coverage']:.3f}",
-        ]
-        for name, run in named.items()
+    networks = rows[NETWORK]["seeds"]
+    together = rows[ENSEMBLE.format(len(networks))]["per_class"]
+    lines = [
+        [label, f"{support:,}", _number(f1), _number(min(run["per_class"][label][0] or 0.0 for run in networks))]
+        for label, (f1, support) in together.items()
     ]
-    columns = ["ECE before", "ECE after calibration", "NLL", "coverage", "mean size", "coverage by class"]
-    return markdown_table(["", *columns], rows)
+    return markdown_table(["class", "test proteins", "ensemble", "lowest of the seeds"], lines)
 
 
-def _with_intervals(run: dict[str, Any]) -> list[str]:
-    return [with_interval(run[name], run["intervals"][name], ".3f") for name in WATCHED]
+def trust_table(rows: dict[str, Any]) -> str:
+    """Calibration and prediction sets."""
+    networks = rows[NETWORK]["seeds"]
+    named = {f"seed {number}": run["trust"] for number, run in enumerate(networks)}
+    if len(networks) > 1:
+        named["ensemble"] = rows[ENSEMBLE.format(len(networks))]["trust"]
+    lines = [[name, *(_number(run.get(metric)) for metric in TRUST)] for name, run in named.items()]
+    return markdown_table(["", *TRUST_HEADER], lines)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
 
 
 def _spread(values: list[float]) -> str:
@@ -164,22 +300,37 @@ def write_page() -> None:
     """Put the printed tables on the page of the documentation."""
     printed = (Path(__file__).parent / "results" / "results.md").read_text(encoding="utf-8")
     body = printed.split("\n", 2)[2]  # without its heading
-    PAGE.write_text(INTRODUCTION + body, encoding="utf-8")
+    PAGE.write_text(INTRODUCTION + body.replace("\n### ", "\n## "), encoding="utf-8")
 
 
 INTRODUCTION = """# Results
 
-What to expect without pretrained weights and without a GPU: small networks that learn from SCL2205 alone (UniProt
-proteins with one of eight locations, as [`protbert-classify demo`](first_run_command_line.md) uses them), beside simple
-baselines on the same proteins. The networks have residue embeddings, two convolutional layers and light attention
-(`protbert_classify/commands/demo.yaml`). Validation and test proteins are those of SCL2205.
+What to expect without pretrained weights and without a GPU: a small network that learns from nothing, the one of
+[`protbert-classify demo`](first_run_command_line.md), beside simple baselines on the same proteins. The network has
+residue embeddings, convolutional layers and light attention (`protbert_classify/commands/demo.yaml`).
 
-- **Is a network better than no network?** Compare with the baselines: the class of the nearest training protein found
-  by MMseqs2 is what biologists use without machine learning.
-- **Can the validation number be believed?** It should be near the test number: a validation part with relatives of the
+- **Is a network better than no network?** Compare with the baselines. The class of the nearest training protein, found
+  by MMseqs2, is what biologists use without machine learning.
+- **Does it hold for new proteins?** The tables by identity show it: most test proteins have no similar training
+  protein, and a model is needed most for these.
+- **Can the validation number be believed?** It should be near the test number. A validation part with relatives of the
   training proteins is far too optimistic ([how proteins are split](evaluation.md)).
-- **Are scores probabilities?** The calibration error (ECE) says how far they are from it.
+- **Are scores probabilities?** The expected calibration error (ECE) says how far they are from it.
 - **Do prediction sets keep their promise?** At an error of 0.1, nine in ten should contain the true class.
+
+SCL2205 has proteins of UniProt; its validation and test proteins are used as they are. For DeepLoc, a sample of 1,384
+of its test proteins is predicted. The training proteins are a sample of 1,655 of DeepLoc's and those of SCL2205 that
+are less than 30% identical to each test protein.
+
+Pretrained models are much better, but not measured here, as their weights could not be downloaded where these tables
+were made. The same table for one of them, on a GPU:
+
+```bash
+protbert-classify train --model_name_or_path Rostlab/prot_bert_bfd --output_dir runs/protbert
+protbert-classify train --model_name_or_path facebook/esm2_t33_650M_UR50D --output_dir runs/esm2
+protbert-classify baselines
+protbert-classify compare --runs runs/protbert runs/esm2 runs/baselines/nearest_neighbour
+```
 
 [Benchmarks](benchmarks.md) has speed and memory.
 

@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import ProteinClassifierError
 from ..model.tasks import LABEL_SEPARATOR
@@ -29,6 +30,20 @@ SPLITS = {"train": "trn", "validation": "evl", "test": "tst"}
 WIDTH = 60  # residues a line
 
 
+class Protein(NamedTuple):
+    """A protein of SCL2205.
+
+    Args:
+        accession: Of UniProt.
+        residues: Upper case.
+        location: Or several with `;` between them.
+    """
+
+    accession: str
+    residues: str
+    location: str
+
+
 def write_scl2205(folder: str | os.PathLike[str], multi_label: bool = False) -> tuple[Path, Path]:
     """Write the proteins as FASTA, with the splits that the package gives.
 
@@ -46,23 +61,24 @@ def write_scl2205(folder: str | os.PathLike[str], multi_label: bool = False) -> 
     Raises:
         ProteinClassifierError: The package `p-scldata` is not installed, or is one that ships no data.
     """
-    sequences, locations, splits = _read_package()
-    named = {location: _name(location, multi_label) for location in set(locations.values())}
+    splits = read_scl2205()
+    found = Counter(protein.location for proteins in splits.values() for protein in proteins)
+    named = {location: _name(location, multi_label) for location in found}
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     files = folder / "scl2205.fasta", folder / "scl2205_validation.fasta"
     for path, names in zip(files, (("train", "test"), ("validation",)), strict=True):
         with open(path, "w", encoding="utf-8") as file:
             for name in names:
-                for accession in splits[name]:
-                    location = named[locations[accession]]
+                for accession, residues, own_name in splits[name]:
+                    location = named[own_name]
                     if location is not None:
                         mark = " test" if name == "test" else ""
                         file.write(f">{accession} {location}-U{mark}\n")
-                        file.write(_wrapped(sequences[accession]))
-    left_out = Counter(location for location in locations.values() if named[location] is None)
-    listed = ", ".join(f"{location} {count}" for location, count in left_out.most_common())
-    logger.info("%d proteins of SCL2205 left out: %s", left_out.total(), listed)
+                        file.write(_wrapped(residues))
+    left_out = {location: count for location, count in found.most_common() if named[location] is None}
+    listed = ", ".join(f"{location} {count}" for location, count in left_out.items())
+    logger.info("%d proteins of SCL2205 left out: %s", sum(left_out.values()), listed)
     return files
 
 
@@ -74,8 +90,15 @@ def _name(location: str, multi_label: bool) -> str | None:
     return None if None in names else LABEL_SEPARATOR.join(filter(None, names))
 
 
-def _read_package() -> tuple[dict[str, str], dict[str, str], dict[str, list[str]]]:
-    """Accession -> sequence, accession -> location, split -> accessions."""
+def read_scl2205() -> dict[str, list[Protein]]:
+    """All proteins, under SCL2205's own names of locations.
+
+    Returns:
+        `train`, `validation` and `test`.
+
+    Raises:
+        ProteinClassifierError: See [`write_scl2205`].
+    """
     # found, not imported: the package itself loads pandas and reads everything
     spec = find_spec("scldata")
     data = Path(spec.origin).parent / "data" if spec is not None and spec.origin is not None else None
@@ -88,10 +111,8 @@ def _read_package() -> tuple[dict[str, str], dict[str, str], dict[str, list[str]
     names = _json(data / "labels.json")["index_to_label"]
     entries = _json(data / "entries.json")
     parts = _json(data / "splits.json")
-    sequences = {accession: row["seq"] for accession, row in rows.items()}
-    locations = {accession: names[row["scl"]] for accession, row in rows.items()}
-    splits = {split: [entries[str(index)] for index in parts[part]] for split, part in SPLITS.items()}
-    return sequences, locations, splits
+    proteins = {entry: Protein(entry, row["seq"], names[row["scl"]]) for entry, row in rows.items()}
+    return {split: [proteins[entries[str(index)]] for index in parts[part]] for split, part in SPLITS.items()}
 
 
 def _json(path: Path) -> dict:
