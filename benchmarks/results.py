@@ -53,11 +53,13 @@ class Proteins(NamedTuple):
         title: For people.
         seeds: How many networks are trained.
         write: Writes the files into a folder; returns the options of `train` that read them.
+        network: What differs from the demo's options for the network.
     """
 
     title: str
     seeds: int
     write: Callable[[Path], list[str]]
+    network: tuple[str, ...] = ()
 
 
 def one_location(folder: Path) -> list[str]:
@@ -109,7 +111,7 @@ def deeploc(source: str) -> Callable[[Path], list[str]]:
 PROTEINS = {
     "one_location": Proteins("SCL2205, one of eight locations", 5, one_location),
     "all_classes": Proteins("SCL2205, its own 13 classes", 1, all_classes),
-    "several_locations": Proteins("SCL2205, one or several locations", 1, several_locations),
+    "several_locations": Proteins("SCL2205, one or several locations", 1, several_locations, ("--class_weights", "0")),
 }
 
 
@@ -141,7 +143,9 @@ def measure(proteins: Proteins, folder: Path) -> dict[str, Any]:
     network = folder / "network"
     seeds = ["--seeds", str(proteins.seeds)] if proteins.seeds > 1 else []
     with as_file(files("protbert_classify.commands") / "demo.yaml") as recipe:
-        options = parse_options([str(recipe), *data, "--output_dir", str(network), "--resume", *seeds])
+        options = parse_options(
+            [str(recipe), *data, *proteins.network, "--output_dir", str(network), "--resume", *seeds]
+        )
         (train_several if seeds else train)(*options)
     for name in BASELINES:
         if not (folder / "baselines" / name / "run.json").exists():
@@ -167,7 +171,7 @@ def told(run: Run) -> dict[str, Any]:
     assert run.predictions is not None
     metrics = read_json(f"{run.folder}/{METRICS}")
     trust = {name: metrics[f"test_{name}"] for name in TRUST if f"test_{name}" in metrics}
-    return {**measured(run, run.predictions.decision), "trust": trust, "validation": metrics["validation_accuracy"]}
+    return {**measured(run, run.predictions.decision), "trust": trust, "validation": metrics.get("validation_accuracy")}
 
 
 def with_neighbours(run: Run, nearest: Run) -> dict[str, Any]:

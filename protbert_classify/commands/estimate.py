@@ -140,7 +140,7 @@ def _parser() -> argparse.ArgumentParser:
         "--max_length", type=positive, help="maximum tokens of a protein (default: the classifier's, or 512)"
     )
     data.add_argument("--data", help="labelled proteins, as for train (default: as many and as long as in DeepLoc)")
-    add_data_options(data)
+    add_data_options(parser)
     training = parser.add_argument_group("training")
     training.add_argument(
         "--tokens_per_batch",

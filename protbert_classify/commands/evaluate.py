@@ -83,7 +83,6 @@ def _parser() -> argparse.ArgumentParser:
         "--split", choices=("train", "validation", "test", "all"), help="default: test if there is one, else all"
     )
     parser.add_argument("--output", help="write the metrics and the confusion matrix to this JSON file")
-    add_data_options(parser)
-    parser.set_defaults(label_column=None)  # what the model answers
+    add_data_options(parser, label_column=None)
     add_compute_options(parser)
     return parser

@@ -33,9 +33,9 @@ def run(arguments: list[str]) -> int:
     from ..inference.streaming import check_paths
     from ..reporting.formatting import count
 
-    check_shares(identity=options.identity, coverage=options.coverage, fail_above=options.fail_above or 0)
-    if options.coverage == 0:
-        raise OptionError("coverage=0.0: expected a share above 0, up to 1 (0.8 for 80%)")
+    if not 0 < options.coverage <= 1:
+        raise OptionError(f"coverage={options.coverage}: expected a share above 0, up to 1 (0.8 for 80%)")
+    check_shares(identity=options.identity, fail_above=options.fail_above or 0)
     for source in (options.train, options.test):
         if options.output and source:
             check_paths(source, options.output)

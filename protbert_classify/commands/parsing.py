@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from ..errors import OptionError
@@ -72,27 +73,32 @@ def table_options(options: argparse.Namespace) -> dict[str, Any]:
     return {"columns": columns, "strict": options.strict, "overwrite": options.overwrite}
 
 
-def add_data_options(group: Any) -> None:
-    """How labelled proteins are read, for a parser or a group of its options; see `reading_options`."""
-    group.add_argument(
-        "--ambiguous", choices=("drop", "keep", "first"), default="drop", help=_help_of_train("ambiguous")
-    )
-    group.add_argument("--header_pattern", help=_help_of_train("header_pattern"))
-    group.add_argument("--id_column", default="id", help=_help_of_train("id_column"))
-    group.add_argument("--sequence_column", default="sequence", help=_help_of_train("sequence_column"))
-    group.add_argument("--label_column", nargs="+", default=["location"], help=_help_of_train("label_column"))
-    group.add_argument("--auxiliary_tasks", nargs="*", default=[], help=_help_of_train("auxiliary_tasks"))
-    group.add_argument("--problem_type", help=_help_of_train("problem_type"))
-    group.add_argument("--split_column", default="split", help=_help_of_train("split_column"))
+READING = "reading the data, as for train"
+
+
+def add_data_options(parser: argparse.ArgumentParser, label_column: Sequence[str] | None = ("location",)) -> None:
+    """How labelled proteins are read, in a group of their own; see `reading_options`.
+
+    Args:
+        parser: Gets the options.
+        label_column: The default; None if a model says which columns it answers.
+    """
+    group = parser.add_argument_group(READING)
+    labels = None if label_column is None else list(label_column)
+    _add_of_train(group, "ambiguous", choices=("drop", "keep", "first"), default="drop")
+    _add_of_train(group, "header_pattern", metavar="REGEX")
+    _add_of_train(group, "id_column", metavar="COLUMN", default="id")
+    _add_of_train(group, "sequence_column", metavar="COLUMN", default="sequence")
+    _add_of_train(group, "label_column", metavar="COLUMN", nargs="+", default=labels)
+    _add_of_train(group, "auxiliary_tasks", metavar="COLUMN", nargs="*", default=[])
+    _add_of_train(group, "problem_type", metavar="KIND")
+    _add_of_train(group, "split_column", metavar="COLUMN", default="split")
 
 
 def add_neighbour_options(parser: argparse.ArgumentParser) -> None:
     """What makes two proteins neighbours, for a split."""
     for name in ("split_identity", "split_coverage"):
-        field = DataArguments.__dataclass_fields__[name]
-        parser.add_argument(
-            f"--{name}", type=float, default=field.default, help=f"{_help_of_train(name)} (default {field.default})"
-        )
+        _add_of_train(parser, name, type=float, default=DataArguments.__dataclass_fields__[name].default)
 
 
 SPLIT_OPTIONS = (
@@ -116,13 +122,18 @@ def true_or_false(text: str) -> bool:
 
 def add_split_options(parser: argparse.ArgumentParser) -> None:
     """Which proteins, and how `train` splits them."""
-    parser.add_argument(
-        "--test_neighbours", nargs="?", const=True, type=true_or_false, help=_help_of_train("test_neighbours")
-    )
     for name in SPLIT_OPTIONS:
         field = DataArguments.__dataclass_fields__[name]
         number = type(field.default) if isinstance(field.default, (int, float)) else str
-        parser.add_argument(f"--{name}", type=number, default=field.default, help=_help_of_train(name))
+        _add_of_train(parser, name, type=number, default=field.default)
+    _add_of_train(parser, "test_neighbours", nargs="?", const=True, type=true_or_false)
+
+
+def _add_of_train(group: Any, name: str, default: Any = None, **more: Any) -> None:
+    """Add an option that `train` has, too, with its help."""
+    listed = default if isinstance(default, list) else [default]
+    shown = f" (default {' '.join(map(str, listed))})" if default not in (None, []) else ""
+    group.add_argument(f"--{name}", default=default, help=_help_of_train(name) + shown, **more)
 
 
 def _help_of_train(name: str) -> str:

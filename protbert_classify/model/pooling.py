@@ -127,7 +127,8 @@ class LightAttentionPooling(nn.Module):
     protein. The weighted sum and the maximum of the features are concatenated. Everything that is not a residue is zero
     for the convolutions and has no weight, so padding changes nothing.
 
-    With `light_attention_layers`, as many residual convolutional layers come first; the paper has none.
+    With `light_attention_layers`, as many residual convolutional layers come first, and the mean of what they give is
+    concatenated, too; the paper has neither.
     """
 
     def __init__(self, config: "ProteinClassifierConfig") -> None:
@@ -139,7 +140,7 @@ class LightAttentionPooling(nn.Module):
         self.features = nn.Conv1d(width, width, kernel, padding=kernel // 2)
         self.attention = nn.Conv1d(width, width, kernel, padding=kernel // 2)
         self.dropout = nn.Dropout(dropout)
-        self.output_size = 2 * width
+        self.output_size = (3 if count else 2) * width
 
     def forward(self, output: BaseModelOutput, mask: torch.Tensor) -> torch.Tensor:
         inside = mask[..., None].to(output.last_hidden_state.dtype)
@@ -153,5 +154,9 @@ class LightAttentionPooling(nn.Module):
         weights = self.attention(hidden).masked_fill(outside, lowest).softmax(-1)
         attended = (features * weights).sum(-1)
         highest = features.masked_fill(outside, lowest).amax(-1)
-        pooled = torch.cat([attended, highest], dim=-1)  # (B, 2H)
+        pooled = torch.cat([attended, highest, *self._means(hidden, inside)], dim=-1)  # (B, 2H), or with layers (B, 3H)
         return pooled.masked_fill(outside.all(-1), 0.0)  # without a residue there is no maximum
+
+    def _means(self, hidden: torch.Tensor, inside: torch.Tensor) -> list[torch.Tensor]:
+        """Of (B, H, T) over the residues, (B, H); the paper has no layers, and no mean."""
+        return [hidden.sum(-1) / inside.sum(1).clamp(min=1)] if self.layers else []

@@ -66,7 +66,7 @@ def test_identity_is_a_limit_of_pairs_and_not_of_the_summary(files, capsys):
     ("options", "reason"),
     [
         (["--identity", "30"], "identity=30.0: expected a share, 0 to 1 (0.3 for 30%)"),
-        (["--coverage", "-1"], "coverage=-1.0: expected a share, 0 to 1 (0.3 for 30%)"),
+        (["--coverage", "-1"], "coverage=-1.0: expected a share above 0, up to 1 (0.8 for 80%)"),
         (["--coverage", "0"], "coverage=0.0: expected a share above 0, up to 1 (0.8 for 80%)"),
         (["--fail_above", "5"], "fail_above=5.0: expected a share, 0 to 1 (0.3 for 30%)"),
     ],

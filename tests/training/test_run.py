@@ -340,6 +340,15 @@ def test_a_t5_from_scratch_reads_protberts_tokens_and_takes_none_of_the_special_
         assert torch.allclose(model(ids).logits, model.head(hidden[:, 1:6].mean(1)), atol=1e-6)
 
 
+def test_the_positions_of_a_network_from_scratch_begin_ten_times_weaker_than_the_residues():
+    shape = {"model_type": "bert", "hidden_size": 64, "num_hidden_layers": 0, "num_attention_heads": 2}
+    arguments, data, _ = parse_options(["--data", "-", "--output_dir", "-", "--backbone_config", json.dumps(shape)])
+    task = Task(name="location", problem_type="single_label_classification", labels=tuple(LABELS))
+    embeddings = build_model(arguments, data, (task,)).backbone.embeddings
+    assert embeddings.position_embeddings.weight.std().item() == pytest.approx(0.002, rel=0.05)
+    assert embeddings.word_embeddings.weight[1:].std().item() == pytest.approx(0.02, rel=0.1)
+
+
 def test_an_encoder_whose_positions_end_before_max_length_is_refused_before_the_data_is_read(tmp_path):
     config = EsmConfig(vocab_size=33, max_position_embeddings=66, pad_token_id=1, mask_token_id=32)
     config.save_pretrained(tmp_path)
