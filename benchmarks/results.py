@@ -127,13 +127,16 @@ def main() -> None:
         known["deeploc"] = Proteins("DeepLoc's test proteins (a sample)", 1, deeploc(options.deeploc))
     elif "deeploc" in (options.proteins or ()):
         parser.error("--proteins deeploc needs --deeploc FASTA")
-    results = last_results("results") if PAGE.exists() else {}
+    measured_now = {}
     if not options.render:
         with tempfile.TemporaryDirectory() as temporary:
             for name in options.proteins or known:
-                results[name] = measure(known[name], Path(options.folder or temporary) / name)
-    results.pop("machine", None) if not options.render else None
-    publish("results", TITLE, results, tables(results))
+                measured_now[name] = measure(known[name], Path(options.folder or temporary) / name)
+    before = last_results("results") if PAGE.exists() else {}
+    where = {"machine": before["machine"]} if options.render else {}
+    every = {**before, **measured_now}
+    results = {name: every[name] for name in (*PROTEINS, "deeploc") if name in every}
+    publish("results", TITLE, where | results, tables(results))
     write_page()
 
 
@@ -208,7 +211,7 @@ def watched(problem_type: str) -> tuple[str, ...]:
 
 def tables(results: dict[str, Any]) -> str:
     """A section for each of the proteins."""
-    return "\n\n".join(section(name, part) for name, part in results.items() if name != "machine")
+    return "\n\n".join(section(name, part) for name, part in results.items())
 
 
 def section(name: str, part: dict[str, Any]) -> str:
