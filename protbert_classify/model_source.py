@@ -1,4 +1,7 @@
-"""Resolves the name of a model (a Hub id, a run's folder, a model's folder), and explains why it cannot be loaded."""
+"""Resolves the name of a model (a Hub id, a run's folder, a model's folder), and explains why it cannot be loaded.
+
+What is resolved is loaded in `model/from_pretrained.py`.
+"""
 
 import glob
 import json

@@ -31,8 +31,7 @@ def run(arguments: list[str]) -> int:
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise OptionError(f"{', '.join(missing)} not installed; serving needs: pip install 'protbert_classify[serve]'")
-    from ..serving.bounds import Bounds
-    from ..serving.requests import Limits
+    from ..serving.limits import Bounds, Limits
     from ..serving.server import serve
     from ..serving.service import Queueing
     from .terminal import hide_short_progress_bars

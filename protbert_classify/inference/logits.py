@@ -1,4 +1,4 @@
-"""Encoded proteins to logits.
+"""Encoded proteins to logits; `evaluation/decision.py` makes probabilities of them.
 
 Shapes: N proteins, B of a batch, T tokens of a protein, t vectors of an embedded one, H hidden size, C logits of the
 main task, A of all auxiliary ones.

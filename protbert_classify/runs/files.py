@@ -1,4 +1,7 @@
-"""The files of a run's folder: their names, and writing them whole or not at all."""
+"""The files of a run's folder: their names, and writing them whole or not at all.
+
+What is in them: `writer.py` writes them, and `finished_run.py` reads them.
+"""
 
 import json
 import os

@@ -1,4 +1,7 @@
-"""Training jobs, with the verbs of SageMaker's Hugging Face estimator, over `ModelTrainer` of SDK version 3."""
+"""Training jobs, with the verbs of SageMaker's Hugging Face estimator, over `ModelTrainer` of SDK version 3.
+
+The options of a job travel in a file that `packaging.py` writes.
+"""
 
 import logging
 import os

@@ -8,7 +8,7 @@ from ..data.alphabet import clean
 from ..data.records import Record
 from ..errors import ProteinClassifierError, SequenceError
 from ..inference.writers import AFTER, BEFORE, BOOLEAN, INTEGER, NUMBER, PROBABILITY, TEXT, Column, Prediction
-from .requests import Limits
+from .limits import Limits
 
 BODY = 4 * 2**20  # bytes of a request; the server takes more, SageMaker 6 MB
 RESIDUES = Limits().residues  # of a protein

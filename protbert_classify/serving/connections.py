@@ -14,7 +14,7 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from .bounds import Bounds
+from .limits import Bounds
 
 try:
     import resource

@@ -12,7 +12,8 @@ import torch
 from ..evaluation.decision import Decision
 from ..inference.saved_classifier import load_classifier
 from .decoding import decoded
-from .requests import Limits, Query, read_query
+from .limits import Limits
+from .requests import Query, read_query
 from .responses import accepted_type, answer
 from .served import ServedModel
 

@@ -11,25 +11,12 @@ from ..data.fasta import parse_fasta
 from ..data.records import Place, Record, checked
 from ..errors import DataError
 from .http_errors import TooLarge, Unprocessable, UnsupportedContent
+from .limits import Limits
 
 NAME = "request"  # what stands for a file's name in messages
 JSON, JSON_LINES, FASTA, CSV = "application/json", "application/jsonlines", "text/x-fasta", "text/csv"
 SEQUENCE = ("sequence", "inputs")  # names of the field with the residues, in JSON Lines
 CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii")
-
-
-class Limits(NamedTuple):
-    """Limits of a request.
-
-    Args:
-        body: Bytes of its body, decompressed.
-        proteins: Proteins in it.
-        residues: Residues of a protein.
-    """
-
-    body: int = 6 * 2**20
-    proteins: int = 1000
-    residues: int = 100_000
 
 
 class Form(NamedTuple):

@@ -14,9 +14,8 @@ from anyio import to_thread
 from ..errors import OptionError, ProteinClassifierError
 from ..inference.saved_classifier import load_classifier
 from .app import build_app
-from .bounds import Bounds
 from .connections import ServerConfig, allow_connections
-from .requests import Limits
+from .limits import Bounds, Limits
 from .served import ServedModel
 from .service import Queueing, Service
 

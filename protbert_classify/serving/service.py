@@ -11,10 +11,10 @@ from anyio import CapacityLimiter, to_thread
 
 from ..version import __version__
 from .batching import Batcher
-from .bounds import Bounds
 from .http_errors import NotReady
+from .limits import Bounds, Limits
 from .metrics import Metrics
-from .requests import Limits, Query, read_query
+from .requests import Query, read_query
 from .responses import answer, check_parameters
 from .served import ServedModel
 from .uploads import Uploads

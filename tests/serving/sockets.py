@@ -6,8 +6,7 @@ import socket
 import time
 from contextlib import asynccontextmanager, closing
 
-from protbert_classify.serving.bounds import Bounds
-from protbert_classify.serving.requests import Limits
+from protbert_classify.serving.limits import Bounds, Limits
 from protbert_classify.serving.server import _Server
 from protbert_classify.serving.service import Queueing, Service
 

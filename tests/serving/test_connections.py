@@ -8,8 +8,8 @@ import pytest
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from protbert_classify.serving import connections as module
-from protbert_classify.serving.bounds import Bounds
 from protbert_classify.serving.connections import Connection, ServerConfig, allow_connections
+from protbert_classify.serving.limits import Bounds
 
 from .sockets import answer, ask, closed, head, serving, until
 

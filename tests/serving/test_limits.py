@@ -9,8 +9,7 @@ import time
 import pytest
 
 from protbert_classify.serving import service as service_module
-from protbert_classify.serving.bounds import Bounds
-from protbert_classify.serving.requests import Limits
+from protbert_classify.serving.limits import Bounds, Limits
 from protbert_classify.serving.service import INLINE_BYTES, INLINE_PROTEINS
 
 from .sockets import PATIENCE, answer, ask, head, serving, until

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from protbert_classify.errors import DataError, InputError, SequenceError
 from protbert_classify.serving.http_errors import TooLarge, Unprocessable, UnsupportedContent
+from protbert_classify.serving.limits import Limits
 from protbert_classify.serving.openapi import REQUEST
-from protbert_classify.serving.requests import Limits, read_query
+from protbert_classify.serving.requests import read_query
 
 
 def read(body, content_type="application/json", limits=Limits()):

@@ -1,6 +1,20 @@
-"""What all clients together may take of a server, whatever each of them asks."""
+"""The limits of the server: on each request, and on what all clients together may take, whatever each of them asks."""
 
 from typing import NamedTuple
+
+
+class Limits(NamedTuple):
+    """Limits of a request.
+
+    Args:
+        body: Bytes of its body, decompressed.
+        proteins: Proteins in it.
+        residues: Residues of a protein.
+    """
+
+    body: int = 6 * 2**20
+    proteins: int = 1000
+    residues: int = 100_000
 
 
 class Bounds(NamedTuple):
