@@ -1,6 +1,7 @@
 """The default hyperparameters, where they differ from those of transformers, and what `train --help` says of them.
 
-The defaults of the model and of the data stand in `arguments.py`. Cheap to import: `train --help` does not wait for torch.
+The defaults of the model and of the data stand in `arguments.py`. Cheap to import: `train --help` does not wait for
+torch.
 """
 
 from typing import Any
