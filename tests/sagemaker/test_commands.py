@@ -25,6 +25,7 @@ from .refusals import refused
 from .stubs import asleep, interrupt
 
 HERE = ["--bucket", BUCKET, "--role", "protbert"]
+TRANSFORM = ["transform", "--model", "m", "--input", "x", "--output", "y.csv"]
 NOTHING = f"nothing of protbert-classify runs in {REGION}"
 
 
@@ -118,19 +119,13 @@ def test_an_endpoint_is_deployed_described_and_deleted(run, archive):
         (["deploy", "--model", "s3://proteins/none.tar.gz", *HERE], "none.tar.gz"),
         (["deploy", "--model", "m", *HERE, "--tags", "team"], "--tags 'team': expected NAME=VALUE"),
         (["deploy", *HERE], "the following arguments are required: --model"),
-        (
-            ["deploy", "--model", "m", *HERE, "--serverless", "--asynchronous", "--memory", "2048"],
-            "not allowed with argument",
-        ),
+        (["deploy", "--model", "m", *HERE, "--serverless", "--asynchronous"], "not allowed with argument"),
         (["deploy", "--model", "m", *HERE, "--memory", "2048"], "memory is not an option of real-time endpoints"),
         (["predict", "--endpoint", "none", "--input", "x", "--output", "y.csv"], "endpoint none: there is none"),
-        (["transform", *HERE, "--model", "m", "--input", "x", "--output", "y.txt"], "y.txt"),
-        (["transform", "--bucket", "no-such-bucket", "--model", "m", "--input", "x", "--output", "y.csv"], "no-such-b"),
-        (["transform", *HERE, "--model", "m", "--input", "x", "--output", "y.csv", "--resume"], "no transform job"),
-        (
-            ["transform", "--bucket", "My_Bucket", "--model", "m", "--input", "x", "--output", "y.csv"],
-            "not a valid address",
-        ),
+        ([*TRANSFORM, *HERE, "--output", "y.txt"], "y.txt"),
+        ([*TRANSFORM, "--bucket", "no-such-bucket"], "no-such-bucket"),
+        ([*TRANSFORM, *HERE, "--resume"], "no transform job"),
+        ([*TRANSFORM, "--bucket", "My_Bucket"], "not a valid address"),
         (["status", "--job", "none"], "job none: there is none"),
         (["delete", "--job", "none"], "job none: there is none"),
         (["delete"], "one of the arguments --endpoint --job is required"),
