@@ -2,10 +2,6 @@
 
 import csv
 import json
-import subprocess
-import sys
-import sysconfig
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,11 +11,9 @@ from protbert_classify import ProteinClassificationPipeline, ProteinClassifier, 
 from protbert_classify.commands import main
 from protbert_classify.data.tokenizer import protbert_tokenizer
 from protbert_classify.inference.saved_classifier import load_classifier
-from protbert_classify.model.publishing import repository_files
 
 from .inference.conftest import LABELS, build_classifier
-from .loopback_hub import LoopbackHub, Repository
-from .training.runs import environment
+from .published_code import run_published
 
 PROTEINS = ["MKTAYIAKQRQISFVKSHFS", "MNRGVPFRHL", "MDEDEDEDEDEDKKRKRK"]  # the model reads 20 residues
 SEVERAL = {"problem_type": "multi_label_classification", "thresholds": [0.2, 0.5, 0.9]}
@@ -37,14 +31,7 @@ ENSEMBLES = {
 }
 # -I and -S: nothing but the standard library and the folder that is added, which the package is not in
 REMOTE = """
-import json, sys
-sys.path.append({site!r})
-try:
-    import protbert_classify
-except ModuleNotFoundError:
-    pass
-else:
-    raise AssertionError("the package is there")
+import json
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 model = AutoModelForSequenceClassification.from_pretrained({folder!r}, trust_remote_code=True)
@@ -165,19 +152,6 @@ def test_of_the_server_which_tells_how_they_are_calibrated(saved, tmp_path):
 @pytest.mark.slow
 def test_by_the_published_code_without_the_package(saved, tmp_path):
     folder, expected = saved
-    files = repository_files(str(folder / "model"))
-    code = REMOTE.format(site=sysconfig.get_path("purelib"), folder="me/calibrated", proteins=PROTEINS)
-    with LoopbackHub() as hub:
-        published = {name: text if isinstance(text, bytes) else Path(text).read_bytes() for name, text in files.items()}
-        hub.repositories["model", "me/calibrated"] = Repository(private=False, files=published)
-        done = subprocess.run(
-            [sys.executable, "-I", "-S", "-c", code],
-            env=environment(**hub.environment(tmp_path)),
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=180,
-        )
-    assert done.returncode == 0, done.stderr[-3000:]
-    found = json.loads(done.stdout.splitlines()[-1])
+    code = REMOTE.format(folder="me/calibrated", proteins=PROTEINS)
+    found = json.loads(run_published(folder / "model", "me/calibrated", code, tmp_path))
     assert [[row[label] for label in LABELS] for row in found] == [pytest.approx(row, abs=1e-6) for row in expected]

@@ -2,10 +2,6 @@
 
 import csv
 import json
-import subprocess
-import sys
-import sysconfig
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -16,11 +12,9 @@ from protbert_classify.commands import main
 from protbert_classify.data.tokenizer import protbert_tokenizer
 from protbert_classify.errors import OptionError
 from protbert_classify.inference.saved_classifier import load_classifier
-from protbert_classify.model.publishing import repository_files
 
 from .inference.conftest import LABELS, VALIDATION_SCORES, build_classifier
-from .loopback_hub import LoopbackHub, Repository
-from .training.runs import environment
+from .published_code import run_published
 
 GENERATOR = np.random.default_rng(0)
 PROTEINS = ["".join(GENERATOR.choice(list("ACDEFGHIKLMNPQRSTVWY"), size)) for size in GENERATOR.integers(5, 40, 40)]
@@ -209,8 +203,7 @@ def test_classes_that_no_set_can_exclude_are_named_once(saved, fasta, tmp_path, 
 
 
 REMOTE = """
-import json, sys
-sys.path.append({site!r})
+import json
 from transformers import AutoModelForSequenceClassification
 model = AutoModelForSequenceClassification.from_pretrained("me/sets", trust_remote_code=True)
 assert type(model).__module__.startswith("transformers_modules.")
@@ -221,19 +214,7 @@ print(json.dumps([model.config.validation_scores, model.config.task.validation_s
 
 @pytest.mark.slow
 def test_validation_scores_come_through_the_published_code(saved, tmp_path):
-    files = repository_files(str(saved / "model"))
-    code = REMOTE.format(site=sysconfig.get_path("purelib"), again=str(tmp_path / "again"))
-    with LoopbackHub() as hub:
-        published = {name: text if isinstance(text, bytes) else Path(text).read_bytes() for name, text in files.items()}
-        hub.repositories["model", "me/sets"] = Repository(private=False, files=published)
-        done = subprocess.run(
-            [sys.executable, "-I", "-S", "-c", code],
-            env=environment(**hub.environment(tmp_path)),
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=180,
-        )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert json.loads(done.stdout.splitlines()[-1]) == [VALIDATION_SCORES, VALIDATION_SCORES, 4]
+    code = REMOTE.format(again=str(tmp_path / "again"))
+    found = json.loads(run_published(saved / "model", "me/sets", code, tmp_path))
+    assert found == [VALIDATION_SCORES, VALIDATION_SCORES, 4]
     assert ProteinClassifier.from_pretrained(tmp_path / "again").config.validation_scores == VALIDATION_SCORES

@@ -1,8 +1,10 @@
 """AWS on loopback: moto's server, recording every request, whose answers can be followed by real work."""
 
+import io
 import json
 import logging
 import os
+import tarfile
 import threading
 import urllib.request
 from contextlib import AbstractContextManager, ExitStack
@@ -105,17 +107,26 @@ class Cloud(AbstractContextManager):
         """The requests of one operation, in order."""
         return [request for name, request in self.requests if name == operation]
 
-    def put(self, key, content):
-        """An object in the bucket; returns its address."""
-        self.client("s3").put_object(Bucket=self.bucket, Key=key, Body=content)
-        return f"s3://{self.bucket}/{key}"
+    def key(self, uri):
+        """The key of an address in the bucket; a key is itself."""
+        return uri.removeprefix(f"s3://{self.bucket}/")
+
+    def put(self, uri, content):
+        """An object in the bucket, by its address or its key; returns its address."""
+        self.client("s3").put_object(Bucket=self.bucket, Key=self.key(uri), Body=content)
+        return f"s3://{self.bucket}/{self.key(uri)}"
 
     def get(self, uri):
-        bucket, _, key = uri.removeprefix("s3://").partition("/")
-        return self.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+        return self.client("s3").get_object(Bucket=self.bucket, Key=self.key(uri))["Body"].read()
 
-    def keys(self, prefix=""):
+    def archived(self, uri):
+        """Name -> content of the files of a tar.gz."""
+        with tarfile.open(fileobj=io.BytesIO(self.get(uri))) as tar:
+            return {member.name: tar.extractfile(member).read() for member in tar if member.isfile()}
+
+    def keys(self, uri=""):
         """All keys of the bucket that begin so."""
+        prefix = self.key(uri)
         pages = self.client("s3").get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
         return [item["Key"] for page in pages for item in page.get("Contents", [])]
 

@@ -104,6 +104,14 @@ def up(archive, session):
         clean_up(session, predictor.endpoint_name)
 
 
+@pytest.fixture
+def nothing_left(up, serving):
+    """After the test, the account has the endpoints, configurations and models that it had before, and no others."""
+    before = serving.there()
+    yield
+    assert serving.there() == before  # `up`, which is set up before this, has deleted nothing yet
+
+
 @pytest.fixture(scope="session")
 def toolkits():
     """For tests that run SageMaker's own toolkits: a reason to skip where these are not."""

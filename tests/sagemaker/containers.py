@@ -14,6 +14,7 @@ from pathlib import Path
 
 from protbert_classify.errors import InputError
 from protbert_classify.serving import hooks
+from protbert_classify.serving.requests import JSON_LINES
 from tests.serving.servers import free_port
 
 STARTING = 180  # seconds, at most
@@ -42,7 +43,45 @@ def unpacked(archive, folder):
     return str(folder)
 
 
-class OwnImage:
+class Listening(contextlib.AbstractContextManager):
+    """A container whose process answers on loopback; its log is in `folder`.
+
+    Attributes:
+        url: Where it answers, once it is up.
+        process: Ends with all that it started.
+    """
+
+    def __init__(self, folder, port):
+        self.folder, self.port = Path(folder), port
+        self.url = f"http://127.0.0.1:{port}"
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def wait(self):
+        """Until /ping says 200, which is all that SageMaker waits for.
+
+        Raises:
+            RuntimeError: It does not; what SageMaker says, and the end of the log as its cause.
+        """
+        deadline = time.monotonic() + STARTING
+        while self.process.poll() is None and time.monotonic() < deadline:
+            with contextlib.suppress(OSError):  # nothing listens yet
+                if ask(f"{self.url}/ping", timeout=10)[0] == 200:
+                    return self
+            time.sleep(0.05)
+        raise RuntimeError(UNHEALTHY) from RuntimeError((self.folder / "log").read_text(errors="replace")[-4000:])
+
+    def post(self, body, content_type, accept):
+        """Invoke the model; returns status, Content-Type and body of the answer."""
+        return ask(f"{self.url}/invocations", body, content_type, accept)
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait(30)
+
+
+class OwnImage(Listening):
     """The image of docker/Dockerfile: `protbert-classify serve` around a model.tar.gz.
 
     Args:
@@ -52,36 +91,26 @@ class OwnImage:
     """
 
     def __init__(self, folder, archive, variables):
-        folder = Path(folder)
-        model, port = unpacked(archive, folder / "model"), free_port()
-        self.url = f"http://127.0.0.1:{port}"
-        line = [sys.executable, "-m", "protbert_classify", "serve", "--model", model, "--port", str(port)]
+        super().__init__(folder, free_port())
+        model = unpacked(archive, self.folder / "model")
+        line = [sys.executable, "-m", "protbert_classify", "serve", "--model", model, "--port", str(self.port)]
         outside = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "COV"))}
         environment = {**outside, "OMP_NUM_THREADS": "1", **variables}
-        with open(folder / "log", "w") as log:
-            self.process = subprocess.Popen(line, stdout=log, stderr=log, env=environment, cwd=folder)
-
-    def wait(self):
-        """Until /ping says 200; raises what SageMaker says if it does not."""
-        deadline = time.monotonic() + STARTING
-        while self.process.poll() is None and time.monotonic() < deadline:
-            with contextlib.suppress(OSError):
-                if ask(f"{self.url}/ping", timeout=5)[0] == 200:
-                    return
-            time.sleep(0.05)
-        raise RuntimeError(UNHEALTHY)
-
-    def post(self, body, content_type, accept):
-        return ask(f"{self.url}/invocations", body, content_type, accept)
-
-    def stop(self):
-        self.process.kill()
-        self.process.wait(30)
+        with open(self.folder / "log", "w") as log:
+            self.process = subprocess.Popen(line, stdout=log, stderr=log, env=environment, cwd=self.folder)
 
 
 def answer_stubbed(body, content_type, accept):
-    """The length of each protein of a request in JSON as its label."""
+    """Without a model: a row of a table for each line of JSON; or else the length of each protein as its label."""
+    if content_type == JSON_LINES:
+        return 200, accept, "".join(_row(json.loads(line)) for line in body.splitlines()).encode()
     return 200, accept, json.dumps([{"label": len(text), "score": 1.0} for text in json.loads(body)["inputs"]]).encode()
+
+
+def _row(protein):
+    row = {"id": protein["id"], "description": protein["description"], "length": len(protein["sequence"])}
+    scores = {"location": "Nucleus", "score": 0.75, "Cytoplasm": 0.25, "Nucleus": 0.75}
+    return json.dumps({**row, **scores, "truncated": False}) + "\n"
 
 
 class NoProcess:
@@ -109,10 +138,16 @@ class HooksInProcess(NoProcess):
 
 
 class Stub(NoProcess):
-    """A container without a process, for an image of the name `stub`: answers with what it is given."""
+    """A container without a process, for an image of the name `stub`: answers with what it is given.
+
+    Attributes:
+        answer: Called with body, Content-Type and Accept of a request.
+        asked: (Content-Type, Accept, body) of every request.
+    """
 
     def __init__(self):
-        self.answer = answer_stubbed
+        self.answer, self.asked = answer_stubbed, []
 
     def post(self, body, content_type, accept):
+        self.asked.append((content_type, accept, body))
         return self.answer(body, content_type, accept)

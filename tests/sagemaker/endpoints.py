@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import time
 from contextlib import AbstractContextManager, ExitStack
 from unittest import mock
@@ -195,8 +194,7 @@ class Serving(AbstractContextManager):
 
     def _answer_later(self, name, source, kind, accept, output, failure):
         status, _, answer = self.containers[name].post(self.cloud.get(source), kind, accept)
-        place = output if status == 200 else failure
-        self.cloud.put(place.removeprefix(f"s3://{self.cloud.bucket}/"), answer)
+        self.cloud.put(output if status == 200 else failure, answer)
 
     def _transform_created(self, request, backend):
         job = backend.transform_jobs[request["TransformJobName"]]
@@ -208,12 +206,11 @@ class Serving(AbstractContextManager):
         try:
             self._hold()
             self._start(name, backend, request["ModelName"])
-            prefix = source["DataSource"]["S3DataSource"]["S3Uri"].removeprefix(f"s3://{self.cloud.bucket}/")
-            place = request["TransformOutput"]["S3OutputPath"].removeprefix(f"s3://{self.cloud.bucket}/")
+            prefix = self.cloud.key(source["DataSource"]["S3DataSource"]["S3Uri"])
+            place, accept = request["TransformOutput"]["S3OutputPath"], request["TransformOutput"]["Accept"]
             for key in self.cloud.keys(prefix):
-                body = self.cloud.get(f"s3://{self.cloud.bucket}/{key}")
+                body = self.cloud.get(key)
                 assert len(body) <= request["MaxPayloadInMB"] * 2**20
-                accept = request["TransformOutput"]["Accept"]
                 status, _, answer = self.containers[name].post(body, source["ContentType"], accept)
                 if status != 200:
                     raise RuntimeError(f"ClientError: {status}: {answer.decode()}")
@@ -229,10 +226,3 @@ class Serving(AbstractContextManager):
         job = response.sagemaker_backend.transform_jobs[response._get_param("TransformJobName")]
         job.transform_job_status = "Stopped"
         return EmptyResult()
-
-
-def one_line(error):
-    """The text of an error that a user sees in one line."""
-    text = str(error.value)
-    assert text and not re.search(r"\n", text)
-    return text

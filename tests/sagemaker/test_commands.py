@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 
 from protbert_classify.commands import main
 from protbert_classify.errors import OptionError, ProteinClassifierError
@@ -20,8 +21,11 @@ from protbert_classify.sagemaker.training import LOG_GROUP
 from tests.training.runs import environment
 
 from .cloud import ACCOUNT, BUCKET, REGION, ROLE
+from .refusals import refused
+from .stubs import asleep, interrupt
 
 HERE = ["--bucket", BUCKET, "--role", "protbert"]
+TRANSFORM = ["transform", "--model", "m", "--input", "x", "--output", "y.csv"]
 NOTHING = f"nothing of protbert-classify runs in {REGION}"
 
 
@@ -115,19 +119,13 @@ def test_an_endpoint_is_deployed_described_and_deleted(run, archive):
         (["deploy", "--model", "s3://proteins/none.tar.gz", *HERE], "none.tar.gz"),
         (["deploy", "--model", "m", *HERE, "--tags", "team"], "--tags 'team': expected NAME=VALUE"),
         (["deploy", *HERE], "the following arguments are required: --model"),
-        (
-            ["deploy", "--model", "m", *HERE, "--serverless", "--asynchronous", "--memory", "2048"],
-            "not allowed with argument",
-        ),
+        (["deploy", "--model", "m", *HERE, "--serverless", "--asynchronous"], "not allowed with argument"),
         (["deploy", "--model", "m", *HERE, "--memory", "2048"], "memory is not an option of real-time endpoints"),
         (["predict", "--endpoint", "none", "--input", "x", "--output", "y.csv"], "endpoint none: there is none"),
-        (["transform", *HERE, "--model", "m", "--input", "x", "--output", "y.txt"], "y.txt"),
-        (["transform", "--bucket", "no-such-bucket", "--model", "m", "--input", "x", "--output", "y.csv"], "no-such-b"),
-        (["transform", *HERE, "--model", "m", "--input", "x", "--output", "y.csv", "--resume"], "no transform job"),
-        (
-            ["transform", "--bucket", "My_Bucket", "--model", "m", "--input", "x", "--output", "y.csv"],
-            "not a valid address",
-        ),
+        ([*TRANSFORM, *HERE, "--output", "y.txt"], "y.txt"),
+        ([*TRANSFORM, "--bucket", "no-such-bucket"], "no-such-bucket"),
+        ([*TRANSFORM, *HERE, "--resume"], "no transform job"),
+        ([*TRANSFORM, "--bucket", "My_Bucket"], "not a valid address"),
         (["status", "--job", "none"], "job none: there is none"),
         (["delete", "--job", "none"], "job none: there is none"),
         (["delete"], "one of the arguments --endpoint --job is required"),
@@ -239,20 +237,17 @@ def test_a_running_job_is_told_about_and_stopped(run, job, session):
     assert summary(session, *existing(session, job.name, *JOBS)).endswith(f"{job.name}/output/model.tar.gz")
 
 
-def test_the_log_of_all_machines_is_shown_once_each_line_while_the_job_runs(job, session, monkeypatch):
-    shown = []
-    monkeypatch.setattr(
-        "protbert_classify.sagemaker.training.logger.info", lambda text, *values: shown.append(text % values)
-    )
+def test_the_log_of_all_machines_is_shown_once_each_line_while_the_job_runs(job, session, log, monkeypatch):
+    log.clear()
 
     def meanwhile(seconds):
         job.write(f"{job.name}/algo-1-1", ["third of algo-1"])
         job.end("Completed")
 
-    monkeypatch.setattr("protbert_classify.sagemaker.status.time.sleep", meanwhile)
+    asleep(monkeypatch, meanwhile)
     outcome = HuggingFaceEstimator(ROLE, session=session).attach(job.name).wait()
     assert outcome.status == "Completed" and outcome.model_data.endswith("model.tar.gz")
-    assert shown == [
+    assert log.messages == [
         "[algo-1] first of algo-1",
         "[algo-1] second of algo-1",
         "[algo-2] first of algo-2",
@@ -267,54 +262,45 @@ def test_a_stopped_job_has_no_model_and_says_how_to_go_on(job, session):
     job.job.model_artifacts = {"S3ModelArtifacts": "s3://proteins/empty/model.tar.gz"}  # SageMaker packs what is there
     job.end("Stopped")
     estimator = HuggingFaceEstimator(ROLE, session=session).attach(job.name)
-    with pytest.raises(
-        ProteinClassifierError, match="Stopped. left no model; if it kept checkpoints, a job with"
-    ) as error:
+    with refused(ProteinClassifierError, "Stopped. left no model; if it kept checkpoints, a job with"):
         estimator.model_data
-    assert "\n" not in str(error.value)
 
 
 def test_a_failed_job_is_one_line_with_sagemakers_reason(job, session):
     job.end("Failed", "AlgorithmError: train: x.fasta,\nrecord 1, exit code: 1")
-    with pytest.raises(ProteinClassifierError) as failure:
+    reason = "AlgorithmError: train: x.fasta, record 1, exit code: 1"
+    place = f"its log: CloudWatch, /aws/sagemaker/TrainingJobs, {job.name}"
+    with refused(ProteinClassifierError, f"^the training job {job.name} failed: {reason}; {place}$"):
         HuggingFaceEstimator(ROLE, session=session).attach(job.name).wait(logs=False)
-    assert str(failure.value) == (
-        f"the training job {job.name} failed: AlgorithmError: train: x.fasta, record 1, exit code: 1; its log: "
-        f"CloudWatch, /aws/sagemaker/TrainingJobs, {job.name}"
-    )
 
 
 def test_ctrl_c_leaves_a_job_running_and_says_how_to_stop_it(job, session, monkeypatch):
-    def interrupt(seconds):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("protbert_classify.sagemaker.status.time.sleep", interrupt)
+    asleep(monkeypatch, interrupt)
     with pytest.raises(KeyboardInterrupt, match=f"protbert-classify sagemaker delete --job {job.name} stops it"):
         HuggingFaceEstimator(ROLE, session=session).attach(job.name).wait(logs=False)
     assert job.job.training_job_status == "InProgress"
 
 
-@pytest.mark.parametrize("said", ["Requested resource not found.", 'Could not find model "x".'])
-def test_what_aws_says_of_what_is_not_there_is_known(said):
-    from botocore.exceptions import ClientError
-
-    assert is_missing(ClientError({"Error": {"Code": "ValidationException", "Message": said}}, "DescribeTrainingJob"))
+def refusal(code, message="so\nit is"):
+    return ClientError({"Error": {"Code": code, "Message": message}}, "CreateTrainingJob")
 
 
-def test_what_aws_refuses_is_one_line_with_what_to_do(session, monkeypatch):
-    from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
-
-    def refusal(code, operation="CreateTrainingJob"):
-        return ClientError({"Error": {"Code": code, "Message": "so\nit is"}}, operation)
-
-    for error, kind, complaint in [
+@pytest.mark.parametrize(
+    ("error", "kind", "complaint"),
+    [
         (refusal("AccessDeniedException"), ProteinClassifierError, "sagemaker policy' prints the permissions"),
         (refusal("ResourceLimitExceeded"), ProteinClassifierError, "Service Quotas"),
         (refusal("ExpiredToken"), ProteinClassifierError, "sign in to AWS again"),
         (refusal("ValidationException"), OptionError, "could not begin: so it is"),
         (NoCredentialsError(), OptionError, "aws configure"),
         (EndpointConnectionError(endpoint_url="https://x"), ProteinClassifierError, "Could not connect"),
-    ]:
-        with pytest.raises(kind, match=complaint) as told_error, translate_errors("begin"):
-            raise error
-        assert "\n" not in str(told_error.value)
+    ],
+)
+def test_what_aws_refuses_is_one_line_with_what_to_do(error, kind, complaint):
+    with refused(kind, complaint), translate_errors("begin"):
+        raise error
+
+
+@pytest.mark.parametrize("said", ["Requested resource not found.", 'Could not find model "x".'])
+def test_what_aws_says_of_what_is_not_there_is_known(said):
+    assert is_missing(refusal("ValidationException", said))

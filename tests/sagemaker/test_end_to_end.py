@@ -1,8 +1,6 @@
 """The whole way by the command line: FASTA, job, Hub, endpoint, calls, batch transform, and back to nothing."""
 
-import csv
 import json
-import tarfile
 
 import pytest
 from safetensors.numpy import load
@@ -15,7 +13,9 @@ from tests.loopback_hub import TOKEN, LoopbackHub
 from tests.training.runs import SHAPE, easy_records, fasta
 
 from .cloud import BUCKET, Cloud
+from .containers import unpacked
 from .endpoints import Serving
+from .stubs import read, same_rows
 from .training_jobs import GROUP, TrainingJobs, install_image
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("toolkits")]
@@ -35,21 +35,6 @@ def account(tmp_path):
     with Cloud(tmp_path / "cloud") as cloud, Serving(cloud):
         cloud.jobs = TrainingJobs(cloud, install_image(tmp_path / "image"))
         yield cloud
-
-
-def rows(path):
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def same_rows(found, expected):
-    assert [row["id"] for row in found] == [row["id"] for row in expected]
-    for one, other in zip(found, expected):
-        for name, value in other.items():
-            try:
-                assert float(one[name]) == pytest.approx(float(value), abs=1e-5), (one, other)
-            except ValueError:
-                assert one[name] == value
 
 
 def test_from_a_fasta_file_to_an_endpoint_and_back_to_nothing(account, impatient, tmp_path, capsys, monkeypatch):
@@ -80,10 +65,7 @@ def test_from_a_fasta_file_to_an_endpoint_and_back_to_nothing(account, impatient
         model = run("train", *HERE, "--data", str(proteins), *job, *publish, *options)[-1]
         published = hub.repositories["model", "me/locations"].files["model.safetensors"]
     (trained,) = account.made("CreateTrainingJob")
-    archive = tmp_path / "model.tar.gz"
-    archive.write_bytes(account.get(model))
-    with tarfile.open(archive) as tar:
-        tar.extractall(tmp_path / "model", filter="data")
+    unpacked(account.get(model), tmp_path / "model")
     weights = load((tmp_path / "model" / "model.safetensors").read_bytes())
     assert all((value == weights[name]).all() for name, value in load(published).items())
     log = account.jobs.log(trained["TrainingJobName"])
@@ -91,15 +73,15 @@ def test_from_a_fasta_file_to_an_endpoint_and_back_to_nothing(account, impatient
 
     # an endpoint, its scores, and a batch transform
     assert main(["predict", "--model", str(tmp_path / "model"), "--input", str(unknown), "--output", "local.csv"]) == 0
-    local = rows("local.csv")
+    local = read("local.csv")
     assert run("deploy", *HERE, "--model", model, "--endpoint", "locations") == ["locations"]
     assert "endpoint locations: InService, 1 x ml.m5.xlarge" in run("status")[0]
     run("predict", "--endpoint", "locations", "--input", str(unknown), "--output", "endpoint.csv")
-    same_rows(rows("endpoint.csv"), local)
+    same_rows(read("endpoint.csv"), local)
     pipeline = ProteinClassificationPipeline(*load_classifier(str(tmp_path / "model"))[:2])
-    assert [row["location"] for row in rows("endpoint.csv")] == [call["label"] for call in pipeline(sequences)]
+    assert [row["location"] for row in read("endpoint.csv")] == [call["label"] for call in pipeline(sequences)]
     run("transform", *HERE, "--model", model, "--input", str(unknown), "--output", "batch.csv")
-    same_rows(rows("batch.csv"), local)
+    same_rows(read("batch.csv"), local)
 
     # back to nothing
     run("delete", "--endpoint", "locations")
@@ -117,9 +99,5 @@ def test_from_a_fasta_file_to_an_endpoint_and_back_to_nothing(account, impatient
     everything = json.dumps([account.requests, lines, described, told, log], default=str)
     assert "hub-token" in everything and TOKEN not in everything
     for key in account.keys():  # noqa: SIM118 - no mapping
-        content = account.get(f"s3://{BUCKET}/{key}")
-        if key.endswith(".tar.gz"):
-            (tmp_path / "any.tar.gz").write_bytes(content)
-            with tarfile.open(tmp_path / "any.tar.gz") as tar:
-                content = b"".join(tar.extractfile(member).read() for member in tar if member.isfile())
-        assert TOKEN.encode() not in content, key
+        content = account.archived(key).values() if key.endswith(".tar.gz") else [account.get(key)]
+        assert not any(TOKEN.encode() in some for some in content), key

@@ -14,9 +14,9 @@ from protbert_classify.sagemaker.dry_run import DryRun
 from protbert_classify.sagemaker.packaging import pack_model, unpack
 
 from .cloud import ACCOUNT, BUCKET, REGION, ROLE
-from .endpoints import one_line
+from .refusals import refused
 from .snapshots import same_as_snapshot
-from .stubs import GUARDED, asleep, stubbed
+from .stubs import GUARDED, asleep, interrupt, stubbed
 
 pytestmark = pytest.mark.usefixtures("clean")
 
@@ -25,28 +25,30 @@ def created(serving):
     return {name: body for name, body in serving.cloud.requests if name.startswith("Create")}
 
 
-def test_the_requests_of_an_endpoint_with_everything(up, serving):
-    up(
-        endpoint_name="everything",
-        role=ROLE,
-        kind="asynchronous",
-        concurrency=2,
-        instance_type="ml.m5.2xlarge",
-        instance_count=2,
-        image_uri="stub",
-        tags={"team": "membranes"},
-        environment={"OMP_NUM_THREADS": "4"},
-        **GUARDED,
-    )
-    same_as_snapshot("endpoint_asynchronous_secured", created(serving))
+EVERYTHING = {
+    "endpoint_name": "everything",
+    "role": ROLE,
+    "kind": "asynchronous",
+    "concurrency": 2,
+    "instance_type": "ml.m5.2xlarge",
+    "instance_count": 2,
+    "tags": {"team": "membranes"},
+    "environment": {"OMP_NUM_THREADS": "4"},
+    **GUARDED,
+}
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"kind": "serverless", "memory": 3072, "concurrency": 9}], ids=["plain", "serverless"]
+    "snapshot, options",
+    [
+        ("plain", {}),
+        ("serverless", {"kind": "serverless", "memory": 3072, "concurrency": 9}),
+        ("asynchronous_secured", EVERYTHING),
+    ],
 )
-def test_the_requests_of_an_endpoint(up, serving, options, request):
-    up(image_uri="stub", endpoint_name="shown", **options)
-    same_as_snapshot(f"endpoint_{request.node.callspec.id}", created(serving))
+def test_the_requests_of_an_endpoint(up, serving, snapshot, options):
+    up(**{"image_uri": "stub", "endpoint_name": "shown", **options})
+    same_as_snapshot(f"endpoint_{snapshot}", created(serving))
 
 
 @pytest.mark.parametrize(
@@ -61,7 +63,7 @@ def test_the_image_suits_the_instances(archive, options, image):
 
 
 @pytest.mark.parametrize(
-    "options, expected",
+    "options, complaint",
     [
         ({"concurrency": 3}, "concurrency is not an option of real-time endpoints"),
         ({"kind": "asynchronous", "memory": 2048}, "memory is not an option of asynchronous endpoints"),
@@ -74,36 +76,22 @@ def test_the_image_suits_the_instances(archive, options, image):
         ({"endpoint_name": "a" * 45}, "45 characters; expected at most 44"),
         ({"instance_type": "ml.m5.xlarg"}, "did you mean ml.m5.xlarge"),
         ({"kind": "asynchronous", "output": "s3://no-such/x"}, "bucket 'no-such': it does not exist"),
+        ({"model": "s3://proteins/models/none.tar.gz"}, "nothing at s3://proteins/models/none.tar.gz"),
+        ({"model": "s3://proteins/models/"}, "expected a model.tar.gz, or a local folder"),
+        ({"model": "/nowhere"}, "/nowhere: no model there"),
     ],
 )
-def test_what_cannot_work_is_refused_in_one_line_before_anything_is_created(up, serving, options, expected):
-    with pytest.raises(OptionError, match=re.escape(expected)) as error:
+def test_what_cannot_work_is_refused_in_one_line_before_anything_is_created(up, serving, options, complaint):
+    with refused(ModelError if options.get("model") == "/nowhere" else OptionError, text=complaint):
         up(**{"image_uri": "stub", **options})
-    one_line(error)
-    assert not created(serving)
-
-
-@pytest.mark.parametrize(
-    "model, expected",
-    [
-        ("s3://proteins/models/none.tar.gz", "nothing at s3://proteins/models/none.tar.gz"),
-        ("s3://proteins/models/", "expected a model.tar.gz, or a local folder"),
-        ("/nowhere", "/nowhere: no model there"),
-    ],
-)
-def test_a_model_that_is_not_there_is_refused(up, serving, model, expected):
-    with pytest.raises((ModelError, OptionError), match=expected) as error:
-        up(model)
-    one_line(error)
     assert not created(serving)
 
 
 def test_a_name_that_is_taken_is_refused_and_left_alone(up, serving):
     up(image_uri="stub", endpoint_name="taken")
     before = serving.there()
-    with pytest.raises(OptionError, match=r"taken exists already \(InService\); to delete it: ") as error:
+    with refused(OptionError, r"taken exists already \(InService\); to delete it: "):
         up(image_uri="stub", endpoint_name="taken")
-    one_line(error)
     assert serving.there() == before
 
 
@@ -116,30 +104,25 @@ def test_an_endpoint_that_somebody_else_creates_meanwhile_is_left_alone(up, serv
         return None if len(looks) == 1 else describe(*both)
 
     monkeypatch.setattr(module, "describe", not_yet)
-    with pytest.raises(OptionError, match="could not create the endpoint theirs-now: Cannot create already") as error:
+    with refused(OptionError, "could not create the endpoint theirs-now: Cannot create already"):
         up(image_uri="stub", endpoint_name="theirs-now")
-    one_line(error)
     assert serving.there() == before
 
 
 def test_an_endpoint_that_does_not_exist_cannot_predict(session):
-    with pytest.raises(OptionError, match="endpoint nobody: there is none of this name") as error:
+    with refused(OptionError, "endpoint nobody: there is none of this name"):
         Predictor("nobody", session).predict("MKT")
-    one_line(error)
 
 
 # the end
 
 
-def test_delete_leaves_nothing(up, serving, log, session):
-    before = serving.there()
+def test_delete_leaves_nothing(up, nothing_left, log, session):
     up(image_uri="stub", endpoint_name="mine").delete()
-    assert serving.there() == before
     told = "\n".join(log.messages)
     assert "1 x ml.m5.xlarge, billed until it is deleted; to delete it: protbert-classify sagemaker delete" in told
-    with pytest.raises(OptionError, match="endpoint mine: there is none of this name in us-east-1") as error:
+    with refused(OptionError, "endpoint mine: there is none of this name in us-east-1"):
         delete_endpoint("mine", session)
-    one_line(error)
 
 
 def test_what_cannot_be_deleted_is_named(up, serving, session, monkeypatch):
@@ -153,10 +136,9 @@ def test_what_cannot_be_deleted_is_named(up, serving, session, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(SageMakerResponse, "delete_model", refuse)
-        with pytest.raises(ProteinClassifierError, match="could not delete the model stuck-.*: User is not") as error:
+        with refused(ProteinClassifierError, "could not delete the model stuck-.*: User is not"):
             delete_endpoint("stuck", session)
     assert "stuck" not in serving.there()[0]
-    one_line(error)
     for name in serving.there()[2]:
         if name.startswith("stuck-"):
             session.sagemaker_client.delete_model(ModelName=name)
@@ -173,47 +155,38 @@ def test_the_end_of_a_with_block_deletes_whatever_happened(up, serving):
     assert serving.there() == before
 
 
-def test_an_endpoint_that_does_not_come_up_is_deleted_and_says_why(up, serving):
-    before, serving.failure = serving.there(), "The image\nhas no manifest"
-    with pytest.raises(ProteinClassifierError, match="the endpoint broken failed: The image has no manifest") as error:
+def test_an_endpoint_that_does_not_come_up_is_deleted_and_says_why(up, nothing_left, serving):
+    serving.failure, place = "The image\nhas no manifest", "CloudWatch, /aws/sagemaker/Endpoints/broken"
+    with refused(ProteinClassifierError, "the endpoint broken failed: The image has no manifest", text=place):
         up(image_uri="stub", endpoint_name="broken")
-    assert "CloudWatch, /aws/sagemaker/Endpoints/broken" in one_line(error)
-    assert serving.there() == before
 
 
-def test_a_model_that_is_up_but_does_not_answer_is_deleted_and_says_why(up, serving):
+def test_a_model_that_is_up_but_does_not_answer_is_deleted_and_says_why(up, nothing_left, serving):
     """multi-model-server is healthy without a model that works, and SageMaker then says InService."""
-    before = serving.there()
     stubbed(serving, (400, '{"code": 400, "message": "cannot import name x"}'))
-    with pytest.raises(
-        ProteinClassifierError, match=r"does not answer: .* failed \(400\): cannot import name"
-    ) as error:
+    with refused(ProteinClassifierError, r"does not answer: .* failed \(400\): cannot import name") as error:
         up(image_uri="stub", endpoint_name="mute")
     assert error.value.exit_code == 1, "it is not the user's input that is wrong"
-    one_line(error)
-    assert serving.there() == before
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("first", ["", "def model_fn(_): "], ids=["import fails", "model_fn fails"])
 def test_a_model_with_broken_hooks_in_the_container_of_aws_leaves_nothing_behind(
-    toolkits, up, serving, model_folder, tmp_path, first
+    toolkits, up, nothing_left, serving, model_folder, tmp_path, first
 ):
     pack_model(model_folder, str(tmp_path / "model.tar.gz"))
     unpack(str(tmp_path / "model.tar.gz"), str(tmp_path / "model"))
     (tmp_path / "model" / "code" / "inference.py").write_text(f"{first}raise ValueError('broken hooks')\n")
     with tarfile.open(tmp_path / "broken.tar.gz", "w:gz") as tar:
         tar.add(tmp_path / "model", arcname=".")
-    before = serving.there()
-    with pytest.raises(ProteinClassifierError, match="model does not answer: .*broken hooks") as error:
+    with refused(ProteinClassifierError, "model does not answer: .*broken hooks"):
         up(serving.cloud.put("models/broken.tar.gz", (tmp_path / "broken.tar.gz").read_bytes()))
-    one_line(error)
-    assert serving.there() == before
 
 
-def test_ctrl_c_while_an_endpoint_is_created_deletes_it_as_soon_as_aws_allows(up, serving, monkeypatch, log):
-    before, serving.stays = serving.there(), "Creating"
-    looks = []
+def test_ctrl_c_while_an_endpoint_is_created_deletes_it_as_soon_as_aws_allows(
+    up, nothing_left, serving, monkeypatch, log
+):
+    serving.stays, looks = "Creating", []
 
     def sleep(seconds):
         looks.append(seconds)
@@ -221,21 +194,14 @@ def test_ctrl_c_while_an_endpoint_is_created_deletes_it_as_soon_as_aws_allows(up
             serving.stays = None
         time.sleep(seconds)
 
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
     asleep(monkeypatch, sleep)
     monkeypatch.setattr(module, "_wait", interrupt)
     with pytest.raises(KeyboardInterrupt, match="the endpoint unwanted is deleted"):
         up(image_uri="stub", endpoint_name="unwanted")
-    assert serving.there() == before
     assert "waiting until AWS can delete it" in log.text and len(looks) >= 2
 
 
 def test_a_second_ctrl_c_says_what_may_be_left(up, serving, monkeypatch, session):
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
     asleep(monkeypatch, interrupt)
     serving.stays = "Creating"
     with monkeypatch.context() as hurry, pytest.raises(KeyboardInterrupt, match="may still be there, .* hurried"):

@@ -7,16 +7,13 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("sagemaker.core")
-boto3 = pytest.importorskip("boto3")
-moto = pytest.importorskip("moto")
+from protbert_classify.errors import OptionError
+from protbert_classify.sagemaker.policy import policy as filled
 
-from protbert_classify.errors import OptionError  # noqa: E402
-from protbert_classify.sagemaker.policy import policy as filled  # noqa: E402
+from .cloud import ACCOUNT, BUCKET, REGION
+from .stubs import KEY
 
-ACCOUNT, REGION, BUCKET = "123456789012", "us-east-1", "proteins"
 HERE = (ACCOUNT, REGION, BUCKET)
-KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 ROLES = [f"arn:aws:iam::{ACCOUNT}:role/protbert-{name}" for name in ("training", "serving")]
 STARS = {  # actions that know no resource
     *("ecr:GetAuthorizationToken", "cloudwatch:PutMetricData"),
@@ -191,13 +188,10 @@ def test_other_partitions_have_their_own_arns_and_registries(region, partition, 
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_iam_takes_it(name, monkeypatch):
-    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(variable, "testing")
-    with moto.mock_aws():
-        iam = boto3.client("iam", region_name=REGION)
-        iam.create_policy(PolicyName="policy", PolicyDocument=json.dumps(POLICIES[name]))
-        iam.create_role(RoleName="role", AssumeRolePolicyDocument=json.dumps(filled("trust", ACCOUNT)))
+def test_iam_takes_it(cloud, name):
+    iam = cloud.client("iam")
+    iam.create_policy(PolicyName=name, PolicyDocument=json.dumps(POLICIES[name]))
+    iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(filled("trust", ACCOUNT)))
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -11,7 +11,8 @@ from protbert_classify.sagemaker import predictor as module
 from protbert_classify.serving.client import BODY
 
 from .cloud import ACCOUNT
-from .endpoints import one_line
+from .containers import answer_stubbed
+from .refusals import refused
 from .stubs import PROTEIN, PROTEINS, close, stubbed
 
 pytestmark = pytest.mark.usefixtures("clean")
@@ -56,34 +57,30 @@ def test_every_kind_of_endpoint_gives_the_scores_of_the_pipeline_and_the_table_o
 def test_an_asynchronous_endpoint_gives_the_reason_of_a_failure(up):
     predictor = up(image_uri="hooks", kind="asynchronous")
     wrong = predictor._submit(b"no json", "application/json")
-    with pytest.raises(ProteinClassifierError, match="its container failed: .*not valid JSON") as error:
+    with refused(ProteinClassifierError, "its container failed: .*not valid JSON", text="/aws/sagemaker/Endpoints/"):
         wrong()
-    assert "/aws/sagemaker/Endpoints/" in one_line(error)
 
 
 @pytest.fixture
-def predictor(up):
-    return up(image_uri="stub")
+def predictor(up, serving):
+    """Of an endpoint that has answered nothing since it was checked."""
+    predictor = up(image_uri="stub")
+    serving.bodies.clear()
+    return predictor
 
 
-def test_an_interrupted_file_keeps_what_is_done_and_resumes(predictor, serving, write_fasta, tmp_path, monkeypatch):
+def test_an_interrupted_file_keeps_what_is_done_and_resumes(predictor, write_fasta, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "PART", 10)
     source, output = write_fasta([(f"P{n}", PROTEIN[n % 20 :]) for n in range(35)]), str(tmp_path / "out.csv")
     sent = []
 
-    def answer(body, kind, accept):
-        proteins = [json.loads(line) for line in body.decode().splitlines()]
-        sent.append(len(proteins))
+    def invoke(body, kind):
+        sent.append(body.count(b"\n"))
         if len(sent) == 4:
             raise KeyboardInterrupt
-        rows = [
-            {"id": p["id"], "description": p["description"], "length": len(p["sequence"]), "location": "Nucleus"}
-            | {"score": 0.75, "Nucleus": 0.75, "truncated": False}
-            for p in proteins
-        ]
-        return 200, accept, "".join(json.dumps(row) + "\n" for row in rows).encode()
+        return answer_stubbed(body, kind, kind)[2]
 
-    monkeypatch.setattr(predictor, "_invoke", lambda body, kind: answer(body, kind, kind)[2])
+    monkeypatch.setattr(predictor, "_invoke", invoke)
     with pytest.raises(KeyboardInterrupt, match="resume to continue after part 2"):
         predictor.predict_file(source, output)
     with pytest.raises(OptionError, match="begun before"):
@@ -94,10 +91,8 @@ def test_an_interrupted_file_keeps_what_is_done_and_resumes(predictor, serving, 
 
 
 def test_a_character_that_is_not_a_residue_costs_no_request(predictor, serving):
-    serving.bodies.clear()
-    with pytest.raises(SequenceError, match="^sequence 2: '1' at position 3") as error:
+    with refused(SequenceError, "^sequence 2: '1' at position 3"):
         predictor.predict(["MKT", "MK1"])
-    one_line(error)
     with pytest.raises(SequenceError, match="100,001 residues; the server takes at most 100,000"):
         predictor.predict("M" * 100_001)
     with pytest.raises(SequenceError, match="sequence 2: found int, expected text"):
@@ -106,7 +101,6 @@ def test_a_character_that_is_not_a_residue_costs_no_request(predictor, serving):
 
 
 def test_a_list_is_sent_in_requests_within_the_limits(predictor, serving):
-    serving.bodies.clear()
     sequences = ["M" * (1 + number % 7) for number in range(3 * module.PROTEINS + 1)] + ["M" * 100_000] * 64
     assert [found["label"] for found in predictor.predict(sequences)] == list(map(len, sequences))
     counts = [len(json.loads(body)["inputs"]) for body in serving.bodies]
@@ -115,7 +109,6 @@ def test_a_list_is_sent_in_requests_within_the_limits(predictor, serving):
 
 
 def test_a_file_that_is_not_there_costs_no_request(predictor, serving, tmp_path):
-    serving.bodies.clear()
     with pytest.raises(DataError, match="no such file"):
         predictor.predict_file(str(tmp_path / "none.fasta"), str(tmp_path / "out.csv"))
     with pytest.raises(OptionError, match="expected a name that ends in"):
@@ -127,7 +120,6 @@ def test_a_file_that_is_not_there_costs_no_request(predictor, serving, tmp_path)
 
 
 def test_a_busy_container_is_asked_again(predictor, serving):
-    serving.bodies.clear()
     stubbed(serving, (429, '{"error": "full"}'), (503, "loading"), None)
     assert predictor.predict("MKT") == {"label": 3, "score": 1.0}
     assert len(serving.bodies) == 3
@@ -142,17 +134,15 @@ def test_a_request_that_takes_too_long_is_halved(predictor, serving):
     assert [found["label"] for found in predictor.predict(["M" * n for n in range(1, 130)])] == list(range(1, 130))
     assert predictor.proteins_per_request == 16
     stubbed(serving, (0, limit))
-    with pytest.raises(ProteinClassifierError, match="no answer within 60 s") as error:
+    with refused(ProteinClassifierError, "no answer within 60 s"):
         predictor.predict(["M", "MK"])
-    one_line(error)
 
 
 def test_an_endpoint_that_somebody_deleted_is_told_so(up, session):
     predictor = up(image_uri="stub", endpoint_name="vanishing")
     delete_endpoint("vanishing", session)
-    with pytest.raises(OptionError, match="endpoint vanishing: there is none of this name any more") as error:
+    with refused(OptionError, "endpoint vanishing: there is none of this name any more"):
         predictor.predict("MKT")
-    one_line(error)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +157,6 @@ def test_an_endpoint_that_somebody_deleted_is_told_so(up, session):
 )
 def test_what_a_container_says_is_one_line_and_not_the_fault_of_the_input(predictor, serving, status, text, expected):
     stubbed(serving, (status, text))
-    with pytest.raises(ProteinClassifierError, match=expected) as error:
+    with refused(ProteinClassifierError, expected) as error:
         predictor.predict("MKT")
     assert not isinstance(error.value, InputError)
-    one_line(error)

@@ -84,9 +84,9 @@ def test_the_training_toolkit_trains_one_model_on_two_machines_and_leaves_it_wit
     source.mkdir()
     write_job(str(source), OPTIONS)
     machines = [TrainingToolkit(tmp_path / str(host), image, source, proteins, host) for host in range(2)]
-    first, second = [machine.result() for machine in machines]
-    assert (first.code, second.code) == (0, 0), first.log[-4000:]
-    assert "torchrun --nnodes 2 --nproc_per_node 1" in first.log
+    codes, (first, second) = [machine.finish() for machine in machines], machines
+    assert codes == [0, 0], first.log()[-4000:]
+    assert "torchrun --nnodes 2 --nproc_per_node 1" in first.log()
     assert (first.ml / "model" / "model.safetensors").is_file()
     assert (first.ml / "model" / "code" / "inference.py").is_file()
     assert not any((second.ml / "model").iterdir()), "SageMaker joins what all machines leave"

@@ -1,6 +1,5 @@
 """Batch transform: the table of `predict`, by instances that end by themselves and leave nothing."""
 
-import csv
 import json
 import random
 from types import SimpleNamespace
@@ -13,9 +12,9 @@ from protbert_classify.sagemaker import Transformer, collect_transform
 from protbert_classify.sagemaker import transform as module
 
 from .cloud import BUCKET, ROLE
-from .endpoints import one_line
+from .refusals import refused
 from .snapshots import same_as_snapshot
-from .stubs import GUARDED, KEY, asleep
+from .stubs import GUARDED, KEY, asleep, interrupt, read, same_rows, stubbed
 
 RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
 
@@ -38,37 +37,10 @@ def few(write_fasta):
     return write_fasta([*proteins[:2], ("bad", "MK1"), *proteins[2:]])
 
 
-def rows_for(body):
-    """What a container answers, without a model."""
-    rows = []
-    for protein in map(json.loads, body.decode().splitlines()):
-        row = {"id": protein["id"], "description": protein["description"], "length": len(protein["sequence"])}
-        scores = {"location": "Nucleus", "score": 0.75, "Cytoplasm": 0.25, "Nucleus": 0.75}
-        rows.append({**row, **scores, "truncated": False})
-    return "".join(json.dumps(row) + "\n" for row in rows).encode()
-
-
-@pytest.fixture
-def stubbed(serving):
-    asked = []
-
-    def answer(body, kind, accept):
-        asked.append((kind, accept, body))
-        return 200, accept, rows_for(body)
-
-    serving.stub.answer = answer
-    return asked
-
-
-def read(path):
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("image", [None, "123456789012.dkr.ecr.us-east-1.amazonaws.com/protbert-classify:1"])
 def test_a_file_of_several_parts_gives_the_table_that_predict_writes(
-    transformer, serving, model_folder, write_fasta, tmp_path, image, log, request
+    transformer, nothing_left, serving, model_folder, write_fasta, tmp_path, image, log, request
 ):
     if image is None:
         request.getfixturevalue("toolkits")
@@ -78,18 +50,11 @@ def test_a_file_of_several_parts_gives_the_table_that_predict_writes(
         for number in range(1200)
     ]
     source = write_fasta([*records[:700], ("bad one", "MK1"), *records[700:]])
-    before, output = serving.there(), tmp_path / "out.csv"
+    output = tmp_path / "out.csv"
     done = transformer(model_folder, image_uri=image, instance_count=2).transform(source, str(output))
     assert done[:2] == (1200, 1)
     predict_file(model_folder, source, str(tmp_path / "here.csv"))
-    found, expected = read(output), read(tmp_path / "here.csv")
-    assert list(found[0]) == list(expected[0]) and len(found) == len(expected) == 1200
-    for row, wanted in zip(found, expected, strict=True):
-        numbers = {name for name in row if name not in ("id", "description", "length", "location", "truncated")}
-        assert {name: row[name] for name in row if name not in numbers} == {
-            name: wanted[name] for name in wanted if name not in numbers
-        }
-        assert all(float(row[name]) == pytest.approx(float(wanted[name]), abs=1e-5) for name in numbers)
+    same_rows(read(output), read(tmp_path / "here.csv"))
     assert (tmp_path / "out.csv.rejected.csv").read_text() == (tmp_path / "here.csv.rejected.csv").read_text()
     job = serving.cloud.made("CreateTransformJob")[0]["TransformJobName"]
     assert [key.rsplit("/", 1)[1] for key in serving.cloud.keys(f"protbert-classify/{job}/input/")] == [
@@ -97,12 +62,11 @@ def test_a_file_of_several_parts_gives_the_table_that_predict_writes(
         "part-00001.jsonl",
         "part-00002.jsonl",
     ]
-    assert serving.there() == before
     assert f"transform job {job}: 2 x ml.m5.xlarge, ends by itself" in log.messages
 
 
 @pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "parquet"])
-def test_every_format_of_tables_can_be_written(transformer, stubbed, few, tmp_path, ending):
+def test_every_format_of_tables_can_be_written(transformer, serving, few, tmp_path, ending):
     import pandas as pd
 
     output = str(tmp_path / f"out.{ending}")
@@ -112,45 +76,42 @@ def test_every_format_of_tables_can_be_written(transformer, stubbed, few, tmp_pa
     assert list(table["id"]) == [f"P{number}" for number in range(5)]
     assert list(table["length"]) == [3, 4, 5, 6, 7] and list(table["Nucleus"]) == [0.75] * 5
     assert not (tmp_path / f"out.{ending}.parts").exists()
-    assert stubbed[0][:2] == ("application/jsonlines", "application/jsonlines")
+    assert serving.stub.asked[0][:2] == ("application/jsonlines", "application/jsonlines")
 
 
-def test_odd_accessions_of_a_table_in_s3_survive(transformer, serving, stubbed, tmp_path, monkeypatch):
+def test_odd_accessions_of_a_table_in_s3_survive(transformer, serving, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "PROTEINS", 2)
     names = [("a b", "two\nlines"), (">c", ""), ("d", "tab\there, \"quoted\" 'é'"), ("e;|", ">f")]
     lines = [json.dumps({"id": name, "description": about, "sequence": "mkt"}) + "\n" for name, about in names]
     source = serving.cloud.put("data/proteins.jsonl", "".join(lines).encode())
     done = transformer(image_uri="stub").transform(source, str(tmp_path / "out.jsonl"))
-    assert done.classified == 4 and len(stubbed) == 2
+    assert done.classified == 4 and len(serving.stub.asked) == 2
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().split("\n") if line]
     assert [(row["id"], row["description"]) for row in rows] == names
     assert not (tmp_path / "out.jsonl.rejected.csv").exists()
 
 
-def test_a_job_need_not_be_waited_for(transformer, serving, session, stubbed, few, tmp_path):
-    before, serving.stays = serving.there(), "InProgress"
+def test_a_job_need_not_be_waited_for(transformer, nothing_left, serving, session, few, tmp_path):
+    models, serving.stays = serving.there()[2], "InProgress"
     transformer(image_uri="stub").transform(few, str(tmp_path / "out.csv"), wait=False)
-    assert len(serving.there()[2]) == len(before[2]) + 1
-    with pytest.raises(OptionError, match="out.csv was begun before") as error:
+    assert len(serving.there()[2]) == len(models) + 1
+    with refused(OptionError, "out.csv was begun before"):
         transformer(image_uri="stub").transform(few, str(tmp_path / "out.csv"))
-    one_line(error)
     serving.stays = None
     done = collect_transform(str(tmp_path / "out.csv"), session)
     assert done == (5, 1, str(tmp_path / "out.csv.rejected.csv"), True)
     assert len(read(tmp_path / "out.csv")) == 5
     assert [row["id"] for row in read(tmp_path / "out.csv.rejected.csv")] == ["bad"]
-    assert serving.there() == before
 
 
 def test_a_job_goes_on_where_aws_cannot_be_reached_and_another_process_fetches_the_table(
-    transformer, serving, session, stubbed, few, tmp_path
+    transformer, serving, session, few, tmp_path
 ):
     output = str(tmp_path / "out.csv")
     transformer(image_uri="stub").transform(few, output, wait=False)
     away = SimpleNamespace(sagemaker_client=unreachable())
-    with pytest.raises(ProteinClassifierError, match="not look up the transform job ") as error:
+    with refused(ProteinClassifierError, "not look up the transform job "):
         collect_transform(output, away)
-    one_line(error)
     assert serving.cloud.made("StopTransformJob") == []
     assert collect_transform(output, session)[:2] == (5, 1)
     assert len(read(output)) == 5
@@ -167,23 +128,18 @@ def unreachable():
     return boto3.client("sagemaker", endpoint_url="http://127.0.0.1:9", config=options)
 
 
-def test_a_job_that_fails_says_why_and_leaves_nothing(transformer, serving, few, tmp_path):
-    before = serving.there()
-    serving.stub.answer = lambda body, kind, accept: (400, accept, b"no\nmemory")
-    with pytest.raises(ProteinClassifierError, match="ClientError: 400: no memory; its log: CloudWatch") as error:
+def test_a_job_that_fails_says_why_and_leaves_nothing(transformer, nothing_left, serving, few, tmp_path):
+    stubbed(serving, (400, "no\nmemory"))
+    reason = "ClientError: 400: no memory; its log: CloudWatch, /aws/sagemaker/TransformJobs"
+    with refused(ProteinClassifierError, text=reason):
         transformer(image_uri="stub").transform(few, str(tmp_path / "out.csv"))
-    assert "/aws/sagemaker/TransformJobs" in one_line(error)
-    assert serving.there() == before
     assert not list(tmp_path.glob("out*"))
 
 
 def test_after_ctrl_c_the_job_continues_and_its_table_can_be_fetched(
-    transformer, serving, session, stubbed, few, tmp_path, monkeypatch
+    transformer, serving, session, few, tmp_path, monkeypatch
 ):
     output, serving.stays = str(tmp_path / "out.csv"), "InProgress"
-
-    def interrupt(seconds):
-        raise KeyboardInterrupt
 
     with (
         monkeypatch.context() as patch,
@@ -197,40 +153,32 @@ def test_after_ctrl_c_the_job_continues_and_its_table_can_be_fetched(
 
 
 def test_strict_refuses_the_file_before_anything_is_created(transformer, serving, few, tmp_path):
-    with pytest.raises(SequenceError, match=r"record 3 \(bad\): '1' at position 3") as error:
+    with refused(SequenceError, r"record 3 \(bad\): '1' at position 3"):
         transformer(image_uri="stub").transform(few, str(tmp_path / "out.csv"), strict=True)
-    one_line(error)
     assert serving.cloud.requests == [] and not list(tmp_path.glob("out*"))
 
 
 @pytest.mark.parametrize(
-    "options, expected",
+    "options, source, output, kind, complaint",
     [
-        ({"model": "s3://proteins/none.tar.gz"}, "nothing at s3://proteins/none.tar.gz"),
-        ({"model": "/nowhere"}, "no model there"),
+        ({"model": "s3://proteins/none.tar.gz"}, "good", "out.csv", InputError, "nothing at s3://proteins/none.tar.gz"),
+        ({"model": "/nowhere"}, "good", "out.csv", InputError, "no model there"),
+        ({}, "none.fasta", "out.csv", DataError, "no such file"),
+        ({}, "bad", "out.csv", DataError, "none of its 1 records can be classified"),
+        ({}, "good", "out.txt", OptionError, "expected a name that ends in"),
+        ({}, f"s3://{BUCKET}/none.fasta", "out.csv", InputError, "could not download s3://proteins/none.fasta"),
     ],
 )
-def test_what_cannot_be_is_refused_in_one_line(transformer, serving, few, tmp_path, options, expected):
-    with pytest.raises(InputError, match=expected) as error:
-        transformer(**{"image_uri": "stub", **options}).transform(few, str(tmp_path / "out.csv"))
-    one_line(error)
+def test_a_model_or_a_file_that_cannot_be_used_is_refused(
+    transformer, serving, write_fasta, tmp_path, options, source, output, kind, complaint
+):
+    files = {"good": write_fasta([("P1", "MKT")]), "bad": write_fasta([("bad", "MK1")], "bad.fasta")}
+    with refused(kind, text=complaint):
+        transformer(**{"image_uri": "stub", **options}).transform(files.get(source, source), str(tmp_path / output))
     assert serving.cloud.made("CreateModel") == [] and not list(tmp_path.glob("out*"))
 
 
-def test_a_source_that_cannot_be_used_is_refused(transformer, serving, write_fasta, tmp_path):
-    for source, output, kind, expected in (
-        (str(tmp_path / "none.fasta"), "out.csv", DataError, "no such file"),
-        (write_fasta([("bad", "MK1")], "bad.fasta"), "out.csv", DataError, "none of its 1 records can be classified"),
-        (write_fasta([("P1", "MKT")]), "out.txt", OptionError, "expected a name that ends in"),
-        (f"s3://{BUCKET}/none.fasta", "out.csv", InputError, "could not download s3://proteins/none.fasta"),
-    ):
-        with pytest.raises(kind, match=expected) as error:
-            transformer(image_uri="stub").transform(source, str(tmp_path / output))
-        one_line(error)
-    assert serving.cloud.made("CreateModel") == [] and not list(tmp_path.glob("out*"))
-
-
-def test_the_requests_of_a_job_with_everything(transformer, serving, stubbed, archive, few, tmp_path):
+def test_the_requests_of_a_job_with_everything(transformer, serving, few, tmp_path):
     instances = {"instance_type": "ml.m5.2xlarge", "instance_count": 3}
     container = {
         "role": ROLE,

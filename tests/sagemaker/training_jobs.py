@@ -139,25 +139,23 @@ class TrainingJobs:
             for folder in folders:
                 for path in sorted(folder.iterdir()):
                     archive.add(path, arcname=path.name)
-        bucket, _, key = uri.removeprefix("s3://").partition("/")
-        self.cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=buffer.getvalue())
+        self.cloud.put(uri, buffer.getvalue())
 
 
 class Machine:
     """One of a job's: /opt/ml with its inputs, the command, and what is copied to S3 and CloudWatch meanwhile."""
 
     def __init__(self, jobs, request, job, rank, count, port):
-        self.jobs, self.request, self.job, self.rank = jobs, request, job, rank
+        self.jobs, self.cloud, self.request, self.job = jobs, jobs.cloud, request, job
         self.name = request["TrainingJobName"]
         self.host = f"algo-{rank + 1}"
-        self.folder = jobs.cloud.folder / self.name / self.host
+        self.folder = self.cloud.folder / self.name / self.host
         self.ml = self.folder / "ml"
-        self.s3 = jobs.cloud.client("s3")
         self.checkpoints = (request.get("CheckpointConfig") or {}).get("S3Uri")
         self.sent = {}
         self.read = 0
         self.ended = threading.Event()
-        for part in ("input/config", "input/data", "model", "output/data"):
+        for part in ("input/data", "model", "output/data"):
             (self.ml / part).mkdir(parents=True)
         channels = {}
         for channel in request.get("InputDataConfig") or []:
@@ -167,9 +165,12 @@ class Machine:
             (self.ml / "checkpoints").mkdir()
             self._fetch(self.checkpoints, self.ml / "checkpoints", empty=True)
         hosts = [f"algo-{index + 1}" for index in range(count)]
-        self._configure("hyperparameters", request.get("HyperParameters") or {})
-        self._configure("inputdataconfig", channels)
-        self._configure("resourceconfig", resources(self.host, hosts, request["ResourceConfig"]["InstanceType"]))
+        configure(
+            self.ml,
+            hyperparameters=request.get("HyperParameters") or {},
+            inputdataconfig=channels,
+            resourceconfig=resources(self.host, hosts, request["ResourceConfig"]["InstanceType"]),
+        )
         self._move_drivers(port)
 
     def start(self):
@@ -190,7 +191,7 @@ class Machine:
             nowhere = "http://127.0.0.1:9"
             environment |= dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), nowhere)
         else:
-            account = self.jobs.cloud.environment
+            account = self.cloud.environment
             environment |= {name: value for name, value in account.items() if name != "AWS_DEFAULT_REGION"}
         environment |= self.jobs.variables | (self.request.get("Environment") or {})
         self.output = open(self.folder / "log", "wb")  # noqa: SIM115 - closed when the job ends
@@ -218,7 +219,7 @@ class Machine:
         return code
 
     def _copy_on(self):
-        logs = self.jobs.cloud.log_group(GROUP)
+        logs = self.cloud.log_group(GROUP)
         self.stream = f"{self.name}/{self.host}-{int(time.time())}"
         logs.create_log_stream(logGroupName=GROUP, logStreamName=self.stream)
         while not self.ended.wait(TICK):
@@ -232,14 +233,12 @@ class Machine:
         now = int(time.time() * 1000)
         events = [{"timestamp": now, "message": line or " "} for line in whole.decode(errors="replace").splitlines()]
         if events:
-            logs = self.jobs.cloud.client("logs")
-            logs.put_log_events(logGroupName=GROUP, logStreamName=self.stream, logEvents=events)
+            self.cloud.client("logs").put_log_events(logGroupName=GROUP, logStreamName=self.stream, logEvents=events)
 
     def _copy_checkpoints(self):
         """What is new or changed, in any order, a file at a time: as SageMaker does."""
         if not self.checkpoints:
             return
-        bucket, _, prefix = self.checkpoints.removeprefix("s3://").partition("/")
         folder = self.ml / "checkpoints"
         paths = [path for path in folder.rglob("*") if path.is_file()]
         random.shuffle(paths)
@@ -248,27 +247,19 @@ class Machine:
                 version = (path.stat().st_mtime_ns, path.stat().st_size)
                 if self.sent.get(path) == version:
                     continue
-                self.s3.upload_file(str(path), bucket, f"{prefix.rstrip('/')}/{path.relative_to(folder)}")
+                self.cloud.put(f"{self.checkpoints.rstrip('/')}/{path.relative_to(folder)}", path.read_bytes())
                 self.sent[path] = version
             except OSError:
                 continue  # removed meanwhile
 
     def _fetch(self, uri, folder, empty=False):
-        bucket, _, prefix = uri.removeprefix("s3://").partition("/")
-        folder.mkdir(parents=True, exist_ok=True)
-        found = 0
-        for page in self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-            for item in page.get("Contents", []):
-                name = item["Key"][len(prefix) :].lstrip("/") or Path(item["Key"]).name
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                self.s3.download_file(bucket, item["Key"], str(folder / name))
-                found += 1
-        if not found and not empty:
+        keys = self.cloud.keys(uri)
+        if not keys and not empty:
             raise RuntimeError(f"ClientError: no object under {uri}")
-
-    def _configure(self, name, value):
-        text = self._moved(json.dumps(value))
-        (self.ml / "input/config" / f"{name}.json").write_text(text)
+        for key in keys:
+            path = folder / (key.removeprefix(self.cloud.key(uri)).lstrip("/") or Path(key).name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(self.cloud.get(key))
 
     def _move_drivers(self, port):
         """The SDK's drivers name /opt/ml, and the first machine by a name that only SageMaker's network knows."""
@@ -280,6 +271,13 @@ class Machine:
 
     def _moved(self, text):
         return text.replace("/opt/ml", str(self.ml))
+
+
+def configure(ml, **files):
+    """Write what SageMaker tells a machine of its job, below /opt/ml/input/config."""
+    (ml / "input/config").mkdir(parents=True)
+    for name, content in files.items():
+        (ml / "input/config" / f"{name}.json").write_text(json.dumps(content))
 
 
 def resources(host, hosts, kind):

@@ -3,31 +3,22 @@
 import json
 import shutil
 from pathlib import Path
-from typing import NamedTuple
 
 from .namespace import HOSTS, Namespace
 from .toolkits import outside
-from .training_jobs import resources
+from .training_jobs import configure, resources
 
 TRAINING = 300  # seconds of a job, at most
 INSTANCE = "ml.m5.xlarge"
+SETTINGS = {
+    "sagemaker_program": "train.py",
+    "sagemaker_submit_directory": "/opt/ml/source",
+    "sagemaker_torch_distributed_enabled": True,
+    "sagemaker_instance_type": INSTANCE,
+}
 
 
-class Job(NamedTuple):
-    """What a training leaves.
-
-    Attributes:
-        code: Exit code of `train`.
-        log: What it wrote.
-        ml: Its /opt/ml.
-    """
-
-    code: int
-    log: str
-    ml: Path
-
-
-class TrainingToolkit:
+class TrainingToolkit(Namespace):
     """One of several machines of the Hugging Face training image: `train` of SageMaker's toolkit for PyTorch.
 
     Args:
@@ -39,33 +30,23 @@ class TrainingToolkit:
     """
 
     def __init__(self, folder, image, source, proteins, host):
-        self.ml = Path(folder, "ml")
-        for name in ("model", "output/data", "input/config", "input/data/train"):
-            (self.ml / name).mkdir(parents=True)
-        shutil.copy(proteins, self.ml / "input/data/train")
-        shutil.copytree(source, self.ml / "source")
-        given = {
-            "sagemaker_program": "train.py",
-            "sagemaker_submit_directory": "/opt/ml/source",
-            "sagemaker_torch_distributed_enabled": True,
-            "sagemaker_instance_type": INSTANCE,
-        }
-        self._configure(
-            hyperparameters={name: json.dumps(value) for name, value in given.items()},
+        ml = Path(folder, "ml")
+        for name in ("model", "output/data", "input/data/train"):
+            (ml / name).mkdir(parents=True)
+        shutil.copy(proteins, ml / "input/data/train")
+        shutil.copytree(source, ml / "source")
+        configure(
+            ml,
+            hyperparameters={name: json.dumps(value) for name, value in SETTINGS.items()},
             inputdataconfig={"train": {"TrainingInputMode": "File"}},
             resourceconfig=resources(HOSTS[host], HOSTS, INSTANCE),
         )
         environment = outside(SAGEMAKER_TRAINING_MODULE="sagemaker_pytorch_container.training:main")
-        self.namespace = Namespace(folder, image, ["train"], environment)
+        super().__init__(folder, image, ["train"], environment)
 
-    def _configure(self, **files):
-        for name, content in files.items():
-            (self.ml / "input" / "config" / f"{name}.json").write_text(json.dumps(content))
-
-    def result(self):
-        """Wait for the end."""
+    def finish(self):
+        """Wait for the end; returns the exit code of `train`."""
         try:
-            code = self.namespace.wait(TRAINING)
+            return self.wait(TRAINING)
         finally:
-            self.namespace.stop()
-        return Job(code, self.namespace.log(), self.ml)
+            self.stop()
