@@ -38,6 +38,8 @@ OUTPUT.rejected.csv with the reason, and the exit code is 3 (0 with several proc
 
 def run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
+    if options.min_identity is not None and options.training_proteins is None:
+        raise OptionError("--min_identity needs --training_proteins FILE; --help tells more")
     if options.sets_by_class and options.sets is None:
         raise OptionError("--sets_by_class needs --sets, such as --sets 0.1; --help tells more")
     from ..inference.predict import predict_file
@@ -50,32 +52,42 @@ def run(arguments: list[str]) -> int:
         min_score=options.min_score,
         sets=options.sets,
         sets_by_class=options.sets_by_class,
+        training_proteins=options.training_proteins,
+        min_identity=options.min_identity,
         resume=options.resume,
         **table_options(options),
         **compute_options(options),
     )
-    return report(done, options.output)
+    return report(done, options.output, options.min_identity)
 
 
-def report(done: "PredictionSummary", output: str) -> int:
+def report(done: "PredictionSummary", output: str, min_identity: float | None = None) -> int:
     """Print how a prediction ended; returns the exit code."""
     if done.main:
-        print(summary(done, output))
+        print("\n".join(summary(done, output, min_identity)))
     # a launcher makes a failure, with a traceback, of every other exit code
     return REJECTED if done.rejected and not is_distributed() else 0
 
 
-def summary(done: "PredictionSummary", output: str) -> str:
-    """What was done, in a line or two."""
+def summary(done: "PredictionSummary", output: str, min_identity: float | None = None) -> list[str]:
+    """What was done, in a few lines."""
+    from ..homology.neighbours import COVERAGE, IDENTITY, describe_limits, search_method
+
     if done.classified is None:
-        return f"{output} is complete; --overwrite classifies again"
+        return [f"{output} is complete; --overwrite classifies again"]
     line = (
         f"{done.classified:,} {'protein' if done.classified == 1 else 'proteins'} classified; predictions in {output}"
     )
-    if not done.rejected:
-        return line
-    records = "record" if done.rejected == 1 else "records"
-    return f"{line}\n{done.rejected:,} {records} rejected; they and the reasons in {done.rejected_file}"
+    lines = [line]
+    if done.unlike is not None:
+        limits = describe_limits(IDENTITY if min_identity is None else min_identity, COVERAGE, search_method())
+        lines.append(f"{done.unlike:,} of them unlike every training protein: none has {limits}")
+    if done.unanswered is not None:
+        lines.append(f"{done.classified - done.unanswered:,} of them with an answer, the others have -")
+    if done.rejected:
+        records = "record" if done.rejected == 1 else "records"
+        lines.append(f"{done.rejected:,} {records} rejected; they and the reasons in {done.rejected_file}")
+    return lines
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -107,6 +119,19 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="with --sets: keep the promise for the proteins of each class. Without it, rare or difficult classes may "
         "be missing more often, and easy ones less. Sets become larger",
+    )
+    parser.add_argument(
+        "--training_proteins",
+        metavar="FILE",
+        help="what the model was trained on: adds the columns nearest (the most similar training protein) and identity "
+        "(0 to 1), both empty if none is similar. The answer for a protein that is unlike all of them is a guess",
+    )
+    parser.add_argument(
+        "--min_identity",
+        type=share,
+        metavar="SHARE",
+        help="with --training_proteins: write - in place of the predicted class if no training protein is at least "
+        "this similar, such as 0.3 (0 to 1, default: keep all)",
     )
     add_compute_options(parser)
     return parser

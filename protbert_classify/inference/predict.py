@@ -17,9 +17,11 @@ from ..data.sources import STANDARD_INPUT
 from ..errors import OptionError
 from ..evaluation.decision import decide
 from ..evaluation.prediction_sets import check_sets, fewest_proteins, never_excluded
+from ..homology.neighbours import IDENTITY, check_shares
 from ..model import ProteinClassifier
 from ..model.tasks import REGRESSION
 from .logits import predict_logits
+from .nearest_training import TrainingProteins, count_unanswered, count_unlike
 from .parts_folder import PartsFolder
 from .precision import has_gpu_backend
 from .saved_classifier import classifier_encoder, load_classifier
@@ -51,6 +53,8 @@ def predict_file(
     min_score: float = 0.0,
     sets: float | None = None,
     sets_by_class: bool = False,
+    training_proteins: str | None = None,
+    min_identity: float | None = None,
     resume: bool = False,
     overwrite: bool = False,
     tokens_per_batch: int | None = None,
@@ -75,6 +79,9 @@ def predict_file(
         sets: Write a column `set` with the classes that cannot be excluded at this error, between 0 and 1; see
             [`Decision.sets`].
         sets_by_class: See there.
+        training_proteins: What the model was trained on; see [`read_records`]. Adds the columns `nearest`, the most
+            similar of them, and `identity`, 0..1; both empty where none is similar.
+        min_identity: Proteins without a training protein of this identity, 0..1, get `-` in place of labels.
         resume: Continue with the parts that an interrupted prediction left.
         overwrite: Forget them.
         tokens_per_batch: Tokens of a batch, at most; what suits the device if None.
@@ -106,19 +113,23 @@ def predict_file(
     options = SetOptions(sets, sets_by_class)
     if sets is not None:
         check_sets(classifier.config.task, sets)
-    table = table_for(output, columns_for(classifier.config.tasks, sets is not None))
+    known = _training_proteins(classifier, training_proteins, min_identity, columns)
+    table = table_for(output, columns_for(classifier.config.tasks, sets is not None, known is not None))
     settings = _settings(classifier, output, tokens_per_batch, precision, compiled)
     if min_score > 0:
         settings["min_score"] = min_score
     if sets is not None:
         settings |= {"sets": sets, "sets_by_class": sets_by_class}
+    if known is not None:
+        settings |= {"training_proteins": known.digest, "min_identity": min_identity}
     if main:
         parts.begin(settings, resume)
         _log_never_excluded(classifier, options)
     if processes is not None:
         processes.wait_for_everyone()
-    worker = _Worker(classifier, classifier_encoder(classifier, tokenizer), tokens_per_batch, min_score, options)
-    return predict_parts(
+    encoder = classifier_encoder(classifier, tokenizer)
+    worker = _Worker(classifier, encoder, tokens_per_batch, min_score, options, known, min_identity)
+    done = predict_parts(
         parts,
         records,
         table,
@@ -129,6 +140,26 @@ def predict_file(
         main=main,
         is_mine=lambda number: processes is None or number % processes.num_processes == processes.process_index,
     )
+    if not main:
+        return done
+    if min_score > 0 or min_identity is not None:
+        done = done._replace(unanswered=count_unanswered(output, classifier.config.task))
+    if known is not None:
+        done = done._replace(unlike=count_unlike(output, IDENTITY if min_identity is None else min_identity))
+    return done
+
+
+def _training_proteins(
+    classifier: ProteinClassifier, source: str | None, min_identity: float | None, columns: ColumnNames | None
+) -> TrainingProteins | None:
+    """The training proteins to compare with, if any; the options are checked first."""
+    if min_identity is not None:
+        if source is None:
+            raise OptionError(f"min_identity={min_identity}: requires training_proteins")
+        check_shares(min_identity=min_identity)
+        if all(task.problem_type == REGRESSION for task in classifier.config.tasks):
+            raise OptionError(f"min_identity={min_identity}: the model predicts numbers, not labels; leave it out")
+    return None if source is None else TrainingProteins(source, columns)
 
 
 def _processes() -> Any:
@@ -150,12 +181,16 @@ class _Worker:
         tokens_per_batch: int | None,
         min_score: float,
         sets: SetOptions,
+        known: TrainingProteins | None = None,
+        min_identity: float | None = None,
     ) -> None:
         self.classifier = classifier
         self.encoder = encoder
         self.tokens_per_batch = tokens_per_batch
         self.min_score = min_score
         self.sets = sets
+        self.known = known
+        self.min_identity = min_identity
 
     def predict(self, records: list[Record], bar: tqdm) -> list[Prediction]:
         rows: dict[bytes, int] = {}
@@ -165,7 +200,8 @@ class _Worker:
         bar.update(len(records) - len(rows))
         truncated = (self.encoder.is_cropped(len(record.residues)) for record in records)
         decision = decide(logits, self.classifier.config)[row_of]
-        return predictions_of(records, decision, truncated, self.min_score, self.sets)
+        nearest = None if self.known is None else self.known.nearest([record.residues for record in records])
+        return predictions_of(records, decision, truncated, self.min_score, self.sets, nearest, self.min_identity)
 
 
 def _log_never_excluded(classifier: ProteinClassifier, sets: SetOptions) -> None:

@@ -29,12 +29,16 @@ class PredictionSummary(NamedTuple):
         rejected: Records that could not be classified, as far as this process tells of them.
         rejected_file: Has these.
         main: Whether this is the process, of several, that tells.
+        unanswered: Proteins in the output without a label; None if every protein has one.
+        unlike: Proteins in the output that are unlike the training proteins; None if these are not known.
     """
 
     classified: int | None
     rejected: int
     rejected_file: str
     main: bool
+    unanswered: int | None = None
+    unlike: int | None = None
 
 
 class Part(NamedTuple):

@@ -8,17 +8,25 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
 
 from ..data.records import Record
 from ..errors import OptionError
-from ..evaluation.decision import Decision
+from ..evaluation.decision import UNANSWERED, Decision
 from ..model.tasks import REGRESSION, Task
+
+if TYPE_CHECKING:  # reading proteins imports pyarrow, and the server does without
+    from .nearest_training import Nearest
 
 ROW_GROUP = 1 << 16  # rows of a Parquet file that are written, and later read, at once
 TEXT, INTEGER, PROBABILITY, NUMBER, BOOLEAN = "text", "integer", "probability", "number", "boolean"
+IDENTITY = "identity"  # a share, or None
 # kind of a column -> its type in Parquet
-ARROW_TYPES = {TEXT: "string", INTEGER: "int32", PROBABILITY: "float32", NUMBER: "float32", BOOLEAN: "bool"}
+ARROW_TYPES = {TEXT: "string", INTEGER: "int32", BOOLEAN: "bool"} | dict.fromkeys(
+    (PROBABILITY, NUMBER, IDENTITY), "float32"
+)
 
 
 class Column(NamedTuple):
@@ -26,7 +34,7 @@ class Column(NamedTuple):
 
     Args:
         name: Its header.
-        kind: `TEXT`, `INTEGER`, `PROBABILITY`, `NUMBER` or `BOOLEAN`.
+        kind: `TEXT`, `INTEGER`, `PROBABILITY`, `NUMBER`, `IDENTITY` or `BOOLEAN`.
     """
 
     name: str
@@ -51,7 +59,7 @@ class Prediction(NamedTuple):
     id: str
     description: str
     length: int
-    answers: Sequence[str | float]
+    answers: Sequence[str | float | None]
     truncated: bool
 
 
@@ -93,7 +101,7 @@ def table_for(output: str, columns: Sequence[Column]) -> Table:
     return FORMATS[ending](columns)
 
 
-def columns_for(tasks: Sequence[Task], sets: bool = False) -> list[Column]:
+def columns_for(tasks: Sequence[Task], sets: bool = False, nearest: bool = False) -> list[Column]:
     """The columns of a table.
 
     A classification has the predicted labels under the name of the task, their score and a column for each class; a
@@ -103,9 +111,12 @@ def columns_for(tasks: Sequence[Task], sets: bool = False) -> list[Column]:
     Args:
         tasks: The main task, and behind it the auxiliary ones.
         sets: With a column `set` behind the score of the main task.
+        nearest: With columns `nearest` and `identity` behind it.
     """
     main, *others = tasks
-    answers, classes = [*_answer_columns(main, "", main.labels), *([Column("set", TEXT)] if sets else [])], []
+    answers, classes = _answer_columns(main, "", main.labels), []
+    answers += [Column("set", TEXT)] if sets else []
+    answers += [Column("nearest", TEXT), Column("identity", IDENTITY)] if nearest else []
     if main.problem_type != REGRESSION:
         classes = [Column(label, PROBABILITY) for label in main.labels]
     beside = [column for task in others for column in _answer_columns(task, f"{task.name} ", _numbers(task))]
@@ -234,6 +245,8 @@ def predictions_of(
     truncated: Iterable[bool],
     min_score: float = 0.0,
     sets: SetOptions = SetOptions(),
+    nearest: "Nearest | None" = None,
+    min_identity: float | None = None,
 ) -> list[Prediction]:
     """The rows of proteins.
 
@@ -243,9 +256,14 @@ def predictions_of(
         truncated: N times whether the protein is longer than the model reads.
         min_score: Labels with a lower score are left out; `-` stands where none is left.
         sets: Of the main task.
+        nearest: Their nearest training proteins, for the columns `nearest` and `identity`.
+        min_identity: With `nearest`, labels of proteins whose identity is lower, or unknown, are left out, 0..1.
     """
-    beside = (_cells(part, min_score) for part in decision.auxiliary.values())
-    parts = [_cells(decision, min_score, sets, classes=True), *beside]
+    far = np.zeros(len(records), dtype=bool)
+    if nearest is not None and min_identity is not None:
+        far = ~(nearest.identity >= min_identity)
+    beside = (_cells(part, min_score, far) for part in decision.auxiliary.values())
+    parts = [_cells(decision, min_score, far, sets, nearest, classes=True), *beside]
     answers = zip(*(cells for part in parts for cells in part), strict=True)
     return [
         Prediction(record.place.accession, record.description, len(record.residues), row, cut)
@@ -254,16 +272,25 @@ def predictions_of(
 
 
 def _cells(
-    decision: Decision, min_score: float, sets: SetOptions = SetOptions(), classes: bool = False
-) -> list[Sequence[str | float]]:
+    decision: Decision,
+    min_score: float,
+    far: np.ndarray,
+    sets: SetOptions = SetOptions(),
+    nearest: "Nearest | None" = None,
+    classes: bool = False,
+) -> list[Sequence[str | float | None]]:
     """The columns of the answers to one task, N cells each; for a classification with or without its classes."""
+    similar: list[Sequence[str | float | None]] = []
+    if nearest is not None:
+        similar = [nearest.ids, [None if np.isnan(share) else float(share) for share in nearest.identity]]
     scores = decision.scores.T.tolist()
     if decision.task.problem_type == REGRESSION:
-        return scores
-    answers = [decision.joined_labels(min_score), decision.score.tolist()]
+        return [*scores, *similar]
+    labels = np.where(far, UNANSWERED, np.array(decision.joined_labels(min_score), dtype=object)).tolist()
+    answers = [labels, decision.score.tolist()]
     if sets.error is not None:
         answers.append(decision.joined_sets(sets.error, by_class=sets.by_class))
-    return [*answers, *(scores if classes else ())]
+    return [*answers, *similar, *(scores if classes else ())]
 
 
 def row_values(prediction: Prediction) -> list[Any]:
@@ -292,12 +319,14 @@ ROUNDED: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys((TEXT, INTEGER, BOOLEAN), _same),
     PROBABILITY: lambda value: round(float(value), 6),
     NUMBER: lambda value: float(f"{value:.7g}"),
+    IDENTITY: lambda value: None if value is None else round(float(value), 3),
 }
 WRITTEN: dict[str, Callable[[Any], str]] = {
     **dict.fromkeys((TEXT, INTEGER), str),
     BOOLEAN: lambda value: "yes" if value else "no",
     PROBABILITY: "{:.6f}".format,
     NUMBER: "{:.7g}".format,
+    IDENTITY: lambda value: "" if value is None else f"{value:.3f}",
 }
 
 

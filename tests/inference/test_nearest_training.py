@@ -1,0 +1,151 @@
+"""Which proteins are unlike those that a model was trained on."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from protbert_classify.commands import main
+from protbert_classify.errors import OptionError
+from protbert_classify.inference import predict
+from protbert_classify.inference.nearest_training import TrainingProteins
+from protbert_classify.inference.predict import predict_file
+from tests.training.runs import complaints
+
+from .conftest import LABELS, build_classifier
+from .test_predict import read
+
+RESIDUES = np.array(list("ACDEFGHIKLMNPQRSTVWY"))
+DRAWN = np.random.default_rng(0).choice(RESIDUES, (3, 120))
+# every fifth residue is another one: 80% identity
+MUTATED = DRAWN[1].copy()
+MUTATED[::5] = np.where(MUTATED[::5] == "W", "A", "W")
+ONE, TWO, OTHER = ("".join(row) for row in DRAWN)
+RECORDS = [("Q1", ONE), ("Q2 mutated", "".join(MUTATED)), ("Q3", OTHER), ("Q4", "MKT")]
+TRAINING = [("T1", TWO), ("T2", ONE), ("T3", "MK1T"), ("T4", "MKT")]
+EXPECTED = [("T2", 1.0), ("T1", 0.8), ("", None), ("T4", 1.0)]
+COLUMNS = ["id", "description", "length", "location", "score", "nearest", "identity", *LABELS, "truncated"]
+
+
+@pytest.fixture
+def files(write_fasta, tmp_path):
+    """The proteins to predict, and those of training."""
+    training = tmp_path / "training.fasta"
+    training.write_text("".join(f">{name}\n{residues}\n" for name, residues in TRAINING))
+    return write_fasta(RECORDS), str(training)
+
+
+def test_the_nearest_training_protein_and_its_identity_are_found(files):
+    known = TrainingProteins(files[1])
+    assert known.ids == ["T1", "T2", "T4"]  # T3 is no protein
+    found = known.nearest([residues for _, residues in RECORDS])
+    assert found.ids == [name for name, _ in EXPECTED]
+    assert np.isnan(found.identity[2])
+    assert found.identity[[0, 1, 3]].tolist() == pytest.approx([1, 0.8, 1], abs=0.03)
+
+
+@pytest.mark.parametrize("ending", [".csv", ".tsv", ".jsonl", ".parquet"])
+def test_every_table_has_them_and_counts_what_is_unlike(run_folder, files, tmp_path, ending):
+    output = str(tmp_path / f"predictions{ending}")
+    done = predict_file(str(run_folder), files[0], output, training_proteins=files[1])
+    assert done[:2] == (4, 0) and done.unlike == 1 and done.unanswered is None
+    if ending == ".parquet":
+        rows = pq.read_table(output).to_pylist()
+    elif ending == ".jsonl":
+        rows = [json.loads(line) for line in Path(output).read_text().splitlines()]
+    else:
+        text = Path(output).read_text().replace("\t", ",")
+        rows = [dict(zip(COLUMNS, line.split(","))) for line in text.splitlines()[1:]]
+    assert [list(row) for row in rows] == [COLUMNS] * 4
+    assert [row["nearest"] for row in rows] == [name for name, _ in EXPECTED]
+    assert rows[2]["identity"] == ("" if ending in (".csv", ".tsv") else None)
+    assert float(rows[1]["identity"]) == pytest.approx(0.8, abs=0.03) and float(rows[0]["identity"]) == 1
+
+
+def test_below_the_least_identity_there_is_no_answer_and_the_scores_stay(run_folder, files, output_of):
+    plain, strict = output_of(files[0]), output_of(files[0], training_proteins=files[1], min_identity=0.9)
+    assert [row["location"] for row in strict] == [plain[0]["location"], "-", "-", plain[3]["location"]]
+    assert [row["score"] for row in strict] == [row["score"] for row in plain]
+
+
+@pytest.fixture
+def output_of(run_folder, tmp_path):
+    def rows(source, **options):
+        output = str(tmp_path / f"{len(options)}.csv")
+        predict_file(str(run_folder), source, output, **options)
+        return read(output)
+
+    return rows
+
+
+def test_parts_change_nothing(run_folder, files, output_of, tmp_path, monkeypatch):
+    whole = output_of(files[0], training_proteins=files[1])
+    monkeypatch.setattr(predict, "_part_size", lambda classifier: 1)
+    output = str(tmp_path / "parted.csv")
+    predict_file(str(run_folder), files[0], output, training_proteins=files[1])
+    assert [(row["nearest"], row["identity"]) for row in read(output)] == [
+        (row["nearest"], row["identity"]) for row in whole
+    ]
+
+
+def test_the_command_says_how_many_are_unlike_and_how_many_have_an_answer(run_folder, files, tmp_path, capsys):
+    arguments = ["predict", "--model", str(run_folder), "--input", files[0], "--output", str(tmp_path / "p.csv")]
+    assert main([*arguments, "--training_proteins", files[1], "--min_identity", "0.9"]) == 0
+    first, unlike, answered = capsys.readouterr().out.splitlines()
+    assert first.startswith("4 proteins classified")
+    assert unlike.startswith("2 of them unlike every training protein: none has at least 90% identity")
+    assert answered == "2 of them with an answer, the others have -"
+
+
+def test_other_training_proteins_do_not_continue_a_prediction(run_folder, files, tmp_path, monkeypatch):
+    output = str(tmp_path / "p.csv")
+    monkeypatch.setattr(predict, "_part_size", lambda classifier: 1)
+    true, calls = predict.predict_logits, []
+
+    def interrupted(*arguments):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return true(*arguments)
+
+    monkeypatch.setattr(predict, "predict_logits", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        predict_file(str(run_folder), files[0], output, training_proteins=files[1])
+    with pytest.raises(OptionError, match="resume: training_proteins was [0-9a-f]{16} and is now None"):
+        predict_file(str(run_folder), files[0], output, resume=True)
+    done = predict_file(str(run_folder), files[0], output, training_proteins=files[1], resume=True)
+    assert done.classified == 4 and done.unlike == 1  # those of the first run count, too
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--min_identity", "0.3"], "--min_identity needs --training_proteins FILE"),
+        (
+            ["--training_proteins", "{file}", "--min_identity", "30"],
+            "argument --min_identity: found '30', expected 0 to 1",
+        ),
+        (["--training_proteins", "missing.fasta"], "missing.fasta"),
+        (["--training_proteins", "{empty}"], "found no proteins; expected those the model was trained on"),
+    ],
+)
+def test_what_cannot_be_compared_with_is_refused_in_one_line(run_folder, files, tmp_path, capsys, options, reason):
+    empty = tmp_path / "empty.fasta"
+    empty.write_text(">P1\nMK1T\n")
+    given = [option.format(file=files[1], empty=empty) for option in options]
+    output = tmp_path / "p.csv"
+    assert main(["predict", "--model", str(run_folder), "--input", files[0], "--output", str(output), *given]) == 2
+    (line,) = complaints(capsys.readouterr().err)
+    assert reason in line and not output.exists()
+
+
+def test_numbers_have_neighbours_but_no_labels_to_leave_out(files, tmp_path, tokenizer):
+    build_classifier(problem_type="regression").save_pretrained(tmp_path / "numbers")
+    tokenizer.save_pretrained(tmp_path / "numbers")
+    output = str(tmp_path / "p.csv")
+    with pytest.raises(OptionError, match="min_identity=0.3: the model predicts numbers, not labels; leave it out"):
+        predict_file(str(tmp_path / "numbers"), files[0], output, training_proteins=files[1], min_identity=0.3)
+    predict_file(str(tmp_path / "numbers"), files[0], output, training_proteins=files[1])
+    assert [row["nearest"] for row in read(output)] == [name for name, _ in EXPECTED]
