@@ -43,7 +43,7 @@ benchmarks: bench
 	$(BIN)/python -m benchmarks.encoding
 	$(BIN)/python -m benchmarks.splits
 	$(BIN)/python -m benchmarks.homologues
-	$(BIN)/python -m benchmarks.demo_network
+	$(BIN)/python -m benchmarks.results
 	$(BIN)/python -m benchmarks.sets
 
 .venv/.base: setup.cfg constraints.txt

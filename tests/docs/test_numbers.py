@@ -11,6 +11,7 @@ RESULTS = sorted((ROOT / "benchmarks" / "results").glob("*.md"))
 PRINTED = "".join(path.read_text() for path in RESULTS)
 README = (ROOT / "README.md").read_text()
 BENCHMARKS = (ROOT / "docs" / "benchmarks.md").read_text()
+RESULTS_PAGE = (ROOT / "docs" / "results.md").read_text()
 
 
 @pytest.mark.parametrize("result", RESULTS, ids=lambda path: path.stem)
@@ -18,7 +19,11 @@ def test_every_table_that_a_benchmark_printed_stands_on_the_page_of_all_tables(r
     assert result.read_text() in (ROOT / "benchmarks" / "README.md").read_text()
 
 
-@pytest.mark.parametrize("text", [README.split("## Results")[1].split("\n## ")[0], BENCHMARKS], ids=["README", "page"])
+@pytest.mark.parametrize(
+    "text",
+    [README.split("## Results")[1].split("\n## ")[0], BENCHMARKS, RESULTS_PAGE],
+    ids=["README", "benchmarks", "results"],
+)
 def test_every_table_of_results_was_printed_by_a_benchmark(text):
     tables = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
     assert tables and [table for table in tables if table not in PRINTED] == []
