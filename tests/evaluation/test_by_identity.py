@@ -64,3 +64,12 @@ def test_a_few_families_have_no_interval_because_it_would_be_far_too_narrow(fami
     step = metrics_by_identity(decision, references, np.full(60, 0.6), groups)[-1]
     assert step["accuracy"] is not None
     assert (step["accuracy_interval"] is not None) == known
+
+
+def test_a_step_of_one_class_has_an_accuracy_but_no_correlation():
+    decision, references = some_decision(SINGLE_LABEL, proteins=60)
+    references = np.zeros_like(references)
+    right = np.arange(60) < 45
+    step = metrics_by_identity(with_share_right(decision, references, right), references, np.full(60, 0.6))[-1]
+    assert (step["accuracy"], step["mcc"], step["mcc_interval"]) == (0.75, None, None)
+    assert step["accuracy_interval"] is not None
