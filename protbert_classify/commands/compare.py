@@ -12,8 +12,9 @@ Compare finished trainings on the same test proteins. Each run is compared with 
   protbert-classify compare --runs runs/frozen runs/protbert runs/esm2 --output comparison.csv --page comparison.html
 
 Differences come with the 95% interval of a paired bootstrap: proteins are drawn again, the same ones for both runs. If
-the interval does not contain 0, the choice of test proteins hardly explains the difference; another seed of the
-training may still change it. McNemar's exact test compares how often only one of the runs is right."""
+a run knows which test proteins are related (test_neighbours.csv), these are drawn together. If the interval does not
+contain 0, the choice of test proteins hardly explains the difference; another seed of the training may still change it.
+McNemar's exact test compares how often only one of the runs is right."""
 
 
 def run(arguments: list[str]) -> int:
@@ -23,7 +24,7 @@ def run(arguments: list[str]) -> int:
     from ..inference.streaming import check_paths
     from ..model.tasks import REGRESSION
     from ..reporting.comparison_page import write_page
-    from ..reporting.comparison_table import OF_CLASSES, print_comparison, write_table
+    from ..reporting.comparison_table import OF_CLASSES, drawn_text, print_comparison, write_table
     from ..runs.common_test_proteins import common_test_proteins
     from ..runs.finished_run import read_run
 
@@ -34,18 +35,26 @@ def run(arguments: list[str]) -> int:
     found = common_test_proteins([read_run(folder) for folder in options.runs])
     first, *others = found.decisions
     names = _short_names(options.runs)
-    comparisons = [(names[0], name, compare(first, other, found.references)) for name, other in zip(names[1:], others)]
-    written = [(path, write) for path, write in ((options.output, write_table), (options.page, write_page)) if path]
-    for path, write in written:
+    comparisons = [
+        (names[0], name, compare(first, other, found.references, groups=found.groups))
+        for name, other in zip(names[1:], others)
+    ]
+    written = [path for path in (options.output, options.page) if path]
+    for path in written:
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        write(path, first.task, len(first), comparisons)
-    print(f"{len(first):,} test proteins, {first.task.name}\n")
+    drawn = drawn_text(found.groups)
+    if options.output:
+        write_table(options.output, comparisons)
+    if options.page:
+        write_page(options.page, first.task, len(first), comparisons, drawn)
+    print(f"{len(first):,} test proteins, {first.task.name}")
+    print(f"{drawn}\n")
     for comparison in comparisons:
         print_comparison(*comparison)
     if first.task.problem_type != REGRESSION:
         print(OF_CLASSES)
     if written:
-        print(f"written: {', '.join(path for path, _ in written)}")
+        print(f"written: {', '.join(written)}")
     return 0
 
 

@@ -14,7 +14,7 @@ from ..model.tasks import REGRESSION, SINGLE_LABEL
 from .decision import Decision
 from .intervals import interval
 from .metrics import WATCHED, known_references
-from .resampling import default_resamples, draw_counts, resampled_metrics
+from .resampling import default_resamples, draw_counts, draw_group_counts, resampled_metrics
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,7 @@ def compare(
     second: Decision,
     references: np.ndarray,
     *,
+    groups: np.ndarray | None = None,
     resamples: int | None = None,
     level: float = 0.95,
     seed: int = 0,
@@ -92,6 +93,7 @@ def compare(
         first: Answers of one model for N proteins.
         second: Answers of the other for the same proteins.
         references: As [`task_metrics`] takes them; unknown ones are left out.
+        groups: (N,), the same number for related proteins, which are drawn together; None to draw proteins one by one.
         resamples: How often N proteins are drawn with replacement; 2,000 if None, fewer where proteins and labels are
             very many.
         level: Share of the resamples within the intervals, 0..1.
@@ -125,7 +127,8 @@ def compare(
     if not rows.any():
         raise ValueError("no known references to compare with; expected at least 1")
     first, second, references = first[rows], second[rows], references[rows]
-    counts = draw_counts(len(first), resamples or default_resamples(first), seed)
+    times = resamples or default_resamples(first)
+    counts = draw_counts(len(first), times, seed) if groups is None else draw_group_counts(groups[rows], times, seed)
     return Comparison(
         _differences(first, second, references, counts, level),
         [] if first.task.problem_type == REGRESSION else _tests(first, second, references),

@@ -15,6 +15,7 @@ from ..version import __version__
 from .captioned_figures import Draw, FigureFolder
 from .comparison_table import OF_CLASSES, SHOWN, Compared, label_rows, metric_rows, test_sentence
 from .figures import BLUE, GREY, WIDTH, new_figure, short_names, styled
+from .formatting import capitalised
 from .page import render
 from .sections import Beside, Part, Section, Table, Text
 
@@ -27,7 +28,7 @@ MEANING = (
 ROW = 0.3  # inches of one class
 
 
-def write_page(path: str, task: Task, proteins: int, comparisons: Sequence[Compared]) -> None:
+def write_page(path: str, task: Task, proteins: int, comparisons: Sequence[Compared], drawn: str = "") -> None:
     """Write one self-contained page.
 
     Args:
@@ -35,6 +36,7 @@ def write_page(path: str, task: Task, proteins: int, comparisons: Sequence[Compa
         task: That the runs answer.
         proteins: Test proteins.
         comparisons: The first run, another run, and how they differ.
+        drawn: What the bootstrap drew; see [`drawn_text`].
     """
     with tempfile.TemporaryDirectory() as folder:
         picture = FigureFolder(folder).picture
@@ -44,7 +46,7 @@ def write_page(path: str, task: Task, proteins: int, comparisons: Sequence[Compa
         "others": [other for _, other, _ in comparisons],
         "task": task.name,
         "proteins": proteins,
-        "meaning": MEANING,
+        "meaning": f"{MEANING} {capitalised(drawn)}." if drawn else MEANING,
         "sections": sections,
         "made": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         "version": __version__,

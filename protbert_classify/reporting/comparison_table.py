@@ -3,9 +3,10 @@
 import csv
 from collections.abc import Sequence
 
+import numpy as np
+
 from ..evaluation.comparison import Comparison, Difference, McNemar
 from ..evaluation.metrics import NAMES
-from ..model.tasks import Task
 from ..runs.files import write_atomically
 from .formatting import Rows
 
@@ -17,6 +18,17 @@ OF_CLASSES = (
     "loses in F1. p is that of McNemar's exact test; with many classes, a small one may be chance."
 )
 SHOWN = {True: "spearman", False: "f1"}  # of each number of a regression, of each class
+
+
+def drawn_text(groups: np.ndarray | None) -> str:
+    """What the bootstrap drew.
+
+    Args:
+        groups: (N,), the same number for related test proteins; None if they are not known.
+    """
+    if groups is None:
+        return "intervals: proteins drawn one by one, as no run knows which are related; relatives make them too narrow"
+    return f"intervals: {len(np.unique(groups)):,} groups of related proteins, drawn whole"
 
 
 def print_comparison(first: str, other: str, comparison: Comparison) -> None:
@@ -73,7 +85,7 @@ def test_sentence(first: str, other: str, test: McNemar) -> str:
     )
 
 
-def write_table(path: str, task: Task, proteins: int, comparisons: Sequence[Compared]) -> None:
+def write_table(path: str, comparisons: Sequence[Compared]) -> None:
     """Write one line a run, metric and class; `label` is empty for all classes, and what is undefined is empty."""
 
     def write(part: str) -> None:

@@ -20,10 +20,12 @@ class CommonTestProteins:
     Args:
         decisions: Of each run, for the main task, in one order of the proteins.
         references: The true answers, as [`task_metrics`] takes them.
+        groups: (N,), the same number for related proteins; None if no run knows them.
     """
 
     decisions: Sequence[Decision]
     references: np.ndarray
+    groups: np.ndarray | None = None
 
 
 def common_test_proteins(runs: Sequence[Run]) -> CommonTestProteins:
@@ -34,12 +36,15 @@ def common_test_proteins(runs: Sequence[Run]) -> CommonTestProteins:
     """
     first, *others = [(run, _predictions(run)) for run in runs]
     decisions = [first[1].decision]
+    groups = [run.nearest.group for run in runs[:1] if run.nearest is not None]
     for run, predictions in others:
         _check_task(first[0], run)
         order = _order(first[0].folder, first[1].ids, run.folder, predictions.ids)
         _check_answers(first, (run, predictions), order)
         decisions.append(predictions.decision[order])
-    return CommonTestProteins(decisions, first[1].references)
+        if run.nearest is not None:
+            groups.append(run.nearest.group[order])
+    return CommonTestProteins(decisions, first[1].references, groups[0] if groups else None)
 
 
 def _predictions(run: Run) -> Predictions:

@@ -2,11 +2,16 @@ import csv
 import json
 import shutil
 
+import numpy as np
 import pytest
 
 from protbert_classify.commands import main
+from protbert_classify.data.test_neighbours import NearestTraining
 from protbert_classify.evaluation.metrics import WATCHED
 from protbert_classify.model.tasks import REGRESSION
+from protbert_classify.runs.common_test_proteins import common_test_proteins
+from protbert_classify.runs.finished_run import read_run
+from protbert_classify.runs.test_neighbours import write_test_neighbours
 from tests.reporting.runs import MEMBRANE, PLACES, STABILITY, write_run, write_tasks_run
 from tests.training.runs import complaints
 
@@ -57,6 +62,23 @@ def test_the_table_says_by_how_much_the_runs_differ(runs, tmp_path, capsys):
     text = page.read_text()
     assert "second against first" in text and "Nucleus" in text and "data:image/png;base64" in text
     assert "http" not in text.replace("http-equiv", "")  # it needs no network
+
+
+def test_related_proteins_are_drawn_together_if_a_run_knows_them(runs, tmp_path, capsys):
+    page = tmp_path / "comparison.html"
+    assert main(["compare", "--runs", *runs]) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith("intervals: proteins drawn one by one")
+    ids = [row[0] for row in rows_of(tmp_path / "second" / "test_predictions.csv")[1:]]
+    neighbours = NearestTraining(ids, [""] * 60, np.full(60, np.nan), np.repeat(np.arange(6), 10))
+    write_test_neighbours(str(tmp_path / "second" / "test_neighbours.csv"), neighbours)
+    assert main(["compare", "--runs", *runs, "--page", str(page)]) == 0
+    assert capsys.readouterr().out.splitlines()[1] == "intervals: 6 groups of related proteins, drawn whole"
+    assert "Intervals: 6 groups of related proteins, drawn whole." in page.read_text()
+    # the second run has the proteins in another order: its groups follow the proteins
+    found = common_test_proteins([read_run(folder) for folder in runs])
+    of_protein = dict(zip(ids, neighbours.group))
+    first = read_run(runs[0]).predictions.ids
+    assert len(set(first)) == 60 and found.groups.tolist() == [of_protein[name] for name in first]
 
 
 def test_three_runs_are_each_compared_with_the_first(runs, tmp_path, capsys):

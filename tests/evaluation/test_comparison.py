@@ -80,6 +80,19 @@ def test_the_interval_covers_the_true_difference_as_often_as_it_says():
     assert binom.ppf(0.001, 200, 0.95) <= covered <= binom.ppf(0.999, 200, 0.95)
 
 
+def test_copies_of_a_protein_are_drawn_together_and_make_the_interval_no_narrower():
+    generator = np.random.default_rng(0)
+    true = generator.integers(0, 3, 60)
+    first, second = (called(generator.integers(0, 3, 60)) for _ in range(2))
+    once = compare(first, second, true, groups=np.arange(60))
+    rows = np.repeat(np.arange(60), 10)
+    copied = compare(first[rows], second[rows], true[rows], groups=rows)
+    alone = compare(first[rows], second[rows], true[rows])
+    widths = [found.differences[0].interval[1] - found.differences[0].interval[0] for found in (once, copied, alone)]
+    assert widths[1] == pytest.approx(widths[0], rel=0.05)
+    assert widths[2] == pytest.approx(widths[0] / np.sqrt(10), rel=0.1)
+
+
 def test_mcnemar_counts_where_one_is_right_and_is_the_exact_test():
     references = np.array([0] * 10 + [1] * 10)
     first = np.array([0] * 9 + [1] + [1] * 2 + [2] * 8)
