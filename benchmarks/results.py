@@ -25,7 +25,7 @@ from protbert_classify.evaluation.intervals import task_intervals
 from protbert_classify.evaluation.metrics import BEST_METRIC, NAMES, WATCHED, task_metrics
 from protbert_classify.homology.neighbours import find_neighbours
 from protbert_classify.model.tasks import SINGLE_LABEL
-from protbert_classify.reporting.formatting import with_interval
+from protbert_classify.reporting.formatting import capitalised, with_interval
 from protbert_classify.runs.files import METRICS, read_json
 from protbert_classify.runs.finished_run import Run, read_run
 from protbert_classify.training.options import parse_options
@@ -36,6 +36,7 @@ TITLE = "The demo's network and the baselines"
 PAGE = Path(__file__).parent.parent / "docs" / "results.md"
 NEAR = 0.3  # identity with the nearest training protein from which its class is taken
 NETWORK, ENSEMBLE = "the demo's network", "ensemble of {} such networks"
+HELPED = f"the same, but the class of a training protein that is at least {NEAR:.0%} identical"
 BASELINES = {
     "majority": "always the most frequent class",
     "composition": "logistic regression on composition",
@@ -165,7 +166,7 @@ def measure(proteins: Proteins, folder: Path) -> dict[str, Any]:
     if seeds:
         rows[ENSEMBLE.format(proteins.seeds)] = told(best)
     helped = with_neighbours(best, baselines[BASELINES["nearest_neighbour"]])
-    rows["the same, with the class of a near training protein"] = helped
+    rows[HELPED] = helped
     return {"title": proteins.title, "problem_type": best.task.problem_type, "rows": rows}
 
 
@@ -226,7 +227,8 @@ def section(name: str, part: dict[str, Any]) -> str:
         f"{networks[0]['proteins']:,} test proteins. In brackets: 95% intervals over groups of related test proteins."
         + spread,
         metrics_table(rows, watched(part["problem_type"])),
-        f"{NAMES[step_metric(part['problem_type'])]} by the identity of the nearest training protein:",
+        f"{capitalised(NAMES[step_metric(part['problem_type'])])} by the identity of the nearest training protein (in "
+        "brackets, test proteins):",
         steps_table(rows, step_metric(part["problem_type"])),
     ]
     if several:
@@ -306,8 +308,8 @@ def _spread(values: list[float]) -> str:
 def write_page() -> None:
     """Put the printed tables on the page of the documentation."""
     printed = (Path(__file__).parent / "results" / "results.md").read_text(encoding="utf-8")
-    body = printed.split("\n", 2)[2]  # without its heading
-    PAGE.write_text(INTRODUCTION + body.replace("\n### ", "\n## "), encoding="utf-8")
+    body = printed.split("\n", 4)[4]  # without its heading and its command
+    PAGE.write_text(INTRODUCTION + f"\n{body}".replace("\n### ", "\n## "), encoding="utf-8")
 
 
 INTRODUCTION = """# Results
@@ -327,10 +329,11 @@ residue embeddings, convolutional layers and light attention (`protbert_classify
 
 SCL2205 has proteins of UniProt; its validation and test proteins are used as they are. For DeepLoc, a sample of 1,384
 of its test proteins is predicted. The training proteins are a sample of 1,655 of DeepLoc's and those of SCL2205 that
-are less than 30% identical to each test protein.
+are less than 30% identical to each test protein. Most validation proteins are then of SCL2205, which labels proteins in
+another way than DeepLoc and lacks two of its classes: validation promises too much here, and so do the sets.
 
-Pretrained models are much better, but not measured here, as their weights could not be downloaded where these tables
-were made. The same table for one of them, on a GPU:
+No pretrained model is measured here, because their weights could not be downloaded where these tables were made. The
+same comparison for two of them, on a GPU:
 
 ```bash
 protbert-classify train --model_name_or_path Rostlab/prot_bert_bfd --output_dir runs/protbert

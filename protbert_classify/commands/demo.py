@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(
         prog="protbert-classify demo",
         description="Train a small network from scratch on SCL2205 (15,851 UniProt proteins, 8 locations), test it and "
-        "save it. The network is convolutional; nothing is downloaded. Takes about four minutes on 2 CPU cores. "
+        "save it. The network is convolutional; nothing is downloaded. Takes about five minutes on 2 CPU cores. "
         "Requires the extra demo: pip install 'protbert_classify[demo]'. Options of train work, too, such as "
         "--num_train_epochs 1 for a quick look.",
         allow_abbrev=False,
