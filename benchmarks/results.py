@@ -309,7 +309,7 @@ def write_page() -> None:
     """Put the printed tables on the page of the documentation."""
     printed = (Path(__file__).parent / "results" / "results.md").read_text(encoding="utf-8")
     body = printed.split("\n", 4)[4]  # without its heading and its command
-    PAGE.write_text(INTRODUCTION + f"\n{body}".replace("\n### ", "\n## "), encoding="utf-8")
+    PAGE.write_text(INTRODUCTION.rstrip() + f"\n\n{body}".replace("\n### ", "\n## "), encoding="utf-8")
 
 
 INTRODUCTION = """# Results
