@@ -39,12 +39,13 @@ bench: .venv/.dev
 	$(BIN)/python -m benchmarks.proteome
 	$(BIN)/python -m benchmarks.serving
 
-benchmarks: bench
+benchmarks: bench demo
 	$(BIN)/python -m benchmarks.encoding
 	$(BIN)/python -m benchmarks.splits
 	$(BIN)/python -m benchmarks.homologues
 	$(BIN)/python -m benchmarks.results
 	$(BIN)/python -m benchmarks.sets
+	$(BIN)/python -m benchmarks.unlike --run runs/demo --publish
 
 .venv/.base: setup.cfg constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -2,21 +2,24 @@
 
 A classifier names a class for every sequence, also for one that is no protein. Compared are the test proteins of a run,
 fragments of 50 residues of them, the same proteins with their residues shuffled, sequences of random residues, and
-random DNA, whose letters are residues, too. The last three are as long as the test proteins.
+random DNA, whose letters are residues, too. The last three are as long as the test proteins. A low score tells some of
+them from proteins; the missing training protein tells them all.
 """
 
 import argparse
 import dataclasses
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import datasets
 import numpy as np
 
-from benchmarks.reporting import markdown_table
+from benchmarks.reporting import markdown_table, publish
 from protbert_classify.data.alphabet import STANDARD, unspace
 from protbert_classify.errors import OptionError
 from protbert_classify.evaluation.decision import UNANSWERED, Decision, decide
+from protbert_classify.homology.neighbours import COVERAGE, IDENTITY, find_neighbours
 from protbert_classify.inference.logits import predict_logits
 from protbert_classify.inference.saved_classifier import classifier_encoder, load_classifier
 from protbert_classify.runs.finished_run import Run, read_run
@@ -27,22 +30,37 @@ PROTEINS = 500  # test proteins, at most
 FRAGMENT = 50  # residues
 SURE = 0.5
 SEED = 0
-HEADER = ["sequences", "number", "median score", f"score above {SURE}", f"answered at --min_score {SURE}"]
+TITLE = "Sequences unlike the training proteins"
+HEADER = [
+    "sequences",
+    "number",
+    "median score",
+    f"answered at --min_score {SURE}",
+    f"answered at --min_identity {IDENTITY}",
+    "with both",
+]
 
 
 def main() -> int:
     datasets.disable_progress_bars()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", required=True, help="output_dir of a training of a classification")
+    parser.add_argument("--publish", action="store_true", help="keep the table among those of the other benchmarks")
     parser.add_argument("--data", help="the proteins of that training (default: where it read them)")
     options = parser.parse_args()
-    proteins = test_proteins(read_run(options.run), options.data)
-    print(unlike_table(decisions_for(options.run, kinds(proteins, np.random.default_rng(SEED)))))
+    test, train = proteins_of(read_run(options.run), options.data)
+    sequences = kinds(test, np.random.default_rng(SEED))
+    rows = [measured(name, sequences[name], one, train) for name, one in decisions_for(options.run, sequences).items()]
+    table = markdown_table(HEADER, [table_row(row) for row in rows])
+    if options.publish:
+        publish("unlike", TITLE, {"sequences": rows}, table)
+    else:
+        print(table)
     return 0
 
 
-def test_proteins(run: Run, data: str | None = None) -> list[str]:
-    """The residues of up to `PROTEINS` test proteins of a run, drawn at random.
+def proteins_of(run: Run, data: str | None = None) -> tuple[list[str], list[str]]:
+    """The residues of up to `PROTEINS` test proteins of a run, drawn at random, and of all its training proteins.
 
     Args:
         run: Of a training.
@@ -53,14 +71,14 @@ def test_proteins(run: Run, data: str | None = None) -> list[str]:
     """
     names = {field.name for field in dataclasses.fields(DataArguments)}
     given = {name: value for name, value in run.record["data_arguments"].items() if name in names}
-    # no search: only the test proteins are of interest
+    # no search for the validation proteins: they are among those that the model has seen
     given |= {"data": data or given["data"], "validation": 0.0, "split": "identical", "test_neighbours": False}
     splits, _ = load_data(DataArguments(**given))
     if "test" not in splits:
         raise OptionError(f"{run.folder}: no test proteins")
-    proteins = [unspace(sequence) for sequence in splits["test"]["sequence"][:]]
-    rows = np.random.default_rng(SEED).permutation(len(proteins))[:PROTEINS]
-    return [proteins[row] for row in sorted(rows)]
+    test, train = ([unspace(sequence) for sequence in splits[name]["sequence"][:]] for name in ("test", "train"))
+    rows = np.random.default_rng(SEED).permutation(len(test))[:PROTEINS]
+    return [test[row] for row in sorted(rows)], train
 
 
 def kinds(proteins: Sequence[str], generator: np.random.Generator) -> dict[str, list[str]]:
@@ -103,14 +121,31 @@ def decisions_for(model: str, sequences: dict[str, list[str]]) -> dict[str, Deci
     return found
 
 
-def unlike_table(decisions: dict[str, Decision]) -> str:
-    """A row for each kind: how many, the median score, and how many the model is sure of."""
-    rows = []
-    for name, decision in decisions.items():
-        answered = np.array([label != UNANSWERED for label in decision.joined_labels(SURE)])
-        sure = f"{(decision.score > SURE).mean():.0%}"
-        rows.append([name, f"{len(decision):,}", f"{np.median(decision.score):.2f}", sure, f"{answered.mean():.0%}"])
-    return markdown_table(HEADER, rows)
+def measured(name: str, residues: list[str], decision: Decision, train: list[str]) -> dict[str, Any]:
+    """How sure a model is of one kind of sequences, and how many are left if unsure or unlike ones get no answer.
+
+    Args:
+        name: Of the kind.
+        residues: (N,).
+        decision: For them.
+        train: The residues of the training proteins.
+    """
+    sure = np.array([label != UNANSWERED for label in decision.joined_labels(SURE)])
+    near = np.zeros(len(residues), dtype=bool)
+    near[find_neighbours(residues, train, identity=IDENTITY, coverage=COVERAGE).query] = True
+    return {
+        "name": name,
+        "number": len(residues),
+        "median_score": float(np.median(decision.score)),
+        "sure": float(sure.mean()),
+        "near": float(near.mean()),
+        "both": float((sure & near).mean()),
+    }
+
+
+def table_row(found: dict[str, Any]) -> list[str]:
+    shares = [f"{found[name]:.0%}" for name in ("sure", "near", "both")]
+    return [found["name"], f"{found['number']:,}", f"{found['median_score']:.2f}", *shares]
 
 
 if __name__ == "__main__":

@@ -28,13 +28,16 @@ def test_sequences_are_what_they_are_called():
         assert set("".join(found[name])) == set(letters)
 
 
-def test_a_row_counts_what_the_model_is_sure_of():
+def test_a_row_counts_what_the_model_is_sure_of_and_what_is_like_a_training_protein():
     task = Task(name="place", problem_type=SINGLE_LABEL, labels=["a", "b", "c"])
-    best = np.array([0.9, 0.5, 0.4, 0.8])  # 0.5 is answered, but not above
+    best = np.array([0.9, 0.5, 0.4, 0.8])  # 0.5 is answered
     scores = np.stack([best, (1 - best) / 2, (1 - best) / 2], axis=1)
     decision = Decision(task, scores, np.eye(3, dtype=bool)[np.zeros(4, dtype=int)])
-    lines = unlike.unlike_table({"test proteins": decision}).splitlines()
-    assert lines[2] == "| test proteins | 4 | 0.65 | 50% | 75% |"
+    known = ["".join(row) for row in np.random.default_rng(0).choice(list("ACDEFGHIKLMNPQRSTVWY"), (2, 90))]
+    found = unlike.measured("test proteins", [known[0], "ACGT" * 20, known[1], "W" * 80], decision, known)
+    assert found["median_score"] == pytest.approx(0.65)
+    assert (found["sure"], found["near"], found["both"]) == (0.75, 0.5, 0.25)
+    assert unlike.table_row(found) == ["test proteins", "4", "0.65", "75%", "50%", "25%"]
 
 
 @pytest.fixture
@@ -47,7 +50,9 @@ def run_folder(tmp_path):
 
 def test_a_run_is_measured_on_its_own_test_proteins(run_folder, capsys, monkeypatch):
     expected = [residues for header, residues in easy_records() if header.endswith(" test")]
-    assert sorted(unlike.test_proteins(read_run(run_folder))) == sorted(expected)
+    others = [residues for header, residues in easy_records() if not header.endswith(" test")]
+    test, train = unlike.proteins_of(read_run(run_folder))
+    assert sorted(test) == sorted(expected) and sorted(train) == sorted(others)
     monkeypatch.setattr("sys.argv", ["unlike", "--run", run_folder])
     capsys.readouterr()
     assert unlike.main() == 0
