@@ -336,10 +336,10 @@ No pretrained model is measured here, because their weights could not be downloa
 same comparison for two of them, on a GPU:
 
 ```bash
-protbert-classify train --model_name_or_path Rostlab/prot_bert_bfd --output_dir runs/protbert
-protbert-classify train --model_name_or_path facebook/esm2_t33_650M_UR50D --output_dir runs/esm2
+protbert-classify train --model_name_or_path Rostlab/prot_bert_bfd --output_dir runs/prot_bert_bfd
+protbert-classify train --model_name_or_path facebook/esm2_t12_35M_UR50D --output_dir runs/esm2
 protbert-classify baselines
-protbert-classify compare --runs runs/protbert runs/esm2 runs/baselines/nearest_neighbour
+protbert-classify compare --runs runs/prot_bert_bfd runs/esm2 runs/baselines/nearest_neighbour
 ```
 
 [Benchmarks](benchmarks.md) has speed and memory.

@@ -81,9 +81,11 @@ def summary(done: "PredictionSummary", output: str, min_identity: float | None =
     lines = [line]
     if done.unlike is not None:
         limits = describe_limits(IDENTITY if min_identity is None else min_identity, COVERAGE, search_method())
-        lines.append(f"{done.unlike:,} of them unlike every training protein: none has {limits}")
+        verb = "is" if done.unlike == 1 else "are"
+        lines.append(f"{done.unlike:,} of them {verb} unlike every training protein: none has {limits}")
     if done.unanswered is not None:
-        lines.append(f"{done.classified - done.unanswered:,} of them with an answer, the others have -")
+        answered = done.classified - done.unanswered
+        lines.append(f"{answered:,} of them {'has' if answered == 1 else 'have'} an answer; the others have -")
     if done.rejected:
         records = "record" if done.rejected == 1 else "records"
         lines.append(f"{done.rejected:,} {records} rejected; they and the reasons in {done.rejected_file}")

@@ -95,8 +95,8 @@ def test_the_command_says_how_many_are_unlike_and_how_many_have_an_answer(run_fo
     assert main([*arguments, "--training_proteins", files[1], "--min_identity", "0.9"]) == 0
     first, unlike, answered = capsys.readouterr().out.splitlines()
     assert first.startswith("4 proteins classified")
-    assert unlike.startswith("2 of them unlike every training protein: none has at least 90% identity")
-    assert answered == "2 of them with an answer, the others have -"
+    assert unlike.startswith("2 of them are unlike every training protein: none has at least 90% identity")
+    assert answered == "2 of them have an answer; the others have -"
 
 
 def test_other_training_proteins_do_not_continue_a_prediction(run_folder, files, tmp_path, monkeypatch):
