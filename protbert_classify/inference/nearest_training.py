@@ -13,7 +13,6 @@ from ..data.tables import read_file
 from ..errors import InputError, OptionError
 from ..evaluation.decision import UNANSWERED
 from ..homology.neighbours import COVERAGE, find_neighbours
-from ..model.tasks import Task
 
 
 class Nearest(NamedTuple):
@@ -28,9 +27,9 @@ class Nearest(NamedTuple):
     identity: np.ndarray
 
 
-def count_unanswered(output: str, task: Task) -> int:
-    """Proteins of a table of predictions without a label of a task."""
-    return sum(row[task.name] == UNANSWERED for row in read_file(output).rows)
+def count_unanswered(output: str, column: str) -> int:
+    """Proteins of a table of predictions without a label in a column."""
+    return sum(row[column] == UNANSWERED for row in read_file(output).rows)
 
 
 def count_unlike(output: str, identity: float) -> int:

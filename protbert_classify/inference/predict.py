@@ -33,7 +33,7 @@ from .streaming import (
     count_rejected,
     predict_parts,
 )
-from .writers import Prediction, SetOptions, columns_for, predictions_of, table_for
+from .writers import BEFORE, Prediction, SetOptions, columns_for, predictions_of, table_for
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +114,8 @@ def predict_file(
     if sets is not None:
         check_sets(classifier.config.task, sets)
     known = _training_proteins(classifier, training_proteins, min_identity, columns)
-    table = table_for(output, columns_for(classifier.config.tasks, sets is not None, known is not None))
+    table_columns = columns_for(classifier.config.tasks, sets is not None, known is not None)
+    table = table_for(output, table_columns)
     settings = _settings(classifier, output, tokens_per_batch, precision, compiled)
     if min_score > 0:
         settings["min_score"] = min_score
@@ -142,8 +143,9 @@ def predict_file(
     )
     if not main:
         return done
-    if min_score > 0 or min_identity is not None:
-        done = done._replace(unanswered=count_unanswered(output, classifier.config.task))
+    # a number has no label to leave out; a column may be named otherwise than its task
+    if classifier.config.task.problem_type != REGRESSION and (min_score > 0 or min_identity is not None):
+        done = done._replace(unanswered=count_unanswered(output, table_columns[len(BEFORE)].name))
     if known is not None:
         done = done._replace(unlike=count_unlike(output, IDENTITY if min_identity is None else min_identity))
     return done
