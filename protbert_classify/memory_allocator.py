@@ -38,6 +38,6 @@ def keep_few_kernels() -> None:
     """Let oneDNN keep 32 compiled kernels, unless the environment says how many.
 
     oneDNN compiles a kernel for each operation and shape, and batches of proteins have many shapes: with all of them
-    kept, a process grows by 100 MB over a proteome. Call this before the first operation of torch.
+    kept, memory grows over a proteome. Call this before the first operation of torch.
     """
     os.environ.setdefault(KERNEL_SETTING, str(KERNELS))

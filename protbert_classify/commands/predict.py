@@ -71,8 +71,6 @@ def report(done: "PredictionSummary", output: str, min_identity: float | None = 
 
 def summary(done: "PredictionSummary", output: str, min_identity: float | None = None) -> list[str]:
     """What was done, in a few lines."""
-    from ..homology.neighbours import COVERAGE, IDENTITY, describe_limits, search_method
-
     if done.classified is None:
         return [f"{output} is complete; --overwrite classifies again"]
     line = (
@@ -80,6 +78,8 @@ def summary(done: "PredictionSummary", output: str, min_identity: float | None =
     )
     lines = [line]
     if done.unlike is not None:
+        from ..homology.neighbours import COVERAGE, IDENTITY, describe_limits, search_method
+
         limits = describe_limits(IDENTITY if min_identity is None else min_identity, COVERAGE, search_method())
         verb = "is" if done.unlike == 1 else "are"
         lines.append(f"{done.unlike:,} of them {verb} unlike every training protein: none has {limits}")

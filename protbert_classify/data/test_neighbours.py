@@ -49,13 +49,9 @@ def find_test_neighbours(splits: DatasetDict, identity: float, coverage: float) 
     if "test" not in splits:
         return None
     test, train = ([unspace(sequence) for sequence in splits[name]["sequence"][:]] for name in ("test", "train"))
-    found = find_saved_neighbours(test, train, identity=0, coverage=coverage).nearest()
+    found = find_saved_neighbours(test, train, identity=0, coverage=coverage)
     related = find_saved_neighbours(test, test, identity=identity, coverage=coverage)
-    train_ids = splits["train"]["id"][:]
-    nearest, identities = [""] * len(test), np.full(len(test), np.nan)
-    identities[found.query] = found.identity
-    for row, target in zip(found.query, found.target, strict=True):
-        nearest[row] = train_ids[target]
+    nearest, identities = found.nearest_of(len(test), splits["train"]["id"][:])
     groups = connected(len(test), np.stack([related.query, related.target]))
     neighbours = NearestTraining(list(splits["test"]["id"][:]), nearest, identities, groups)
     near = neighbours.count(identity)

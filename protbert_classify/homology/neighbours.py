@@ -50,6 +50,23 @@ class Neighbours:
         order = np.lexsort((np.nan_to_num(self.evalue), -self.identity, self.query))
         return self.select(order[np.unique(self.query[order], return_index=True)[1]])
 
+    def nearest_of(self, count: int, names: Sequence[str]) -> tuple[list[str], np.ndarray]:
+        """The nearest target of every query.
+
+        Args:
+            count: Number of queries, Q.
+            names: (T,), of the targets.
+
+        Returns:
+            (Q,), names, empty without a neighbour; and (Q,), identities, 0..1, NaN without one.
+        """
+        found = self.nearest()
+        nearest, identity = [""] * count, np.full(count, np.nan)
+        identity[found.query] = found.identity
+        for query, target in zip(found.query, found.target, strict=True):
+            nearest[query] = names[target]
+        return nearest, identity
+
 
 def search_method() -> str:
     """What finds neighbours here, for people to read: MMseqs2 or, where it is missing, shared 5-mers."""

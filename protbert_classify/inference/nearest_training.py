@@ -9,9 +9,7 @@ import numpy as np
 from ..data.column_names import ColumnNames
 from ..data.reader import read_records
 from ..data.records import checked
-from ..data.tables import read_file
 from ..errors import InputError, OptionError
-from ..evaluation.decision import UNANSWERED
 from ..homology.neighbours import COVERAGE, find_neighbours
 
 
@@ -25,17 +23,6 @@ class Nearest(NamedTuple):
 
     ids: list[str]
     identity: np.ndarray
-
-
-def count_unanswered(output: str, column: str) -> int:
-    """Proteins of a table of predictions without a label in a column."""
-    return sum(row[column] == UNANSWERED for row in read_file(output).rows)
-
-
-def count_unlike(output: str, identity: float) -> int:
-    """Proteins of a table of predictions without a training protein of at least this identity, 0..1."""
-    # a CSV has text, other tables numbers, and both have nothing where no training protein is similar
-    return sum(float(row["identity"] or 0) < identity for row in read_file(output).rows)
 
 
 class TrainingProteins:
@@ -77,9 +64,5 @@ class TrainingProteins:
         Args:
             residues: (N,), upper case.
         """
-        found = find_neighbours(residues, self.residues, identity=0, coverage=COVERAGE).nearest()
-        ids, identity = [""] * len(residues), np.full(len(residues), np.nan)
-        identity[found.query] = found.identity
-        for query, target in zip(found.query, found.target, strict=True):
-            ids[query] = self.ids[target]
-        return Nearest(ids, identity)
+        found = find_neighbours(residues, self.residues, identity=0, coverage=COVERAGE)
+        return Nearest(*found.nearest_of(len(residues), self.ids))

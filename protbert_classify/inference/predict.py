@@ -21,7 +21,7 @@ from ..homology.neighbours import IDENTITY, check_shares
 from ..model import ProteinClassifier
 from ..model.tasks import REGRESSION
 from .logits import predict_logits
-from .nearest_training import TrainingProteins, count_unanswered, count_unlike
+from .nearest_training import TrainingProteins
 from .parts_folder import PartsFolder
 from .precision import has_gpu_backend
 from .saved_classifier import classifier_encoder, load_classifier
@@ -31,6 +31,8 @@ from .streaming import (
     begun,
     check_table,
     count_rejected,
+    count_unanswered,
+    count_unlike,
     predict_parts,
 )
 from .writers import BEFORE, Prediction, SetOptions, columns_for, predictions_of, table_for
@@ -95,6 +97,10 @@ def predict_file(
     """
     parts, rejected = PartsFolder(output), f"{output}.rejected.csv"
     check_table(source, output)
+    if min_identity is not None:
+        if training_proteins is None:
+            raise OptionError(f"min_identity={min_identity}: requires training_proteins")
+        check_shares(min_identity=min_identity)
     processes = _processes()
     main = processes is None or processes.is_main_process
     if main:
@@ -108,12 +114,15 @@ def predict_file(
     if processes is not None and device is None and processes.device.type != "cpu":
         device = str(processes.device)
     classifier, tokenizer = load_classifier(model, device, precision, compiled)
-    if min_score > 0 and all(task.problem_type == REGRESSION for task in classifier.config.tasks):
-        raise OptionError(f"min_score={min_score}: {model} predicts numbers, which have no scores; leave it out")
+    if all(task.problem_type == REGRESSION for task in classifier.config.tasks):
+        if min_score > 0:
+            raise OptionError(f"min_score={min_score}: {model} predicts numbers, which have no scores; leave it out")
+        if min_identity is not None:
+            raise OptionError(f"min_identity={min_identity}: {model} predicts numbers, not labels; leave it out")
     options = SetOptions(sets, sets_by_class)
     if sets is not None:
         check_sets(classifier.config.task, sets)
-    known = _training_proteins(classifier, training_proteins, min_identity, columns)
+    known = None if training_proteins is None else TrainingProteins(training_proteins, columns)
     table_columns = columns_for(classifier.config.tasks, sets is not None, known is not None)
     table = table_for(output, table_columns)
     settings = _settings(classifier, output, tokens_per_batch, precision, compiled)
@@ -149,19 +158,6 @@ def predict_file(
     if known is not None:
         done = done._replace(unlike=count_unlike(output, IDENTITY if min_identity is None else min_identity))
     return done
-
-
-def _training_proteins(
-    classifier: ProteinClassifier, source: str | None, min_identity: float | None, columns: ColumnNames | None
-) -> TrainingProteins | None:
-    """The training proteins to compare with, if any; the options are checked first."""
-    if min_identity is not None:
-        if source is None:
-            raise OptionError(f"min_identity={min_identity}: requires training_proteins")
-        check_shares(min_identity=min_identity)
-        if all(task.problem_type == REGRESSION for task in classifier.config.tasks):
-            raise OptionError(f"min_identity={min_identity}: the model predicts numbers, not labels; leave it out")
-    return None if source is None else TrainingProteins(source, columns)
 
 
 def _processes() -> Any:

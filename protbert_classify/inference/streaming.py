@@ -14,7 +14,9 @@ from tqdm.auto import tqdm
 from ..data.reader import count_records
 from ..data.records import Record, checked
 from ..data.sources import STANDARD_INPUT
+from ..data.tables import read_file
 from ..errors import InputError, OptionError, ProteinClassifierError
+from ..evaluation.decision import UNANSWERED
 from .parts_folder import PartsFolder
 from .writers import Prediction, Table, table_for
 
@@ -161,6 +163,17 @@ def count_rejected(path: str) -> int:
         return 0
     with open(path, newline="", encoding="utf-8") as file:
         return sum(1 for _ in csv.reader(file)) - 1
+
+
+def count_unanswered(output: str, column: str) -> int:
+    """Proteins of a table of predictions without a label in a column."""
+    return sum(row[column] == UNANSWERED for row in read_file(output).rows)
+
+
+def count_unlike(output: str, identity: float) -> int:
+    """Proteins of a table of predictions without a training protein of at least this identity, 0..1."""
+    # a CSV has text, other tables numbers, and both have nothing where no training protein is similar
+    return sum(float(row["identity"] or 0) < identity for row in read_file(output).rows)
 
 
 def predict_parts(

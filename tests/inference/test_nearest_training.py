@@ -141,11 +141,16 @@ def test_what_cannot_be_compared_with_is_refused_in_one_line(run_folder, files, 
     assert reason in line and not output.exists()
 
 
+def test_a_least_identity_without_training_proteins_is_refused_before_a_model_is_looked_for(files, tmp_path):
+    with pytest.raises(OptionError, match="min_identity=0.3: requires training_proteins"):
+        predict_file("missing", files[0], str(tmp_path / "p.csv"), min_identity=0.3)
+
+
 def test_numbers_have_neighbours_but_no_labels_to_leave_out(files, tmp_path, tokenizer):
     build_classifier(problem_type="regression").save_pretrained(tmp_path / "numbers")
     tokenizer.save_pretrained(tmp_path / "numbers")
     output = str(tmp_path / "p.csv")
-    with pytest.raises(OptionError, match="min_identity=0.3: the model predicts numbers, not labels; leave it out"):
+    with pytest.raises(OptionError, match="min_identity=0.3: .* predicts numbers, not labels; leave it out"):
         predict_file(str(tmp_path / "numbers"), files[0], output, training_proteins=files[1], min_identity=0.3)
     predict_file(str(tmp_path / "numbers"), files[0], output, training_proteins=files[1])
     assert [row["nearest"] for row in read(output)] == [name for name, _ in EXPECTED]

@@ -93,6 +93,26 @@ def test_numbers_have_no_minimum_score(write_fasta, output, tmp_path, tokenizer)
     assert not os.path.exists(output)
 
 
+def test_a_column_that_is_not_named_as_its_task_is_counted(write_fasta, output, tmp_path, tokenizer):
+    # the table has a column `length` already, so the answers stand in `length (predicted)`
+    build_classifier(task_name="length").save_pretrained(tmp_path / "renamed")
+    tokenizer.save_pretrained(tmp_path / "renamed")
+    done = predict_file(str(tmp_path / "renamed"), write_fasta(RECORDS), output, min_score=1.0)
+    assert [row["length (predicted)"] for row in read(output)] == ["-"] * 7 and done.unanswered == 7
+
+
+def test_a_minimum_score_leaves_numbers_alone_and_is_for_the_classes_beside_them(
+    write_fasta, output, tmp_path, tokenizer
+):
+    beside = {"name": "membrane", "problem_type": "single_label_classification", "labels": ["M", "S"]}
+    build_classifier(problem_type="regression", auxiliary_tasks=[beside]).save_pretrained(tmp_path / "numbers")
+    tokenizer.save_pretrained(tmp_path / "numbers")
+    done = predict_file(str(tmp_path / "numbers"), write_fasta(RECORDS), output, min_score=1.0)
+    rows = read(output)
+    assert [row["membrane"] for row in rows] == ["-"] * 7 and done.unanswered is None
+    assert len({row["Nucleus"] for row in rows}) > 1
+
+
 def test_identical_proteins_are_computed_once(run_folder, write_fasta, output, monkeypatch):
     counts = []
     true_logits = predict.predict_logits
