@@ -9,7 +9,7 @@ demo: .venv/.demo
 	$(BIN)/protbert-classify demo --output_dir runs/demo --overwrite
 
 test: test-fast
-	$(BIN)/python -m pytest -m slow --cov --cov-append --cov-report= --durations 5
+	$(BIN)/python -m pytest -m slow --numprocesses auto --maxprocesses 2 --dist loadfile --cov --cov-append --cov-report= --durations 5
 	$(BIN)/python -m coverage report
 
 test-fast: .venv/.dev
