@@ -1,13 +1,14 @@
 """The engine on a CPU against plain Hugging Face code, with ESM-2 8M's shape: `python -m benchmarks.engine`.
 
-Predicting: 400 proteins of DeepLoc's lengths, up to 1,022 residues, in float32. The plain loop sorts the proteins by
+Predicting: 200 proteins of DeepLoc's lengths, up to 1,022 residues, in float32. The plain loop sorts the proteins by
 length, pads batches of 4, 8 or 16, whichever is fastest, and calls the model. Logits must agree to 1e-6 of the largest
 before anything is timed. Embedding: the same proteins, the mean over residues; ours writes float16 to the disk.
 
 Training: 200 proteins, one epoch of 8 proteins a step, then 100 validation proteins; from sequences to metrics, model
 and tokenizer ready. The plain way is `Trainer` with the tokenizer's padding, and the same optimizer.
 
-In turns, medians, each training in a process of its own; residues are real ones, without special tokens and padding.
+Each is timed in a process of its own, all in turns, and has the median; residues are real ones, without special tokens
+and padding.
 
 `--limit` instead compares predicting with its matrix products and attention alone, called on tensors of the same
 shapes: no code around these kernels can be faster than they are.
@@ -56,6 +57,7 @@ ESM2_8M: dict[str, Any] = {  # facebook/esm2_t6_8M_UR50D, with ProtBERT's vocabu
 LONGEST = 1024  # tokens
 LABELS = [f"class {index}" for index in range(10)]
 PLAIN_BATCHES = (4, 8, 16)
+PREDICTED = 200  # proteins
 TOLERANCE = 1e-6
 
 
@@ -63,14 +65,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=5, help="of each measurement (default 5)")
     parser.add_argument("--render", action="store_true", help="only write the table of the last results again")
-    parser.add_argument("--training", choices=TRAININGS, help="only time this training, and print its seconds")
+    parser.add_argument("--time", choices=[*TRAININGS, *PREDICTIONS], help="only time this, and print its seconds")
     parser.add_argument("--limit", action="store_true", help="only compare predicting with its kernels alone")
     options = parser.parse_args()
     datasets.disable_progress_bars()
-    if options.training is not None:
-        start = time.perf_counter()
-        TRAININGS[options.training]()
-        print(time.perf_counter() - start)
+    if options.time is not None:
+        print(time_training(options.time) if options.time in TRAININGS else time_prediction(options.time))
         return 0
     if options.limit:
         print(time_limit(options.repeats))
@@ -81,39 +81,31 @@ def main() -> int:
 
 
 def measure(repeats: int) -> dict[str, Any]:
-    training = time_trainings(repeats)
-    proteins = proteins_of(400, seed=0)
-    encoded = [np.array(ids) for ids in protbert_tokenizer()(proteins["sequence"][:])["input_ids"]]
-    residues = sum(map(len, encoded)) - 2 * len(encoded)
-    plain, ours = network(), network()
-    ours.enable_packing()
-    expected, found = plain_logits(plain, encoded, 8), predict_logits(ours, encoded)
+    encoded = encoded_proteins()
+    ours = packed_network()
+    expected, found = plain_logits(network(), encoded, 8), predict_logits(ours, encoded)
     furthest = float(np.abs(expected - found).max() / np.abs(expected).max())
     assert furthest < TOLERANCE, f"logits differ by {furthest:.1e} of the largest"
-    runs: dict[str, Callable[[], Any]] = {
-        f"plain loop, batches of {size}": partial(plain_logits, plain, encoded, size) for size in PLAIN_BATCHES
-    }
-    before = in_turns(runs, repeats)  # as a plain script has it, before memory is kept
-    keep_freed_memory()
-    runs["predict"] = lambda: predict_logits(ours, encoded)
-    runs["embed"] = lambda: embedded(ours, encoded)
-    after = in_turns(runs, repeats)
     return {
-        "residues": residues,
+        "residues": count_residues(encoded),
         "furthest": furthest,
-        "plain": before,
-        "kept": after,
-        "training": training,
+        "seconds": in_processes([*TRAININGS, *PREDICTIONS], repeats),
         "threads": torch.get_num_threads(),
     }
 
 
+def encoded_proteins() -> list[np.ndarray]:
+    proteins = proteins_of(PREDICTED, seed=0)
+    return [np.array(ids) for ids in protbert_tokenizer()(proteins["sequence"][:])["input_ids"]]
+
+
+def count_residues(encoded: list[np.ndarray]) -> int:
+    return sum(map(len, encoded)) - 2 * len(encoded)
+
+
 def time_limit(repeats: int) -> str:
-    proteins = proteins_of(400, seed=0)
-    encoded = [np.array(ids) for ids in protbert_tokenizer()(proteins["sequence"][:])["input_ids"]]
-    residues = sum(map(len, encoded)) - 2 * len(encoded)
-    ours = network()
-    ours.enable_packing()
+    encoded, ours = encoded_proteins(), packed_network()
+    residues = count_residues(encoded)
     keep_freed_memory()
     runs: dict[str, Callable[[], Any]] = {
         "predict": lambda: predict_logits(ours, encoded),
@@ -164,23 +156,23 @@ def square_product_rate(size: int = 4096) -> float:
 
 
 def table(results: dict[str, Any]) -> str:
-    residues = results["residues"]
-    best = min(results["plain"], key=results["plain"].__getitem__)
-    plain = results["plain"][best]
-    rows = [[f"{best}, sorted", f"{residues / plain:,.0f}", "1.00"]]
-    kept = {name: seconds for name, seconds in results["kept"].items() if name.startswith("plain")}
-    rows.append(["the best plain loop, with freed memory kept", f"{residues / min(kept.values()):,.0f}",
-                 f"{plain / min(kept.values()):.2f}"])  # fmt: skip
-    for name in ("predict", "embed"):
-        seconds = results["kept"][name]
-        rows.append([f"ours, {name}", f"{residues / seconds:,.0f}", f"{plain / seconds:.2f}"])
-    trained = results["training"]
-    ratio = trained["Trainer"] / trained["ProteinTrainer"]
+    residues, seconds = results["residues"], results["seconds"]
+    best, kept = (min(names, key=seconds.__getitem__) for names in (PLAIN, PLAIN_KEPT))
+    rows = [
+        [name, f"{residues / seconds[run]:,.0f}", f"{seconds[best] / seconds[run]:.2f}"]
+        for name, run in (
+            (f"{best}, sorted", best),
+            ("the best plain loop, with freed memory kept", kept),
+            ("ours, predict", "predict"),
+            ("ours, embed", "embed"),
+        )
+    ]
+    ratio = seconds["Trainer"] / seconds["ProteinTrainer"]
     lines = [
         markdown_table(["", "residues/s", "times the plain loop"], rows),
         "",
-        f"A training of 200 proteins as a whole: `Trainer` {trained['Trainer']:.1f} s, `ProteinTrainer` "
-        f"{trained['ProteinTrainer']:.1f} s: {ratio:.2f} times as fast. Logits agree to {results['furthest']:.0e} of "
+        f"A training of 200 proteins as a whole: `Trainer` {seconds['Trainer']:.1f} s, `ProteinTrainer` "
+        f"{seconds['ProteinTrainer']:.1f} s: {ratio:.2f} times as fast. Logits agree to {results['furthest']:.0e} of "
         "the largest.",
     ]
     return "\n".join(lines)
@@ -191,6 +183,12 @@ def network() -> ProteinClassifier:
     set_seed(0)
     config = ProteinClassifierConfig(dict(ESM2_8M), labels=LABELS, max_sequence_length=LONGEST, freeze_backbone=False)
     return ProteinClassifier(config).eval()
+
+
+def packed_network() -> ProteinClassifier:
+    model = network()
+    model.enable_packing()
+    return model
 
 
 def proteins_of(count: int, seed: int) -> Dataset:
@@ -278,12 +276,54 @@ def train_ours() -> None:
 TRAININGS: dict[str, Callable[[], None]] = {"Trainer": train_plainly, "ProteinTrainer": train_ours}
 
 
-def time_trainings(repeats: int) -> dict[str, float]:
-    """Median seconds of each training, without imports: in turns, each in a process of its own, as a script runs it."""
-    seconds: dict[str, list[float]] = {name: [] for name in TRAININGS}
+def time_training(name: str) -> float:
+    """Seconds of a training, without imports."""
+    start = time.perf_counter()
+    TRAININGS[name]()
+    return time.perf_counter() - start
+
+
+def plain_run(size: int) -> Callable[[list[np.ndarray]], Any]:
+    return partial(plain_logits, network(), size=size)
+
+
+def predict_run() -> Callable[[list[np.ndarray]], Any]:
+    return partial(predict_logits, packed_network())
+
+
+def embed_run() -> Callable[[list[np.ndarray]], Any]:
+    return partial(embedded, packed_network())
+
+
+KEPT = ", freed memory kept"
+PLAIN = {f"plain loop, batches of {size}": partial(plain_run, size) for size in PLAIN_BATCHES}
+PLAIN_KEPT = {name + KEPT: run for name, run in PLAIN.items()}
+# name -> what loads a model and returns what is timed
+PREDICTIONS: dict[str, Callable[[], Callable[[list[np.ndarray]], Any]]] = {
+    **PLAIN,
+    **PLAIN_KEPT,
+    "predict": predict_run,
+    "embed": embed_run,
+}
+
+
+def time_prediction(name: str) -> float:
+    """Seconds for all proteins; a tenth of them come before, for warmth."""
+    if name not in PLAIN:
+        keep_freed_memory()
+    encoded, run = encoded_proteins(), PREDICTIONS[name]()
+    run(encoded[::10])
+    start = time.perf_counter()
+    run(encoded)
+    return time.perf_counter() - start
+
+
+def in_processes(names: list[str], repeats: int) -> dict[str, float]:
+    """Median seconds of each, in turns, so that all meet the same machine, each in a process of its own."""
+    seconds: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(repeats):
-        for name in TRAININGS:
-            command = [sys.executable, "-m", "benchmarks.engine", "--training", name]
+        for name in names:
+            command = [sys.executable, "-m", "benchmarks.engine", "--time", name]
             child = subprocess.run(command, check=True, capture_output=True, text=True)
             seconds[name].append(float(child.stdout.splitlines()[-1]))
     return {name: float(np.median(values)) for name, values in seconds.items()}

@@ -14,7 +14,6 @@ EDGES = (0.0, 0.3, 0.5)  # identities at which a step begins
 NO_NEIGHBOUR = "no neighbour"
 STEPS = ("below 30%", "30% to 50%", "50% or more")
 FEWEST = 30  # proteins of a step, known ones, below which its metrics say little
-FEWEST_GROUPS = 10  # of related proteins, below which resampling them makes intervals that are too narrow
 
 
 def identity_metrics(problem_type: str) -> tuple[str, ...]:
@@ -37,7 +36,7 @@ def metrics_by_identity(
         For each step, the least similar proteins first: `nearest` (its name), `proteins`, and for each of
         [`identity_metrics`] its value under its name and [low, high], its 95% interval, under `{name}_interval`. Both
         are None in a step of fewer than `FEWEST` proteins, and where the metric has none, as the MCC of a step of a
-        single class; the interval also where the proteins are of fewer than `FEWEST_GROUPS` groups.
+        single class; the interval also where [`task_intervals`] has none.
     """
     known = known_references(np.asarray(references))
     rows = known if known.ndim == 1 else known.any(1)
@@ -58,10 +57,9 @@ def _step_metrics(
     values = task_metrics(part, true)
     intervals = task_intervals(part, true, groups=None if groups is None else groups[rows])
     step: dict[str, Any] = {"proteins": len(rows)}
-    few = groups is not None and len(np.unique(groups[rows])) < FEWEST_GROUPS
     if decision.task.problem_type == SINGLE_LABEL and len(np.unique(true)) == 1:
         values["mcc"] = intervals["mcc"] = None  # 0 by convention, which would look like a useless model
     for name in names:
-        pair = None if few else intervals[name]
+        pair = intervals[name]
         step |= {name: values[name], f"{name}_interval": None if pair is None else list(pair)}  # as JSON has it
     return step

@@ -10,6 +10,8 @@ from .decision import Decision
 from .references import known_references
 from .resampling import RESAMPLES, default_resamples, draw_counts, draw_group_counts, matrix_metrics, resampled_metrics
 
+FEWEST_GROUPS = 10  # of related proteins, below which resampling them makes intervals that are far too narrow
+
 
 def bootstrap_intervals(
     matrix: Sequence[Sequence[int]] | np.ndarray, *, resamples: int = RESAMPLES, level: float = 0.95, seed: int = 0
@@ -67,7 +69,8 @@ def task_intervals(
     Returns:
         (low, high) for each of the metrics that are watched. Beside them, C times (low, high) or None: for a single
         label `precision`, `recall`, `f1` and `class_mcc`; for several `per_class_{metric}` with the first three, `mcc`
-        and `average_precision`; for a regression `per_target_{metric}`.
+        and `average_precision`; for a regression `per_target_{metric}`. None in place of every pair where the proteins
+        are of fewer than `FEWEST_GROUPS` groups.
 
     Raises:
         ValueError: No known reference.
@@ -86,7 +89,8 @@ def task_intervals(
     draws = draw_counts(len(decision), times, seed) if groups is None else draw_group_counts(groups[rows], times, seed)
     drawn = [resampled_metrics(decision, references, counts) for counts in draws]
     values = {name: np.concatenate([part[name] for part in drawn]) for name in drawn[0]}
-    found = {name: interval(drawn, level) for name, drawn in values.items()}
+    few = groups is not None and len(np.unique(groups[rows])) < FEWEST_GROUPS
+    found = {name: interval(np.full_like(drawn, np.nan) if few else drawn, level) for name, drawn in values.items()}
     return _named_as_of_matrix(found) if decision.task.problem_type == SINGLE_LABEL else found
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from ..evaluation.by_identity import FEWEST, NO_NEIGHBOUR, identity_metrics
+from ..evaluation.intervals import FEWEST_GROUPS
 from ..evaluation.metrics import NAMES
 from ..homology.neighbours import describe_limits
 from ..runs.finished_run import Run
@@ -75,7 +76,7 @@ def drawn_sentence(found: EvaluatedSplit) -> str:
     if found.groups is None:
         return "Intervals: proteins are drawn one by one, as if none were related; those of related proteins are wider."
     groups, proteins = len(np.unique(found.groups)), len(found.groups)
-    return (
-        f"Intervals: related {found.split} proteins are drawn together ({count(groups, 'group')} of "
-        f"{count(proteins, 'protein')})."
-    )
+    drawn = f"{count(groups, 'group')} of {count(proteins, 'protein')}"
+    if groups < FEWEST_GROUPS:
+        return f"No intervals: the {found.split} proteins are too closely related ({drawn})."
+    return f"Intervals: related {found.split} proteins are drawn together ({drawn})."

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from protbert_classify.evaluation.by_identity import FEWEST, FEWEST_GROUPS, metrics_by_identity
+from protbert_classify.evaluation.by_identity import FEWEST, metrics_by_identity
 from protbert_classify.evaluation.decision import Decision
-from protbert_classify.evaluation.intervals import task_intervals
+from protbert_classify.evaluation.intervals import FEWEST_GROUPS, task_intervals
 from protbert_classify.evaluation.metrics import BEST_METRIC, task_metrics
 from protbert_classify.model.tasks import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from tests.evaluation.test_intervals import some_decision

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from protbert_classify.evaluation.decision import Decision
-from protbert_classify.evaluation.intervals import bootstrap_intervals, task_intervals
+from protbert_classify.evaluation.intervals import FEWEST_GROUPS, bootstrap_intervals, task_intervals
 from protbert_classify.evaluation.metrics import WATCHED, classification_metrics, task_metrics
 from protbert_classify.evaluation.resampling import draw_group_counts
 from protbert_classify.model.tasks import MULTI_LABEL, PROBLEM_TYPES, REGRESSION, SINGLE_LABEL, Task
@@ -153,6 +153,23 @@ def test_copies_of_proteins_make_intervals_narrower_unless_they_are_drawn_togeth
         widths = [high - low for low, high in (found[name] for found in (alone, copied, grouped))]
         assert widths[1] == pytest.approx(widths[0] / 2, rel=0.15), name  # as if they were four times as many
         assert widths[2] == pytest.approx(widths[0], rel=0.15), name
+
+
+@pytest.mark.parametrize("problem_type", PROBLEM_TYPES)
+def test_a_few_groups_have_no_intervals_whatever_groups_the_proteins_without_a_reference_are_of(problem_type):
+    decision, references = some_decision(problem_type)
+    groups = np.arange(150) % (FEWEST_GROUPS - 1)
+    hidden = np.arange(150) >= 140
+    groups[hidden] = np.arange(100, 110)
+    references = np.array(references, dtype=float)
+    references[hidden] = -100 if problem_type == SINGLE_LABEL else np.nan
+    few = task_intervals(decision, references, groups=groups)
+    assert [few[name] for name in WATCHED[problem_type]] == [None] * len(WATCHED[problem_type])
+    for pairs in few.values():
+        assert pairs is None or set(pairs) == {None}
+    groups[0] = 99
+    enough = task_intervals(decision, references, groups=groups)
+    assert enough.keys() == few.keys() and all(enough[name] is not None for name in WATCHED[problem_type])
 
 
 def test_groups_are_drawn_whole():

@@ -21,12 +21,12 @@ from tests.reporting.runs import STABILITY, write_run, write_tasks_run
 NEIGHBOURS = {"split_coverage": 0.8, "split_identity": 0.3}
 
 
-def add_neighbours(folder):
-    """Of 60 test proteins, 40 without a neighbour and 20 of 40% to 60%; the first ten are related."""
+def add_neighbours(folder, groups=None):
+    """Of 60 test proteins, 40 without a neighbour and 20 of 40% to 60%; the first ten are related, unless told."""
     run = read_run(folder)
     proteins = len(run.predictions.ids)
     identity = np.append(np.full(proteins - 20, np.nan), np.linspace(0.4, 0.6, 20))
-    groups = np.maximum(np.arange(proteins), 9)
+    groups = np.maximum(np.arange(proteins), 9) if groups is None else groups
     nearest = ["" if np.isnan(value) else "Q1" for value in identity]
     write_test_neighbours(
         str(folder / "test_neighbours.csv"), NearestTraining(run.predictions.ids, nearest, identity, groups)
@@ -65,6 +65,16 @@ def test_a_report_shows_metrics_for_each_step_of_similarity(folder):
         "training protein (median)."
     )
     assert sentence in page and "related test proteins are drawn together (51 groups of 60 proteins)" in page
+
+
+def test_related_test_proteins_alone_have_no_intervals_and_the_page_and_the_card_say_so(folder):
+    proteins = len(read_run(folder).predictions.ids)
+    run = add_neighbours(folder, groups=np.arange(proteins) % 3)
+    sentence = f"No intervals: the test proteins are too closely related (3 groups of {proteins} proteins)."
+    page = Path(write_report(run)).read_text(encoding="utf-8")
+    assert sentence in page and "95%: " not in page
+    card = model_card(ProteinClassifierConfig.from_pretrained(folder / "model"), "me/mine", run)
+    assert sentence in card and "In brackets, 95% bootstrap intervals" not in card
 
 
 def test_intervals_are_of_groups_where_groups_are_known(folder):
