@@ -36,7 +36,7 @@ TITLE = "The demo's network and the baselines"
 PAGE = Path(__file__).parent.parent / "docs" / "results.md"
 NEAR = 0.3  # identity with the nearest training protein from which its class is taken
 NETWORK, ENSEMBLE = "the demo's network", "ensemble of {} such networks"
-HELPED = f"the same, but the class of a training protein that is at least {NEAR:.0%} identical"
+HELPED = f"as above, but the class of the nearest training protein if it is at least {NEAR:.0%} identical"
 BASELINES = {
     "majority": "always the most frequent class",
     "composition": "logistic regression on composition",
