@@ -46,7 +46,7 @@ def load_encoder(
     if model.config.members:
         raise ModelError(
             f"{name}: an ensemble, whose {len(model.networks)} members have an encoder each; expected one of them, "
-            "such as the folder seed-0 of its run"
+            "such as the folder seed-0 or fold-1 in its run"
         )
     if pooling not in (None, model.config.pooling):
         model.pooling = _without_weights(name, model, POOLINGS.resolve(pooling))
