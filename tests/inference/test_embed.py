@@ -1,5 +1,6 @@
 import csv
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -313,13 +314,16 @@ def test_a_run_with_other_settings_or_another_encoder_is_not_continued(encoders,
             embed_file(esm, source, output, resume=True, **{name: now})
     with pytest.raises(OptionError, match="resume: part_size|resume: per was protein and is now residue"):
         embed_file(esm, source, output, resume=True, per="residue")
-    other = EsmModel.from_pretrained(esm)
-    torch.nn.init.normal_(other.encoder.layer[1].output.dense.weight)
-    other.save_pretrained(tmp_path / "other")
-    esm_tokenizer(esm).save_pretrained(tmp_path / "other")
+    for name in ("moved", "other"):
+        shutil.copytree(esm, tmp_path / name)
+    weights = load_file(tmp_path / "other" / "model.safetensors")
+    weights["encoder.layer.1.output.dense.weight"] *= 1.01
+    save_file(weights, tmp_path / "other" / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(OptionError, match=f"resume: the model was {esm} and is now {tmp_path}/other, "):
         embed_file(str(tmp_path / "other"), source, output, resume=True)
-    assert embed_file(esm, source, output, resume=True).classified == 7
+    again = cut(0)
+    assert embed_file(str(tmp_path / "moved"), source, output, resume=True).classified == 7
+    assert len(again) == 2  # the parts of the same weights, which were elsewhere, are kept
 
 
 def test_a_model_that_gives_no_numbers_or_too_large_ones_is_refused(saved, write_fasta, output, tmp_path):
