@@ -140,7 +140,6 @@ class _Worker:
         self.model = model
         self.encoder = encoder
         self.options = options
-        self.per_residue: bool = options["per_residue"]
 
     def embed(self, records: list[Record], bar: tqdm) -> list[Prediction]:
         rows: dict[bytes, int] = {}
@@ -153,7 +152,7 @@ class _Worker:
                 place.accession,
                 description,
                 len(residues),
-                [list(vectors[row]) if self.per_residue else vectors[row]],  # Arrow takes lists of (D,), not (R, D)
+                [vectors[row]],
                 self.encoder.is_cropped(len(residues)),
             )
             for (place, description, residues), row in zip(records, row_of, strict=True)

@@ -7,6 +7,9 @@ import csv
 import json
 import os
 from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 
 from ..errors import OptionError
 from .streaming import check_paths
@@ -28,6 +31,7 @@ class EmbeddingTable(ParquetTable):
     """
 
     row_group = 1  # one for each part: what is read at once must not grow with the input
+    options = {"use_dictionary": False}  # looking for equal numbers takes most of the time, and there are none
 
     def __init__(self, size: int, dtype: str = "float32", per_residue: bool = False) -> None:
         import pyarrow as pa
@@ -37,7 +41,20 @@ class EmbeddingTable(ParquetTable):
         fields += [(EMBEDDING, pa.list_(vector) if per_residue else vector)]
         fields += [(column.name, ARROW_TYPES[column.kind]) for column in AFTER]
         self.schema = pa.schema(fields)
-        self.size, self.dtype = size, dtype
+        self.size, self.dtype, self.per_residue = size, dtype, per_residue
+
+    def _array(self, values: Sequence[Any], field: Any) -> Any:
+        """Vectors, (D,) or (R, D) each, stay whole: taken apart, writing would take longer than computing them."""
+        import pyarrow as pa
+
+        if field.name != EMBEDDING:
+            return super()._array(values, field)
+        numbers = pa.array(np.concatenate(values).reshape(-1))
+        if not self.per_residue:
+            return pa.FixedSizeListArray.from_arrays(numbers, type=field.type)
+        vectors = pa.FixedSizeListArray.from_arrays(numbers, type=field.type.value_type)
+        borders = np.cumsum([0, *map(len, values)])
+        return pa.ListArray.from_arrays(pa.array(borders, pa.int32()), vectors, type=field.type)
 
 
 class TensorFile(EmbeddingTable):
