@@ -139,7 +139,7 @@ def test_an_interrupted_table_is_not_continued_with_other_sets(saved, fasta, tmp
             raise KeyboardInterrupt
         return predict_part(worker, records, bar)
 
-    monkeypatch.setattr(module, "_part_size", lambda classifier: 16)
+    monkeypatch.setattr(module, "part_size", lambda classifier: 16)
     monkeypatch.setattr(module._Worker, "predict", interrupted)
     assert predict(saved, fasta, tmp_path / "found.csv", *CLI[False]) == 130
     monkeypatch.setattr(module._Worker, "predict", predict_part)

@@ -26,7 +26,7 @@ FAILED_WRITES = ("PytorchStreamWriter", "inline_container.cc", "iostream error")
 OPTION_NAME = re.compile(r"(?<=^--)[^=]+")
 PROG = "protbert-classify"
 PLUGINS = "--plugins"
-SHARED = ("train", "predict")  # what several processes do together; of anything else the first does all
+SHARED = ("train", "predict", "embed")  # what several processes do together; of anything else the first does all
 COMMANDS = {
     "train": "fine-tune a classifier on labelled proteins",
     "evaluate": "measure a classifier on labelled proteins",
@@ -36,6 +36,7 @@ COMMANDS = {
     "leakage": "find test proteins that are similar to training proteins",
     "estimate": "estimate the memory and time of a training before you start it",
     "predict": "classify the proteins of a file: FASTA or a table in, a table out",
+    "embed": "write the embeddings of the proteins of a file",
     "serve": "answer requests over HTTP: /ping and /invocations, as containers and clouds expect it",
     "sagemaker": "train, deploy and transform on Amazon SageMaker",
     "report": "write an HTML page about a finished training",

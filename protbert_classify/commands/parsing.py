@@ -53,20 +53,26 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_table(parser: argparse.ArgumentParser, source: str, resume: str) -> None:
-    """A source of proteins and the table of their predictions; see `table_options`."""
+SOURCE = (
+    "FASTA, .csv, .tsv or .jsonl (plain or .gz), .parquet, the id of a Hub dataset, or - for FASTA on standard input"
+)
+TABLE = "the table to write: .csv, .tsv, .jsonl or .parquet"
+
+
+def add_table(parser: argparse.ArgumentParser, source: str, resume: str, output: str = TABLE) -> None:
+    """A source of proteins and what is written about them; see `table_options`."""
     columns = "column of a table with the {} (default %(default)s)"
     parser.add_argument("--input", required=True, help=source)
-    parser.add_argument("--output", required=True, help="the table to write: .csv, .tsv, .jsonl or .parquet")
+    parser.add_argument("--output", required=True, help=output)
     parser.add_argument("--resume", action="store_true", help=resume)
-    parser.add_argument("--overwrite", action="store_true", help="discard an interrupted prediction and start again")
-    parser.add_argument("--strict", action="store_true", help="stop at the first record that cannot be classified")
+    parser.add_argument("--overwrite", action="store_true", help="discard what an interrupted run left and start again")
+    parser.add_argument("--strict", action="store_true", help="stop at the first bad record")
     parser.add_argument("--id_column", default="id", help=columns.format("accession"))
     parser.add_argument("--sequence_column", default="sequence", help=columns.format("sequence"))
 
 
 def table_options(options: argparse.Namespace) -> dict[str, Any]:
-    """As keywords of `predict_file`."""
+    """As keywords of `predict_file` and `embed_file`."""
     from ..data.column_names import ColumnNames
 
     columns = ColumnNames(id=options.id_column, sequence=options.sequence_column)

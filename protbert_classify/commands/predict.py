@@ -1,10 +1,12 @@
 """`protbert-classify predict`: proteins in, a table of predictions out."""
 
 import argparse
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import OptionError
 from .parsing import (
+    SOURCE,
     OneLineParser,
     add_compute_options,
     add_model,
@@ -63,14 +65,22 @@ def run(arguments: list[str]) -> int:
 
 def report(done: "PredictionSummary", output: str, min_identity: float | None = None) -> int:
     """Print how a prediction ended; returns the exit code."""
+    return tell(done, summary(done, output, min_identity))
+
+
+def tell(done: "PredictionSummary", lines: Sequence[str]) -> int:
+    """Print lines, and which records were rejected; returns the exit code."""
     if done.main:
-        print("\n".join(summary(done, output, min_identity)))
+        print("\n".join(lines))
+        if done.classified is not None and done.rejected:
+            records = "record" if done.rejected == 1 else "records"
+            print(f"{done.rejected:,} {records} rejected; they and the reasons in {done.rejected_file}")
     # a launcher makes a failure, with a traceback, of every other exit code
     return REJECTED if done.rejected and not is_distributed() else 0
 
 
 def summary(done: "PredictionSummary", output: str, min_identity: float | None = None) -> list[str]:
-    """What was done, in a few lines."""
+    """What was predicted, in a few lines."""
     if done.classified is None:
         return [f"{output} is complete; --overwrite classifies again"]
     line = (
@@ -86,9 +96,6 @@ def summary(done: "PredictionSummary", output: str, min_identity: float | None =
     if done.unanswered is not None:
         answered = done.classified - done.unanswered
         lines.append(f"{answered:,} of them {'has' if answered == 1 else 'have'} an answer; the others have -")
-    if done.rejected:
-        records = "record" if done.rejected == 1 else "records"
-        lines.append(f"{done.rejected:,} {records} rejected; they and the reasons in {done.rejected_file}")
     return lines
 
 
@@ -99,9 +106,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_model(parser)
-    files = "FASTA, .csv, .tsv or .jsonl (plain or .gz), .parquet"
-    source = f"{files}, the id of a Hub dataset, or - for FASTA on standard input"
-    add_table(parser, source, "continue an interrupted prediction")
+    add_table(parser, SOURCE, "continue an interrupted prediction")
     parser.add_argument(
         "--min_score",
         type=share,

@@ -3,17 +3,13 @@
 import hashlib
 import json
 import logging
-import os
-from typing import Any
 
 import numpy as np
 from tqdm.auto import tqdm
 
 from ..data.column_names import ColumnNames
 from ..data.encoder import ProteinEncoder
-from ..data.reader import read_records
-from ..data.records import Record, checked
-from ..data.sources import STANDARD_INPUT
+from ..data.records import Record
 from ..errors import OptionError
 from ..evaluation.decision import decide
 from ..evaluation.prediction_sets import check_sets, fewest_proteins, never_excluded
@@ -23,26 +19,21 @@ from ..model.tasks import REGRESSION
 from .logits import predict_logits
 from .nearest_training import TrainingProteins
 from .parts_folder import PartsFolder
-from .precision import has_gpu_backend
+from .parts_settings import part_size, settings_for
+from .processes import Processes
 from .saved_classifier import classifier_encoder, load_classifier
 from .streaming import (
-    FORMAT,
     PredictionSummary,
-    begun,
     check_table,
-    count_rejected,
     count_unanswered,
     count_unlike,
+    finished_before,
     predict_parts,
+    records_from,
 )
 from .writers import BEFORE, Prediction, SetOptions, columns_for, predictions_of, table_for
 
 logger = logging.getLogger(__name__)
-
-PART = 1024  # proteins of a part on a CPU, for a model of PART_PARAMETERS; a kill loses no more than one
-PART_PARAMETERS = 30_000_000
-SMALLEST_PART = 128
-DEVICE_PART = 4096
 
 
 def predict_file(
@@ -95,24 +86,19 @@ def predict_file(
         InputError: A model, a source or an option that cannot be used; with `strict`, a record.
         KeyboardInterrupt: Ctrl-C; the parts are kept.
     """
-    parts, rejected = PartsFolder(output), f"{output}.rejected.csv"
+    parts = PartsFolder(output)
     check_table(source, output)
     if min_identity is not None:
         if training_proteins is None:
             raise OptionError(f"min_identity={min_identity}: requires training_proteins")
         check_shares(min_identity=min_identity)
-    processes = _processes()
-    main = processes is None or processes.is_main_process
-    if main:
+    processes = Processes()
+    if processes.is_main:
         parts.check(resume, overwrite)
-        if resume and not os.path.isdir(parts.folder) and os.path.isfile(output):
-            return PredictionSummary(None, count_rejected(rejected), rejected, main)
-    records = begun(read_records(source, columns))
-    if strict and source != STANDARD_INPUT:
-        for record in read_records(source, columns):
-            checked(record)
-    if processes is not None and device is None and processes.device.type != "cpu":
-        device = str(processes.device)
+    if resume and (before := finished_before(parts, processes.is_main)):
+        return before
+    records = records_from(source, columns, strict)
+    device = processes.device(device)
     classifier, tokenizer = load_classifier(model, device, precision, compiled)
     if all(task.problem_type == REGRESSION for task in classifier.config.tasks):
         if min_score > 0:
@@ -125,18 +111,25 @@ def predict_file(
     known = None if training_proteins is None else TrainingProteins(training_proteins, columns)
     table_columns = columns_for(classifier.config.tasks, sets is not None, known is not None)
     table = table_for(output, table_columns)
-    settings = _settings(classifier, output, tokens_per_batch, precision, compiled)
+    settings = settings_for(
+        classifier,
+        classifier.name_or_path,
+        _fingerprint(classifier),
+        tokens_per_batch=tokens_per_batch,
+        precision=precision,
+        compiled=compiled,
+        size=part_size(classifier),
+    )
     if min_score > 0:
         settings["min_score"] = min_score
     if sets is not None:
         settings |= {"sets": sets, "sets_by_class": sets_by_class}
     if known is not None:
         settings |= {"training_proteins": known.digest, "min_identity": min_identity}
-    if main:
+    if processes.is_main:
         parts.begin(settings, resume)
         _log_never_excluded(classifier, options)
-    if processes is not None:
-        processes.wait_for_everyone()
+    processes.wait()
     encoder = classifier_encoder(classifier, tokenizer)
     worker = _Worker(classifier, encoder, tokens_per_batch, min_score, options, known, min_identity)
     done = predict_parts(
@@ -147,10 +140,10 @@ def predict_file(
         size=settings["part_size"],
         source=source,
         strict=strict,
-        main=main,
-        is_mine=lambda number: processes is None or number % processes.num_processes == processes.process_index,
+        main=processes.is_main,
+        is_mine=processes.is_mine,
     )
-    if not main:
+    if not processes.is_main:
         return done
     # a number has no label to leave out; a column may be named otherwise than its task
     if classifier.config.task.problem_type != REGRESSION and (min_score > 0 or min_identity is not None):
@@ -158,15 +151,6 @@ def predict_file(
     if known is not None:
         done = done._replace(unlike=count_unlike(output, IDENTITY if min_identity is None else min_identity))
     return done
-
-
-def _processes() -> Any:
-    """The processes that share the work, as Accelerate knows them; None for a single one."""
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
-        return None
-    from accelerate import PartialState  # half a second, and a single process does without
-
-    return PartialState(cpu=not has_gpu_backend())
 
 
 class _Worker:
@@ -214,24 +198,6 @@ def _log_never_excluded(classifier: ProteinClassifier, sets: SetOptions) -> None
         )
 
 
-def _settings(
-    classifier: ProteinClassifier, output: str, tokens_per_batch: int | None, precision: str, compiled: bool
-) -> dict[str, Any]:
-    """What shapes the predictions; part_size, because batches are made within a part."""
-    return {
-        "format": FORMAT,
-        "model": classifier.name_or_path,
-        "weights": _fingerprint(classifier),
-        "max_length": classifier.config.max_sequence_length,
-        "crop": classifier.config.crop,
-        "device": classifier.device.type,
-        "precision": precision,
-        "compile": compiled,
-        "tokens_per_batch": tokens_per_batch,
-        "part_size": _part_size(classifier),
-    }
-
-
 def _fingerprint(classifier: ProteinClassifier) -> str:
     """Of the configuration and the heads, which no two trainings share, in float32 whatever the precision."""
     config = {name: value for name, value in classifier.config.to_dict().items() if name != "_name_or_path"}
@@ -240,11 +206,3 @@ def _fingerprint(classifier: ProteinClassifier) -> str:
         for name, weight in sorted(network.head.state_dict().items()):
             digest.update(name.encode() + weight.float().cpu().numpy().tobytes())
     return digest.hexdigest()[:16]
-
-
-def _part_size(classifier: ProteinClassifier) -> int:
-    """Proteins of a part: a large one has less padding, a small one is sooner done."""
-    if classifier.device.type != "cpu":
-        return DEVICE_PART
-    parameters = sum(parameter.numel() for parameter in classifier.parameters())
-    return max(SMALLEST_PART, min(PART, PART * PART_PARAMETERS // parameters))

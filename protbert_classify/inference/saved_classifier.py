@@ -3,6 +3,7 @@
 import logging
 import os
 from pickle import UnpicklingError
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -36,12 +37,32 @@ def load_classifier(
     """
     name = resolve_model_path(name_or_path)
     try:
-        model = ProteinClassifier.from_pretrained(name)
+        model, tokenizer, _ = load_with_tokenizer(name)
     except NoClassesError as error:
         raise ModelError(
             f"{name}: an encoder without classes; fine-tune it first: "
             f"protbert-classify train --model_name_or_path {name}"
         ) from error
+    if model.config.id2label[0] == "LABEL_0":
+        logger.warning("%s does not name its classes: they are LABEL_0, LABEL_1, ...", name)
+    return ready(model, device, precision, compiled), tokenizer
+
+
+def load_with_tokenizer(name: str, **fields: Any) -> tuple[ProteinClassifier, PreTrainedTokenizerBase, set[str]]:
+    """A model as its weights are stored, on the CPU; its tokenizer; and the names of weights that were not there.
+
+    Args:
+        name: Of a folder or on the Hub, resolved.
+        fields: What else `ProteinClassifier.from_pretrained` takes.
+
+    Raises:
+        NoClassesError: An encoder, and no `labels` among the fields.
+        ModelError: No model there, or damaged weights.
+    """
+    try:
+        model, info = ProteinClassifier.from_pretrained(name, output_loading_info=True, **fields)
+    except NoClassesError:
+        raise
     except (OSError, ValueError) as error:
         raise cannot_load(name, error) from error
     except (SafetensorError, UnpicklingError) as error:
@@ -53,8 +74,15 @@ def load_classifier(
         if os.path.isdir(name):
             raise ModelError(f"{name}: no tokenizer there; expected tokenizer.json beside the weights") from error
         raise cannot_load(name, error) from error
-    if model.config.id2label[0] == "LABEL_0":
-        logger.warning("%s does not name its classes: they are LABEL_0, LABEL_1, ...", name)
+    return model, tokenizer, set(info["missing_keys"])
+
+
+def ready(model: ProteinClassifier, device: str | None, precision: str, compiled: bool) -> ProteinClassifier:
+    """The same model, made ready to compute; see [`load_classifier`].
+
+    Raises:
+        OptionError: No such device here, or a precision that it has not.
+    """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         model.to(device).eval()
@@ -68,9 +96,12 @@ def load_classifier(
     if compiled:
         for network in model.networks:
             network.backbone.compile(dynamic=True)
-    return model, tokenizer
+    return model
 
 
-def classifier_encoder(model: ProteinClassifier, tokenizer: PreTrainedTokenizerBase) -> ProteinEncoder:
-    """Crops proteins as in the model's training."""
-    return ProteinEncoder(tokenizer, model.config.max_sequence_length or model.max_positions, model.config.crop)
+def classifier_encoder(
+    model: ProteinClassifier, tokenizer: PreTrainedTokenizerBase, max_length: int | None = None
+) -> ProteinEncoder:
+    """Crops proteins as in the model's training, or to another number of tokens."""
+    longest = max_length or model.config.max_sequence_length or model.max_positions
+    return ProteinEncoder(tokenizer, longest, model.config.crop)

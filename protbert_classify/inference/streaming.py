@@ -1,4 +1,4 @@
-"""A file of proteins on its way to a table of predictions: checked, split into parts, and joined again."""
+"""Proteins on their way to a table of predictions or embeddings: checked, split into parts, and joined again."""
 
 import csv
 import hashlib
@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from tqdm.auto import tqdm
 
-from ..data.reader import count_records
+from ..data.column_names import ColumnNames
+from ..data.reader import count_records, read_records
 from ..data.records import Record, checked
 from ..data.sources import STANDARD_INPUT
 from ..data.tables import read_file
@@ -87,6 +88,23 @@ class Rejects:
                 self.writer.writerow([place.number, place.accession, record.description, reason])
 
 
+def finished_before(parts: PartsFolder, main: bool) -> PredictionSummary | None:
+    """What is to be told of an output that is whole already; None if it is not."""
+    rejected = f"{parts.output}.rejected.csv"
+    if os.path.isdir(parts.folder) or not os.path.isfile(parts.output):
+        return None
+    return PredictionSummary(None, count_rejected(rejected), rejected, main)
+
+
+def records_from(source: str, columns: ColumnNames | None, strict: bool) -> Iterator[Record]:
+    """The records of a source, which is refused here if it is bad, and if `strict` for one bad record."""
+    records = begun(read_records(source, columns))
+    if strict and source != STANDARD_INPUT:
+        for record in read_records(source, columns):
+            checked(record)
+    return records
+
+
 def begun(records: Iterator[Record]) -> Iterator[Record]:
     """Read the first record, so that a bad source is refused before a model is loaded."""
     return chain([next(records)], records)
@@ -141,7 +159,7 @@ def kept_if_any(parts: PartsFolder, main: bool) -> Iterator[None]:
         if main and not done:
             parts.discard()
         if isinstance(error, KeyboardInterrupt) and done:
-            raise KeyboardInterrupt(f"predict again with resume to continue after part {done}") from None
+            raise KeyboardInterrupt(f"run it again with resume to continue after part {done}") from None
         raise
 
 

@@ -7,7 +7,7 @@ import csv
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -59,7 +59,7 @@ class Prediction(NamedTuple):
     id: str
     description: str
     length: int
-    answers: Sequence[str | float | None]
+    answers: Sequence[Any]
     truncated: bool
 
 
@@ -201,6 +201,9 @@ class JsonLinesTable:
 class ParquetTable:
     """Typed columns: length int32, probabilities and numbers float32, truncated bool."""
 
+    row_group = ROW_GROUP  # rows that are joined in memory, at least
+    options: Mapping[str, Any] = {}  # of Arrow's writer
+
     def __init__(self, columns: Sequence[Column]) -> None:
         import pyarrow as pa  # a tenth of a second, and the other formats and the server do without
 
@@ -211,24 +214,30 @@ class ParquetTable:
         import pyarrow.parquet as pq
 
         columns = zip(*map(row_values, predictions), strict=True)
-        arrays = [pa.array(values, field.type) for values, field in zip(columns, self.schema, strict=True)]
+        arrays = [self._array(values, field) for values, field in zip(columns, self.schema, strict=True)]
         with open(path, "wb") as file:
-            pq.write_table(pa.table(arrays, schema=self.schema), file)
+            pq.write_table(pa.table(arrays, schema=self.schema), file, **self.options)
             _to_disk(file)
 
     def join(self, parts: Sequence[str], path: str) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        with pq.ParquetWriter(path, self.schema) as writer:
+        with pq.ParquetWriter(path, self.schema, **self.options) as writer:
             waiting: list[pa.Table] = []
             for part in parts:
                 waiting.append(pq.read_table(part))
-                if sum(table.num_rows for table in waiting) >= ROW_GROUP:
+                if sum(table.num_rows for table in waiting) >= self.row_group:
                     writer.write_table(pa.concat_tables(waiting))
                     waiting = []
             if waiting:
                 writer.write_table(pa.concat_tables(waiting))
+
+    def _array(self, values: Sequence[Any], field: Any) -> Any:
+        """The cells of a column as Arrow has them."""
+        import pyarrow as pa
+
+        return pa.array(values, field.type)
 
 
 FORMATS: dict[str, Any] = {

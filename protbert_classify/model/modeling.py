@@ -158,12 +158,10 @@ class ProteinClassifier(FromPretrainedMixin):
             mask = given.bool()
             if self.config.pooling == "pooler":
                 output.pooler_output = self.backbone.pooler(last_hidden_state)
-        elif (input_ids is None) == (inputs_embeds is None):
-            raise ValueError("give input_ids or inputs_embeds" + ("" if input_ids is None else ", not both"))
-        elif cu_seq_lens_q is not None:
-            output, mask = self._packed(input_ids, inputs_embeds, cu_seq_lens_q, max_length_q, **kwargs)
         else:
-            output, mask = self._padded(input_ids, inputs_embeds, attention_mask, **kwargs)
+            output, mask = self.read_residues(
+                input_ids, attention_mask, inputs_embeds, cu_seq_lens_q, max_length_q, **kwargs
+            )
         pooled = self.pooling(output, mask)
         logits = _float32_head(self.head, pooled)  # (B, C)
         others = [_float32_head(head, pooled) for head in self.auxiliary_heads]
@@ -184,6 +182,38 @@ class ProteinClassifier(FromPretrainedMixin):
             hidden_states=output.hidden_states,
             attentions=output.attentions,
         )
+
+    def read_residues(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        cu_seq_lens_q: torch.Tensor | None = None,
+        max_length_q: int | None = None,
+        **kwargs: Any,
+    ) -> tuple[ModelOutput, torch.Tensor]:
+        """The backbone's output for padded or packed proteins, and where their residues are: what `pooling` takes.
+
+        Args:
+            input_ids: (B, T); see `forward`, as for the other arguments.
+            attention_mask: (B, T).
+            inputs_embeds: (B, T, H).
+            cu_seq_lens_q: (B + 1,).
+            max_length_q: Tokens of the longest packed protein.
+            kwargs: Passed to the backbone.
+
+        Returns:
+            The output, with `last_hidden_state` (B, T, H) also for packed proteins, and (B, T), bool, true for
+            residues; the padding of both comes last.
+
+        Raises:
+            ValueError: No input, two of them, or a packed batch for a backbone that is not ready for it.
+        """
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("give input_ids or inputs_embeds" + ("" if input_ids is None else ", not both"))
+        if cu_seq_lens_q is not None:
+            return self._packed(input_ids, inputs_embeds, cu_seq_lens_q, max_length_q, **kwargs)
+        return self._padded(input_ids, inputs_embeds, attention_mask, **kwargs)
 
     @property
     def loss_function(self) -> Any:

@@ -82,7 +82,7 @@ def output_of(run_folder, tmp_path):
 
 def test_parts_change_nothing(run_folder, files, output_of, tmp_path, monkeypatch):
     whole = output_of(files[0], training_proteins=files[1])
-    monkeypatch.setattr(predict, "_part_size", lambda classifier: 1)
+    monkeypatch.setattr(predict, "part_size", lambda classifier: 1)
     output = str(tmp_path / "parted.csv")
     predict_file(str(run_folder), files[0], output, training_proteins=files[1])
     assert [(row["nearest"], row["identity"]) for row in read(output)] == [
@@ -101,7 +101,7 @@ def test_the_command_says_how_many_are_unlike_and_how_many_have_an_answer(run_fo
 
 def test_other_training_proteins_do_not_continue_a_prediction(run_folder, files, tmp_path, monkeypatch):
     output = str(tmp_path / "p.csv")
-    monkeypatch.setattr(predict, "_part_size", lambda classifier: 1)
+    monkeypatch.setattr(predict, "part_size", lambda classifier: 1)
     true, calls = predict.predict_logits, []
 
     def interrupted(*arguments):

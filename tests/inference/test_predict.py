@@ -9,7 +9,7 @@ import torch
 from protbert_classify import ProteinClassificationPipeline
 from protbert_classify.data.tokenizer import protbert_tokenizer
 from protbert_classify.errors import DataError, ModelError, OptionError, ProteinClassifierError, SequenceError
-from protbert_classify.inference import predict
+from protbert_classify.inference import parts_settings, predict
 from protbert_classify.inference.predict import predict_file
 
 from .conftest import LABELS, LONG, build_classifier
@@ -68,7 +68,7 @@ def test_columns_lengths_and_what_was_cropped(run_folder, write_fasta, output):
 def test_parts_of_any_size_make_one_table_in_order(run_folder, write_fasta, output, tmp_path, monkeypatch, size):
     source = write_fasta(RECORDS)
     predict_file(str(run_folder), source, output)
-    monkeypatch.setattr(predict, "_part_size", lambda classifier: size)
+    monkeypatch.setattr(predict, "part_size", lambda classifier: size)
     parted = str(tmp_path / "parted.csv")
     assert predict_file(str(run_folder), source, parted).classified == 7
     for row, whole in zip(read(parted), read(output), strict=True):
@@ -77,12 +77,12 @@ def test_parts_of_any_size_make_one_table_in_order(run_folder, write_fasta, outp
 
 
 def test_a_large_model_has_small_parts_on_a_cpu(classifier, monkeypatch):
-    assert predict._part_size(classifier) == 1024
+    assert parts_settings.part_size(classifier) == 1024
     parameters = sum(p.numel() for p in classifier.parameters())
-    monkeypatch.setattr(predict, "PART_PARAMETERS", parameters / 2)
-    assert predict._part_size(classifier) == 512
-    monkeypatch.setattr(predict, "PART_PARAMETERS", 1)
-    assert predict._part_size(classifier) == 128
+    monkeypatch.setattr(parts_settings, "PART_PARAMETERS", parameters / 2)
+    assert parts_settings.part_size(classifier) == 512
+    monkeypatch.setattr(parts_settings, "PART_PARAMETERS", 1)
+    assert parts_settings.part_size(classifier) == 128
 
 
 def test_numbers_have_no_minimum_score(write_fasta, output, tmp_path, tokenizer):
@@ -180,7 +180,7 @@ class Cut(Exception):
 def cut(monkeypatch):
     """Let a prediction fail in its n-th part, of two proteins each."""
     true_logits = predict.predict_logits
-    monkeypatch.setattr(predict, "_part_size", lambda classifier: 2)
+    monkeypatch.setattr(predict, "part_size", lambda classifier: 2)
 
     def cut(number, failure):
         calls = []
@@ -210,7 +210,7 @@ def test_what_was_done_before_a_failure_is_gone_on_with(run_folder, write_fasta,
     with pytest.raises(type(failure)) as raised:
         predict_file(str(run_folder), source, output)
     if isinstance(failure, KeyboardInterrupt):
-        assert str(raised.value) == "predict again with resume to continue after part 2"
+        assert str(raised.value) == "run it again with resume to continue after part 2"
     assert Path(output).read_text() == "of a former run"
     with pytest.raises(OptionError, match="set resume to continue, or overwrite to start again"):
         predict_file(str(run_folder), source, output)

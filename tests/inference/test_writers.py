@@ -81,7 +81,7 @@ def test_a_table_without_calls_still_has_its_columns(tmp_path, ending):
 
 
 def test_parquet_is_typed_and_has_large_row_groups(tmp_path, monkeypatch):
-    monkeypatch.setattr(writers, "ROW_GROUP", 4)
+    monkeypatch.setattr(writers.ParquetTable, "row_group", 4)
     path = written(tmp_path, ".parquet", [CALLS] * 3)
     schema = pq.read_schema(path)
     assert [schema.field(name).type for name in ("length", "score", "Cytoplasm", "truncated")] == [
