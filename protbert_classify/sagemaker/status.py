@@ -162,8 +162,7 @@ def summary(session: Session, kind: str, found: dict[str, Any]) -> str:
         f"{count} x {machines['InstanceType']}" if "InstanceType" in machines else "serverless",
         f"since {found['CreationTime']:%Y-%m-%d %H:%M}",
     ]
-    where = "" if output is None else f"\n  {output}"
-    return f"{_in_words(kind)} {found[f'{kind}Name']}: {', '.join(words)}{where}"
+    return f"{_in_words(kind)} {found[f'{kind}Name']}: {', '.join(words)}" + (f"\n  {output}" if output else "")
 
 
 def _without_none(value: Any) -> Any:
