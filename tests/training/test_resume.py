@@ -91,7 +91,7 @@ def start_and_kill(folder, **spec):
             env=environment(),
             start_new_session=True,
         )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not sentinel.exists():
         assert parent.poll() is None, log.read_text()[-3000:]
         assert time.monotonic() < deadline, log.read_text()[-3000:]
