@@ -13,28 +13,31 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from datasets import Dataset
 
 from benchmarks.reporting import last_results, markdown_table, publish
 from protbert_classify.commands import main as command
 from protbert_classify.data.alphabet import unspace
 from protbert_classify.data.deeploc import load_deeploc
 from protbert_classify.data.scl2205 import read_scl2205, write_scl2205
+from protbert_classify.data.test_neighbours import nearest_labels
 from protbert_classify.evaluation.by_identity import metrics_by_identity
 from protbert_classify.evaluation.decision import Decision
 from protbert_classify.evaluation.intervals import task_intervals
+from protbert_classify.evaluation.label_transfer import transfer_labels
 from protbert_classify.evaluation.metrics import BEST_METRIC, NAMES, WATCHED, task_metrics
 from protbert_classify.homology.neighbours import find_neighbours
 from protbert_classify.model.tasks import SINGLE_LABEL
 from protbert_classify.reporting.formatting import capitalised, with_interval
 from protbert_classify.runs.files import METRICS, read_json
 from protbert_classify.runs.finished_run import Run, read_run
+from protbert_classify.training.load_data import load_data
 from protbert_classify.training.options import parse_options
 from protbert_classify.training.run import train
 from protbert_classify.training.several_runs import train_several
 
 TITLE = "The demo's network and the baselines"
 PAGE = Path(__file__).parent.parent / "docs" / "results.md"
-NEAR = 0.3  # identity with the nearest training protein from which its class is taken
 NETWORK, ENSEMBLE = "the demo's network", "ensemble of {} such networks"
 HELPED = "{} + nearest training protein"
 BASELINES = {
@@ -160,14 +163,14 @@ def measure(proteins: Proteins, folder: Path) -> dict[str, Any]:
         networks = [read_run(network)]
     else:
         networks = [read_run(network / f"seed-{number}") for number in range(proteins.seeds)]
-    nearest = baselines[BASELINES["nearest_neighbour"]]
+    train_proteins = load_data(options[1])[0]["train"]
     rows = {text: told(run) for text, run in baselines.items()}
     rows[NETWORK] = of_seeds([told(run) for run in networks])
-    rows[HELPED.format(NETWORK)] = of_seeds([with_neighbours(run, nearest) for run in networks])
+    rows[HELPED.format(NETWORK)] = of_seeds([with_neighbours(run, train_proteins) for run in networks])
     if seeds:
         together, ensemble = read_run(network), ENSEMBLE.format(proteins.seeds)
-        rows |= {ensemble: told(together), HELPED.format(ensemble): with_neighbours(together, nearest)}
-    return {"title": proteins.title, "problem_type": nearest.task.problem_type, "rows": rows}
+        rows |= {ensemble: told(together), HELPED.format(ensemble): with_neighbours(together, train_proteins)}
+    return {"title": proteins.title, "problem_type": networks[0].task.problem_type, "rows": rows}
 
 
 def of_seeds(networks: list[dict[str, Any]]) -> dict[str, Any]:
@@ -183,14 +186,12 @@ def told(run: Run) -> dict[str, Any]:
     return {**measured(run, run.predictions.decision), "trust": trust, "validation": metrics.get("validation_accuracy")}
 
 
-def with_neighbours(run: Run, nearest: Run) -> dict[str, Any]:
-    """A model, but the labels of the nearest training protein where one is at least `NEAR` identical."""
-    assert run.predictions is not None and nearest.predictions is not None and run.nearest is not None
-    assert run.predictions.ids == nearest.predictions.ids == run.nearest.ids
-    near = np.nan_to_num(run.nearest.identity) >= NEAR
-    own, other = run.predictions.decision, nearest.predictions.decision
-    scores = np.where(near[:, None], other.scores, own.scores)
-    return measured(run, Decision(own.task, scores, np.where(near[:, None], other.chosen, own.chosen)))
+def with_neighbours(run: Run, train_proteins: Dataset) -> dict[str, Any]:
+    """A model with the labels of the nearest training proteins, as `predict --transfer_labels` weighs them in."""
+    assert run.predictions is not None and run.nearest is not None
+    decision = run.predictions.decision
+    labels = nearest_labels(run.nearest, train_proteins, decision.task)
+    return measured(run, transfer_labels(decision, labels, run.nearest.identity))
 
 
 def measured(run: Run, decision: Decision) -> dict[str, Any]:
@@ -230,7 +231,7 @@ def section(name: str, part: dict[str, Any]) -> str:
         f"### {part['title']}",
         f"`python -m benchmarks.results --proteins {name}{given}`",
         f"{networks[0]['proteins']:,} test proteins. In brackets: 95% intervals over groups of related test proteins."
-        f"{spread} '+ nearest training protein': its class, where it is at least {NEAR:.0%} identical.",
+        f"{spread} '+ nearest training protein': with its label, as predict --transfer_labels weighs it in.",
         metrics_table(rows, watched(part["problem_type"])),
         f"{capitalised(NAMES[step_metric(part['problem_type'])])} by the identity of the nearest training protein (in "
         "brackets, test proteins):",

@@ -6,8 +6,8 @@ from datasets import Dataset, DatasetDict
 from ..data.alphabet import unspace
 from ..homology.neighbours import Neighbours
 from ..homology.saved_search import find_saved_neighbours
-from ..model.tasks import REGRESSION, SINGLE_LABEL, Task
-from ..tasks.targets import targets
+from ..model.tasks import REGRESSION, Task
+from ..tasks.targets import answer_matrix
 from .majority import training_shares
 
 
@@ -19,7 +19,8 @@ def nearest_neighbour(splits: DatasetDict, task: Task) -> dict[str, np.ndarray]:
     5-mers.
     """
     shares = training_shares(splits, task)
-    answers = _as_scores(targets(splits["train"], task, lenient=True), shares, task)
+    answers = answer_matrix(splits["train"], task)
+    answers = np.where(np.isnan(answers), shares, answers)
     others = [name for name in splits if name != "train"]
     queries = [residues for name in others for residues in _residues(splits[name])]
     best = _best_hits(find_saved_neighbours(queries, _residues(splits["train"]), identity=0, coverage=0))
@@ -28,14 +29,6 @@ def nearest_neighbour(splits: DatasetDict, task: Task) -> dict[str, np.ndarray]:
     scores[best.query] = weight[:, None] * answers[best.target] + (1 - weight[:, None]) * shares
     ends = np.cumsum([len(splits[name]) for name in others])
     return dict(zip(others, np.split(scores, ends[:-1]), strict=True))
-
-
-def _as_scores(answers: np.ndarray, shares: np.ndarray, task: Task) -> np.ndarray:
-    """(N, C), 1 for each label that a training protein has, or its numbers; unknown ones have the shares."""
-    if task.problem_type == SINGLE_LABEL:
-        known = (answers >= 0)[:, None]
-        return np.where(known, answers[:, None] == np.arange(len(shares)), shares)
-    return np.where(np.isnan(answers), shares, answers)
 
 
 def _best_hits(found: Neighbours) -> Neighbours:

@@ -63,11 +63,10 @@ def _warn_of_seen(seen: int, proteins: int, source: str) -> None:
 
 def use_task(options: argparse.Namespace, task: "Task") -> None:
     """Read what the model answers, unless the options say otherwise."""
-    from ..tasks.columns import NAMES_OF_SEVERAL
+    from ..tasks.columns import label_columns
 
     if options.label_column is None:
-        several = task.name in NAMES_OF_SEVERAL.values()
-        options.label_column = list(task.labels) if several else [task.name]
+        options.label_column = label_columns(task)
     options.problem_type = options.problem_type or task.problem_type
 
 

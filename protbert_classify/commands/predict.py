@@ -40,8 +40,12 @@ OUTPUT.rejected.csv with the reason, and the exit code is 3 (0 with several proc
 
 def run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
-    if options.min_identity is not None and options.training_proteins is None:
-        raise OptionError("--min_identity needs --training_proteins FILE; --help tells more")
+    if options.training_proteins is None:
+        given = [name for name in ("min_identity", "transfer_labels") if getattr(options, name) not in (None, False)]
+        if given:
+            raise OptionError(f"--{given[0]} needs --training_proteins FILE; --help tells more")
+    if options.transfer_labels and options.sets is not None:
+        raise OptionError("--sets cannot be combined with --transfer_labels; --help tells more")
     if options.sets_by_class and options.sets is None:
         raise OptionError("--sets_by_class needs --sets, such as --sets 0.1; --help tells more")
     from ..inference.predict import predict_file
@@ -56,6 +60,8 @@ def run(arguments: list[str]) -> int:
         sets_by_class=options.sets_by_class,
         training_proteins=options.training_proteins,
         min_identity=options.min_identity,
+        transfer_labels=options.transfer_labels,
+        header_pattern=options.header_pattern,
         resume=options.resume,
         **table_options(options),
         **compute_options(options),
@@ -139,6 +145,19 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SHARE",
         help="with --training_proteins: write - in place of the predicted class if no training protein is at least "
         "this similar, such as 0.3 (0 to 1, default: keep all)",
+    )
+    parser.add_argument(
+        "--transfer_labels",
+        action="store_true",
+        help="with --training_proteins, which need labels: the label of the nearest training protein counts as much as "
+        "the two are identical, and the model's scores count for the rest. Usually better than the model alone where "
+        "similar proteins are known. Adds a column with these labels. Test proteins in FILE are left out. Cannot be "
+        "combined with --sets",
+    )
+    parser.add_argument(
+        "--header_pattern",
+        metavar="REGEX",
+        help="with --transfer_labels: finds the labels in a FASTA file whose headers are not DeepLoc's, as for train",
     )
     add_compute_options(parser)
     return parser

@@ -4,11 +4,13 @@ import logging
 from dataclasses import dataclass
 
 import numpy as np
-from datasets import DatasetDict
+from datasets import Dataset, DatasetDict
 
 from ..homology.groups import connected
 from ..homology.neighbours import describe_limits, search_method
 from ..homology.saved_search import find_saved_neighbours
+from ..model.tasks import Task
+from ..tasks.targets import answer_matrix
 from .alphabet import unspace
 
 logger = logging.getLogger(__name__)
@@ -51,7 +53,9 @@ def find_test_neighbours(splits: DatasetDict, identity: float, coverage: float) 
     test, train = ([unspace(sequence) for sequence in splits[name]["sequence"][:]] for name in ("test", "train"))
     found = find_saved_neighbours(test, train, identity=0, coverage=coverage)
     related = find_saved_neighbours(test, test, identity=identity, coverage=coverage)
-    nearest, identities = found.nearest_of(len(test), splits["train"]["id"][:])
+    rows, identities = found.nearest_of(len(test))
+    names = splits["train"]["id"][:]
+    nearest = [names[row] if row >= 0 else "" for row in rows]
     groups = connected(len(test), np.stack([related.query, related.target]))
     neighbours = NearestTraining(list(splits["test"]["id"][:]), nearest, identities, groups)
     near = neighbours.count(identity)
@@ -63,3 +67,18 @@ def find_test_neighbours(splits: DatasetDict, identity: float, coverage: float) 
         describe_limits(identity, coverage, search_method()),
     )
     return neighbours
+
+
+def nearest_labels(found: NearestTraining, train: Dataset, task: Task) -> np.ndarray:
+    """(N, C), 1 for each label that the nearest training protein has, 0 for the others; NaN where unknown.
+
+    Args:
+        found: Of N test proteins.
+        train: The training proteins, with the columns of the task.
+        task: Its labels.
+    """
+    rows = {name: row for row, name in enumerate(train["id"][:])}
+    near = np.array([bool(name) for name in found.nearest])
+    labels = np.full((len(near), len(task.labels)), np.nan, dtype=np.float32)
+    labels[near] = answer_matrix(train, task)[[rows[name] for name in found.nearest if name]]
+    return labels

@@ -188,23 +188,32 @@ def decide_task(logits: np.ndarray, task: Task) -> Decision:
     return Decision(task, *DECISIONS[task.problem_type](logits, task))
 
 
-def _single_label(logits: np.ndarray, task: Task) -> tuple[np.ndarray, np.ndarray]:
-    """Softmax, and the label of the highest probability."""
-    raised = np.exp(logits - logits.max(-1, keepdims=True))
-    scores = raised / raised.sum(-1, keepdims=True)
-    chosen = np.zeros(scores.shape, dtype=bool)
-    np.put_along_axis(chosen, scores.argmax(-1, keepdims=True), True, axis=-1)
-    return scores, chosen
+def choose(scores: np.ndarray, task: Task) -> np.ndarray:
+    """(N, C), bool: the labels of the best probabilities, (N, C).
 
-
-def _multi_label(logits: np.ndarray, task: Task) -> tuple[np.ndarray, np.ndarray]:
-    """Sigmoid, and each label from its threshold on; where none reaches it, the one that is nearest to it."""
-    scores = 1 / (1 + np.exp(-np.clip(logits, -80, 80)))  # float32 has no larger exponents
+    A single label is the one of the highest. Of several, each one counts from its threshold on; where none reaches it,
+    the one that is nearest to it.
+    """
+    if task.problem_type == SINGLE_LABEL:
+        return scores.argmax(-1)[:, None] == np.arange(scores.shape[-1])
     margin = scores - np.asarray(task.thresholds or [DEFAULT_THRESHOLD] * len(task.labels), dtype=np.float32)
     chosen = margin >= 0
     none = ~chosen.any(-1)
     chosen[none, margin[none].argmax(-1)] = True
-    return scores, chosen
+    return chosen
+
+
+def _single_label(logits: np.ndarray, task: Task) -> tuple[np.ndarray, np.ndarray]:
+    """Softmax, and the label of the highest probability."""
+    raised = np.exp(logits - logits.max(-1, keepdims=True))
+    scores = raised / raised.sum(-1, keepdims=True)
+    return scores, choose(scores, task)
+
+
+def _multi_label(logits: np.ndarray, task: Task) -> tuple[np.ndarray, np.ndarray]:
+    """Sigmoid, and the labels that reach their thresholds."""
+    scores = 1 / (1 + np.exp(-np.clip(logits, -80, 80)))  # float32 has no larger exponents
+    return scores, choose(scores, task)
 
 
 def _regression(logits: np.ndarray, task: Task) -> tuple[np.ndarray, np.ndarray]:

@@ -50,22 +50,19 @@ class Neighbours:
         order = np.lexsort((np.nan_to_num(self.evalue), -self.identity, self.query))
         return self.select(order[np.unique(self.query[order], return_index=True)[1]])
 
-    def nearest_of(self, count: int, names: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    def nearest_of(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """The nearest target of every query.
 
         Args:
             count: Number of queries, Q.
-            names: (T,), of the targets.
 
         Returns:
-            (Q,), names, empty without a neighbour; and (Q,), identities, 0..1, NaN without one.
+            (Q,), int64, rows of the targets, -1 without a neighbour; and (Q,), identities, 0..1, NaN without one.
         """
         found = self.nearest()
-        nearest, identity = [""] * count, np.full(count, np.nan)
-        identity[found.query] = found.identity
-        for query, target in zip(found.query, found.target, strict=True):
-            nearest[query] = names[target]
-        return nearest, identity
+        target, identity = np.full(count, -1), np.full(count, np.nan)
+        target[found.query], identity[found.query] = found.target, found.identity
+        return target, identity
 
 
 def search_method() -> str:

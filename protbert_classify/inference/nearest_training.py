@@ -1,7 +1,9 @@
-"""How near proteins are to those that a model was trained on: far from all of them, its answers are guesses."""
+"""How near proteins are to those that a model was trained on, and what these are: far away, answers are guesses."""
 
 import hashlib
+import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +13,9 @@ from ..data.reader import read_records
 from ..data.records import checked
 from ..errors import InputError, OptionError
 from ..homology.neighbours import COVERAGE, find_neighbours
+from ..model.tasks import Task
+
+logger = logging.getLogger(__name__)
 
 
 class Nearest(NamedTuple):
@@ -19,43 +24,37 @@ class Nearest(NamedTuple):
     Args:
         ids: (N,), accessions; empty where no training protein is similar.
         identity: (N,), 0..1, share of identical residues in the alignment; NaN where none is similar.
+        labels: (N, C), 1 for each label that it has and 0 for the others; NaN where unknown. None if the training
+            proteins were read without labels.
     """
 
     ids: list[str]
     identity: np.ndarray
+    labels: np.ndarray | None = None
 
 
 class TrainingProteins:
     """The proteins that a model was trained on.
 
     Args:
-        source: See [`read_records`]. Records that are no proteins are left out.
-        columns: Names of a table's columns.
-
-    Raises:
-        DataError: The source cannot be read.
-        OptionError: It has no proteins.
+        ids: (T,), accessions.
+        residues: (T,), upper case.
+        labels: (T, C), 1 for each label that a protein has and 0 for the others; NaN where unknown.
     """
 
-    def __init__(self, source: str, columns: ColumnNames | None = None) -> None:
-        self.ids: list[str] = []
-        self.residues: list[str] = []
-        for record in read_records(source, columns):
-            try:
-                place, _, residues = checked(record)
-            except InputError:
-                continue
-            self.ids.append(place.accession)
-            self.residues.append(residues)
-        if not self.ids:
-            raise OptionError(f"training_proteins {source}: found no proteins; expected those the model was trained on")
+    def __init__(self, ids: Sequence[str], residues: Sequence[str], labels: np.ndarray | None = None) -> None:
+        self.ids = ids
+        self.residues = residues
+        self.labels = labels
 
     @property
     def digest(self) -> str:
-        """Of accessions and residues, 16 hexadecimal digits."""
+        """Of accessions, residues and labels, 16 hexadecimal digits."""
         digest = hashlib.sha256()
         for name, residues in zip(self.ids, self.residues, strict=True):
             digest.update(f"{name}\t{residues}\n".encode())
+        if self.labels is not None:
+            digest.update(self.labels.tobytes())
         return digest.hexdigest()[:16]
 
     def nearest(self, residues: Sequence[str]) -> Nearest:
@@ -65,4 +64,69 @@ class TrainingProteins:
             residues: (N,), upper case.
         """
         found = find_neighbours(residues, self.residues, identity=0, coverage=COVERAGE)
-        return Nearest(*found.nearest_of(len(residues), self.ids))
+        rows, identity = found.nearest_of(len(residues))
+        labels = None
+        if self.labels is not None:
+            labels = np.where((rows >= 0)[:, None], self.labels[rows], np.nan)
+        return Nearest([self.ids[row] if row >= 0 else "" for row in rows], identity, labels)
+
+
+def read_training_proteins(source: str, columns: ColumnNames | None = None) -> TrainingProteins:
+    """Read training proteins without their labels.
+
+    Args:
+        source: See [`read_records`]. Records that are no proteins are left out.
+        columns: Names of a table's columns.
+
+    Raises:
+        DataError: The source cannot be read.
+        OptionError: It has no proteins.
+    """
+    ids, residues = [], []
+    for record in read_records(source, columns):
+        try:
+            place, _, sequence = checked(record)
+        except InputError:
+            continue
+        ids.append(place.accession)
+        residues.append(sequence)
+    if not ids:
+        raise OptionError(f"training_proteins {source}: found no proteins; expected those the model was trained on")
+    return TrainingProteins(ids, residues)
+
+
+def read_labelled_training_proteins(
+    source: str, task: Task, columns: ColumnNames | None = None, header_pattern: str | None = None
+) -> TrainingProteins:
+    """Read training proteins with their labels; those of a test split are left out.
+
+    Args:
+        source: As [`load_proteins`] takes it.
+        task: Whose labels to read.
+        columns: Names of a table's columns; those of the labels are the task's.
+        header_pattern: See [`load_proteins`].
+
+    Raises:
+        DataError: The source cannot be read, or has no labels.
+        OptionError: It has no training proteins, or none with a label of the task.
+    """
+    from ..data.alphabet import unspace
+    from ..data.loading import read_proteins  # with it comes `datasets`, which predicting does without
+    from ..data.sources import check_there
+    from ..data.splitting import whole
+    from ..tasks.columns import label_columns
+    from ..tasks.targets import answer_matrix
+
+    check_there(source)
+    columns = replace(columns or ColumnNames(), label=label_columns(task), problem_type=task.problem_type)
+    splits = read_proteins(source, header_pattern=header_pattern, columns=columns)
+    left_out = splits.pop("test", None)
+    if not splits:
+        raise OptionError(f"training_proteins {source}: found test proteins only; expected those of the training")
+    if left_out is not None:
+        logger.info("training_proteins %s: %s test proteins are left out", source, f"{len(left_out):,}")
+    proteins = whole(splits)
+    labels = answer_matrix(proteins, task)
+    if np.isnan(labels).all():
+        raise OptionError(f"training_proteins {source}: no label is one of the model's ({', '.join(task.labels)})")
+    return TrainingProteins(proteins["id"][:], [unspace(sequence) for sequence in proteins["sequence"][:]], labels)

@@ -10,14 +10,15 @@ from tqdm.auto import tqdm
 from ..data.column_names import ColumnNames
 from ..data.encoder import ProteinEncoder
 from ..data.records import Record
-from ..errors import OptionError
+from ..evaluation import label_transfer
 from ..evaluation.decision import decide
-from ..evaluation.prediction_sets import check_sets, fewest_proteins, never_excluded
-from ..homology.neighbours import IDENTITY, check_shares
+from ..evaluation.prediction_sets import fewest_proteins, never_excluded
+from ..homology.neighbours import IDENTITY
 from ..model import ProteinClassifier
-from ..model.tasks import REGRESSION
+from ..model.tasks import REGRESSION, Task
+from .answer_options import AnswerOptions
 from .logits import predict_logits
-from .nearest_training import TrainingProteins
+from .nearest_training import TrainingProteins, read_labelled_training_proteins, read_training_proteins
 from .parts_folder import PartsFolder
 from .parts_settings import part_size, settings_for
 from .processes import Processes
@@ -31,7 +32,7 @@ from .streaming import (
     predict_parts,
     records_from,
 )
-from .writers import BEFORE, Prediction, SetOptions, columns_for, predictions_of, table_for
+from .writers import BEFORE, Prediction, columns_for, predictions_of, table_for
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,8 @@ def predict_file(
     sets_by_class: bool = False,
     training_proteins: str | None = None,
     min_identity: float | None = None,
+    transfer_labels: bool = False,
+    header_pattern: str | None = None,
     resume: bool = False,
     overwrite: bool = False,
     tokens_per_batch: int | None = None,
@@ -75,6 +78,10 @@ def predict_file(
         training_proteins: What the model was trained on; see [`read_records`]. Adds the columns `nearest`, the most
             similar of them, and `identity`, 0..1; both empty where none is similar.
         min_identity: Proteins without a training protein of this identity, 0..1, get `-` in place of labels.
+        transfer_labels: Weigh the labels of the nearest training protein against the model's scores, as
+            [`label_transfer.transfer_labels`] does, and add a column with these labels. `training_proteins` must
+            have labels, as for [`load_proteins`].
+        header_pattern: Finds them in a FASTA file; see [`load_proteins`].
         resume: Continue with the parts that an interrupted prediction left.
         overwrite: Forget them.
         tokens_per_batch: Tokens of a batch, at most; what suits the device if None.
@@ -88,10 +95,8 @@ def predict_file(
     """
     parts = PartsFolder(output)
     check_table(source, output)
-    if min_identity is not None:
-        if training_proteins is None:
-            raise OptionError(f"min_identity={min_identity}: requires training_proteins")
-        check_shares(min_identity=min_identity)
+    options = AnswerOptions(min_score, sets, sets_by_class, training_proteins, min_identity, transfer_labels)
+    options.check()
     processes = Processes()
     if processes.is_main:
         parts.check(resume, overwrite)
@@ -100,16 +105,9 @@ def predict_file(
     records = records_from(source, columns, strict)
     device = processes.device(device)
     classifier, tokenizer = load_classifier(model, device, precision, compiled)
-    if all(task.problem_type == REGRESSION for task in classifier.config.tasks):
-        if min_score > 0:
-            raise OptionError(f"min_score={min_score}: {model} predicts numbers, which have no scores; leave it out")
-        if min_identity is not None:
-            raise OptionError(f"min_identity={min_identity}: {model} predicts numbers, not labels; leave it out")
-    options = SetOptions(sets, sets_by_class)
-    if sets is not None:
-        check_sets(classifier.config.task, sets)
-    known = None if training_proteins is None else TrainingProteins(training_proteins, columns)
-    table_columns = columns_for(classifier.config.tasks, sets is not None, known is not None)
+    options.check_tasks(model, classifier.config.tasks)
+    known = _training_proteins(options, classifier.config.task, columns, header_pattern)
+    table_columns = columns_for(classifier.config.tasks, options)
     table = table_for(output, table_columns)
     settings = settings_for(
         classifier,
@@ -120,18 +118,14 @@ def predict_file(
         compiled=compiled,
         size=part_size(classifier),
     )
-    if min_score > 0:
-        settings["min_score"] = min_score
-    if sets is not None:
-        settings |= {"sets": sets, "sets_by_class": sets_by_class}
+    settings |= options.settings
     if known is not None:
-        settings |= {"training_proteins": known.digest, "min_identity": min_identity}
+        settings["training_proteins"] = known.digest
     if processes.is_main:
         parts.begin(settings, resume)
         _log_never_excluded(classifier, options)
     processes.wait()
-    encoder = classifier_encoder(classifier, tokenizer)
-    worker = _Worker(classifier, encoder, tokens_per_batch, min_score, options, known, min_identity)
+    worker = _Worker(classifier, classifier_encoder(classifier, tokenizer), tokens_per_batch, options, known)
     done = predict_parts(
         parts,
         records,
@@ -146,11 +140,22 @@ def predict_file(
     if not processes.is_main:
         return done
     # a number has no label to leave out; a column may be named otherwise than its task
-    if classifier.config.task.problem_type != REGRESSION and (min_score > 0 or min_identity is not None):
+    if classifier.config.task.problem_type != REGRESSION and options.may_leave_out:
         done = done._replace(unanswered=count_unanswered(output, table_columns[len(BEFORE)].name))
     if known is not None:
         done = done._replace(unlike=count_unlike(output, IDENTITY if min_identity is None else min_identity))
     return done
+
+
+def _training_proteins(
+    options: AnswerOptions, task: Task, columns: ColumnNames | None, header_pattern: str | None
+) -> TrainingProteins | None:
+    """Those to compare with, with labels if these are wanted."""
+    if options.training_proteins is None:
+        return None
+    if not options.transfer_labels:
+        return read_training_proteins(options.training_proteins, columns)
+    return read_labelled_training_proteins(options.training_proteins, task, columns, header_pattern)
 
 
 class _Worker:
@@ -161,18 +166,14 @@ class _Worker:
         classifier: ProteinClassifier,
         encoder: ProteinEncoder,
         tokens_per_batch: int | None,
-        min_score: float,
-        sets: SetOptions,
-        known: TrainingProteins | None = None,
-        min_identity: float | None = None,
+        options: AnswerOptions,
+        known: TrainingProteins | None,
     ) -> None:
         self.classifier = classifier
         self.encoder = encoder
         self.tokens_per_batch = tokens_per_batch
-        self.min_score = min_score
-        self.sets = sets
+        self.options = options
         self.known = known
-        self.min_identity = min_identity
 
     def predict(self, records: list[Record], bar: tqdm) -> list[Prediction]:
         rows: dict[bytes, int] = {}
@@ -183,18 +184,21 @@ class _Worker:
         truncated = (self.encoder.is_cropped(len(record.residues)) for record in records)
         decision = decide(logits, self.classifier.config)[row_of]
         nearest = None if self.known is None else self.known.nearest([record.residues for record in records])
-        return predictions_of(records, decision, truncated, self.min_score, self.sets, nearest, self.min_identity)
+        if nearest is not None and nearest.labels is not None:
+            decision = label_transfer.transfer_labels(decision, nearest.labels, nearest.identity)
+        return predictions_of(records, decision, truncated, self.options, nearest)
 
 
-def _log_never_excluded(classifier: ProteinClassifier, sets: SetOptions) -> None:
+def _log_never_excluded(classifier: ProteinClassifier, options: AnswerOptions) -> None:
     """Say which classes are in every set."""
-    if sets.error is None:
+    if options.sets is None:
         return
-    few = never_excluded(classifier.config.task, sets.error, sets.by_class)
+    few = never_excluded(classifier.config.task, options.sets, options.sets_by_class)
     if few:
+        of_each = " of each class" if options.sets_by_class else ""
         logger.warning(
             "sets=%g: too few validation proteins to exclude %s, so every set contains them; %d are needed%s",
-            *(sets.error, ", ".join(few), fewest_proteins(sets.error), " of each class" if sets.by_class else ""),
+            *(options.sets, ", ".join(few), fewest_proteins(options.sets), of_each),
         )
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import compress
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -15,7 +16,8 @@ import numpy as np
 from ..data.records import Record
 from ..errors import OptionError
 from ..evaluation.decision import UNANSWERED, Decision
-from ..model.tasks import REGRESSION, Task
+from ..model.tasks import LABEL_SEPARATOR, REGRESSION, Task
+from .answer_options import AnswerOptions
 
 if TYPE_CHECKING:  # reading proteins imports pyarrow, and the server does without
     from .nearest_training import Nearest
@@ -63,18 +65,6 @@ class Prediction(NamedTuple):
     truncated: bool
 
 
-class SetOptions(NamedTuple):
-    """The prediction sets of a table.
-
-    Args:
-        error: Share of the proteins whose set may miss the true class; None for no sets.
-        by_class: See [`Decision.sets`].
-    """
-
-    error: float | None = None
-    by_class: bool = False
-
-
 class Table(Protocol):
     """A format of tables."""
 
@@ -101,7 +91,7 @@ def table_for(output: str, columns: Sequence[Column]) -> Table:
     return FORMATS[ending](columns)
 
 
-def columns_for(tasks: Sequence[Task], sets: bool = False, nearest: bool = False) -> list[Column]:
+def columns_for(tasks: Sequence[Task], options: AnswerOptions = AnswerOptions()) -> list[Column]:
     """The columns of a table.
 
     A classification has the predicted labels under the name of the task, their score and a column for each class; a
@@ -110,13 +100,15 @@ def columns_for(tasks: Sequence[Task], sets: bool = False, nearest: bool = False
 
     Args:
         tasks: The main task, and behind it the auxiliary ones.
-        sets: With a column `set` behind the score of the main task.
-        nearest: With columns `nearest` and `identity` behind it.
+        options: Prediction sets have a column `set` behind the score of the main task. Training proteins have `nearest`
+            and `identity` there, and with `transfer_labels` the labels of the nearest one.
     """
     main, *others = tasks
     answers, classes = _answer_columns(main, "", main.labels), []
-    answers += [Column("set", TEXT)] if sets else []
-    answers += [Column("nearest", TEXT), Column("identity", IDENTITY)] if nearest else []
+    answers += [Column("set", TEXT)] if options.sets is not None else []
+    if options.training_proteins is not None:
+        answers += [Column("nearest", TEXT), Column("identity", IDENTITY)]
+        answers += [Column(f"nearest {main.name}", TEXT)] if options.transfer_labels else []
     if main.problem_type != REGRESSION:
         classes = [Column(label, PROBABILITY) for label in main.labels]
     beside = [column for task in others for column in _answer_columns(task, f"{task.name} ", _numbers(task))]
@@ -252,10 +244,8 @@ def predictions_of(
     records: Sequence[Record],
     decision: Decision,
     truncated: Iterable[bool],
-    min_score: float = 0.0,
-    sets: SetOptions = SetOptions(),
+    options: AnswerOptions = AnswerOptions(),
     nearest: "Nearest | None" = None,
-    min_identity: float | None = None,
 ) -> list[Prediction]:
     """The rows of proteins.
 
@@ -263,16 +253,14 @@ def predictions_of(
         records: N of them.
         decision: For them, in the same order.
         truncated: N times whether the protein is longer than the model reads.
-        min_score: Labels with a lower score are left out; `-` stands where none is left.
-        sets: Of the main task.
-        nearest: Their nearest training proteins, for the columns `nearest` and `identity`.
-        min_identity: With `nearest`, labels of proteins whose identity is lower, or unknown, are left out, 0..1.
+        options: Where all labels are left out, `-` stands.
+        nearest: Their nearest training proteins; None if these are not known.
     """
     far = np.zeros(len(records), dtype=bool)
-    if nearest is not None and min_identity is not None:
-        far = ~(nearest.identity >= min_identity)
-    beside = (_cells(part, min_score, far) for part in decision.auxiliary.values())
-    parts = [_cells(decision, min_score, far, sets, nearest, classes=True), *beside]
+    if nearest is not None and options.min_identity is not None:
+        far = ~(nearest.identity >= options.min_identity)
+    beside = (_cells(part, options.min_score, far) for part in decision.auxiliary.values())
+    parts = [_main_cells(decision, options, far, nearest), *beside]
     answers = zip(*(cells for part in parts for cells in part), strict=True)
     return [
         Prediction(record.place.accession, record.description, len(record.residues), row, cut)
@@ -280,26 +268,31 @@ def predictions_of(
     ]
 
 
-def _cells(
-    decision: Decision,
-    min_score: float,
-    far: np.ndarray,
-    sets: SetOptions = SetOptions(),
-    nearest: "Nearest | None" = None,
-    classes: bool = False,
+def _main_cells(
+    decision: Decision, options: AnswerOptions, far: np.ndarray, nearest: "Nearest | None"
 ) -> list[Sequence[str | float | None]]:
-    """The columns of the answers to one task, N cells each; for a classification with or without its classes."""
-    similar: list[Sequence[str | float | None]] = []
+    """The columns of the answers to the main task, N cells each."""
+    cells = _cells(decision, options.min_score, far)
+    if options.sets is not None:
+        cells.append(decision.joined_sets(options.sets, by_class=options.sets_by_class))
     if nearest is not None:
-        similar = [nearest.ids, [None if np.isnan(share) else float(share) for share in nearest.identity]]
-    scores = decision.scores.T.tolist()
+        cells += [nearest.ids, [None if np.isnan(share) else float(share) for share in nearest.identity]]
+        if nearest.labels is not None:
+            cells.append(_joined(nearest.labels, decision.task.labels))
+    return cells if decision.task.problem_type == REGRESSION else [*cells, *decision.scores.T.tolist()]
+
+
+def _cells(decision: Decision, min_score: float, far: np.ndarray) -> list[Sequence[str | float | None]]:
+    """The columns of the answers to any task, N cells each: numbers, or labels and their score."""
     if decision.task.problem_type == REGRESSION:
-        return [*scores, *similar]
+        return list(decision.scores.T.tolist())
     labels = np.where(far, UNANSWERED, np.array(decision.joined_labels(min_score), dtype=object)).tolist()
-    answers = [labels, decision.score.tolist()]
-    if sets.error is not None:
-        answers.append(decision.joined_sets(sets.error, by_class=sets.by_class))
-    return [*answers, *similar, *(scores if classes else ())]
+    return [labels, decision.score.tolist()]
+
+
+def _joined(present: np.ndarray, labels: Sequence[str]) -> list[str]:
+    """(N,), the labels whose place in a row of `present`, (N, C), is 1, with `;` between them."""
+    return [LABEL_SEPARATOR.join(compress(labels, row == 1)) for row in present]
 
 
 def row_values(prediction: Prediction) -> list[Any]:

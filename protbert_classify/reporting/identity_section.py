@@ -12,6 +12,7 @@ from ..runs.finished_run import Run
 from .evaluated_split import EvaluatedSplit
 from .formatting import count, with_interval
 from .sections import Part, Rows, Section, Table, Text, left_out
+from .terminal_summary import watched_metrics
 
 TITLE = "By similarity to training proteins"
 UNKNOWN = (
@@ -36,7 +37,7 @@ def _parts(run: Run, found: EvaluatedSplit | None) -> list[Part]:
     header, rows = identity_table(run)
     if not rows:
         return [Text(UNKNOWN)]
-    words = " ".join([*distance_sentences(run), drawn_sentence(found)])
+    words = " ".join([*distance_sentences(run), *transfer_sentences(run), drawn_sentence(found)])
     return [Text(words), Table(header, rows, range(1, len(header))), Text(NOTE, "note")]
 
 
@@ -68,6 +69,17 @@ def distance_sentences(run: Run) -> list[str]:
         return [f"{words}."]
     return [
         f"{words}. A neighbour here is whatever the search finds: {describe_limits(0, coverage, method)}, {method}."
+    ]
+
+
+def transfer_sentences(run: Run) -> list[str]:
+    """What the labels of the nearest training proteins add; nothing where these are not known."""
+    found = watched_metrics(run.metrics, "test_transferred")
+    if not found:
+        return []
+    return [
+        f"Weighing in the label of the nearest training protein (predict --training_proteins FILE --transfer_labels) "
+        f"gives {found} for all test proteins, instead of {watched_metrics(run.metrics, 'test')}."
     ]
 
 

@@ -256,7 +256,8 @@ def _similarity(run: Run, found: EvaluatedSplit) -> dict[str, Any] | None:
     if found.split != "test":
         return None
     header, rows = identity_section.identity_table(run)
-    sentences = identity_section.distance_sentences(run) if rows else [identity_section.UNKNOWN]
+    near = [*identity_section.distance_sentences(run), *identity_section.transfer_sentences(run)]
+    sentences = near if rows else [identity_section.UNKNOWN]
     return {
         "title": identity_section.TITLE,
         "text": " ".join(sentences),

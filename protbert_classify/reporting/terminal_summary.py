@@ -18,6 +18,8 @@ def training_summary(metrics: dict[str, Any], output_dir: str, baseline: tuple[s
         baseline: The best one on the same test proteins, its metric and value; None if none is known.
     """
     lines = [split_line(metrics, split) for split in ("validation", "test") if f"{split}_proteins" in metrics]
+    if transferred := watched_metrics(metrics, "test_transferred"):
+        lines.append(f"test, with the label of the nearest training protein (predict --transfer_labels): {transferred}")
     if "members" in metrics:
         lines.append(_members_line(metrics))
     if "test_proteins" not in metrics:
@@ -30,10 +32,20 @@ def training_summary(metrics: dict[str, Any], output_dir: str, baseline: tuple[s
 
 
 def split_line(metrics: dict[str, Any], split: str) -> str:
-    """The first metrics of a split in a line, those of the problem type that it has."""
-    watched = next(names for names in WATCHED.values() if all(f"{split}_{name}" in metrics for name in names))
-    shown = [f"{NAMES[name]} {metrics[f'{split}_{name}']:.3f}" for name in watched[:SHOWN]]
-    return f"{split}: {count(metrics[f'{split}_proteins'], 'protein')}, {', '.join(shown)}{_ece(metrics, split)}"
+    """The first metrics of a split in a line."""
+    proteins = count(metrics[f"{split}_proteins"], "protein")
+    return f"{split}: {proteins}, {watched_metrics(metrics, split)}{_ece(metrics, split)}"
+
+
+def watched_metrics(metrics: dict[str, Any], prefix: str) -> str:
+    """The first metrics whose names have a prefix, those of the problem type that they are of; empty if there are none.
+
+    Args:
+        metrics: The content of `metrics.json`.
+        prefix: `validation`, `test` or `test_transferred`.
+    """
+    watched = next((names for names in WATCHED.values() if all(f"{prefix}_{name}" in metrics for name in names)), ())
+    return ", ".join(f"{NAMES[name]} {metrics[f'{prefix}_{name}']:.3f}" for name in watched[:SHOWN])
 
 
 def _members_line(metrics: dict[str, Any]) -> str:

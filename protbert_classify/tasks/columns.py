@@ -67,6 +67,11 @@ def infer_task(
     )
 
 
+def label_columns(task: Task) -> list[str]:
+    """The columns to read the answers to a task from: the one of its name or, of a task of several, one per label."""
+    return list(task.labels) if task.name in NAMES_OF_SEVERAL.values() else [task.name]
+
+
 def answer_columns(column_names: Iterable[str], task: Task) -> list[str] | None:
     """The columns with the answers to a task: the one of its name or, without that, one for each label.
 

@@ -42,6 +42,15 @@ def targets(dataset: Dataset, task: Task, *, lenient: bool = False) -> np.ndarra
         raise DataError(f"{accession(dataset, error.row)}: {error}") from None
 
 
+def answer_matrix(dataset: Dataset, task: Task) -> np.ndarray:
+    """(N, C), float32: 1 for each label that a protein has and 0 for the others, or its numbers; NaN where unknown."""
+    values = targets(dataset, task, lenient=True)
+    if task.problem_type != SINGLE_LABEL:
+        return values
+    has = values[:, None] == np.arange(len(task.labels))
+    return np.where(values[:, None] == IGNORED, np.nan, has).astype(np.float32)
+
+
 def has_targets(dataset: Dataset, task: Task) -> bool:
     """Whether a dataset has the column, or columns, of a task."""
     return answer_columns(dataset.column_names, task) is not None

@@ -28,13 +28,12 @@ from ..runs.writer import (
     describe_data,
     run_record,
     save_model,
-    write_nearest,
     write_results,
-    write_test_predictions,
 )
 from .distributed import check_on_every_process
 from .evaluation_loop import labels_of
-from .run import Arguments, draw_confusion, draw_lengths, evaluate_split
+from .run import Arguments, draw_lengths
+from .split_results import evaluate_split, write_test_results
 from .training_arguments import ProteinTrainingArguments
 from .validation_fits import (
     answered_tasks,
@@ -144,9 +143,7 @@ def _tested(
     found, decision, references = evaluate_split(model.config, encoded, logits, "test")
     if arguments.should_save:
         folder = str(arguments.output_dir)
-        write_test_predictions(folder, splits["test"], decision, references)
-        draw_confusion(folder, found, decision)
-        found.update(write_nearest(folder, splits, decision, references[0]))
+        found.update(write_test_results(folder, splits, decision, references, found))
     return found
 
 

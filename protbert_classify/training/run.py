@@ -8,34 +8,29 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-import numpy as np
-from datasets import Dataset, DatasetDict
+from datasets import DatasetDict
 from transformers import PreTrainedTokenizerBase, set_seed
 
 from ..data.column_names import ColumnNames
 from ..data.fingerprint import fingerprint
 from ..data.sources import check_there
 from ..errors import DataError, OptionError, first_line
-from ..evaluation.decision import Decision, decide, decide_uncalibrated
-from ..evaluation.metrics import evaluation_metrics
-from ..evaluation.prediction_sets import SET_METRICS
-from ..model import ProteinClassifier, ProteinClassifierConfig
+from ..model import ProteinClassifier
 from ..model.tasks import Task
-from ..reporting.class_figures import draw_confusion_matrix
 from ..reporting.data_figures import draw_length_histogram
 from ..reporting.figures import save_figure
 from ..reporting.formatting import count
 from ..runs.files import FIGURES, METRICS, read_json
 from ..runs.lock import FolderLock
 from ..runs.output_dir import claim_output_dir, is_finished
-from ..runs.writer import describe_data, run_record, write_nearest, write_run, write_test_predictions
+from ..runs.writer import describe_data, run_record, write_run
 from .arguments import DataArguments, ModelArguments
 from .build_model import build_model, build_tokenizer
 from .callbacks import AfterFirstStep
 from .distributed import check_same_on_every_process, on_main_process
-from .evaluation_loop import labels_of
 from .load_data import load_data
 from .resume import as_json, check_unchanged
+from .split_results import evaluate_split, write_test_results
 from .trainer import ProteinTrainer
 from .training_arguments import ProteinTrainingArguments
 
@@ -214,9 +209,7 @@ def save_run(
         found, decision, references = evaluate_split(model.config, proteins, logits, "test")
         metrics.update(found)
         if trainer.args.should_save:
-            write_test_predictions(folder, splits["test"], decision, references)
-            metrics.update(write_nearest(folder, splits, decision, references[0]))
-            draw_confusion(folder, found, decision)
+            metrics.update(write_test_results(folder, splits, decision, references, found))
     weights = trainer.accelerator.get_state_dict(trainer.model)  # on all processes: FSDP gathers them here
     if trainer.args.should_save:
         data = describe_data(splits, model.config.task, model.config.max_sequence_length - sum(model.special_tokens))
@@ -236,38 +229,6 @@ def save_run(
     if trainer.args.push_to_hub:
         trainer.push_to_hub()
     return metrics
-
-
-def evaluate_split(
-    config: ProteinClassifierConfig, proteins: Dataset, logits: np.ndarray, split: str
-) -> tuple[dict[str, Any], Decision, tuple[np.ndarray, np.ndarray | None]]:
-    """Compare predictions for a split with the truth.
-
-    Args:
-        config: Of the model that made the logits.
-        proteins: N encoded proteins with labels.
-        logits: (N, C) or (N, C + A).
-        split: Its name.
-
-    Returns:
-        The metrics, with the split's name before each; the predictions; the references of the main task, (N,) or
-        (N, C), and of the auxiliary ones, (N, A') or None.
-    """
-    decision = decide(logits, config)
-    main, auxiliary = labels_of(proteins, "labels"), labels_of(proteins, "auxiliary_labels")
-    assert main is not None, "its columns were read with the others"
-    metrics = evaluation_metrics(decision, main, auxiliary, decide_uncalibrated(logits, config))
-    if split == "validation":  # proteins that the prediction sets are made from say nothing about these
-        metrics = {name: value for name, value in metrics.items() if not name.endswith(SET_METRICS)}
-    named = {f"{split}_{name}": value for name, value in metrics.items()}
-    return {f"{split}_proteins": len(proteins), **named}, decision, (main, auxiliary)
-
-
-def draw_confusion(folder: str, metrics: dict[str, Any], decision: Decision) -> None:
-    """Draw the confusion matrix of the test proteins into a run's folder, if their task has one."""
-    if "test_confusion_matrix" in metrics:  # of single labels only
-        figure = draw_confusion_matrix(metrics["test_confusion_matrix"], list(decision.task.labels))
-        save_figure(figure, os.path.join(folder, FIGURES, "confusion_matrix.png"))
 
 
 def draw_lengths(folder: str, data: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from protbert_classify.commands import main
 from protbert_classify.errors import OptionError
 from protbert_classify.inference import predict
-from protbert_classify.inference.nearest_training import TrainingProteins
+from protbert_classify.inference.nearest_training import read_labelled_training_proteins, read_training_proteins
 from protbert_classify.inference.predict import predict_file
 from tests.training.runs import complaints
 
@@ -38,7 +38,7 @@ def files(write_fasta, tmp_path):
 
 
 def test_the_nearest_training_protein_and_its_identity_are_found(files):
-    known = TrainingProteins(files[1])
+    known = read_training_proteins(files[1])
     assert known.ids == ["T1", "T2", "T4"]  # T3 is no protein
     found = known.nearest([residues for _, residues in RECORDS])
     assert found.ids == [name for name, _ in EXPECTED]
@@ -154,3 +154,126 @@ def test_numbers_have_neighbours_but_no_labels_to_leave_out(files, tmp_path, tok
         predict_file(str(tmp_path / "numbers"), files[0], output, training_proteins=files[1], min_identity=0.3)
     predict_file(str(tmp_path / "numbers"), files[0], output, training_proteins=files[1])
     assert [row["nearest"] for row in read(output)] == [name for name, _ in EXPECTED]
+
+
+LABELLED = [("T1", TWO, "Nucleus"), ("T2", ONE, "Nucleus"), ("T3", DRAWN[2], "Plastid"), ("T4", "MKT", "Mitochondrion")]
+
+
+@pytest.fixture
+def labelled(tmp_path):
+    """Training proteins with labels: T3 is of a class that the model does not know, and of the test split."""
+    table = tmp_path / "labelled.csv"
+    rows = [
+        f"{name},{''.join(residues)},{label},{'test' if name == 'T3' else ''}" for name, residues, label in LABELLED
+    ]
+    table.write_text("\n".join(["id,sequence,location,split", *rows]) + "\n")
+    return str(table)
+
+
+def test_the_label_of_the_nearest_training_protein_is_weighed_in(output_of, files, labelled):
+    plain = output_of(files[0])
+    found = output_of(files[0], training_proteins=labelled, transfer_labels=True)
+    assert list(found[0]) == [*COLUMNS[:7], "nearest location", *COLUMNS[7:]]
+    assert [(row["nearest"], row["nearest location"]) for row in found] == [
+        ("T2", "Nucleus"), ("T1", "Nucleus"), ("", ""), ("T4", "Mitochondrion"),
+    ]  # fmt: skip
+    for before, row in zip(plain, found, strict=True):
+        identity = float(row["identity"] or 0)
+        for label in LABELS:
+            expected = (1 - identity) * float(before[label]) + identity * (label == row["nearest location"])
+            assert float(row[label]) == pytest.approx(expected, abs=1e-3)
+    assert [row["location"] for row in found] == ["Nucleus", "Nucleus", plain[2]["location"], "Mitochondrion"]
+    assert found[2]["score"] == plain[2]["score"]
+
+
+def test_parts_and_a_kill_change_nothing_of_transferred_labels(
+    run_folder, files, labelled, output_of, monkeypatch, tmp_path
+):
+    options = {"training_proteins": labelled, "transfer_labels": True}
+    whole = output_of(files[0], **options)
+    monkeypatch.setattr(predict, "part_size", lambda classifier: 1)
+    output = str(tmp_path / "parts.csv")
+    true, calls = predict.predict_logits, []
+
+    def interrupted(*arguments):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return true(*arguments)
+
+    monkeypatch.setattr(predict, "predict_logits", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        predict_file(str(run_folder), files[0], output, **options)
+    with pytest.raises(OptionError, match="resume: transfer_labels was True and is now None"):
+        predict_file(str(run_folder), files[0], output, training_proteins=labelled, resume=True)
+    predict_file(str(run_folder), files[0], output, resume=True, **options)
+    assert read(output) == whole
+
+
+def test_other_labels_of_the_same_proteins_do_not_continue_a_prediction(labelled):
+    task = build_classifier().config.task
+    before = read_labelled_training_proteins(labelled, task)
+    text = Path(labelled).read_text()
+    Path(labelled).write_text(text.replace("Mitochondrion", "Cytoplasm"))
+    assert before.digest != read_labelled_training_proteins(labelled, task).digest
+
+
+def test_labels_are_read_from_headers_of_fasta(tmp_path):
+    task = build_classifier().config.task
+    deeploc, own = tmp_path / "deeploc.fasta", tmp_path / "own.fasta"
+    deeploc.write_text(">T1 Nucleus-U\nMKTAYIAK\n>T2 Cytoplasm-S test\nMRRAYIAK\n>T3 Plastid-S\nMEEAYIAK\n")
+    own.write_text(">T1 at=Nucleus\nMKTAYIAK\n>T3 at=Plastid\nMEEAYIAK\n")
+    for found in (
+        read_labelled_training_proteins(str(deeploc), task),
+        read_labelled_training_proteins(str(own), task, header_pattern="at=(?P<label>.*)"),
+    ):
+        assert list(found.ids) == ["T1", "T3"] and found.residues == ["MKTAYIAK", "MEEAYIAK"]
+        assert found.labels[0].tolist() == [0, 0, 1] and np.isnan(found.labels[1]).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "reason"),
+    [
+        (
+            "id,sequence,location\nT1,MKT,Plastid\n",
+            [],
+            "no label is one of the model's (Cytoplasm, Mitochondrion, Nucleus)",
+        ),
+        ("id,sequence,fold\nT1,MKT,Nucleus\n", [], "no column 'location'"),
+        (
+            "id,sequence,location,split\nT1,MKT,Nucleus,test\n",
+            [],
+            "found test proteins only; expected those of the training",
+        ),
+        (
+            "id,sequence,location\nT1,MKT,Nucleus\n",
+            ["--sets", "0.1"],
+            "--sets cannot be combined with --transfer_labels",
+        ),
+        (None, [], "--transfer_labels needs --training_proteins FILE"),
+    ],
+)
+def test_labels_that_cannot_be_transferred_are_refused_in_one_line(
+    run_folder, files, tmp_path, capsys, text, options, reason
+):
+    table, output = tmp_path / "some.csv", tmp_path / "p.csv"
+    given = ["--transfer_labels", *options]
+    if text is not None:
+        table.write_text(text)
+        given += ["--training_proteins", str(table)]
+    assert main(["predict", "--model", str(run_folder), "--input", files[0], "--output", str(output), *given]) == 2
+    (line,) = complaints(capsys.readouterr().err)
+    assert reason in line and not output.exists()
+
+
+def test_numbers_have_no_labels_to_transfer(files, labelled, tmp_path, tokenizer):
+    build_classifier(problem_type="regression").save_pretrained(tmp_path / "numbers")
+    tokenizer.save_pretrained(tmp_path / "numbers")
+    with pytest.raises(OptionError, match="transfer_labels: .* as numbers, not labels; leave it out"):
+        predict_file(
+            str(tmp_path / "numbers"),
+            files[0],
+            str(tmp_path / "p.csv"),
+            training_proteins=labelled,
+            transfer_labels=True,
+        )

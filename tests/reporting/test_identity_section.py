@@ -109,6 +109,22 @@ def test_the_card_has_the_table_too(folder):
     assert "51 groups of 60 proteins" in card and UNKNOWN not in card
 
 
+def test_what_the_labels_of_the_nearest_training_proteins_add_is_on_the_page_and_the_card(folder):
+    config = ProteinClassifierConfig(labels=["Cytoplasm", "Mitochondrion", "Nucleus"])
+    run = add_neighbours(folder)
+    assert "--transfer_labels" not in Path(write_report(run)).read_text(encoding="utf-8")
+    edit(folder / "metrics.json", test_accuracy=0.5, test_mcc=0.25, test_macro_f1=0.4)
+    found = {"accuracy": 0.71, "mcc": 0.6281, "macro_f1": 0.5}
+    edit(folder / "metrics.json", **{f"test_transferred_{name}": value for name, value in found.items()})
+    run = read_run(folder)
+    sentence = (
+        "gives accuracy 0.710, MCC 0.628, macro F1 0.500 for all test proteins, instead of accuracy 0.500, MCC 0.250, "
+        "macro F1 0.400."
+    )
+    assert sentence in Path(write_report(run)).read_text(encoding="utf-8")
+    assert sentence in model_card(config, "me/mine", run)
+
+
 def test_numbers_have_their_main_metric(tmp_path):
     run = add_neighbours(write_tasks_run(tmp_path / "run", [STABILITY], proteins=80))
     header, rows = identity_table(run)

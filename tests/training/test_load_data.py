@@ -86,7 +86,7 @@ def test_copies_of_test_proteins_are_not_trained_on_and_relatives_are_counted(re
     run = tmp_path / "run"
     options = ["--output_dir", str(run), "--num_train_epochs", "1", "--validation", "0", *TINY]
     assert main(["train", "--data", related, *options]) == 0
-    lines = capsys.readouterr().err
+    output, lines = capsys.readouterr()
     assert "\n1 training protein with the sequence of a test protein left out\n" in lines
     assert "\n4 of 10 test proteins (40.0%) have a neighbour in training: at least 30% identity over 80% of" in lines
     record = json.loads((run / "run.json").read_text())
@@ -102,14 +102,38 @@ def test_copies_of_test_proteins_are_not_trained_on_and_relatives_are_counted(re
     }  # fmt: skip
     assert all(0.6 < near[name][1] < 0.8 for name in ("T0", "T1", "T2", "T3"))
     assert [row[3] for row in rows] == [str(number) for number in range(10)]  # none is related to another
-    steps = json.loads((run / "metrics.json").read_text())["test_by_identity"]
+    metrics = json.loads((run / "metrics.json").read_text())
+    steps = metrics["test_by_identity"]
     assert sum(step["proteins"] for step in steps) == 10 and steps[3]["proteins"] == 4
-    assert notes["train_proteins"] == json.loads((run / "metrics.json").read_text())["train_proteins"] == 79
+    assert notes["train_proteins"] == metrics["train_proteins"] == 79
+    assert f"accuracy {metrics['test_transferred_accuracy']:.3f}, MCC" in transferred_line(output)
+    assert metrics["test_transferred_accuracy"] == expected_transferred_accuracy(run, near)
     assert summary(read_run(str(run)), "of 2 classes", [])[1:3] == [
         "Left out of the training: 1 training protein with the sequence of a test protein.",
         "40.0% of the test proteins have a neighbour in training (at least 30% identity over 80% of the shorter "
         "protein).",
     ]
+
+
+def transferred_line(output):
+    """What the summary of a training says about label transfer."""
+    start = "test, with the label of the nearest training protein (predict --transfer_labels): "
+    (line,) = (line for line in output.splitlines() if line.startswith(start))
+    return line
+
+
+def expected_transferred_accuracy(run, near):
+    """By hand, from the predictions of a run: proteins with even numbers are nuclear, as `related` names them."""
+    with open(run / "test_predictions.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    right = 0
+    for row in rows:
+        nearest, identity = near[row["id"]]
+        scores = {label: (1 - identity) * float(row[label]) for label in ("Cytoplasm", "Nucleus")}
+        if nearest:
+            scores["Cytoplasm" if int(nearest[1:]) % 2 else "Nucleus"] += identity
+        right += max(scores, key=scores.get) == row["location"]
+    return right / len(rows)
 
 
 @pytest.mark.parametrize(
