@@ -117,7 +117,7 @@ def test_copies_of_test_proteins_are_not_trained_on_and_relatives_are_counted(re
 
 def transferred_line(output):
     """What the summary of a training says about label transfer."""
-    start = "test, with the label of the nearest training protein (predict --transfer_labels): "
+    start = "test, with the nearest training protein's label (predict --transfer_labels): "
     (line,) = (line for line in output.splitlines() if line.startswith(start))
     return line
 
@@ -140,7 +140,7 @@ def expected_transferred_accuracy(run, near):
     ("options", "searched"),
     [
         ([], True),
-        (["--split", "identical"], False),  # quick, as in the demo
+        (["--split", "identical"], False),  # quick
         (["--split", "identical", "--test_neighbours", "true"], True),
         (["--test_neighbours", "false"], False),
     ],
