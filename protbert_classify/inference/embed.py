@@ -16,12 +16,11 @@ from ..model import ProteinClassifier
 from ..model_source import check_max_length, resolve_model_path
 from .embedding_writers import DTYPES, check_embeddings, embedding_table
 from .embeddings import embed_proteins
-from .parts_folder import PartsFolder
+from .file_run import FileRun
 from .parts_settings import part_size, settings_for
-from .processes import Processes
 from .saved_classifier import classifier_encoder
 from .saved_encoder import load_encoder
-from .streaming import PredictionSummary, finished_before, predict_parts, records_from
+from .streaming import PredictionSummary
 from .writers import Prediction
 
 PROTEIN, RESIDUE = "protein", "residue"
@@ -86,15 +85,11 @@ def embed_file(
     per_residue = per == RESIDUE
     if per_residue and pooling is not None:
         raise OptionError(f"pooling={pooling!r}: vectors of residues are not pooled; leave it out")
-    parts = PartsFolder(output)
     check_embeddings(source, output, per_residue)
-    processes = Processes()
-    if processes.is_main:
-        parts.check(resume, overwrite)
-    if resume and (before := finished_before(parts, processes.is_main)):
-        return before
-    records = records_from(source, columns, strict)
-    encoder, tokenizer = load_encoder(model, pooling, processes.device(device), precision, compiled)
+    run = FileRun(source, output, columns, strict=strict, resume=resume, overwrite=overwrite)
+    if run.before is not None:
+        return run.before
+    encoder, tokenizer = load_encoder(model, pooling, run.processes.device(device), precision, compiled)
     if max_length is not None:
         check_max_length(encoder.config.backbone_config, max_length)
     size = encoder.config.hidden_size if per_residue else encoder.pooling.output_size
@@ -110,9 +105,7 @@ def embed_file(
     settings |= {"per": per, "pooling": encoder.config.pooling, "dtype": dtype}
     if max_length is not None:
         settings["max_length"] = max_length
-    if processes.is_main:
-        parts.begin(settings, resume)
-    processes.wait()
+    run.begin(settings)
     worker = _Worker(
         encoder,
         classifier_encoder(encoder, tokenizer, max_length),
@@ -120,17 +113,7 @@ def embed_file(
         dtype=getattr(torch, dtype),
         tokens_per_batch=tokens_per_batch,
     )
-    return predict_parts(
-        parts,
-        records,
-        embedding_table(output, size, dtype, per_residue),
-        worker.embed,
-        size=settings["part_size"],
-        source=source,
-        strict=strict,
-        main=processes.is_main,
-        is_mine=processes.is_mine,
-    )
+    return run.finish(embedding_table(output, size, dtype, per_residue), worker.embed, settings["part_size"])
 
 
 class _Worker:

@@ -17,21 +17,12 @@ from ..homology.neighbours import IDENTITY
 from ..model import ProteinClassifier
 from ..model.tasks import REGRESSION, Task
 from .answer_options import AnswerOptions
+from .file_run import FileRun
 from .logits import predict_logits
 from .nearest_training import TrainingProteins, read_labelled_training_proteins, read_training_proteins
-from .parts_folder import PartsFolder
 from .parts_settings import part_size, settings_for
-from .processes import Processes
 from .saved_classifier import classifier_encoder, load_classifier
-from .streaming import (
-    PredictionSummary,
-    check_table,
-    count_unanswered,
-    count_unlike,
-    finished_before,
-    predict_parts,
-    records_from,
-)
+from .streaming import PredictionSummary, check_table, count_unanswered, count_unlike
 from .writers import BEFORE, Prediction, columns_for, predictions_of, table_for
 
 logger = logging.getLogger(__name__)
@@ -93,18 +84,13 @@ def predict_file(
         InputError: A model, a source or an option that cannot be used; with `strict`, a record.
         KeyboardInterrupt: Ctrl-C; the parts are kept.
     """
-    parts = PartsFolder(output)
     check_table(source, output)
     options = AnswerOptions(min_score, sets, sets_by_class, training_proteins, min_identity, transfer_labels)
     options.check()
-    processes = Processes()
-    if processes.is_main:
-        parts.check(resume, overwrite)
-    if resume and (before := finished_before(parts, processes.is_main)):
-        return before
-    records = records_from(source, columns, strict)
-    device = processes.device(device)
-    classifier, tokenizer = load_classifier(model, device, precision, compiled)
+    run = FileRun(source, output, columns, strict=strict, resume=resume, overwrite=overwrite)
+    if run.before is not None:
+        return run.before
+    classifier, tokenizer = load_classifier(model, run.processes.device(device), precision, compiled)
     options.check_tasks(model, classifier.config.tasks)
     known = _training_proteins(options, classifier.config.task, columns, header_pattern)
     table_columns = columns_for(classifier.config.tasks, options)
@@ -121,23 +107,12 @@ def predict_file(
     settings |= options.settings
     if known is not None:
         settings["training_proteins"] = known.digest
-    if processes.is_main:
-        parts.begin(settings, resume)
+    run.begin(settings)
+    if run.is_main:
         _log_never_excluded(classifier, options)
-    processes.wait()
     worker = _Worker(classifier, classifier_encoder(classifier, tokenizer), tokens_per_batch, options, known)
-    done = predict_parts(
-        parts,
-        records,
-        table,
-        worker.predict,
-        size=settings["part_size"],
-        source=source,
-        strict=strict,
-        main=processes.is_main,
-        is_mine=processes.is_mine,
-    )
-    if not processes.is_main:
+    done = run.finish(table, worker.predict, settings["part_size"])
+    if not run.is_main:
         return done
     # a number has no label to leave out; a column may be named otherwise than its task
     if classifier.config.task.problem_type != REGRESSION and options.may_leave_out:
