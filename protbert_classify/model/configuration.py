@@ -8,7 +8,7 @@ from transformers import AutoConfig, PretrainedConfig
 
 from .backbone import check_encoder, family
 from .heads import HEADS
-from .losses import LOSSES
+from .losses import check_loss
 from .pooling import POOLINGS
 from .tasks import REGRESSION, SINGLE_LABEL, Task, auxiliary_tasks, check_problem_type
 
@@ -189,7 +189,9 @@ class ProteinClassifierConfig(PretrainedConfig):
         pad_token_id = kwargs.pop("pad_token_id")
         super().__init__(**kwargs)
         self.pad_token_id = pad_token_id
-        self.tasks  # raises for thresholds, targets, a calibration or validation scores that do not fit the labels
+        for task in self.tasks:  # raises for thresholds, targets, a calibration or validation scores that do not fit
+            if task.loss is not None:
+                check_loss(task.loss, task.problem_type)
         self.member_configs  # likewise, of each member
 
     def check(self) -> None:
@@ -197,9 +199,6 @@ class ProteinClassifierConfig(PretrainedConfig):
         check_encoder(self.backbone_config)
         POOLINGS.check(self.pooling)
         HEADS.check(self.head)
-        for loss in (self.loss, *(values.get("loss") for values in self.auxiliary_tasks)):
-            if loss is not None:
-                LOSSES.check(loss)
         if self.crop not in CROPS:
             raise ValueError(f"crop={self.crop!r}: expected one of {', '.join(CROPS)}")
         if self.light_attention_kernel_size % 2 == 0:

@@ -18,10 +18,18 @@ from .tasks import IGNORED, MULTI_LABEL, REGRESSION, SINGLE_LABEL, Task
 Loss = Callable[..., torch.Tensor]
 
 LOSSES: Registry[Loss] = Registry("loss")
+FOCUS = 2  # the exponent of the focal loss that its authors recommend
+SMALLEST_WEIGHT = 1e-6  # of a class, whose logarithm is finite
 USUAL_LOSS = {
     SINGLE_LABEL: "cross_entropy",
     MULTI_LABEL: "binary_cross_entropy",
     REGRESSION: "mean_squared_error",
+}
+# the problem types that each loss of ours is for; a user's own are not checked
+LOSSES_FOR = {
+    SINGLE_LABEL: ("cross_entropy", "focal", "logit_adjusted"),
+    MULTI_LABEL: ("binary_cross_entropy", "focal"),
+    REGRESSION: ("mean_squared_error",),
 }
 
 
@@ -42,6 +50,52 @@ def cross_entropy(
     """
     weight = None if task.class_weights is None else logits.new_tensor(task.class_weights)
     return functional.cross_entropy(logits, labels, weight, reduction="none", label_smoothing=label_smoothing)
+
+
+@LOSSES.register("focal")
+def focal(logits: torch.Tensor, labels: torch.Tensor, *, task: Task, label_smoothing: float = 0.0) -> torch.Tensor:
+    """Focal loss: labels that are predicted well already count less (Lin et al. 2017, doi:10.1109/ICCV.2017.324).
+
+    Args:
+        logits: (B, C), float32.
+        labels: (B,), int64, 0..C-1, of a single label; else (B, C), 0 or 1.
+        task: Whose logits these are; may have weights of the classes.
+        label_smoothing: As in the cross-entropy that it lowers.
+
+    Returns:
+        (B,) or (B, C), a loss for each label.
+    """
+    if task.problem_type == SINGLE_LABEL:
+        usual, plain = cross_entropy, functional.cross_entropy(logits, labels, reduction="none")
+    else:
+        usual = binary_cross_entropy
+        plain = functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+    missing = 1 - torch.exp(-plain)  # of the probability of the truth
+    return missing**FOCUS * usual(logits, labels, task=task, label_smoothing=label_smoothing)
+
+
+@LOSSES.register("logit_adjusted")
+def logit_adjusted(
+    logits: torch.Tensor, labels: torch.Tensor, *, task: Task, label_smoothing: float = 0.0
+) -> torch.Tensor:
+    """Cross-entropy with the logarithm of each class's weight taken from its logit.
+
+    Menon et al. 2021, arXiv:2007.07314. With weights that are the inverse of the classes' shares in training, the
+    network learns the logits it would need if all classes were as frequent. What are factors in the cross-entropy are
+    margins here.
+
+    Args:
+        logits: (B, C), float32.
+        labels: (B,), int64, 0..C-1.
+        task: Whose logits these are; without weights of the classes, this is the cross-entropy.
+        label_smoothing: Share of the target spread over all classes, 0..1.
+
+    Returns:
+        (B,), a loss for each label.
+    """
+    if task.class_weights is not None:
+        logits = logits - logits.new_tensor(task.class_weights).clamp(min=SMALLEST_WEIGHT).log()
+    return functional.cross_entropy(logits, labels, reduction="none", label_smoothing=label_smoothing)
 
 
 @LOSSES.register("binary_cross_entropy")
@@ -79,6 +133,18 @@ def mean_squared_error(
         (B, C), a loss for each number.
     """
     return functional.mse_loss(logits, standardised(labels, task), reduction="none")
+
+
+def check_loss(name: str, problem_type: str) -> None:
+    """Refuse a loss that is not registered, or is for another problem type.
+
+    Raises:
+        ValueError: Lists those there are.
+    """
+    LOSSES.check(name)
+    ours = {loss for losses in LOSSES_FOR.values() for loss in losses}
+    if name in ours and name not in LOSSES_FOR[problem_type]:
+        raise ValueError(f"loss={name!r}: expected {' or '.join(LOSSES_FOR[problem_type])} for {problem_type}")
 
 
 def standardised(values: torch.Tensor, task: Task) -> torch.Tensor:

@@ -140,7 +140,10 @@ def test_one_mean_and_deviation_can_stand_for_all_targets(tmp_path, tiny_shape):
             "problem_type='nonsense': expected one of single_label_classification, multi_label_classification, "
             "regression",
         ),
-        ({"loss": "hinge"}, "loss='hinge': expected one of cross_entropy, binary_cross_entropy, mean_squared_error"),
+        (
+            {"loss": "hinge"},
+            "loss='hinge': expected one of cross_entropy, focal, logit_adjusted, binary_cross",
+        ),
         ({"thresholds": [0.5], "num_labels": 3}, r"thresholds=\[0.5\]: expected 3 finite numbers"),
         ({"auxiliary_tasks": [{"name": "a", "labels": ["x"], "kind": 1}]}, "auxiliary task"),
         ({"validation_scores": [[0.5]], "num_labels": 2}, "validation_scores: expected 2 lists of numbers from 0 to 1"),

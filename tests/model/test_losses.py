@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional
 from transformers.loss.loss_utils import ForSequenceClassificationLoss
 
+from protbert_classify import ProteinClassifierConfig
 from protbert_classify.model.losses import LOSSES, count_known, model_loss, task_loss
 from protbert_classify.model.tasks import Task
 
@@ -78,6 +79,73 @@ def test_targets_of_a_regression_are_standardised_so_that_units_do_not_matter():
     ]
     assert losses[0].item() == pytest.approx(((0.5 + 1) ** 2 + (0.5 - 1) ** 2) / 2)
     assert losses[0].item() == pytest.approx(losses[1].item())
+
+
+def test_focal_loss_is_the_cross_entropy_less_what_is_known_already():
+    """By hand: probabilities 0.8, 0.5 and 0.25 of the true class."""
+    logits = torch.log(torch.tensor([[0.8, 0.15, 0.05], [0.3, 0.5, 0.2], [0.25, 0.5, 0.25]]))
+    labels = torch.tensor([0, 1, 2])
+    found = LOSSES["focal"](logits, labels, task=task("single_label_classification"))
+    expected = [-((1 - p) ** 2) * math.log(p) for p in (0.8, 0.5, 0.25)]
+    assert found.tolist() == pytest.approx(expected, abs=1e-6)
+    weighted = LOSSES["focal"](logits, labels, task=task("single_label_classification", class_weights=[1, 2, 3]))
+    assert weighted.tolist() == pytest.approx([value * factor for value, factor in zip(expected, (1, 2, 3))], abs=1e-6)
+
+
+def test_focal_loss_of_several_labels_is_that_of_each():
+    probabilities = torch.tensor([[0.9, 0.2]])
+    found = LOSSES["focal"](
+        torch.logit(probabilities), torch.tensor([[1.0, 1.0]]), task=task("multi_label_classification", labels=2)
+    )
+    assert found[0].tolist() == pytest.approx([-0.01 * math.log(0.9), -0.64 * math.log(0.2)], abs=1e-6)
+
+
+def test_logits_are_adjusted_by_the_shares_of_the_classes():
+    """Menon et al. 2021, equation 10, with weights that are the inverse of the shares."""
+    logits, labels = example("single_label_classification")
+    shares = torch.tensor([0.7, 0.2, 0.1])
+    adjusted = task("single_label_classification", class_weights=(5 / shares).tolist())
+    expected = functional.cross_entropy(logits + shares.log(), labels, reduction="none")
+    assert LOSSES["logit_adjusted"](logits, labels, task=adjusted).tolist() == pytest.approx(
+        expected.tolist(), abs=1e-5
+    )
+    plain = LOSSES["logit_adjusted"](logits, labels, task=task("single_label_classification"))
+    assert plain.tolist() == pytest.approx(
+        functional.cross_entropy(logits, labels, reduction="none").tolist(), abs=1e-6
+    )
+
+
+def test_a_constant_network_learns_scores_as_if_all_classes_were_as_frequent():
+    """What the loss is for: with shares of 90% and 10%, the best logits of a network that sees nothing are equal."""
+    labels = torch.tensor([0] * 9 + [1])
+    kind = task("single_label_classification", labels=2, class_weights=[1 / 0.9, 1 / 0.1])
+    bias = torch.zeros(2, requires_grad=True)
+    optimizer = torch.optim.LBFGS([bias], max_iter=100)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = LOSSES["logit_adjusted"](bias.expand(10, 2), labels, task=kind).mean()
+        loss.backward()
+        return loss
+
+    with torch.no_grad():
+        bias[0] = 2.0
+    optimizer.step(closure)
+    assert abs(float((bias[0] - bias[1]).detach())) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("problem_type", "loss", "expected"),
+    [
+        ("regression", "focal", "expected mean_squared_error for regression"),
+        ("multi_label_classification", "logit_adjusted", "expected binary_cross_entropy or focal for multi"),
+        ("single_label_classification", "mean_squared_error", "expected cross_entropy or focal or logit_adjusted"),
+        ("single_label_classification", "hinge", "expected one of"),
+    ],
+)
+def test_a_loss_of_another_problem_type_is_refused(problem_type, loss, expected):
+    with pytest.raises(ValueError, match=f"loss='{loss}': {expected}"):
+        ProteinClassifierConfig(labels=["A", "B"], problem_type=problem_type, loss=loss)
 
 
 @pytest.mark.parametrize("problem_type", KINDS)
