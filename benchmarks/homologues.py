@@ -7,7 +7,6 @@ that of the test proteins against the training proteins.
 
 import tempfile
 import time
-from typing import Any
 
 import datasets
 import numpy as np
@@ -20,7 +19,7 @@ from protbert_classify.homology.neighbours import COVERAGE, find_neighbours
 
 IDENTITY = 0.3
 PLANTED = 1000
-LONG = 200  # residues
+LENGTHS = 80, 200  # residues: shorter homologues are hardly more alike than chance is
 SEED = 0
 RESIDUES = "ARNDCQEGHILKMFPSTWYV"
 # Henikoff and Henikoff 1992 (doi:10.1073/pnas.89.22.10915), in half bits
@@ -59,38 +58,41 @@ def main() -> None:
     seconds, busy = time.perf_counter() - start, cpu_seconds() - busy
     sizes = [len(test), len(train)]
     results = {"planted": PLANTED, **found, "seconds": seconds, "cpu_seconds": busy, "sizes": sizes}
-    long = found["by evolution"]["long"]
-    rows = {
-        "found": f"found, of {PLANTED:,} planted",
-        "found_of_long": f"found, of {long:,} of {LONG} residues or more",
-        "covered_of_long": f"of these, found with at least {COVERAGE:.0%} of their residues",
-    }
-    table = markdown_table(
-        ["homologues of 30% identity", *(f"replaced {way}" for way in found)],
-        [[text, *(f"{one[name]:.1%}" for one in found.values())] for name, text in rows.items()],
-    )
-    speed = f"{len(test):,} proteins against {len(train):,}: {busy:.0f} CPU seconds."
+    rows = []
+    for length, one in found["by evolution"].items():
+        name = f"of {one['proteins']:,} of {length} residues or more" if length else f"of {PLANTED:,} planted"
+        shares = (lengths[length] for lengths in found.values())
+        rows.append([name, *(f"{share['found']:.1%} ({share['covered']:.1%})" for share in shares)])
+    table = markdown_table(["homologues of 30% identity", *(f"replaced {way}" for way in found)], rows)
+    speed = f"In brackets: with {COVERAGE:.0%} of the protein aligned. The search of {len(test):,} proteins against "
+    speed += f"{len(train):,} takes {busy:.0f} CPU seconds."
     publish("homologues", "Search for neighbours", results, f"{table}\n\n{speed}")
 
 
-def measure(train: list[str], chances: np.ndarray) -> dict[str, Any]:
+def measure(train: list[str], chances: np.ndarray) -> dict[int, dict[str, float]]:
     """How many planted homologues of the training proteins are found.
 
     Args:
         train: Residues of the proteins.
         chances: (20, 20), see [`planted`].
+
+    Returns:
+        By least length, 0 among them: how many `proteins` there are, and the shares that are `found`, and found with
+        `COVERAGE` of the shorter one aligned.
     """
     rows = np.random.default_rng(SEED).choice(len(train), PLANTED, replace=False)
     found = find_neighbours(planted([train[row] for row in rows], chances), train, identity=0, coverage=0)
     own = found.select(found.target == rows[found.query])
     any_length = np.isin(np.arange(PLANTED), own.query)
     covered = np.isin(np.arange(PLANTED), own.query[own.coverage >= COVERAGE])
-    long = np.array([len(train[row]) >= LONG for row in rows])
+    lengths = np.array([len(train[row]) for row in rows])
     return {
-        "long": int(long.sum()),
-        "found": float(any_length.mean()),
-        "found_of_long": float(any_length[long].mean()),
-        "covered_of_long": float(covered[long].mean()),
+        length: {
+            "proteins": int((lengths >= length).sum()),
+            "found": float(any_length[lengths >= length].mean()),
+            "covered": float(covered[lengths >= length].mean()),
+        }
+        for length in (0, *LENGTHS)
     }
 
 
