@@ -30,6 +30,8 @@ def run(arguments: list[str]) -> int:
 
     if len(options.runs) < 2:
         raise OptionError(f"runs={options.runs[0]}: found 1; expected two or more")
+    if options.output and options.output.lower().endswith((".html", ".htm")):
+        raise OptionError(f"output {options.output}: is a CSV table; --page {options.output} writes an HTML page")
     for path in filter(None, (options.output, options.page)):
         check_paths(options.runs[0], path)
     found = common_test_proteins([read_run(folder) for folder in options.runs])

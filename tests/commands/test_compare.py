@@ -129,6 +129,13 @@ def test_other_test_proteins_are_refused_in_one_line(runs, change, words, capsys
     assert "expected runs with the same test proteins" in line.lower()
 
 
+def test_a_page_in_place_of_the_table_is_refused_with_the_option_that_writes_it(runs, tmp_path, capsys):
+    path = tmp_path / "comparison.html"
+    assert main(["compare", "--runs", *runs, "--output", str(path)]) == 2
+    (line,) = complaints(capsys.readouterr().err)
+    assert f"output {path}: is a CSV table; --page {path} writes an HTML page" in line and not path.exists()
+
+
 def test_what_is_no_comparison_is_refused_in_one_line(runs, tmp_path, capsys):
     write_tasks_run(tmp_path / "other", [PLACES])
     write_run(tmp_path / "untested", test=False)
