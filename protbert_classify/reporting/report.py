@@ -55,7 +55,7 @@ def page_content(run: Run) -> dict[str, Any]:
         "headline": _cards(found) if found else None,
         "summary": summary(run, report.asked(run.task), report.sentences(run, found) if found else None),
         "data": {"pictures": data_pictures(run, picture), "splits": split_table(run)},
-        "training": {"pictures": training_pictures(run, picture)},
+        "training": {"pictures": training_pictures(run, picture), "member": _first_member(run)},
         "sections": [
             *report.sections(run, found, picture),
             identity_section(run, found),
@@ -66,6 +66,12 @@ def page_content(run: Run) -> dict[str, Any]:
         "circumstances": circumstances(run),
         "files": {"data": DATA, "state": STATE},
     }
+
+
+def _first_member(run: Run) -> str | None:
+    """The folder of a member of an ensemble; None for a single model."""
+    names = run.record.get("members")
+    return os.path.join(run.folder, names[0]) if names else None
 
 
 def _cards(found: EvaluatedSplit) -> Cards:

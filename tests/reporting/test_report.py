@@ -1,4 +1,5 @@
 import base64
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -214,6 +215,16 @@ def test_an_older_run_has_a_report_that_says_what_is_left_out(tmp_path):
     assert "Left out: lengths and class balance. The run has no data.json" in page.text
     assert "Left out: loss and metric curves. The run has no trainer_state.json" in page.text
     assert "Left out: test_predictions.csv has no column length" in page.text
+
+
+def test_the_report_of_an_ensemble_says_where_its_curves_are(tmp_path):
+    folder = write_run(tmp_path / "run")
+    (folder / "trainer_state.json").unlink()
+    record = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**record, "members": ["seed-0", "seed-1"]}))
+    _, page = report(folder)
+    line = f"Left out: loss and metric curves. Each member has its own: protbert-classify report --run {folder}/seed-0"
+    assert line in page.text and "has no trainer_state.json" not in page.text
 
 
 def test_metrics_that_lack_something_are_named(tmp_path):
