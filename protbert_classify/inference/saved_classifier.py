@@ -74,7 +74,8 @@ def load_with_tokenizer(name: str, **fields: Any) -> tuple[ProteinClassifier, Pr
         if os.path.isdir(name):
             raise ModelError(f"{name}: no tokenizer there; expected tokenizer.json beside the weights") from error
         raise cannot_load(name, error) from error
-    return model, tokenizer, set(info["missing_keys"])
+    # merged, it is faster, and the logits are the same
+    return model.merge_adapter(), tokenizer, set(info["missing_keys"])
 
 
 def ready(model: ProteinClassifier, device: str | None, precision: str, compiled: bool) -> ProteinClassifier:

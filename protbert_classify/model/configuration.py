@@ -84,6 +84,8 @@ class ProteinClassifierConfig(PretrainedConfig):
             backbone's family if None.
         members: Of an ensemble, for each member the fields in which its configuration differs from this one, such as
             its calibration; None for a single model. See [`ProteinEnsemble`].
+        adapter: Of a backbone with an adapter, the fields of [`Adapter`]; the file of its weights has the trained ones
+            only. None without an adapter.
         labels: Names of the labels in the order of the logits, in place of `id2label` and `label2id`.
         format_version: Version of this format; a file from a newer version is refused.
         kwargs: What every configuration of transformers takes. For the main task, `id2label`, `num_labels` and
@@ -139,6 +141,7 @@ class ProteinClassifierConfig(PretrainedConfig):
         auxiliary_tasks: Sequence[Task | dict[str, Any]] | None = None,
         special_tokens: Sequence[int] | None = None,
         members: Sequence[dict[str, Any]] | None = None,
+        adapter: dict[str, Any] | None = None,
         labels: Sequence[str] | None = None,
         format_version: int = FORMAT_VERSION,
         **kwargs: Any,
@@ -173,6 +176,7 @@ class ProteinClassifierConfig(PretrainedConfig):
         self.auxiliary_tasks = _plain(auxiliary_tasks, task_name)
         self.special_tokens = _listed(special_tokens)
         self.members = _listed(members)
+        self.adapter = adapter
         self.format_version = format_version
         self.check()
         self.format_version = self.FORMAT_VERSION  # what is saved from here on
@@ -194,6 +198,13 @@ class ProteinClassifierConfig(PretrainedConfig):
                 check_loss(task.loss, task.problem_type)
         self.member_configs  # likewise, of each member
 
+    def to_dict(self) -> dict[str, Any]:
+        """As in transformers; without an adapter, nothing is said of one."""
+        fields = super().to_dict()
+        if fields.get("adapter") is None:
+            fields.pop("adapter", None)
+        return fields
+
     def check(self) -> None:
         """Raise ValueError for a field with a wrong value."""
         check_encoder(self.backbone_config)
@@ -208,6 +219,8 @@ class ProteinClassifierConfig(PretrainedConfig):
         counts = self.special_tokens
         if counts is not None and (len(counts) != 2 or any(type(n) is not int or n < 0 for n in counts)):
             raise ValueError(f"special_tokens={counts}: expected two numbers, before and after the residues")
+        if self.adapter and (self.freeze_backbone or self.freeze_layers):
+            raise ValueError("an adapter trains in all layers: expected freeze_backbone=False and freeze_layers=0")
         layers = self.backbone_config.num_hidden_layers
         if not 0 <= self.freeze_layers <= layers:
             raise ValueError(f"freeze_layers={self.freeze_layers}: expected 0 to {layers}, the layers of the backbone")

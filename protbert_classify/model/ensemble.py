@@ -203,6 +203,8 @@ def _check_agreement(first: ProteinClassifierConfig, other: ProteinClassifierCon
     """Raise ValueError unless the two configurations fit into one ensemble; `number` counts members from 1."""
     if other.members:
         raise ValueError(f"model {number} is an ensemble: expected its members")
+    if other.adapter:
+        raise ValueError(f"model {number} has an adapter: merge it first, with merge_adapter()")
     shapes = [_shape(config.backbone_config) for config in (first, other)]
     asked = [[(task.name, task.problem_type, task.labels) for task in config.auxiliary] for config in (first, other)]
     values = [{name: getattr(config, name) for name in AGREED} for config in (first, other)]

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from transformers import AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
 
+from .adapter import Adapter, load_base
 from .backbone import check_encoder, encoder_class, find_special_tokens, longest_input, pooler_option
 from .configuration import ProteinClassifierConfig
 from .requested_config import (
@@ -26,6 +27,8 @@ from .requested_config import (
 from .tasks import SINGLE_LABEL
 
 logger = logging.getLogger(__name__)
+
+PASSED_TO_BASE = ("cache_dir", "force_download", "local_files_only", "token", "dtype", "torch_dtype")
 
 Classifier = TypeVar("Classifier", bound="FromPretrainedMixin")
 
@@ -109,6 +112,7 @@ class FromPretrainedMixin(PreTrainedModel):
             assert labels is not None  # else it keeps its head, or cannot be loaded at all
             logger.info("%s has the classes %s: starting a fresh head for %s", name, class_names(config), labels)
             former, info = cls._from_classifier(name, config, {}, *model_args, **kwargs)
+            former.merge_adapter()
             former.backbone.config.name_or_path = former.backbone.config.name_or_path or name  # where its tokenizer is
             kept = {key: unfitted(value) for key, value in trained.items() if key not in FITTED_FIELDS}
             model = cls._on_backbone(former.backbone, list(labels), {**kept, **fields})
@@ -150,6 +154,9 @@ class FromPretrainedMixin(PreTrainedModel):
                 f"{name} is not the classifier that its configuration says: {len(lacking)} weights are missing or of "
                 f"another shape ({min(lacking)}, ...)"
             )
+        if config.adapter and not random:
+            passed = {key: kwargs[key] for key in PASSED_TO_BASE if key in kwargs}
+            load_base(model.backbone, Adapter(**config.adapter), **passed)
         model._freeze()  # loading replaced the parameters
         vars(model.config).pop("auto_map", None)  # a repository's; saved here, it would name code that is not beside it
         return model, info

@@ -3,7 +3,9 @@
 Shapes: B proteins, T tokens of the longest, H hidden size of the backbone, C classes.
 """
 
+import copy
 import inspect
+import re
 import tempfile
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +18,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling, SequenceCl
 from transformers.processing_utils import Unpack
 from transformers.utils import ModelOutput, TransformersKwargs, can_return_tuple
 
+from .adapter import Adapter, base_names, find_targets, freeze_base, insert, merge, sample
 from .attention import PADDING_FREE, unpack
 from .backbone import (
     check_length,
@@ -105,6 +108,8 @@ class ProteinClassifier(FromPretrainedMixin):
             HEADS[config.head](config, pooling.output_size, task.num_logits) for task in config.auxiliary
         )
         self.special_tokens = config.special_token_counts
+        if config.adapter:
+            insert(self.backbone, Adapter(**config.adapter))
         self.post_init()
         self._freeze()
 
@@ -284,6 +289,53 @@ class ProteinClassifier(FromPretrainedMixin):
             self.set_attn_implementation(PADDING_FREE if reason is None else "sdpa")
         return reason
 
+    def add_lora(self, base_model: str, base_revision: str | None = None, **options: Any) -> None:
+        """Freeze the backbone and put an adapter beside it, which trains together with the pooling and the head.
+
+        A model with an adapter is saved without the weights of its base model.
+
+        Args:
+            base_model: Where the weights of the backbone are from: a folder or a Hub id.
+            base_revision: Its commit on the Hub.
+            options: `kind` (`lora` or `dora`), `rank`, `alpha`, `dropout` and `targets`, see [`Adapter`].
+
+        Raises:
+            ImportError: `peft` is not installed.
+            ValueError: An unknown target or kind, a number out of its range, or a model that has an adapter already.
+        """
+        if self.config.adapter:
+            raise ValueError("the model has an adapter already: merge it first, with merge_adapter()")
+        targets = find_targets(self.backbone, list(options.pop("targets", None) or ()))
+        adapter = Adapter(
+            base_model=base_model,
+            base_revision=base_revision,
+            base_sample=sample(self.backbone),
+            targets=targets,
+            **options,
+        )
+        self.config.adapter = adapter.to_dict()
+        try:
+            self.config.check()
+            insert(self.backbone, adapter)
+        except (ImportError, ValueError):
+            self.config.adapter = None
+            raise
+        self._freeze()
+
+    def merge_adapter(self) -> "ProteinClassifier":
+        """Add the adapter to the weights of the backbone: a plain classifier with the same logits.
+
+        Returns:
+            The model itself; one without an adapter stays as it is.
+        """
+        if self.config.adapter:
+            merge(self.backbone)
+            self.config.adapter = None
+            del self._keys_to_ignore_on_save, self._keys_to_ignore_on_load_missing
+            self.requires_grad_(True)
+            self._freeze()
+        return self
+
     @property
     def networks(self) -> tuple["ProteinClassifier", ...]:
         """The networks that it computes with: itself, or the members of an ensemble."""
@@ -334,8 +386,8 @@ class ProteinClassifier(FromPretrainedMixin):
     ) -> CommitInfo:
         """Publish the model on the Hub: weights, configuration, and the code to load it without this package.
 
-        A card that is there is kept; else a short one is written. `protbert_classify.hub.push_model` publishes what a
-        training wrote, with a card of its data and results.
+        An adapter is merged into the published weights. A card that is there is kept; else a short one is written.
+        `protbert_classify.hub.push_model` publishes what a training wrote, with a card of its data and results.
 
         Args:
             repo_id: `owner/name`, or a name in the user's own namespace.
@@ -350,7 +402,8 @@ class ProteinClassifier(FromPretrainedMixin):
         api = HfApi(token=token)
         repo_id = open_repository(api, repo_id, private, revision).repo_id
         with tempfile.TemporaryDirectory() as folder:
-            self.save_pretrained(folder, max_shard_size=max_shard_size)
+            whole = copy.deepcopy(self).merge_adapter() if self.config.adapter else self
+            whole.save_pretrained(folder, max_shard_size=max_shard_size)
             if tokenizer is not None:
                 tokenizer.save_pretrained(folder)
             files = repository_files(folder)
@@ -361,6 +414,15 @@ class ProteinClassifier(FromPretrainedMixin):
     def _freeze(self) -> None:
         for module in self._frozen():
             module.requires_grad_(False)
+        if self.config.adapter:
+            freeze_base(self.backbone)
+            # saved are the trained weights only; those of the base model are loaded from where it is
+            base = [f"backbone.{name}" for name in base_names(self.backbone)]
+            self._keys_to_ignore_on_save = base
+            self._keys_to_ignore_on_load_missing = [
+                *type(self)._keys_to_ignore_on_load_missing,
+                *(f"^{re.escape(name)}$" for name in base),
+            ]
 
     def _frozen(self) -> list[nn.Module]:
         return frozen_parts(self.backbone, self.config.freeze_backbone, self.config.freeze_layers)

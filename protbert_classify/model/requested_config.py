@@ -13,7 +13,7 @@ from .repository_names import is_path
 from .tasks import REGRESSION, SINGLE_LABEL, VALIDATION_FITS, auxiliary_tasks
 
 _PARAMETERS = inspect.signature(ProteinClassifierConfig.__init__).parameters
-NOT_ASKED_FOR = ("self", "kwargs", "labels", "members")
+NOT_ASKED_FOR = ("self", "kwargs", "labels", "members", "adapter")
 CONFIG_FIELDS = (*(name for name in _PARAMETERS if name not in NOT_ASKED_FOR), "problem_type")
 LABEL_FIELDS = ("num_labels", "id2label", "label2id")
 OUTPUT_FIELDS = ("output_attentions", "output_hidden_states", "return_dict")

@@ -1,5 +1,6 @@
 """What travels to SageMaker: this package, the source folder of a job, and a model with the code that serves it."""
 
+import json
 import os
 import shutil
 import tarfile
@@ -16,6 +17,7 @@ CODE = "code"  # the folder of a model archive that the Hugging Face container r
 CONTAINER_MODEL = "/opt/ml/model"  # where a container unpacks model.tar.gz
 ENTRY, OPTIONS, REQUIREMENTS, INFERENCE = "train.py", "run.yaml", "requirements.txt", "inference.py"
 ENTRY_SOURCE = f"""\
+import json
 import os
 import sys
 
@@ -81,6 +83,8 @@ def pack_model(model: str, archive: str) -> None:
         raise ModelError(f"{model}: no model there; expected the output_dir of a training, or its model/")
     if not any(name.endswith(".safetensors") for name in os.listdir(folder)):
         raise ModelError(f"{model}: no safetensors; only these are deployed")
+    if json.loads(Path(folder, "config.json").read_text()).get("adapter"):
+        raise ModelError(f"{model}: it has an adapter, whose base model is not deployed; merge_adapter() and save it")
     with tempfile.TemporaryDirectory() as temporary:
         add_serving_code(temporary)
         with tarfile.open(archive, "w:gz", compresslevel=1) as tar:  # weights hardly compress

@@ -54,7 +54,27 @@ class ModelArguments:
         },
     )
     light_attention_dropout: float = field(default=0.25, metadata={"help": "Dropout on light attention's features."})
-    freeze_backbone: bool = field(default=False, metadata={"help": "Train only the pooling and the head."})
+    tuning: Literal["full", "lora", "frozen"] = field(
+        default="full",
+        metadata={
+            "help": "What trains beside the pooling and the head: full, the whole backbone; lora, a small adapter in "
+            "each of its layers; frozen, nothing."
+        },
+    )
+    lora_kind: Literal["lora", "dora"] = field(default="lora", metadata={"help": "Kind of the adapter."})
+    lora_rank: int = field(default=8, metadata={"help": "Rank of the adapter: its size grows with it."})
+    lora_alpha: int = field(
+        default=16, metadata={"help": "The adapter's output is multiplied by lora_alpha / lora_rank."}
+    )
+    lora_dropout: float = field(default=0.0, metadata={"help": "Dropout before the adapter."})
+    lora_targets: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "Linear layers that get an adapter. By default query, key, value and dense of a BERT or an ESM-2, "
+            "and q, k, v and o of a T5."
+        },
+    )
+    freeze_backbone: bool = field(default=False, metadata={"help": "The same as --tuning frozen."})
     freeze_layers: int = field(default=0, metadata={"help": "Do not train the embeddings and the first N layers."})
     attn_implementation: str | None = field(
         default=None, metadata={"help": "sdpa, eager, flash_attention_2, ...; by default, transformers chooses."}

@@ -1,5 +1,6 @@
 """The model and tokenizer that a training begins with."""
 
+import os
 from typing import Any
 
 import torch
@@ -62,11 +63,30 @@ def build_model(arguments: ModelArguments, data_args: DataArguments, tasks: tupl
     try:
         if arguments.backbone_config is not None:
             return _with_weak_positions(ProteinClassifier(scratch_config(arguments, **fields)))
-        return ProteinClassifier.from_pretrained(resolve_model_path(arguments.model_name_or_path), **fields)
+        name = resolve_model_path(arguments.model_name_or_path)
+        model = ProteinClassifier.from_pretrained(name, **fields)
+        if arguments.tuning == "lora":
+            _add_lora(model, name, arguments)
+        return model if arguments.tuning == "lora" else model.merge_adapter()
     except OSError as error:
         raise cannot_load(arguments.model_name_or_path, error) from error
     except (ImportError, ValueError) as error:
         raise error if isinstance(error, OptionError) else OptionError(first_line(error)) from error
+
+
+def _add_lora(model: ProteinClassifier, name: str, arguments: ModelArguments) -> None:
+    """Give a pretrained backbone an adapter that knows where the backbone is from, and its commit on the Hub."""
+    is_folder = os.path.isdir(name)
+    commit = getattr(model.backbone.config, "_commit_hash", None) or getattr(model.config, "_commit_hash", None)
+    model.add_lora(
+        os.path.abspath(name) if is_folder else name,
+        None if is_folder else commit or arguments.model_revision,
+        kind=arguments.lora_kind,
+        rank=arguments.lora_rank,
+        alpha=arguments.lora_alpha,
+        dropout=arguments.lora_dropout,
+        targets=arguments.lora_targets,
+    )
 
 
 def _with_weak_positions(model: ProteinClassifier) -> ProteinClassifier:

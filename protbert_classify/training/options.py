@@ -83,6 +83,11 @@ def parse_options(
     refuse_unknown(unknown, option_names())
     _check_values(*parsed)
     _drop_other_encoder(parsed[0], _encoder(arguments) or _encoder(in_file) or _encoder(defaults))
+    if parsed[0].tuning == "lora" and parsed[0].backbone_config is not None:
+        raise OptionError(
+            "tuning=lora and backbone_config exclude each other: an adapter needs a pretrained backbone; expected "
+            "model_name_or_path, or --tuning full"
+        )
     return tuple(parsed)
 
 
@@ -143,6 +148,7 @@ def _check_values(
 ) -> None:
     """Refuse now what would fail in the middle of a run."""
     check_ranges(model_args, data_args, training_args)
+    _settle_tuning(model_args)
     if training_args.num_train_epochs <= 0 and training_args.max_steps <= 0:
         raise OptionError(f"num_train_epochs={training_args.num_train_epochs}: expected more than 0")
     if model_args.seeds is not None and data_args.folds is not None:
@@ -154,6 +160,22 @@ def _check_values(
     # the metrics of an auxiliary task begin with its name
     if metric not in known and not metric.startswith(tuple(f"{task}_" for task in data_args.auxiliary_tasks)):
         raise OptionError(f"metric_for_best_model={metric!r}: expected one of {', '.join(sorted(known))}")
+
+
+def _settle_tuning(arguments: ModelArguments) -> None:
+    """Let `tuning` and `freeze_backbone` say the same.
+
+    Raises:
+        OptionError: They contradict each other, or an adapter cannot be trained so.
+    """
+    if arguments.freeze_backbone and arguments.tuning == "lora":
+        raise OptionError(
+            "tuning=lora and freeze_backbone exclude each other: the one trains an adapter, the other none"
+        )
+    if arguments.tuning == "lora" and arguments.freeze_layers:
+        raise OptionError("tuning=lora and freeze_layers exclude each other: an adapter trains in all layers")
+    if arguments.freeze_backbone or arguments.tuning == "frozen":
+        arguments.tuning, arguments.freeze_backbone = "frozen", True
 
 
 def _check_registered(*options: Any) -> None:

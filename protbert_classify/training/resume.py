@@ -37,6 +37,7 @@ FORMER = {
     "split_coverage": COVERAGE,
     "light_attention_layers": 0,
     "class_weights": 0.0,
+    "adapter": None,
 }
 # training arguments that must not change; num_train_epochs may grow, and the logging, saving and evaluation are free
 TRAINING_SETTINGS = (
@@ -72,6 +73,7 @@ MODEL_SETTINGS = (
     "max_sequence_length",
     "crop",
     "loss",
+    "adapter",
 )
 
 

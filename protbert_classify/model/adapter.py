@@ -1,0 +1,184 @@
+"""LoRA: small trained matrices beside the frozen linear layers of a backbone, through `peft`.
+
+Hu et al. 2021 (arXiv:2106.09685); DoRA: Liu et al. 2024 (arXiv:2402.09353).
+"""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoConfig, PreTrainedModel
+
+from .backbone import encoder_class, encoder_layers, keep_first_positions, pooler_option, position_table
+
+KINDS = ("lora", "dora")
+# model type -> the linear layers, in the layers of the encoder, that get an adapter
+TARGETS = {
+    "bert": ("query", "key", "value", "dense"),
+    "esm": ("query", "key", "value", "dense"),
+    "t5": ("q", "k", "v", "o"),
+}
+SAMPLE = 16  # numbers of a base model by which it is known again
+TOLERANCE = 0.02  # of these, relative: it may be loaded in half precision
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapter:
+    """An adapter, as a saved configuration has it.
+
+    Args:
+        base_model: The pretrained encoder, or classifier, that the adapter was trained on: a folder or a Hub id.
+        base_revision: Its commit on the Hub; None for a folder.
+        base_sample: Some of its weights, by which another one is noticed.
+        kind: `lora` or `dora`.
+        rank: Of the trained matrices.
+        alpha: What they add is multiplied by `alpha / rank`.
+        dropout: Before them, 0 up to below 1.
+        targets: Names of the linear layers that get them; those of the backbone's family in [`TARGETS`] if empty.
+
+    Raises:
+        ValueError: An unknown kind, or a number out of its range.
+    """
+
+    base_model: str
+    base_revision: str | None = None
+    base_sample: list[float] = field(default_factory=list)
+    kind: str = "lora"
+    rank: int = 8
+    alpha: int = 16
+    dropout: float = 0.0
+    targets: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"lora_kind={self.kind!r}: expected one of {', '.join(KINDS)}")
+        if self.rank < 1:
+            raise ValueError(f"lora_rank={self.rank}: expected 1 or more")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"lora_dropout={self.dropout}: expected 0 up to below 1")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return asdict(self)
+
+
+def find_targets(backbone: PreTrainedModel, names: list[str]) -> list[str]:
+    """The names of the linear layers that get an adapter.
+
+    Args:
+        backbone: The encoder.
+        names: Those asked for; empty for the usual ones of its family.
+
+    Raises:
+        ValueError: Lists the names there are.
+    """
+    modules = encoder_layers(backbone).named_modules()
+    known = {name.rpartition(".")[-1] for name, module in modules if isinstance(module, nn.Linear)}
+    model_type = backbone.config.model_type
+    if not names and model_type not in TARGETS:
+        raise ValueError(
+            f"lora_targets: none are known for a {model_type}; expected some of {', '.join(sorted(known))}"
+        )
+    wanted = list(names or TARGETS[model_type])
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise ValueError(
+            f"lora_targets={' '.join(unknown)}: a {model_type} has no such linear layers; expected some of "
+            f"{', '.join(sorted(known))}"
+        )
+    return wanted
+
+
+def insert(backbone: PreTrainedModel, adapter: Adapter) -> None:
+    """Put an adapter, which changes nothing until it is trained, into the layers of a backbone.
+
+    Raises:
+        ImportError: `peft` is not installed.
+    """
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ImportError as error:
+        raise ImportError(
+            "an adapter needs the package peft: pip install 'protbert_classify[lora]'", name="peft"
+        ) from error
+    config = LoraConfig(
+        r=adapter.rank,
+        lora_alpha=adapter.alpha,
+        lora_dropout=adapter.dropout,
+        target_modules=list(adapter.targets),
+        use_dora=adapter.kind == "dora",
+    )
+    inject_adapter_in_model(config, encoder_layers(backbone))
+
+
+def base_names(backbone: PreTrainedModel) -> list[str]:
+    """Names of the weights that come from the base model; the pooler belongs to the pooling."""
+    return [name for name in backbone.state_dict() if "lora_" not in name and not name.startswith("pooler.")]
+
+
+def freeze_base(backbone: PreTrainedModel) -> None:
+    """Leave the adapter and the pooler as all that trains."""
+    base = set(base_names(backbone))
+    for name, parameter in backbone.named_parameters():
+        if name in base:
+            parameter.requires_grad_(False)
+
+
+def sample(backbone: PreTrainedModel) -> list[float]:
+    """Some weights of the last layer, (16,)."""
+    layer = encoder_layers(backbone)[-1]
+    matrix = [weight for name, weight in layer.state_dict().items() if weight.ndim == 2 and "lora_" not in name][-1]
+    return matrix.flatten()[:SAMPLE].float().tolist()
+
+
+def load_base(backbone: PreTrainedModel, adapter: Adapter, **kwargs: Any) -> None:
+    """Fill the base weights of a backbone that has an adapter.
+
+    Args:
+        backbone: Its other weights stay as they are.
+        adapter: Tells where the base model is.
+        kwargs: What `from_pretrained` takes (`token`, `cache_dir`, ...).
+
+    Raises:
+        ValueError: The base model is missing, or is not the one that the adapter was trained on.
+    """
+    name, revision = adapter.base_model, adapter.base_revision or "main"
+    options = {"revision": revision, "trust_remote_code": False, **kwargs}
+    try:
+        config = AutoConfig.from_pretrained(name, **options)
+        base = encoder_class(config).from_pretrained(name, config=config, **options, **pooler_option(config, "mean"))
+    except OSError as error:
+        raise ValueError(
+            f"the adapter's base model {name} cannot be loaded; expected it there, or its new place as base_model in "
+            "the adapter's config.json"
+        ) from error
+    other = ValueError(f"{name} is not the base model that the adapter was trained on; expected that one, unchanged")
+    if position_table(base) is not None:
+        try:
+            keep_first_positions(base, backbone.config.max_position_embeddings)
+        except ValueError as error:
+            raise other from error
+    weights = base.state_dict()
+    found = {key: weights.get(key.replace(".base_layer.", ".")) for key in base_names(backbone)}
+    try:
+        if any(weight is None for weight in found.values()):
+            raise other
+        backbone.load_state_dict(found, strict=False)
+    except RuntimeError as error:  # other shapes
+        raise other from error
+    expected = torch.tensor(adapter.base_sample)
+    if not torch.allclose(torch.tensor(sample(backbone)), expected, rtol=TOLERANCE, atol=1e-6):
+        raise other
+
+
+def merge(backbone: PreTrainedModel) -> None:
+    """Add an adapter to the weights of the backbone, and leave the plain linear layers."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    layers = encoder_layers(backbone)
+    adapted = [(name, module) for name, module in layers.named_modules() if isinstance(module, BaseTunerLayer)]
+    for name, module in adapted:
+        module.merge()
+        layers.set_submodule(name, module.get_base_layer())
+    del layers.peft_config

@@ -1,0 +1,202 @@
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForSequenceClassification, BertConfig, BertModel, T5Config, T5EncoderModel
+
+from protbert_classify import ProteinClassifier, ProteinClassifierConfig
+from protbert_classify.model.configuration import PROTBERT_SHAPE
+from tests.conftest import TINY_SHAPE
+
+pytest.importorskip("peft", reason="the extra lora is not installed")
+
+LABELS = ["Cytoplasm", "Nucleus"]
+BATCH = {
+    "input_ids": torch.tensor([[2, 5, 6, 7, 8, 3], [2, 9, 10, 3, 0, 0]]),
+    "attention_mask": torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]]),
+}
+
+
+def logits(model):
+    with torch.no_grad():
+        return model.eval()(**BATCH).logits
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """A tiny pretrained BERT with more positions than are used."""
+    folder = tmp_path_factory.mktemp("base")
+    torch.manual_seed(0)
+    shape = {key: value for key, value in TINY_SHAPE.items() if key != "model_type"}
+    BertModel(BertConfig(**shape)).save_pretrained(folder)
+    return str(folder)
+
+
+def adapted(base, pooling="mean", **options):
+    """A classifier whose adapter, pooling and head have moved."""
+    torch.manual_seed(1)
+    model = ProteinClassifier.from_pretrained(base, labels=LABELS, pooling=pooling)
+    model.add_lora(base, **options)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.2 * torch.randn_like(parameter))
+    return model
+
+
+def test_a_fresh_adapter_changes_nothing(base):
+    model = ProteinClassifier.from_pretrained(base, labels=LABELS)
+    before = logits(model)
+    model.add_lora(base)
+    assert torch.equal(logits(model), before)
+
+
+def test_the_usual_targets_are_in_all_layers_and_not_in_the_pooler(base):
+    model = adapted(base, "pooler", rank=4)
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert {name.split(".lora_")[0] for name in trained if "lora_" in name} == {
+        f"backbone.encoder.layer.{layer}.{part}"
+        for layer in (0, 1)
+        for part in (
+            *(f"attention.self.{name}" for name in ("query", "key", "value")),
+            *("attention.output.dense", "intermediate.dense", "output.dense"),
+        )
+    }
+    assert {name for name in trained if "lora_" not in name} == {
+        *("backbone.pooler.dense.weight", "backbone.pooler.dense.bias", "head.1.weight", "head.1.bias")
+    }
+    query = model.backbone.encoder.layer[0].attention.self.query
+    assert query.lora_A["default"].weight.shape == (4, 32) and query.scaling == {"default": 4.0}
+
+
+@pytest.mark.parametrize("kind", ["lora", "dora"])
+@pytest.mark.parametrize("pooling", ["mean", "pooler", "light_attention"])
+def test_saved_loaded_and_merged_it_gives_the_same_logits(tmp_path, base, kind, pooling):
+    model = adapted(base, pooling, kind=kind)
+    model.save_pretrained(tmp_path / "small")
+    saved = load_file(tmp_path / "small" / "model.safetensors")
+    assert set(saved) == {name for name, parameter in model.named_parameters() if parameter.requires_grad}.union(
+        name for name, _ in model.named_buffers() if name.startswith(("pooling.", "head.")) and name in saved
+    )
+    loaded, info = ProteinClassifier.from_pretrained(tmp_path / "small", output_loading_info=True)
+    assert not info["missing_keys"] and not info["unexpected_keys"]
+    assert torch.equal(logits(loaded), logits(model))
+    assert not any(p.requires_grad for n, p in loaded.backbone.named_parameters() if "base_layer" in n)
+    assert torch.equal(logits(AutoModelForSequenceClassification.from_pretrained(tmp_path / "small")), logits(model))
+    merged = loaded.merge_adapter()
+    torch.testing.assert_close(logits(merged), logits(model), atol=1e-5, rtol=0)
+    assert all(parameter.requires_grad for parameter in merged.parameters())
+    merged.save_pretrained(tmp_path / "whole")
+    assert "adapter" not in json.loads((tmp_path / "whole" / "config.json").read_text())
+    shutil.rmtree(tmp_path / "small")
+    whole = ProteinClassifier.from_pretrained(tmp_path / "whole")
+    assert torch.equal(logits(whole), logits(merged))
+    assert not any("lora" in name or "base_layer" in name for name in whole.state_dict())
+
+
+def test_it_loads_again_with_its_positions_cut(tmp_path, base):
+    model = adapted(base)
+    model.resize_position_embeddings(16)
+    model.save_pretrained(tmp_path)
+    loaded = ProteinClassifier.from_pretrained(tmp_path)
+    assert loaded.max_positions == 16 and torch.equal(logits(loaded), logits(model))
+
+
+def test_it_loads_in_half_precision(tmp_path, base):
+    model = adapted(base)
+    model.save_pretrained(tmp_path)
+    loaded = ProteinClassifier.from_pretrained(tmp_path, dtype=torch.bfloat16)
+    assert {parameter.dtype for parameter in loaded.parameters()} == {torch.bfloat16}
+    torch.testing.assert_close(logits(loaded), logits(model), atol=0.1, rtol=0)
+
+
+def test_other_labels_start_a_fresh_head_on_the_merged_backbone(tmp_path, base):
+    model = adapted(base)
+    model.save_pretrained(tmp_path)
+    fresh = ProteinClassifier.from_pretrained(tmp_path, labels=["A", "B", "C"])
+    assert fresh.config.adapter is None
+    merged = model.merge_adapter().backbone.state_dict()
+    assert all(torch.equal(weight, merged[name]) for name, weight in fresh.backbone.state_dict().items())
+
+
+def test_a_t5_and_its_targets(tmp_path):
+    torch.manual_seed(0)
+    shape = {"vocab_size": 30, "d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 2, "num_heads": 2}
+    T5EncoderModel(T5Config(**shape)).save_pretrained(tmp_path / "t5")
+    model = adapted(str(tmp_path / "t5"))
+    assert model.config.adapter["targets"] == ["q", "k", "v", "o"]
+    model.save_pretrained(tmp_path / "small")
+    assert torch.equal(logits(ProteinClassifier.from_pretrained(tmp_path / "small")), logits(model))
+    torch.testing.assert_close(logits(model), logits(model.merge_adapter()), atol=1e-5, rtol=0)
+
+
+def test_a_missing_base_model_is_named(tmp_path, base):
+    shutil.copytree(base, tmp_path / "base")
+    adapted(str(tmp_path / "base")).save_pretrained(tmp_path / "small")
+    shutil.rmtree(tmp_path / "base")
+    with pytest.raises(ValueError, match=r"base model .*/base cannot be loaded; expected it there, or its new place"):
+        ProteinClassifier.from_pretrained(tmp_path / "small")
+
+
+@pytest.mark.parametrize("change", ["weights", "layers", "width"])
+def test_another_base_model_than_it_was_trained_on_is_refused(tmp_path, base, change):
+    shutil.copytree(base, tmp_path / "base")
+    adapted(str(tmp_path / "base")).save_pretrained(tmp_path / "small")
+    shape = {key: value for key, value in TINY_SHAPE.items() if key != "model_type"}
+    other = {"weights": {}, "layers": {"num_hidden_layers": 1}, "width": {"hidden_size": 64}}[change]
+    torch.manual_seed(5)
+    BertModel(BertConfig(**{**shape, **other})).save_pretrained(tmp_path / "base")
+    with pytest.raises(ValueError, match="is not the base model that the adapter was trained on"):
+        ProteinClassifier.from_pretrained(tmp_path / "small")
+
+
+def test_a_checkpoint_without_a_trained_weight_is_refused(tmp_path, base):
+    adapted(base).save_pretrained(tmp_path)
+    path = tmp_path / "model.safetensors"
+    weights = load_file(path)
+    weights.pop("backbone.encoder.layer.1.output.dense.lora_B.default.weight")
+    save_file(weights, path, metadata={"format": "pt"})
+    with pytest.raises(ValueError, match="1 weights are missing"):
+        ProteinClassifier.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"targets": ["query", "querry"]}, "lora_targets=querry: a bert has no such .* some of dense, key, query, value"),
+        ({"rank": 0}, "lora_rank=0: expected 1 or more"),
+        ({"dropout": 1.0}, "lora_dropout=1.0: expected 0 up to below 1"),
+        ({"kind": "lola"}, "lora_kind='lola': expected one of lora, dora"),
+    ],
+)
+def test_a_wrong_option_is_named_and_the_model_stays_as_it_was(base, options, words):
+    model = ProteinClassifier.from_pretrained(base, labels=LABELS)
+    before = logits(model)
+    with pytest.raises(ValueError, match=words):
+        model.add_lora(base, **options)
+    assert model.config.adapter is None and torch.equal(logits(model), before)
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_a_second_adapter_is_refused(base):
+    with pytest.raises(ValueError, match="has an adapter already: merge it first"):
+        adapted(base).add_lora(base)
+
+
+def test_a_config_without_an_adapter_says_nothing_of_one():
+    config = ProteinClassifierConfig(dict(TINY_SHAPE), labels=LABELS)
+    assert "adapter" not in config.to_dict() and config.adapter is None
+
+
+def test_an_adapter_of_protbert_is_below_two_percent_of_its_weights():
+    with torch.device("meta"):
+        model = ProteinClassifier(ProteinClassifierConfig(PROTBERT_SHAPE, num_labels=10))
+        whole = sum(weight.numel() for weight in model.state_dict().values())
+        model.config.adapter = {"base_model": "", "rank": 8, "targets": ["query", "key", "value", "dense"]}
+        model = ProteinClassifier(model.config)
+    small = {name: w for name, w in model.state_dict().items() if name not in model._keys_to_ignore_on_save}
+    count = sum(weight.numel() for weight in small.values())
+    assert count == 30 * 8 * (4 * 2 * 1024 + 2 * (1024 + 4096)) + 1024 * 10 + 10  # 4.4 million
+    assert count / whole < 0.02
