@@ -17,7 +17,6 @@ CODE = "code"  # the folder of a model archive that the Hugging Face container r
 CONTAINER_MODEL = "/opt/ml/model"  # where a container unpacks model.tar.gz
 ENTRY, OPTIONS, REQUIREMENTS, INFERENCE = "train.py", "run.yaml", "requirements.txt", "inference.py"
 ENTRY_SOURCE = f"""\
-import json
 import os
 import sys
 
