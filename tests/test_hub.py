@@ -147,7 +147,8 @@ def test_a_push_sends_weights_tokenizer_code_and_card_privately_and_nothing_else
     assert hub.repositories["model", "me/easy"].private
     files = hub.model("me/easy")
     assert sorted(files) == [
-        *("README.md", "attention.py", "backbone.py", "calibration.py", "config.json", "configuration.py"),
+        *("README.md", "adapter.py", "attention.py", "backbone.py", "calibration.py", "config.json"),
+        "configuration.py",
         "ensemble.py",
         *("figures/confusion_matrix.png", "figures/reliability.png"),
         *("from_pretrained.py", "heads.py", "losses.py", "model.safetensors", "modeling.py", "packing.py"),
@@ -514,7 +515,7 @@ def test_a_token_on_the_command_line_is_refused_and_not_repeated(run_of_nothing,
 def test_a_dry_run_shows_the_card_and_sends_nothing(run_of_nothing, capsys):
     assert main(["push", "--model", str(run_of_nothing), "--repo_id", "me/x", "--dry_run"]) == 0
     shown = capsys.readouterr().out
-    assert shown.startswith("---\n") and "Besides this card would be sent: attention.py, backbone.py" in shown
+    assert shown.startswith("---\n") and "Besides this card would be sent: adapter.py, attention.py" in shown
 
 
 def test_a_dry_run_of_proteins_shows_their_card_and_sends_nothing(write_fasta, capsys):

@@ -20,6 +20,7 @@ TARGETS = {
     "t5": ("q", "k", "v", "o"),
 }
 SAMPLE = 16  # numbers of a base model by which it is known again
+NO_PEFT = "an adapter needs the package peft: pip install 'protbert_classify[lora]'"
 TOLERANCE = 0.02  # of these, relative: it may be loaded in half precision
 
 
@@ -96,12 +97,10 @@ def insert(backbone: PreTrainedModel, adapter: Adapter) -> None:
     Raises:
         ImportError: `peft` is not installed.
     """
-    try:
+    try:  # transformers asks readers of published code for every package that is imported outside of a try
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as error:
-        raise ImportError(
-            "an adapter needs the package peft: pip install 'protbert_classify[lora]'", name="peft"
-        ) from error
+        raise ImportError(NO_PEFT, name="peft") from error
     config = LoraConfig(
         r=adapter.rank,
         lora_alpha=adapter.alpha,
@@ -174,8 +173,10 @@ def load_base(backbone: PreTrainedModel, adapter: Adapter, **kwargs: Any) -> Non
 
 def merge(backbone: PreTrainedModel) -> None:
     """Add an adapter to the weights of the backbone, and leave the plain linear layers."""
-    from peft.tuners.tuners_utils import BaseTunerLayer
-
+    try:
+        from peft.tuners.tuners_utils import BaseTunerLayer
+    except ImportError as error:
+        raise ImportError(NO_PEFT, name="peft") from error
     layers = encoder_layers(backbone)
     adapted = [(name, module) for name, module in layers.named_modules() if isinstance(module, BaseTunerLayer)]
     for name, module in adapted:

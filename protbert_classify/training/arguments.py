@@ -74,7 +74,7 @@ class ModelArguments:
             "and q, k, v and o of a T5."
         },
     )
-    freeze_backbone: bool = field(default=False, metadata={"help": "The same as --tuning frozen."})
+    freeze_backbone: bool = field(default=False, metadata={"help": "Train only the pooling and the head."})
     freeze_layers: int = field(default=0, metadata={"help": "Do not train the embeddings and the first N layers."})
     attn_implementation: str | None = field(
         default=None, metadata={"help": "sdpa, eager, flash_attention_2, ...; by default, transformers chooses."}
