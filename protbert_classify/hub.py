@@ -10,7 +10,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from datasets import DatasetDict
@@ -28,8 +28,8 @@ from safetensors import SafetensorError, safe_open
 
 from .data.fingerprint import fingerprint
 from .errors import ModelError, OptionError, ProteinClassifierError, first_line
+from .inference.merged_folder import merged_folder
 from .model import ProteinClassifierConfig
-from .model.merged_folder import merged_folder
 from .model.publishing import CARD, CONFIG, Files, commit_files, open_repository, repository_files
 from .model_source import resolve_model_path
 from .reporting.card import Licences
@@ -89,13 +89,16 @@ def push_saved(
     revision: str | None = None,
     **kwargs: Any,
 ) -> CommitInfo:
-    """[`push_model`] for the folder of a model and, if there is one, the run that it comes from."""
+    """[`push_model`] for the folder of a model and, if there is one, the run that it comes from.
+
+    An adapter is merged into the weights: readers have neither its base model nor peft.
+    """
     check_repo_id(repo_id)
     check_model(model)
-    with hub_errors(repo_id, token), _merged(model) as model, tempfile.TemporaryDirectory() as pictures:
+    with merged_folder(model) as whole, hub_errors(repo_id, token), tempfile.TemporaryDirectory() as pictures:
         api = HfApi(token=token)
         repo_id = _with_owner(api, repo_id)
-        card, files = describe_model(model, run, repo_id, licences, pictures)
+        card, files = describe_model(whole, run, repo_id, licences, pictures)
         _validate(ModelCard(card))
         open_repository(api, repo_id, private, revision)
         _tell_visibility(api, repo_id, private, "model")
@@ -220,17 +223,6 @@ def _weights(folder: str) -> list[str]:
         return ["model.safetensors"]
     with open(path, encoding="utf-8") as file:
         return sorted(set(json.load(file)["weight_map"].values()))
-
-
-@contextmanager
-def _merged(model: str) -> Iterator[str]:
-    """The folder to publish: readers do not have the base model of an adapter, which is merged into the weights."""
-    with ExitStack() as stack:
-        try:
-            whole = stack.enter_context(merged_folder(model))
-        except (ImportError, ValueError) as error:
-            raise ModelError(f"{model}: {first_line(error)}") from error
-        yield whole
 
 
 def check_repo_id(repo_id: str) -> None:

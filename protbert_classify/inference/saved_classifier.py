@@ -63,7 +63,7 @@ def load_with_tokenizer(name: str, **fields: Any) -> tuple[ProteinClassifier, Pr
         model, info = ProteinClassifier.from_pretrained(name, output_loading_info=True, **fields)
     except NoClassesError:
         raise
-    except (OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:  # an ImportError: peft is missing, which an adapter needs
         raise cannot_load(name, error) from error
     except (SafetensorError, UnpicklingError) as error:
         reason = f"its weights are damaged ({first_line(error)}); copy or download them again"

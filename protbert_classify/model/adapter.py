@@ -96,6 +96,7 @@ def insert(backbone: PreTrainedModel, adapter: Adapter) -> None:
 
     Raises:
         ImportError: `peft` is not installed.
+        ValueError: A target that the backbone does not have.
     """
     try:  # transformers asks readers of published code for every package that is imported outside of a try
         from peft import LoraConfig, inject_adapter_in_model
@@ -105,7 +106,7 @@ def insert(backbone: PreTrainedModel, adapter: Adapter) -> None:
         r=adapter.rank,
         lora_alpha=adapter.alpha,
         lora_dropout=adapter.dropout,
-        target_modules=list(adapter.targets),
+        target_modules=find_targets(backbone, list(adapter.targets)),
         use_dora=adapter.kind == "dora",
     )
     inject_adapter_in_model(config, encoder_layers(backbone))

@@ -445,7 +445,7 @@ class ProteinBackbone(PreTrainedModel):
         )
         if model.config.members:
             raise ValueError(f"{pretrained_model_name_or_path} is an ensemble: load the backbone of a member")
-        backbone = model.backbone.requires_grad_(True)  # what the classifier froze is its own matter
+        backbone = model.merge_adapter().backbone.requires_grad_(True)  # what the classifier froze is its own matter
         return (backbone, loading_info(info, set(), {"backbone.": ""})) if with_info else backbone
 
     @classmethod

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError, ModelError, ProteinClassifierError
+from ..inference.merged_folder import merged_folder
 from .packaging import add_serving_code, unpack
 from .session import translate_errors
 
@@ -66,7 +67,8 @@ class TrainingContainer:
         """
         if self.rank != 0:
             return
-        shutil.copytree(os.path.join(output_dir, "model"), self.model_dir, dirs_exist_ok=True)
+        with merged_folder(os.path.join(output_dir, "model")) as model:
+            shutil.copytree(model, self.model_dir, dirs_exist_ok=True)
         add_serving_code(self.model_dir)
         if (results := os.environ.get("SM_OUTPUT_DATA_DIR")) is not None:
             left_out = shutil.ignore_patterns("model", "model.part", "checkpoint-*")

@@ -1,6 +1,5 @@
 """What travels to SageMaker: this package, the source folder of a job, and a model with the code that serves it."""
 
-import json
 import os
 import shutil
 import tarfile
@@ -11,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ModelError
+from ..inference.merged_folder import merged_folder
 
 PACKAGE = "protbert_classify"
 CODE = "code"  # the folder of a model archive that the Hugging Face container reads, and imports from
 CONTAINER_MODEL = "/opt/ml/model"  # where a container unpacks model.tar.gz
 ENTRY, OPTIONS, REQUIREMENTS, INFERENCE = "train.py", "run.yaml", "requirements.txt", "inference.py"
+ADAPTER_REQUIREMENT = "peft>=0.21"  # the extra `lora`
 ENTRY_SOURCE = f"""\
 import os
 import sys
@@ -60,7 +61,8 @@ def write_job(folder: str, options: Mapping[str, Any], package: str | None = Non
     Path(folder, ENTRY).write_text(ENTRY_SOURCE)
     if package is None:
         copy_package(folder)
-    lines = [*([package] if package else []), *pinned_requirements(), "boto3"]
+    adapter = [ADAPTER_REQUIREMENT] if options.get("tuning") == "lora" else []
+    lines = [*([package] if package else []), *pinned_requirements(), *adapter, "boto3"]
     Path(folder, REQUIREMENTS).write_text("\n".join(lines) + "\n")
 
 
@@ -76,20 +78,21 @@ def add_serving_code(model: str) -> None:
 
 
 def pack_model(model: str, archive: str) -> None:
-    """Write the model.tar.gz of a run, or of its model/: the model's files, and the code that serves them, in code/."""
+    """Write the model.tar.gz of a run, or of its model/: the model's files, and the code that serves them, in code/.
+
+    An adapter is merged into the weights: the container has neither its base model nor peft.
+    """
     folder = os.path.join(model, "model") if os.path.isdir(os.path.join(model, "model")) else model
     if not os.path.isfile(os.path.join(folder, "config.json")):
         raise ModelError(f"{model}: no model there; expected the output_dir of a training, or its model/")
     if not any(name.endswith(".safetensors") for name in os.listdir(folder)):
         raise ModelError(f"{model}: no safetensors; only these are deployed")
-    if json.loads(Path(folder, "config.json").read_text()).get("adapter"):
-        raise ModelError(f"{model}: it has an adapter, whose base model is not deployed; merge_adapter() and save it")
-    with tempfile.TemporaryDirectory() as temporary:
+    with merged_folder(folder) as whole, tempfile.TemporaryDirectory() as temporary:
         add_serving_code(temporary)
         with tarfile.open(archive, "w:gz", compresslevel=1) as tar:  # weights hardly compress
-            for name in sorted(os.listdir(folder)):
-                if os.path.isfile(os.path.join(folder, name)):
-                    tar.add(os.path.join(folder, name), arcname=name, filter=_readable)
+            for name in sorted(os.listdir(whole)):
+                if os.path.isfile(os.path.join(whole, name)):
+                    tar.add(os.path.join(whole, name), arcname=name, filter=_readable)
             tar.add(os.path.join(temporary, CODE), arcname=CODE, filter=_readable)
 
 

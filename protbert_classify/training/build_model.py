@@ -64,10 +64,10 @@ def build_model(arguments: ModelArguments, data_args: DataArguments, tasks: tupl
         if arguments.backbone_config is not None:
             return _with_weak_positions(ProteinClassifier(scratch_config(arguments, **fields)))
         name = resolve_model_path(arguments.model_name_or_path)
-        model = ProteinClassifier.from_pretrained(name, **fields)
+        model = ProteinClassifier.from_pretrained(name, **fields).merge_adapter()
         if arguments.tuning == "lora":
             _add_lora(model, name, arguments)
-        return model if arguments.tuning == "lora" else model.merge_adapter()
+        return model
     except OSError as error:
         raise cannot_load(arguments.model_name_or_path, error) from error
     except (ImportError, ValueError) as error:

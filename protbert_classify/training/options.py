@@ -6,6 +6,7 @@ import difflib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any, NoReturn
 
 import yaml
@@ -15,6 +16,7 @@ from ..data.sources import FASTA_ENDINGS, TABLE_ENDINGS, ending_of
 from ..data.split_strategies import STRATEGIES
 from ..errors import OptionError
 from ..evaluation.metrics import WATCHED
+from ..model.adapter import NO_PEFT
 from ..model.heads import HEADS
 from ..model.losses import LOSSES
 from ..model.pooling import POOLINGS
@@ -25,6 +27,12 @@ from .training_arguments import ProteinTrainingArguments
 ENCODERS = ("model_name_or_path", "backbone_config")  # one of them
 KINDS = (ModelArguments, DataArguments, ProteinTrainingArguments)
 CONFIG_ENDINGS = (".yaml", ".yml", ".json")
+# what cannot be together with an adapter, and why
+WITHOUT_LORA = {
+    "backbone_config": "an adapter needs a pretrained backbone",
+    "freeze_backbone": "one trains an adapter in the backbone, the other nothing",
+    "freeze_layers": "an adapter trains in all layers",
+}
 REGISTRIES = (POOLINGS, HEADS, LOSSES, STRATEGIES)
 
 
@@ -83,11 +91,9 @@ def parse_options(
     refuse_unknown(unknown, option_names())
     _check_values(*parsed)
     _drop_other_encoder(parsed[0], _encoder(arguments) or _encoder(in_file) or _encoder(defaults))
-    if parsed[0].tuning == "lora" and parsed[0].backbone_config is not None:
-        raise OptionError(
-            "tuning=lora and backbone_config exclude each other: an adapter needs a pretrained backbone; expected "
-            "model_name_or_path, or --tuning full"
-        )
+    _settle_tuning(parsed[0])
+    if parsed[0].tuning == "lora" and find_spec("peft") is None:
+        raise OptionError(f"tuning=lora: {NO_PEFT}")
     return tuple(parsed)
 
 
@@ -105,6 +111,7 @@ def check_options(path: str) -> argparse.Namespace:
     refuse_unknown(unknown, option_names())
     check_ranges(values)
     _check_registered(values)
+    _settle_tuning(values)
     _encoder(arguments)
     return values
 
@@ -148,7 +155,6 @@ def _check_values(
 ) -> None:
     """Refuse now what would fail in the middle of a run."""
     check_ranges(model_args, data_args, training_args)
-    _settle_tuning(model_args)
     if training_args.num_train_epochs <= 0 and training_args.max_steps <= 0:
         raise OptionError(f"num_train_epochs={training_args.num_train_epochs}: expected more than 0")
     if model_args.seeds is not None and data_args.folds is not None:
@@ -162,18 +168,16 @@ def _check_values(
         raise OptionError(f"metric_for_best_model={metric!r}: expected one of {', '.join(sorted(known))}")
 
 
-def _settle_tuning(arguments: ModelArguments) -> None:
+def _settle_tuning(arguments: Any) -> None:
     """Let `tuning` and `freeze_backbone` say the same.
 
     Raises:
         OptionError: They contradict each other, or an adapter cannot be trained so.
     """
-    if arguments.freeze_backbone and arguments.tuning == "lora":
-        raise OptionError(
-            "tuning=lora and freeze_backbone exclude each other: the one trains an adapter, the other none"
-        )
-    if arguments.tuning == "lora" and arguments.freeze_layers:
-        raise OptionError("tuning=lora and freeze_layers exclude each other: an adapter trains in all layers")
+    if arguments.tuning == "lora":
+        for name, why in WITHOUT_LORA.items():
+            if getattr(arguments, name):
+                raise OptionError(f"tuning=lora and {name} exclude each other: {why}; leave one out")
     if arguments.freeze_backbone or arguments.tuning == "frozen":
         arguments.tuning, arguments.freeze_backbone = "frozen", True
 

@@ -37,7 +37,7 @@ FORMER = {
     "split_coverage": COVERAGE,
     "light_attention_layers": 0,
     "class_weights": 0.0,
-    "adapter": None,
+    "tuning": "full",
 }
 # training arguments that must not change; num_train_epochs may grow, and the logging, saving and evaluation are free
 TRAINING_SETTINGS = (
@@ -73,7 +73,6 @@ MODEL_SETTINGS = (
     "max_sequence_length",
     "crop",
     "loss",
-    "adapter",
 )
 
 
@@ -161,10 +160,21 @@ def run_settings(
     settings = {
         **{name: getattr(config, name) for name in MODEL_SETTINGS},
         "tasks": [_without_fitted(task.to_dict()) for task in config.tasks],
+        **_tuning(config),
         **training_settings(arguments),
         **{name: encoded_fingerprint(part) for name, part in proteins.items() if has_ids(part)},
     }
     return as_json(settings)
+
+
+def _tuning(config: ProteinClassifierConfig) -> dict[str, Any]:
+    """What trains beside the pooling and the head, under the names of the options; `freeze_backbone` has its own."""
+    if config.adapter is None:
+        return {"tuning": "full"}
+    given = {name: value for name, value in config.adapter.items() if not name.startswith("base_")}
+    # the base model may have moved, but must be the same
+    base = {"weights of the base model": config.adapter["base_sample"]}
+    return {"tuning": "lora", **{f"lora_{name}": value for name, value in given.items()}, **base}
 
 
 def training_settings(arguments: TrainingArguments) -> dict[str, Any]:

@@ -39,8 +39,6 @@ logger = logging.getLogger(__name__)
 FEW_TO_CHOOSE_BY = 20  # one protein more or less is 5% of accuracy
 # where the data lies may change, as its fingerprint tells whether it is the same; and so may what is only reported
 FREE_DATA = ("data", "validation_data", "test_data", "test_neighbours")
-# what they say is compared as the model has it: freeze_backbone, and the adapter
-TUNING = ("tuning", "lora_kind", "lora_rank", "lora_alpha", "lora_dropout", "lora_targets")
 
 Arguments = tuple[ModelArguments, DataArguments, ProteinTrainingArguments]
 
@@ -166,8 +164,16 @@ def command_settings(model_args: ModelArguments, data_args: DataArguments, split
     data = {name: value for name, value in dataclasses.asdict(data_args).items() if name not in FREE_DATA}
     answers = ColumnNames.from_options(data_args).answers
     prints = {f"{name} proteins": fingerprint(part, answers) for name, part in splits.items()}
-    model = {name: value for name, value in dataclasses.asdict(model_args).items() if name not in TUNING}
-    return as_json({**model, **data, **prints})
+    return as_json({**_model_settings(model_args), **data, **prints})
+
+
+def _model_settings(arguments: ModelArguments) -> dict[str, Any]:
+    """The options of the model; those of an adapter count only where there is one."""
+    options = dataclasses.asdict(arguments)
+    if arguments.tuning == "lora":
+        return options
+    plain = {name: value for name, value in options.items() if not name.startswith("lora_")}
+    return {**plain, "tuning": "full"}  # freeze_backbone says whether it is frozen
 
 
 def _is_finished(trainer: ProteinTrainer) -> bool:
