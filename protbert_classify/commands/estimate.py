@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from ..model import ProteinClassifier
 
+TUNINGS = ("full", "lora", "frozen")  # as train has them
 EXAMPLES = """\
 examples:
   protbert-classify estimate --model Rostlab/prot_bert_bfd --device T4
@@ -33,11 +34,15 @@ def run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     if (options.model is None) == (options.backbone_config is None):
         raise OptionError("give --model or --backbone_config, one of them")
+    if options.freeze_backbone and options.tuning == "lora":
+        raise OptionError("tuning=lora and freeze_backbone exclude each other; leave one out")
+    if options.freeze_backbone:
+        options.tuning = "frozen"
     from ..cost.estimate_table import estimate_record, estimate_table
     from ..cost.plan import estimate_plan, make_plan, what_would_fit
     from ..runs.files import write_json
 
-    model = _model(options)
+    model = _model(options, options.tuning)
     residues, data = _residues(options)
     plan = make_plan(
         model,
@@ -48,21 +53,21 @@ def run(arguments: list[str]) -> int:
         tokens_per_batch=options.tokens_per_batch,
         precision=options.precision,
         gradient_checkpointing=options.gradient_checkpointing,
-        freeze_backbone=options.freeze_backbone,
+        tuning=options.tuning,
         device=options.device,
         utilisation=options.utilisation,
         epochs=options.epochs,
     )
     cost = estimate_plan(plan, model)
     fits = cost.step <= ROOM * plan.memory
-    advice = [] if fits else what_would_fit(plan, cost, model, partial(_model, options, freeze=True))
+    advice = [] if fits else what_would_fit(plan, cost, model, partial(_model, options))
     if options.output:
         write_json(options.output, estimate_record(plan, cost, advice))
     print(estimate_table(plan, cost, advice))
     return 0
 
 
-def _model(options: argparse.Namespace, freeze: bool = False) -> "ProteinClassifier":
+def _model(options: argparse.Namespace, tuning: str) -> "ProteinClassifier":
     from ..cost.planned_model import planned_model, trained_length
 
     if options.max_length is None:
@@ -74,7 +79,8 @@ def _model(options: argparse.Namespace, freeze: bool = False) -> "ProteinClassif
         backbone_config=options.backbone_config,
         num_labels=options.labels,
         pooling=options.pooling,
-        freeze_backbone=options.freeze_backbone or freeze,
+        tuning=tuning,
+        lora_rank=options.lora_rank,
     )
 
 
@@ -134,7 +140,14 @@ def _parser() -> argparse.ArgumentParser:
         "--pooling",
         help="mean, cls, pooler, light_attention or your own (default: that of a classifier, or mean)",
     )
-    model.add_argument("--freeze_backbone", action="store_true", help="train only the pooling and the head")
+    model.add_argument(
+        "--tuning",
+        choices=TUNINGS,
+        default="full",
+        help="what trains beside the pooling and the head: the whole backbone, an adapter or nothing (default full)",
+    )
+    model.add_argument("--lora_rank", type=positive, default=8, help="rank of the adapter (default 8)")
+    model.add_argument("--freeze_backbone", action="store_true", help="the same as --tuning frozen")
     data = parser.add_argument_group("proteins")
     data.add_argument(
         "--max_length", type=positive, help="maximum tokens of a protein (default: the classifier's, or 512)"

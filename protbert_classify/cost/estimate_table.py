@@ -7,6 +7,8 @@ from .devices import ROOM
 from .estimate import Estimate
 from .plan import Plan, gib
 
+TRAINED = {"full": "", "lora": "adapter, pooling and head only", "frozen": "pooling and head only"}
+
 
 def estimate_table(plan: Plan, cost: Estimate, advice: list[str]) -> str:
     """The estimate for a terminal: the model, the proteins, the memory of a step, the time."""
@@ -40,7 +42,7 @@ Rows = tuple[str, list[tuple[str, str, str]]]
 def _about_the_model(plan: Plan, cost: Estimate) -> Rows:
     rows = [
         ("parameters", f"{cost.parameters:,}", f"position table as long as --max_length {plan.max_length}, where any"),
-        ("of them trained", f"{cost.trained_parameters:,}", "pooling and head only" if plan.freeze_backbone else ""),
+        ("of them trained", f"{cost.trained_parameters:,}", TRAINED[plan.tuning]),
         ("training proteins", f"{len(plan.lengths):,}", plan.data),
         ("tokens an epoch", f"{plan.lengths.sum():,}", f"residues and special tokens, at most {plan.max_length} each"),
     ]

@@ -24,14 +24,14 @@ def forward_flops(model: Any, lengths: np.ndarray) -> float:
         model: A [`ProteinClassifier`].
         lengths: (N,), tokens of each protein, special ones included.
     """
-    return sum(flops for _, flops in _parts(model, lengths))
+    return sum(flops for _, flops, _ in _parts(model, lengths))
 
 
 def training_flops(model: Any, lengths: np.ndarray, gradient_checkpointing: bool = False) -> float:
     """FLOPs of one forward and backward pass: three times the forward for what trains, once for what is frozen.
 
     Backward costs as much as forward for the gradient of the weights, and again for that of the input, which a head on
-    a frozen backbone does not need.
+    a frozen backbone does not need. A layer with an adapter needs the gradient of the adapter's weights only.
 
     Args:
         model: A [`ProteinClassifier`]; what trains has `requires_grad`.
@@ -40,17 +40,17 @@ def training_flops(model: Any, lengths: np.ndarray, gradient_checkpointing: bool
     """
     total, something_below = 0.0, False
     layers = list(encoder_layers(model.backbone))
-    for module, flops in _parts(model, lengths):
+    for module, flops, frozen in _parts(model, lengths):
         is_layer = any(module is layer for layer in layers)
         trains = any(parameter.requires_grad for parameter in module.parameters())
-        backward = 1 + (something_below or is_layer) + (is_layer and gradient_checkpointing)
-        total += flops * (1 + (backward if trains else 0))
+        passes = (something_below or is_layer) + (is_layer and gradient_checkpointing)
+        total += flops + ((1 + passes) * flops - frozen if trains else 0)
         something_below = something_below or trains
     return total
 
 
-def _parts(model: Any, lengths: np.ndarray) -> list[tuple[nn.Module, float]]:
-    """The modules that train or are frozen as a whole, from the input to the logits, and the FLOPs of their forward."""
+def _parts(model: Any, lengths: np.ndarray) -> list[tuple[nn.Module, float, float]]:
+    """The modules from the input to the logits, the FLOPs of their forward, and the part that is for frozen weights."""
     lengths = np.asarray(lengths, dtype=np.float64)
     proteins, tokens = len(lengths), float(lengths.sum())
     attention = 4 * float(np.square(lengths).sum()) * _attention_width(model.backbone.config)
@@ -61,18 +61,24 @@ def _parts(model: Any, lengths: np.ndarray) -> list[tuple[nn.Module, float]]:
         if name not in ("pooler", "contact_head"):
             inside = {id(module) for module in child.modules()}
             own = _weights(child) - sum(_weights(layer) for layer in layers if id(layer) in inside)
-            parts.append((child, 2 * own * tokens))
-    parts += [(layer, 2 * _weights(layer) * tokens + attention) for layer in layers]
+            parts.append((child, 2 * own * tokens, 0.0))
+    parts += [
+        (layer, 2 * _weights(layer) * tokens + attention, 2 * _weights(layer, frozen=True) * tokens) for layer in layers
+    ]
     if model.config.pooling == "pooler":
-        parts.append((model.backbone.pooler, 2 * _weights(model.backbone.pooler) * float(proteins)))
-    parts.append((model.pooling, 2 * _weights(model.pooling) * tokens))
-    parts.append((model.head, 2 * _weights(model.head) * float(proteins)))
+        parts.append((model.backbone.pooler, 2 * _weights(model.backbone.pooler) * float(proteins), 0.0))
+    parts.append((model.pooling, 2 * _weights(model.pooling) * tokens, 0.0))
+    parts.append((model.head, 2 * _weights(model.head) * float(proteins), 0.0))
     return parts
 
 
-def _weights(module: nn.Module) -> int:
-    """Weights that meet each token once: of linear layers and, over the residues, of convolutions."""
-    return sum(part.weight.numel() for part in module.modules() if isinstance(part, nn.Linear | nn.Conv1d))
+def _weights(module: nn.Module, frozen: bool = False) -> int:
+    """Weights that meet each token once: of linear layers and, over the residues, of convolutions.
+
+    `frozen` leaves out those that train.
+    """
+    linear = [part.weight for part in module.modules() if isinstance(part, nn.Linear | nn.Conv1d)]
+    return sum(weight.numel() for weight in linear if not (frozen and weight.requires_grad))
 
 
 def _attention_width(config: Any) -> int:

@@ -1,6 +1,7 @@
 """A planned training: the model, proteins and device to estimate, and the options that would make it fit."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,11 @@ from .step_memory import step_memory
 
 LONGEST_PROTEINS = 8  # their tokens are a batch unless a number is given: they decide whether the memory is enough
 GIB = 2**30
+# tuning -> what to say of it, with its memory
+LESS_TRAINED = {
+    "lora": "with --tuning lora {}",
+    "frozen": "with --freeze_backbone {}; add --pooling light_attention",
+}
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,7 @@ class Plan:
         tokens_per_batch: Tokens of a step.
         precision: float32, bf16 or fp16.
         gradient_checkpointing: As for train.
-        freeze_backbone: As for train.
+        tuning: full, lora or frozen, as for train.
         device: Its name.
         memory: Bytes of the device.
         rate: Peak FLOP/s of the device.
@@ -47,7 +53,7 @@ class Plan:
     tokens_per_batch: int
     precision: str
     gradient_checkpointing: bool
-    freeze_backbone: bool
+    tuning: str
     device: str
     memory: int
     rate: float
@@ -78,7 +84,7 @@ def make_plan(
     tokens_per_batch: int | None,
     precision: str | None,
     gradient_checkpointing: bool,
-    freeze_backbone: bool,
+    tuning: str,
     device: str,
     utilisation: float,
     epochs: float,
@@ -94,7 +100,7 @@ def make_plan(
         tokens_per_batch: Tokens of a step; those of the 8 longest proteins if None.
         precision: `float32`, `bf16` or `fp16`; what `train` would use on the device if None.
         gradient_checkpointing: As for train.
-        freeze_backbone: As for train.
+        tuning: `full`, `lora` or `frozen`, as for train.
         device: One of `DEVICES`, or `HERE` for this machine, which is measured.
         utilisation: Share of the peak rate that training is assumed to reach, 0..1.
         epochs: Passes over the proteins.
@@ -123,7 +129,7 @@ def make_plan(
         tokens_per_batch=tokens_per_batch or longest * min(LONGEST_PROTEINS, len(lengths)),
         precision=precision,
         gradient_checkpointing=gradient_checkpointing,
-        freeze_backbone=freeze_backbone,
+        tuning=tuning,
         device=device if device != HERE else "this machine",
         memory=means.memory,
         rate=means.rate,
@@ -146,7 +152,7 @@ def estimate_plan(plan: Plan, model: ProteinClassifier, **changes: Any) -> Estim
 
 
 def what_would_fit(
-    plan: Plan, cost: Estimate, model: ProteinClassifier, frozen_model: Callable[[], ProteinClassifier]
+    plan: Plan, cost: Estimate, model: ProteinClassifier, tuned: Callable[[str], ProteinClassifier]
 ) -> list[str]:
     """The options of train that would make a step fit into the device's memory, each alone, with the memory it takes.
 
@@ -154,7 +160,7 @@ def what_would_fit(
         plan: That does not fit.
         cost: Its estimate.
         model: On the meta device.
-        frozen_model: Builds the same model with a frozen backbone.
+        tuned: Builds the same model with another `tuning`.
 
     Returns:
         A line for each option; one that says so if none helps.
@@ -170,10 +176,12 @@ def what_would_fit(
     tokens = memory.tokens(room) // 64 * 64
     if tokens >= longest:
         lines.append(f"with --tokens_per_batch {tokens} {gib(memory.step(tokens))}")
-    if not plan.freeze_backbone:
-        frozen = estimate_plan(plan, frozen_model())
-        if frozen.step <= room:
-            lines.append(f"with --freeze_backbone {gib(frozen.step)}; add --pooling light_attention")
+    for tuning, option in LESS_TRAINED.items():
+        if plan.tuning in ("full", "lora") and plan.tuning != tuning:
+            with suppress(OptionError):  # peft is missing, or an adapter for this family is not known
+                less = estimate_plan(plan, tuned(tuning))
+                if less.step <= room:
+                    lines.append(option.format(gib(less.step)))
     return lines or ["none of its options makes it fit: use a larger device or a smaller model"]
 
 

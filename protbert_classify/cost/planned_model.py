@@ -33,7 +33,8 @@ def planned_model(
     backbone_config: str | None = None,
     num_labels: int | None = None,
     pooling: str | None = None,
-    freeze_backbone: bool = False,
+    tuning: str = "full",
+    lora_rank: int = 8,
     freeze_layers: int = 0,
 ) -> ProteinClassifier:
     """Build the classifier that a training would begin with; of a model only its configuration is read.
@@ -45,7 +46,8 @@ def planned_model(
         backbone_config: In place of a name: the shape of an encoder, a JSON file or JSON itself.
         num_labels: Number of classes; None for those of a saved classifier, 10 for an encoder.
         pooling: A name in `POOLINGS`; None for that of a saved classifier, mean for an encoder.
-        freeze_backbone: Train the pooling and the head only.
+        tuning: `full`, `lora` or `frozen`, as for train.
+        lora_rank: Of the adapter, with `lora`.
         freeze_layers: Leave the embeddings and the first N layers as they are.
 
     Raises:
@@ -60,12 +62,11 @@ def planned_model(
         own = {name: getattr(trained, name) for name in OWN_FIELDS} if trained else {"num_labels": 10}
         asked = {"pooling": pooling, "num_labels": num_labels}
         fields: dict[str, Any] = {**own, **{name: value for name, value in asked.items() if value is not None}}
+        trains: dict[str, Any] = {"freeze_backbone": tuning == "frozen", "freeze_layers": freeze_layers}
+        if tuning == "lora":
+            trains["adapter"] = {"base_model": name_or_path or "", "rank": lora_rank}
         with torch.device("meta"):
-            model = ProteinClassifier(
-                ProteinClassifierConfig(
-                    backbone, freeze_backbone=freeze_backbone, freeze_layers=freeze_layers, **fields
-                )
-            )
+            model = ProteinClassifier(ProteinClassifierConfig(backbone, **trains, **fields))
     except (ImportError, ValueError, KeyError) as error:
         raise error if isinstance(error, InputError) else OptionError(first_line(error)) from error
     if model.max_positions is not None:

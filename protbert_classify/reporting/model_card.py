@@ -41,6 +41,10 @@ FEW = 30  # proteins of a class below which its numbers say little
 OFF = (None, False, -1)  # an option with such a value did nothing
 MODEL_OPTIONS = ("pooling", "head", "classifier_dropout", "freeze_backbone", "freeze_layers")
 
+LORA = {
+    "lora": ("Hu et al. 2021, LoRA", "10.48550/arXiv.2106.09685"),
+    "dora": ("Liu et al. 2024, DoRA", "10.48550/arXiv.2402.09353"),
+}
 LIGHT_ATTENTION = ("Stärk et al. 2021, light attention", "10.1093/bioadv/vbab035")
 BACKBONES = {
     "Rostlab/prot": ("Elnaggar et al. 2021, ProtTrans (ProtBERT, ProtT5)", "10.1109/TPAMI.2021.3095381"),
@@ -309,6 +313,7 @@ def _training(run: Run, found: EvaluatedSplit | None) -> dict[str, Any]:
     model, data, arguments = (run.record.get(f"{name}_arguments", {}) for name in ("model", "data", "training"))
     shown = {
         **{name: model.get(name) for name in MODEL_OPTIONS},
+        **_adapter(run),
         **{name: data.get(name) for name in ("max_length", "crop")},
         **{name: arguments.get(name) for name in TRAINING},
     }
@@ -321,6 +326,15 @@ def _training(run: Run, found: EvaluatedSplit | None) -> dict[str, Any]:
         "versions": run.record.get("versions", {}),
         "evaluation": _last_evaluation(run) if found is None else {},
     }
+
+
+def _adapter(run: Run | None) -> dict[str, Any]:
+    """The options of the adapter that was trained; none if the backbone itself was trained, or nothing of it."""
+    model = run.record.get("model_arguments", {}) if run is not None else {}
+    if model.get("tuning") != "lora":
+        return {}
+    given = {name: value for name, value in model.items() if name.startswith("lora_") and value != []}
+    return {"tuning": "lora", **given}
 
 
 def _last_evaluation(run: Run) -> dict[str, str]:
@@ -354,6 +368,8 @@ def _references(config: ProteinClassifierConfig, run: Run | None) -> list[tuple[
     references = [reference for start, reference in BACKBONES.items() if base.startswith(start)]
     if config.pooling == "light_attention":
         references.append(LIGHT_ATTENTION)
+    if adapter := _adapter(run):
+        references.append(LORA[adapter["lora_kind"]])
     if _source(run) == DEEPLOC_URL:
         references.append(DEEPLOC)
     return references

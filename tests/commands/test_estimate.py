@@ -48,10 +48,10 @@ def test_what_does_not_fit_says_what_would(tmp_path, capsys):
     large = [*PROTBERT, "--device", "T4", "--precision", "fp16", "--tokens_per_batch", "16384"]
     found = recorded(large, tmp_path)
     assert not found["fits"] and "does NOT fit" in capsys.readouterr().out
-    checkpointing, tokens, frozen = found["advice"]
-    assert "--gradient_checkpointing" in checkpointing and "--freeze_backbone" in frozen
-    smaller = re.search(r"--tokens_per_batch (\d+)", tokens)[1]
-    for advice in (["--gradient_checkpointing"], ["--tokens_per_batch", smaller], ["--freeze_backbone"]):
+    options = re.findall(r"with (--\w+)(?: (?!\d*\.)(\w+))?", " ".join(found["advice"]))
+    assert ("--gradient_checkpointing", "") in options and ("--freeze_backbone", "") in options
+    assert len(options) == 3
+    for advice in ([word for word in option if word] for option in options):
         followed = recorded([*large, *advice], tmp_path)
         assert followed["fits"], advice
         gib = f"{followed['step'] / 2**30:.2f} GiB"

@@ -29,8 +29,11 @@ def test_the_parameters_of_protbert_are_counted_after_the_position_table_is_cut(
     whole = cost(planned(PROTBERT_SHAPE, 512))
     assert whole.parameters == whole.trained_parameters == embeddings + 30 * layer + head == 378_456_074
     assert cost(planned(PROTBERT_SHAPE, 1024)).parameters == whole.parameters + 512 * 1024
-    frozen = cost(planned(PROTBERT_SHAPE, 512, freeze_backbone=True))
+    frozen = cost(planned(PROTBERT_SHAPE, 512, tuning="frozen"))
     assert (frozen.parameters, frozen.trained_parameters) == (378_456_074, 10_250)
+    adapted = cost(planned(PROTBERT_SHAPE, 512, tuning="lora", lora_rank=8))
+    adapter = 30 * 8 * (4 * 2 * 1024 + 2 * (1024 + 4096))  # four layers of 1024 x 1024, two of 1024 x 4096
+    assert (adapted.parameters, adapted.trained_parameters) == (378_456_074 + adapter, 10_250 + adapter)
 
 
 def test_bytes_and_seconds_follow_from_the_counts():
@@ -57,7 +60,7 @@ def test_checkpointing_keeps_a_hidden_state_a_layer_and_computes_one_layer_at_a_
 
 
 def test_a_frozen_backbone_keeps_next_to_nothing():
-    frozen = cost(planned(TINY_SHAPE, freeze_backbone=True))
+    frozen = cost(planned(TINY_SHAPE, tuning="frozen"))
     assert frozen.activations < cost(planned(TINY_SHAPE)).activations / 100
     assert frozen.working > 256 * 64 * 4  # but one layer of hidden states at a time
     assert frozen.inference - frozen.weights == pytest.approx(frozen.activations + frozen.working, rel=0.01)

@@ -55,7 +55,16 @@ def test_layers_before_light_attention_are_counted():
     assert forward_flops(model, np.array([40])) == pytest.approx(counted(model, 40), rel=0.01)
 
 
-@pytest.mark.parametrize("fields", [{}, {"freeze_backbone": True, "pooling": "light_attention"}, {"freeze_layers": 1}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"freeze_backbone": True, "pooling": "light_attention"},
+        {"freeze_layers": 1},
+        {"adapter": {"base_model": "", "rank": 2}},
+        {"adapter": {"base_model": "", "rank": 8}, "pooling": "pooler"},
+    ],
+)
 def test_the_training_costs_what_torch_counts(fields):
     model = classifier(TINY_SHAPE, **fields)
     # the lowest layer that trains passes no gradient further down: of its first products we count one too many
@@ -69,6 +78,16 @@ def test_all_that_trains_costs_three_times_the_forward_and_what_is_frozen_once()
     frozen = classifier(TINY_SHAPE, freeze_backbone=True)
     head = 2 * 32 * 10 * 2  # its weights have a gradient, its input has none
     assert training_flops(frozen, lengths) == forward_flops(frozen, lengths) + head
+
+
+def test_an_adapter_saves_the_gradients_of_the_frozen_weights():
+    shape = {**TINY_SHAPE, "hidden_size": 256, "intermediate_size": 1024}
+    whole, adapted = classifier(shape), classifier(shape, adapter={"base_model": "", "rank": 1})
+    lengths = np.array([40])
+    saved = training_flops(whole, lengths) - training_flops(adapted, lengths)
+    layers = 2 * 2 * 12 * 256**2 * 40
+    assert saved == pytest.approx(layers, rel=0.05)  # a third of three passes; the adapter adds a little
+    assert saved == pytest.approx(counted(whole, 40, True) - counted(adapted, 40, True), rel=0.15)
 
 
 def test_checkpointing_computes_the_layers_once_more():

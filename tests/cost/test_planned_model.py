@@ -1,6 +1,7 @@
 """A plan must be of the very model that a training would begin with."""
 
 import json
+import sys
 
 import pytest
 import torch
@@ -53,8 +54,28 @@ def test_a_saved_classifier_keeps_its_kernel_its_head_and_its_other_tasks(tmp_pa
 
 
 def test_what_is_frozen_is_frozen_in_the_plan_too():
-    parameters = planned(TINY_SHAPE, freeze_backbone=True).named_parameters()
+    parameters = planned(TINY_SHAPE, tuning="frozen").named_parameters()
     assert {name.split(".")[0] for name, parameter in parameters if parameter.requires_grad} == {"head"}
+
+
+@pytest.mark.parametrize("shape", [TINY_SHAPE, T5], ids=["bert", "t5"])
+def test_an_adapter_is_planned_as_training_inserts_it(shape, tmp_path):
+    trained = classifier(shape)
+    trained.backbone.save_pretrained(tmp_path)
+    trained.add_lora(str(tmp_path), rank=3)
+    model = planned_model(str(tmp_path), max_length=128, tuning="lora", lora_rank=3)
+
+    def learned(model):
+        return {name: parameter.shape for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+    assert learned(model) == learned(trained)
+    assert all(parameter.is_meta for parameter in model.parameters())
+
+
+def test_an_adapter_without_peft_says_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(OptionError, match=r"needs the package peft: pip install 'protbert_classify\[lora\]'"):
+        planned(TINY_SHAPE, tuning="lora")
 
 
 def test_a_classifier_says_how_long_its_proteins_were(tmp_path):

@@ -26,6 +26,11 @@ def test_one_device_holds_all_of_it():
     assert (memory.weights, memory.gradients, memory.optimizer) == (size(model), size(model), 2 * size(model))
     assert memory.communication == 0
     assert memory.fixed == 4 * size(model) + memory.activations.weight_copies
+    adapter = {"base_model": "", "rank": 2, "targets": ["query"]}
+    adapted = held(classifier(DEEP, "sdpa", adapter=adapter))
+    small = 8 * 4 * 2 * (32 + 32) + size(model.head)  # in each layer two matrices of 2 x 32
+    assert (adapted.weights, adapted.gradients) == (size(model) + small - size(model.head), small)
+    assert adapted.optimizer == 2 * small
     frozen = held(classifier(DEEP, "sdpa", freeze_backbone=True))
     assert (frozen.weights, frozen.gradients, frozen.optimizer) == (size(model), size(model.head), 2 * size(model.head))
 
