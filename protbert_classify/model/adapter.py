@@ -146,7 +146,8 @@ def load_base(backbone: PreTrainedModel, adapter: Adapter, **kwargs: Any) -> Non
     name, revision = adapter.base_model, adapter.base_revision or "main"
     options = {"revision": revision, "trust_remote_code": False, **kwargs}
     try:
-        config = AutoConfig.from_pretrained(name, **options)
+        # without the type: "auto" would become the configuration's own
+        config = AutoConfig.from_pretrained(name, **{key: options[key] for key in options if "dtype" not in key})
         base = encoder_class(config).from_pretrained(name, config=config, **options, **pooler_option(config, "mean"))
     except OSError as error:
         raise ValueError(
