@@ -35,6 +35,7 @@ bench: .venv/.dev
 	$(BIN)/python -m benchmarks.profile_cpu
 	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.frozen
+	$(BIN)/python -m benchmarks.tuning
 	$(BIN)/python -m benchmarks.precision
 	$(BIN)/python -m benchmarks.proteome
 	$(BIN)/python -m benchmarks.serving

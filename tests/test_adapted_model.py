@@ -250,6 +250,28 @@ def test_published_it_needs_neither_peft_nor_the_base_model_nor_the_package(save
 
 
 @pytest.mark.slow
+def test_a_base_model_on_the_hub_is_known_by_its_commit(saved, tmp_path):
+    from .loopback_hub import LoopbackHub, Repository
+    from .test_hub import python
+
+    base = saved[0].parent / "base"
+    code = """
+from protbert_classify import ProteinClassifier
+model = ProteinClassifier.from_pretrained("me/base", labels=["A", "B"])
+model.add_lora("me/base")
+model.save_pretrained("adapted")
+ProteinClassifier.from_pretrained("adapted").merge_adapter()
+"""
+    with LoopbackHub() as hub:
+        files = {path.name: path.read_bytes() for path in base.iterdir()}
+        hub.repositories["model", "me/base"] = repository = Repository(private=False, files=files)
+        done = python(hub, tmp_path, code)
+    assert done.returncode == 0, done.stderr[-3000:]
+    adapter = json.loads((tmp_path / "adapted" / "config.json").read_text())["adapter"]
+    assert (adapter["base_model"], adapter["base_revision"]) == ("me/base", repository.commit)
+
+
+@pytest.mark.slow
 def test_push_to_hub_of_a_model_sends_it_merged_and_leaves_it_as_it_was(saved, tmp_path):
     from .loopback_hub import LoopbackHub
     from .test_hub import python

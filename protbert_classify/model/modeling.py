@@ -5,6 +5,7 @@ Shapes: B proteins, T tokens of the longest, H hidden size of the backbone, C cl
 
 import copy
 import inspect
+import os
 import re
 import tempfile
 from dataclasses import dataclass
@@ -290,13 +291,14 @@ class ProteinClassifier(FromPretrainedMixin):
         return reason
 
     def add_lora(self, base_model: str, base_revision: str | None = None, **options: Any) -> None:
-        """Freeze the backbone and put an adapter beside it, which trains together with the pooling and the head.
+        """Freeze the backbone and put an adapter into it, which trains together with the pooling and the head.
 
-        A model with an adapter is saved without the weights of its base model.
+        The adapter is LoRA or DoRA, see [`Adapter`]. A model with an adapter is saved without the weights of its base
+        model.
 
         Args:
             base_model: Where the weights of the backbone are from: a folder or a Hub id.
-            base_revision: Its commit on the Hub.
+            base_revision: Its commit on the Hub; the one that the backbone was loaded from if None.
             options: `kind` (`lora` or `dora`), `rank`, `alpha`, `dropout` and `targets`, see [`Adapter`].
 
         Raises:
@@ -305,10 +307,11 @@ class ProteinClassifier(FromPretrainedMixin):
         """
         if self.config.adapter:
             raise ValueError("the model has an adapter already: merge it first, with merge_adapter()")
+        is_folder = os.path.isdir(base_model)
         targets = find_targets(self.backbone, list(options.pop("targets", None) or ()))
         adapter = Adapter(
-            base_model=base_model,
-            base_revision=base_revision,
+            base_model=os.path.abspath(base_model) if is_folder else base_model,
+            base_revision=None if is_folder else base_revision or getattr(self.backbone.config, "_commit_hash", None),
             base_sample=sample(self.backbone),
             targets=targets,
             **options,
@@ -327,6 +330,9 @@ class ProteinClassifier(FromPretrainedMixin):
 
         Returns:
             The model itself; one without an adapter stays as it is.
+
+        Raises:
+            ImportError: `peft` is not installed.
         """
         if self.config.adapter:
             merge(self.backbone)

@@ -1,6 +1,5 @@
 """The model and tokenizer that a training begins with."""
 
-import os
 from typing import Any
 
 import torch
@@ -75,12 +74,10 @@ def build_model(arguments: ModelArguments, data_args: DataArguments, tasks: tupl
 
 
 def _add_lora(model: ProteinClassifier, name: str, arguments: ModelArguments) -> None:
-    """Give a pretrained backbone an adapter that knows where the backbone is from, and its commit on the Hub."""
-    is_folder = os.path.isdir(name)
-    commit = getattr(model.backbone.config, "_commit_hash", None) or getattr(model.config, "_commit_hash", None)
+    commit = getattr(model.backbone.config, "_commit_hash", None)  # a branch may move
     model.add_lora(
-        os.path.abspath(name) if is_folder else name,
-        None if is_folder else commit or arguments.model_revision,
+        name,
+        commit or arguments.model_revision,
         kind=arguments.lora_kind,
         rank=arguments.lora_rank,
         alpha=arguments.lora_alpha,
