@@ -20,8 +20,8 @@ TARGETS = {
     "t5": ("q", "k", "v", "o"),
 }
 SAMPLE = 16  # numbers of a base model by which it is known again
-NO_PEFT = "an adapter needs the package peft: pip install 'protbert_classify[lora]'"
 TOLERANCE = 0.02  # of these, relative: it may be loaded in half precision
+NO_PEFT = "an adapter needs the package peft: pip install 'protbert_classify[lora]'"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ from .figures import save_figure
 from .formatting import capitalised, count, duration
 from .members import MEANT, member_table
 from .report_registry import report_of
-from .run_description import LOST, TRAINING, split_table
+from .run_description import LOST, TRAINING, model_arguments, split_table
 from .score_quality import HEADER, NOTE, calibration_sentences, score_rows
 from .task_report import CardFigure
 
@@ -329,12 +329,10 @@ def _training(run: Run, found: EvaluatedSplit | None) -> dict[str, Any]:
 
 
 def _adapter(run: Run | None) -> dict[str, Any]:
-    """The options of the adapter that was trained; none if the backbone itself was trained, or nothing of it."""
-    model = run.record.get("model_arguments", {}) if run is not None else {}
-    if model.get("tuning") != "lora":
-        return {}
-    given = {name: value for name, value in model.items() if name.startswith("lora_") and value != []}
-    return {"tuning": "lora", **given}
+    """The options of the adapter that was trained; none without one."""
+    given = {} if run is None else model_arguments(run)
+    options = {name: value for name, value in given.items() if name.startswith("lora_") and value != []}
+    return {"tuning": given["tuning"], **options} if options else {}
 
 
 def _last_evaluation(run: Run) -> dict[str, str]:

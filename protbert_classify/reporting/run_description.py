@@ -136,11 +136,18 @@ def arguments(run: Run) -> dict[str, Rows]:
     """Names and values of the arguments: of the model, the data, those that shape the training, and all others."""
     training = run.record.get("training_arguments", {})
     return {
-        "Model": _pairs(run.record.get("model_arguments", {})),
+        "Model": _pairs(model_arguments(run)),
         "Data": _pairs(run.record.get("data_arguments", {})),
         "Training": _pairs({name: training[name] for name in TRAINING if name in training}),
         "Other arguments of Trainer": _pairs({name: training[name] for name in training if name not in TRAINING}),
     }
+
+
+def model_arguments(run: Run) -> dict[str, Any]:
+    """The arguments of the model; those of an adapter only if one was trained."""
+    options = run.record.get("model_arguments", {})
+    adapter = options.get("tuning") == "lora"
+    return {name: value for name, value in options.items() if adapter or not name.startswith("lora_")}
 
 
 def circumstances(run: Run) -> Rows:

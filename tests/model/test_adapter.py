@@ -201,5 +201,6 @@ def test_an_adapter_of_protbert_is_below_two_percent_of_its_weights():
         model = ProteinClassifier(model.config)
     small = {name: w for name, w in model.state_dict().items() if name not in model._keys_to_ignore_on_save}
     count = sum(weight.numel() for weight in small.values())
+    assert count == sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     assert count == 30 * 8 * (4 * 2 * 1024 + 2 * (1024 + 4096)) + 1024 * 10 + 10  # 4.4 million
     assert count / whole < 0.02

@@ -106,6 +106,18 @@ def test_the_text_has_values_with_intervals_calibration_data_training_and_refere
     assert "@misc{mine,\n  title = {{mine}},\n  author = {{me}}," in text
 
 
+ADAPTER = {"tuning": "lora", "lora_kind": "dora", "lora_rank": 4, "lora_targets": []}
+
+
+def test_an_adapter_is_among_the_options_and_cited(config, run):
+    card = model_card(config(), "me/mine", dataclasses.replace(run, record={**run.record, "model_arguments": ADAPTER}))
+    assert "| `tuning` | lora |" in card and "| `lora_rank` | 4 |" in card and "lora_targets" not in card
+    assert "https://doi.org/10.48550/arXiv.2402.09353" in card
+    plain = {**ADAPTER, "tuning": "full"}
+    card = model_card(config(), "me/mine", dataclasses.replace(run, record={**run.record, "model_arguments": plain}))
+    assert "lora" not in card.lower()
+
+
 def test_names_of_classes_with_markup_stay_what_they_are_and_keep_the_tables_whole(config, run):
     text = model_card(config(), "me/mine", run)
     table = next(i for i, row in enumerate(rows(text)) if row.startswith("| class |"))

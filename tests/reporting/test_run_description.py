@@ -106,6 +106,13 @@ def test_a_pretrained_backbone_is_named(run):
     assert run_description.backbone(dataclasses.replace(run, record=record)) == "Rostlab/prot_bert_bfd"
 
 
+@pytest.mark.parametrize(("tuning", "shown"), [("full", []), ("lora", [["lora_rank", "4"]])])
+def test_the_options_of_an_adapter_are_shown_where_there_is_one(run, tuning, shown):
+    record = {**run.record, "model_arguments": {"pooling": "mean", "tuning": tuning, "lora_rank": 4}}
+    rows = run_description.arguments(dataclasses.replace(run, record=record))["Model"]
+    assert rows == [["pooling", "mean"], ["tuning", tuning], *shown]
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(45, "45 s"), (720, "12 min"), (12600, "3.5 h")])
 def test_durations(seconds, text):
     assert run_description.duration(seconds) == text

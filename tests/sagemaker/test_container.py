@@ -3,12 +3,14 @@
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
 from pathlib import Path
 
 import pytest
+import torch
 
 from protbert_classify.__main__ import main
 from protbert_classify.errors import DataError, ModelError, ProteinClassifierError
@@ -47,6 +49,26 @@ def test_channels_and_folders_are_the_defaults_of_a_training(job, capsys):
     printed = float(capsys.readouterr().out.split("test: 15 proteins, accuracy ")[1].split(",")[0])
     metrics = json.loads((job / "output/data/metrics.json").read_text())
     assert metrics["test_accuracy"] == pytest.approx(printed, abs=1e-3)
+
+
+def test_an_adapter_is_merged_into_the_model_that_a_job_leaves(job, monkeypatch):
+    pytest.importorskip("peft", reason="the extra lora is not installed")
+    from protbert_classify import ProteinClassifier
+    from tests.docs.conftest import save_bert
+
+    base = job / "input/data/model"
+    save_bert(base)
+    monkeypatch.setenv("SM_CHANNEL_MODEL", str(base))
+    quick = ["--num_train_epochs", "1", "--max_train_samples", "20", "--max_length", "64"]
+    assert main(["train", "--tuning", "lora", *quick]) == 0
+    trained = ProteinClassifier.from_pretrained(job / "run/model")
+    assert trained.config.adapter is not None
+    shutil.rmtree(base)  # it was a channel of this job
+    left = ProteinClassifier.from_pretrained(job / "model")
+    expected = trained.merge_adapter().state_dict()
+    assert left.state_dict().keys() == expected.keys()
+    assert all(torch.equal(weight, expected[name]) for name, weight in left.state_dict().items())
+    assert (job / "model/code/inference.py").exists() and (job / "model/tokenizer.json").exists()
 
 
 def test_a_failure_is_left_where_sagemaker_shows_it(job, capsys):

@@ -75,6 +75,10 @@ def test_the_command_line_prints_the_request_it_would_send(cloud, proteins, caps
         ({"hyperparameters": {"hub_token": "hf_x"}}, "a secret would travel with the job; see hub_token_secret"),
         ({"hyperparameters": {"data": "x.fasta"}}, "the data of a job are channels"),
         ({"hyperparameters": {"a b": 1}}, "unknown option"),
+        (
+            {"hyperparameters": {"tuning": "lora", "backbone_config": {"model_type": "bert"}}},
+            "tuning=lora and backbone_config exclude each other",
+        ),
         ({"hyperparameters": {"packing": "maybe"}}, "packing='maybe': expected one of auto, on, off"),
         ({"use_spot_instances": True, "max_run": 10, "max_wait": 5}, "max_wait=5"),
         ({"use_spot_instances": True, "keep_alive_period_in_seconds": 60}, "choose one of the two"),

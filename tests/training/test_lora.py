@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
 from transformers import BertConfig, BertModel, set_seed
@@ -20,7 +21,19 @@ from protbert_classify.errors import OptionError
 from protbert_classify.inference.saved_classifier import load_classifier
 from protbert_classify.runs.checkpoints import checkpoints
 
-from .runs import LABELS, SHAPE, assert_same_weights, command, complaints, easy_records, environment, fasta, record
+from .runs import (
+    LABELS,
+    ROOT,
+    SHAPE,
+    assert_same_weights,
+    command,
+    complaints,
+    easy_records,
+    environment,
+    fasta,
+    launch,
+    record,
+)
 from .runs import weights as saved_weights
 from .trainers import StopAt, arguments, raw_proteins
 
@@ -158,6 +171,20 @@ def test_the_command_killed_and_resumed_ends_with_the_same_weights(base, data, t
     assert not (tmp_path / "killed" / "run.json").exists()
     assert train(base, data, tmp_path / "killed", *options, "--resume", "true") == 0
     assert_same_weights(tmp_path / "whole" / "model", tmp_path / "killed" / "model")
+
+
+@pytest.mark.slow
+def test_two_processes_train_the_adapter_that_one_trains(base, data, tmp_path):
+    options = ("--num_train_epochs", "2", "--optim", "sgd", "--learning_rate", "0.5", "--classifier_dropout", "0")
+    two = [*_options(base, data, tmp_path / "two"), *options, "--per_device_train_batch_size", "4"]
+    done = launch(ROOT / "examples" / "train.py", *two)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert record(tmp_path / "two")["world_size"] == 2
+    assert train(base, data, tmp_path / "one", *options, "--per_device_train_batch_size", "8") == 0
+    one, two = (saved_weights(tmp_path / name / "model") for name in ("one", "two"))
+    assert one.keys() == two.keys() and max(np.abs(one[name]).max() for name in one if "lora_B" in name) > 0.01
+    for name in one:
+        np.testing.assert_allclose(two[name], one[name], atol=1e-4, err_msg=name)
 
 
 def test_the_best_checkpoint_is_the_model_though_it_has_no_base_weights(base, tmp_path, monkeypatch):
