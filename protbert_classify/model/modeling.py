@@ -437,8 +437,8 @@ class ProteinClassifier(FromPretrainedMixin):
 class ProteinBackbone(PreTrainedModel):
     """What `AutoModel` loads of a classifier: its backbone alone, a `BertModel` or whatever it was built on.
 
-    An adapter is merged into it. As `AutoModel` gives a `BertModel` for a `BertForSequenceClassification`. The head must be there, as for
-    [`ProteinClassifier.from_pretrained`], which takes the same arguments.
+    As `AutoModel` gives a `BertModel` for a `BertForSequenceClassification`. An adapter is merged into it. The head
+    must be there, as for [`ProteinClassifier.from_pretrained`], which takes the same arguments.
     """
 
     config_class = ProteinClassifierConfig
