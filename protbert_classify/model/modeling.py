@@ -39,6 +39,7 @@ from .packing import packed_output, why_not_packed, why_padded
 from .padding import padded_output
 from .pooling import POOLINGS, residue_mask
 from .publishing import CARD, commit_files, open_repository, repository_files, short_card
+from .repository_names import cached_commit
 
 
 @dataclass
@@ -298,7 +299,7 @@ class ProteinClassifier(FromPretrainedMixin):
 
         Args:
             base_model: Where the weights of the backbone are from: a folder or a Hub id.
-            base_revision: Its commit on the Hub; the one that the backbone was loaded from if None.
+            base_revision: Its branch, tag or commit on the Hub; main if None. The commit is saved.
             options: `kind` (`lora` or `dora`), `rank`, `alpha`, `dropout` and `targets`, see [`Adapter`].
 
         Raises:
@@ -311,7 +312,7 @@ class ProteinClassifier(FromPretrainedMixin):
         targets = find_targets(self.backbone, list(options.pop("targets", None) or ()))
         adapter = Adapter(
             base_model=os.path.abspath(base_model) if is_folder else base_model,
-            base_revision=None if is_folder else base_revision or getattr(self.backbone.config, "_commit_hash", None),
+            base_revision=None if is_folder else cached_commit(base_model, base_revision or "main") or base_revision,
             base_sample=sample(self.backbone),
             targets=targets,
             **options,

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset, DatasetDict
-from huggingface_hub import try_to_load_from_cache
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerState, TrainingArguments
 
 from ..data.fingerprint import fingerprint
 from ..evaluation.by_identity import metrics_by_identity
 from ..evaluation.decision import Decision
+from ..model.repository_names import cached_commit
 from ..model.tasks import Task
 from ..model_source import backbone_shape
 from ..tasks.targets import label_counts
@@ -210,5 +210,4 @@ def _backbone_revision(arguments: dict[str, Any]) -> str | None:
     name = arguments["model_name_or_path"]
     if arguments["backbone_config"] is not None or os.path.isdir(name):
         return None
-    config = try_to_load_from_cache(name, "config.json", revision=arguments["model_revision"])
-    return os.path.basename(os.path.dirname(config)) if isinstance(config, str) else None
+    return cached_commit(name, arguments["model_revision"])

@@ -74,10 +74,9 @@ def build_model(arguments: ModelArguments, data_args: DataArguments, tasks: tupl
 
 
 def _add_lora(model: ProteinClassifier, name: str, arguments: ModelArguments) -> None:
-    commit = getattr(model.backbone.config, "_commit_hash", None)  # a branch may move
     model.add_lora(
         name,
-        commit or arguments.model_revision,
+        arguments.model_revision,
         kind=arguments.lora_kind,
         rank=arguments.lora_rank,
         alpha=arguments.lora_alpha,
