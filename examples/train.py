@@ -13,7 +13,7 @@ from transformers import set_seed
 from protbert_classify import ProteinClassifier, ProteinClassifierConfig, ProteinTrainer
 from protbert_classify.commands import run_guarded
 from protbert_classify.reporting.terminal_summary import training_summary
-from protbert_classify.training.build_model import backbone_fields, model_fields
+from protbert_classify.training.build_model import backbone_fields, model_fields, set_up_tuning
 from protbert_classify.training.load_data import load_data
 from protbert_classify.training.options import parse_options
 from protbert_classify.training.run import save_run
@@ -36,6 +36,7 @@ def main() -> None:
     fields = model_fields(model_args, data_args, tasks)
     if model_args.backbone_config is None:
         model = ProteinClassifier.from_pretrained(model_args.model_name_or_path, **fields)
+        set_up_tuning(model, model_args)  # an adapter, with --tuning lora
     else:
         model = ProteinClassifier(ProteinClassifierConfig(backbone_fields(model_args), **fields))
 

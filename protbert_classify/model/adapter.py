@@ -3,12 +3,15 @@
 Hu et al. 2021 (arXiv:2106.09685); DoRA: Liu et al. 2024 (arXiv:2402.09353).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
 from transformers import AutoConfig, PreTrainedModel
+from transformers.utils import logging
 
 from .backbone import encoder_class, encoder_layers, keep_first_positions, pooler_option, position_table
 
@@ -148,7 +151,9 @@ def load_base(backbone: PreTrainedModel, adapter: Adapter, **kwargs: Any) -> Non
     try:
         # without the type: "auto" would become the configuration's own
         config = AutoConfig.from_pretrained(name, **{key: options[key] for key in options if "dtype" not in key})
-        base = encoder_class(config).from_pretrained(name, config=config, **options, **pooler_option(config, "mean"))
+        options.update(pooler_option(config, "mean"))
+        with _no_load_report():
+            base = encoder_class(config).from_pretrained(name, config=config, **options)
     except OSError as error:
         raise ValueError(
             f"the adapter's base model {name} cannot be loaded; expected it there, or its new place as base_model in "
@@ -171,6 +176,17 @@ def load_base(backbone: PreTrainedModel, adapter: Adapter, **kwargs: Any) -> Non
     expected = torch.tensor(adapter.base_sample)
     if not torch.allclose(torch.tensor(sample(backbone)), expected, rtol=TOLERANCE, atol=1e-6):
         raise other
+
+
+@contextmanager
+def _no_load_report() -> Iterator[None]:
+    """Do not list what a base model has besides its encoder, such as the head of its pretraining."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
 
 
 def merge(backbone: PreTrainedModel) -> None:

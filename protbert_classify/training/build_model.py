@@ -63,26 +63,34 @@ def build_model(arguments: ModelArguments, data_args: DataArguments, tasks: tupl
         if arguments.backbone_config is not None:
             return _with_weak_positions(ProteinClassifier(scratch_config(arguments, **fields)))
         name = resolve_model_path(arguments.model_name_or_path)
-        model = ProteinClassifier.from_pretrained(name, **fields).merge_adapter()
-        if arguments.tuning == "lora":
-            _add_lora(model, name, arguments)
-        return model
+        return set_up_tuning(ProteinClassifier.from_pretrained(name, **fields), arguments)
     except OSError as error:
         raise cannot_load(arguments.model_name_or_path, error) from error
     except (ImportError, ValueError) as error:
         raise error if isinstance(error, OptionError) else OptionError(first_line(error)) from error
 
 
-def _add_lora(model: ProteinClassifier, name: str, arguments: ModelArguments) -> None:
-    model.add_lora(
-        name,
-        arguments.model_revision,
-        kind=arguments.lora_kind,
-        rank=arguments.lora_rank,
-        alpha=arguments.lora_alpha,
-        dropout=arguments.lora_dropout,
-        targets=arguments.lora_targets,
-    )
+def set_up_tuning(model: ProteinClassifier, arguments: ModelArguments) -> ProteinClassifier:
+    """Merge the adapter that a pretrained model came with, and give it a fresh one with `tuning="lora"`.
+
+    Raises:
+        OptionError: An adapter that does not fit the model, or `peft` is not installed.
+    """
+    try:
+        model.merge_adapter()
+        if arguments.tuning == "lora":
+            model.add_lora(
+                resolve_model_path(arguments.model_name_or_path),
+                arguments.model_revision,
+                kind=arguments.lora_kind,
+                rank=arguments.lora_rank,
+                alpha=arguments.lora_alpha,
+                dropout=arguments.lora_dropout,
+                targets=arguments.lora_targets,
+            )
+    except (ImportError, ValueError) as error:
+        raise OptionError(first_line(error)) from error
+    return model
 
 
 def _with_weak_positions(model: ProteinClassifier) -> ProteinClassifier:

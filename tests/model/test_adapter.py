@@ -96,6 +96,13 @@ def test_saved_loaded_and_merged_it_gives_the_same_logits(tmp_path, base, kind, 
     assert not any("lora" in name or "base_layer" in name for name in whole.state_dict())
 
 
+def test_what_else_its_base_model_has_is_not_reported(tmp_path, base, caplog):
+    adapted(base).save_pretrained(tmp_path)
+    caplog.clear()
+    ProteinClassifier.from_pretrained(tmp_path)
+    assert "LOAD REPORT" not in caplog.text  # of the pooler, which the base model has
+
+
 def test_it_loads_again_with_its_positions_cut(tmp_path, base):
     model = adapted(base)
     model.resize_position_embeddings(16)

@@ -175,7 +175,9 @@ def test_the_command_killed_and_resumed_ends_with_the_same_weights(base, data, t
 
 @pytest.mark.slow
 def test_two_processes_train_the_adapter_that_one_trains(base, data, tmp_path):
-    options = ("--num_train_epochs", "2", "--optim", "sgd", "--learning_rate", "0.5", "--classifier_dropout", "0")
+    options = ("--max_steps", "9", "--optim", "sgd", "--learning_rate", "0.5", "--classifier_dropout", "0")
+    # the same proteins in a step, and no last, smaller one
+    options += ("--train_sampling_strategy", "sequential", "--eval_strategy", "no", "--save_strategy", "no")
     two = [*_options(base, data, tmp_path / "two"), *options, "--per_device_train_batch_size", "4"]
     done = launch(ROOT / "examples" / "train.py", *two)
     assert done.returncode == 0, done.stderr[-3000:]
