@@ -16,7 +16,6 @@ PACKAGE = "protbert_classify"
 CODE = "code"  # the folder of a model archive that the Hugging Face container reads, and imports from
 CONTAINER_MODEL = "/opt/ml/model"  # where a container unpacks model.tar.gz
 ENTRY, OPTIONS, REQUIREMENTS, INFERENCE = "train.py", "run.yaml", "requirements.txt", "inference.py"
-ADAPTER_REQUIREMENT = "peft>=0.21"  # the extra `lora`
 ENTRY_SOURCE = f"""\
 import os
 import sys
@@ -40,14 +39,14 @@ def copy_package(folder: str) -> None:
     shutil.copytree(Path(__file__).resolve().parents[1], os.path.join(folder, PACKAGE), ignore=others)
 
 
-def pinned_requirements() -> list[str]:
-    """Our direct dependencies at the versions installed here: a job computes with the libraries of this machine."""
+def pinned_requirements(extra: str = "") -> list[str]:
+    """Our direct dependencies, and an extra's, at the versions installed here: a job computes with these libraries."""
     from packaging.requirements import Requirement
 
     needed = [Requirement(text) for text in distribution(PACKAGE).requires or []]
-    # no extras; and the image has the torch for its CUDA
-    names = [requirement.name for requirement in needed if requirement.marker is None and requirement.name != "torch"]
-    return [f"{name}=={version(name).split('+')[0]}" for name in names]
+    wanted = [one.name for one in needed if one.marker is None or one.marker.evaluate({"extra": extra})]
+    # the image has the torch for its CUDA
+    return [f"{name}=={version(name).split('+')[0]}" for name in wanted if name != "torch"]
 
 
 def write_job(folder: str, options: Mapping[str, Any], package: str | None = None) -> None:
@@ -61,8 +60,8 @@ def write_job(folder: str, options: Mapping[str, Any], package: str | None = Non
     Path(folder, ENTRY).write_text(ENTRY_SOURCE)
     if package is None:
         copy_package(folder)
-    adapter = [ADAPTER_REQUIREMENT] if options.get("tuning") == "lora" else []
-    lines = [*([package] if package else []), *pinned_requirements(), *adapter, "boto3"]
+    extra = "lora" if options.get("tuning") == "lora" else ""
+    lines = [*([package] if package else []), *pinned_requirements(extra), "boto3"]
     Path(folder, REQUIREMENTS).write_text("\n".join(lines) + "\n")
 
 
@@ -72,16 +71,12 @@ def add_serving_code(model: str) -> None:
     Its image has everything that serving imports, so that an endpoint installs nothing when it starts.
     """
     code = os.path.join(model, CODE)
-    os.makedirs(code, exist_ok=True)
-    Path(code, INFERENCE).write_text(INFERENCE_SOURCE)
     copy_package(code)
+    Path(code, INFERENCE).write_text(INFERENCE_SOURCE)
 
 
 def pack_model(model: str, archive: str) -> None:
-    """Write the model.tar.gz of a run, or of its model/: the model's files, and the code that serves them, in code/.
-
-    An adapter is merged into the weights: the container has neither its base model nor peft.
-    """
+    """Write the model.tar.gz of a run, or of its model/: the model's files, merged, and in code/ what serves it."""
     folder = os.path.join(model, "model") if os.path.isdir(os.path.join(model, "model")) else model
     if not os.path.isfile(os.path.join(folder, "config.json")):
         raise ModelError(f"{model}: no model there; expected the output_dir of a training, or its model/")
@@ -91,17 +86,14 @@ def pack_model(model: str, archive: str) -> None:
         add_serving_code(temporary)
         with tarfile.open(archive, "w:gz", compresslevel=1) as tar:  # weights hardly compress
             for name in sorted(os.listdir(whole)):
-                if os.path.isfile(os.path.join(whole, name)):
-                    tar.add(os.path.join(whole, name), arcname=name, filter=_readable)
+                if os.path.isfile(path := os.path.join(whole, name)):
+                    tar.add(path, arcname=name, filter=_readable)
             tar.add(os.path.join(temporary, CODE), arcname=CODE, filter=_readable)
 
 
 def _readable(member: tarfile.TarInfo) -> tarfile.TarInfo:
     """Readable by everyone: a container need not run as the user who packed the model."""
-    member.uid = member.gid = 0
-    member.uname = member.gname = ""
-    member.mode = 0o755 if member.isdir() else 0o644
-    return member
+    return member.replace(uid=0, gid=0, uname="", gname="", mode=0o755 if member.isdir() else 0o644, deep=False)
 
 
 def unpack(archive: str, folder: str) -> None:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -174,6 +175,15 @@ def test_a_job_can_install_a_released_package_instead(tmp_path):
     write_job(str(tmp_path), {}, "protbert_classify==0.1.0")
     assert (tmp_path / "requirements.txt").read_text().startswith("protbert_classify==0.1.0\n")
     assert not (tmp_path / "protbert_classify").exists()
+
+
+def test_a_job_installs_the_package_for_adapters_only_where_one_is_trained(tmp_path):
+    pytest.importorskip("peft", reason="the extra lora is not installed")
+    for tuning in ("lora", "full"):
+        (tmp_path / tuning).mkdir()
+        write_job(str(tmp_path / tuning), {"tuning": tuning}, "protbert_classify==0.1.0")
+    lines = {tuning: (tmp_path / tuning / "requirements.txt").read_text().splitlines() for tuning in ("lora", "full")}
+    assert set(lines["lora"]) - set(lines["full"]) == {f"peft=={version('peft')}"}
 
 
 @pytest.fixture
