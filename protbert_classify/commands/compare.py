@@ -30,6 +30,8 @@ def run(arguments: list[str]) -> int:
 
     if len(options.runs) < 2:
         raise OptionError(f"runs={options.runs[0]}: found 1; expected two or more")
+    if len({os.path.realpath(folder) for folder in options.runs}) < len(options.runs):
+        raise OptionError(f"runs={' '.join(options.runs)}: one is given twice; expected different runs")
     if options.output and options.output.lower().endswith((".html", ".htm")):
         raise OptionError(f"output {options.output}: is a CSV table; --page {options.output} writes an HTML page")
     for path in filter(None, (options.output, options.page)):

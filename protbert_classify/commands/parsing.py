@@ -1,6 +1,7 @@
 """An argument parser that complains in one line, as every command here does."""
 
 import argparse
+import difflib
 import os
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -39,7 +40,16 @@ def error_share(text: str) -> float:
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """Raises [`OptionError`] instead of printing its usage and leaving."""
+    """Raises [`OptionError`] instead of printing its usage and leaving, and suggests an option for an unknown one."""
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown and unknown[0].startswith("--"):
+            close = difflib.get_close_matches(unknown[0].split("=")[0], self._option_string_actions, 1)
+            self.error(f"unknown option {unknown[0]}{f'; did you mean {close[0]}?' if close else ''}")
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found
 
     def error(self, message: str) -> NoReturn:
         raise OptionError(f"{message}; --help tells more")

@@ -44,6 +44,10 @@ def run(arguments: list[str]) -> int:
         given = [name for name in ("min_identity", "transfer_labels") if getattr(options, name) not in (None, False)]
         if given:
             raise OptionError(f"--{given[0]} needs --training_proteins FILE; --help tells more")
+    if not options.transfer_labels:
+        given = [name for name in ("header_pattern", "label_column") if getattr(options, name) is not None]
+        if given:
+            raise OptionError(f"--{given[0]} needs --transfer_labels, which reads labels; --help tells more")
     if options.transfer_labels and options.sets is not None:
         raise OptionError("--sets cannot be combined with --transfer_labels; --help tells more")
     if options.sets_by_class and options.sets is None:
@@ -62,6 +66,7 @@ def run(arguments: list[str]) -> int:
         min_identity=options.min_identity,
         transfer_labels=options.transfer_labels,
         header_pattern=options.header_pattern,
+        label_column=options.label_column,
         resume=options.resume,
         **table_options(options),
         **compute_options(options),
@@ -153,6 +158,13 @@ def _parser() -> argparse.ArgumentParser:
         "the two are identical, and the model's scores count for the rest. Usually better than the model alone where "
         "similar proteins are known. Adds a column with these labels. Test proteins in FILE are left out. Cannot be "
         "combined with --sets",
+    )
+    parser.add_argument(
+        "--label_column",
+        nargs="+",
+        metavar="COLUMN",
+        help="with --transfer_labels: the column of FILE with the labels, or one column per label (default: as in the "
+        "training). Its other columns have the names of --id_column and --sequence_column",
     )
     parser.add_argument(
         "--header_pattern",

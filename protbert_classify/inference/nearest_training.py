@@ -17,6 +17,8 @@ from ..model.tasks import Task
 
 logger = logging.getLogger(__name__)
 
+MOST_NAMED = 10  # labels in a message
+
 
 class Nearest(NamedTuple):
     """The nearest training protein of each of N proteins.
@@ -96,29 +98,33 @@ def read_training_proteins(source: str, columns: ColumnNames | None = None) -> T
 
 
 def read_labelled_training_proteins(
-    source: str, task: Task, columns: ColumnNames | None = None, header_pattern: str | None = None
+    source: str,
+    task: Task,
+    columns: ColumnNames | None = None,
+    label_column: str | Sequence[str] | None = None,
+    header_pattern: str | None = None,
 ) -> TrainingProteins:
     """Read training proteins with their labels; those of a test split are left out.
 
     Args:
         source: As [`load_proteins`] takes it.
         task: Whose labels to read.
-        columns: Names of a table's columns; those of the labels are the task's.
-        header_pattern: See [`load_proteins`].
+        columns: Names of a table's other columns.
+        label_column: See [`load_proteins`]; the columns of the task if None.
+        header_pattern: See there.
 
     Raises:
         DataError: The source cannot be read, or has no labels.
         OptionError: It has no training proteins, or none with a label of the task.
     """
     from ..data.alphabet import unspace
-    from ..data.loading import read_proteins  # with it comes `datasets`, which predicting does without
-    from ..data.sources import check_there
+    from ..data.loading import main_task, read_proteins  # with it comes `datasets`, which predicting does without
     from ..data.splitting import whole
     from ..tasks.columns import label_columns
     from ..tasks.targets import answer_matrix
 
-    check_there(source)
-    columns = replace(columns or ColumnNames(), label=label_columns(task), problem_type=task.problem_type)
+    label = label_column or label_columns(task)
+    columns = replace(columns or ColumnNames(), label=label, problem_type=task.problem_type)
     splits = read_proteins(source, header_pattern=header_pattern, columns=columns)
     left_out = splits.pop("test", None)
     if not splits:
@@ -126,7 +132,11 @@ def read_labelled_training_proteins(
     if left_out is not None:
         logger.info("training_proteins %s: %s test proteins are left out", source, f"{len(left_out):,}")
     proteins = whole(splits)
-    labels = answer_matrix(proteins, task)
+    found = main_task(splits, columns)
+    labels = answer_matrix(proteins, replace(task, name=found.name))
     if np.isnan(labels).all():
-        raise OptionError(f"training_proteins {source}: no label is one of the model's ({', '.join(task.labels)})")
+        raise OptionError(
+            f"training_proteins {source}: found the labels {', '.join(found.labels[:MOST_NAMED])}, none of them the "
+            f"model's; expected some of {', '.join(task.labels)}"
+        )
     return TrainingProteins(proteins["id"][:], [unspace(sequence) for sequence in proteins["sequence"][:]], labels)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+from collections.abc import Sequence
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -10,6 +11,7 @@ from tqdm.auto import tqdm
 from ..data.column_names import ColumnNames
 from ..data.encoder import ProteinEncoder
 from ..data.records import Record
+from ..data.sources import check_there
 from ..evaluation import label_transfer
 from ..evaluation.decision import decide
 from ..evaluation.prediction_sets import fewest_proteins, never_excluded
@@ -42,6 +44,7 @@ def predict_file(
     min_identity: float | None = None,
     transfer_labels: bool = False,
     header_pattern: str | None = None,
+    label_column: str | Sequence[str] | None = None,
     resume: bool = False,
     overwrite: bool = False,
     tokens_per_batch: int | None = None,
@@ -73,6 +76,7 @@ def predict_file(
             [`label_transfer.transfer_labels`] does, and add a column with these labels. `training_proteins` must
             have labels, as for [`load_proteins`].
         header_pattern: Finds them in a FASTA file; see [`load_proteins`].
+        label_column: Has them in a table; the name of the task, or those of its labels, if None.
         resume: Continue with the parts that an interrupted prediction left.
         overwrite: Forget them.
         tokens_per_batch: Tokens of a batch, at most; what suits the device if None.
@@ -87,12 +91,13 @@ def predict_file(
     check_table(source, output)
     options = AnswerOptions(min_score, sets, sets_by_class, training_proteins, min_identity, transfer_labels)
     options.check()
+    check_there(training_proteins)
     run = FileRun(source, output, columns, strict=strict, resume=resume, overwrite=overwrite)
     if run.before is not None:
         return run.before
     classifier, tokenizer = load_classifier(model, run.processes.device(device), precision, compiled)
     options.check_tasks(model, classifier.config.tasks)
-    known = _training_proteins(options, classifier.config.task, columns, header_pattern)
+    known = _training_proteins(options, classifier.config.task, columns, header_pattern, label_column)
     table_columns = columns_for(classifier.config.tasks, options)
     table = table_for(output, table_columns)
     settings = settings_for(
@@ -123,14 +128,18 @@ def predict_file(
 
 
 def _training_proteins(
-    options: AnswerOptions, task: Task, columns: ColumnNames | None, header_pattern: str | None
+    options: AnswerOptions,
+    task: Task,
+    columns: ColumnNames | None,
+    header_pattern: str | None,
+    label_column: str | Sequence[str] | None,
 ) -> TrainingProteins | None:
     """Those to compare with, with labels if these are wanted."""
     if options.training_proteins is None:
         return None
     if not options.transfer_labels:
         return read_training_proteins(options.training_proteins, columns)
-    return read_labelled_training_proteins(options.training_proteins, task, columns, header_pattern)
+    return read_labelled_training_proteins(options.training_proteins, task, columns, label_column, header_pattern)
 
 
 class _Worker:

@@ -158,8 +158,9 @@ def kept_if_any(parts: PartsFolder, main: bool) -> Iterator[None]:
         done = parts.count
         if main and not done:
             parts.discard()
-        if isinstance(error, KeyboardInterrupt) and done:
-            raise KeyboardInterrupt(f"run it again with resume to continue after part {done}") from None
+        if isinstance(error, KeyboardInterrupt):
+            hint = f"run it again with resume to continue after part {done}" if done else "no part was done yet"
+            raise KeyboardInterrupt(hint) from None
         raise
 
 

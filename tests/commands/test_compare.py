@@ -136,6 +136,12 @@ def test_a_page_in_place_of_the_table_is_refused_with_the_option_that_writes_it(
     assert f"output {path}: is a CSV table; --page {path} writes an HTML page" in line and not path.exists()
 
 
+def test_a_run_is_not_compared_with_itself(runs, capsys):
+    assert main(["compare", "--runs", runs[0], runs[0] + "/"]) == 2
+    (line,) = complaints(capsys.readouterr().err)
+    assert "one is given twice; expected different runs" in line
+
+
 def test_what_is_no_comparison_is_refused_in_one_line(runs, tmp_path, capsys):
     write_tasks_run(tmp_path / "other", [PLACES])
     write_run(tmp_path / "untested", test=False)

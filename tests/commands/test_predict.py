@@ -166,7 +166,8 @@ def test_command_and_pipeline_give_the_same_scores_spaced_or_raw_alone_or_in_a_b
         ("--tokens_per_batch", "0", "--tokens_per_batch: found '0', expected 1 or more"),
         ("--device", "cuda", "device 'cuda' cannot be used here"),
         ("--device", "abacus", "device 'abacus' cannot be used here"),
-        ("--colour", "red", "unrecognized arguments: --colour red"),
+        ("--colour", "red", "unknown option --colour"),
+        ("--min_scores", "0.4", "unknown option --min_scores; did you mean --min_score?"),
     ],
 )
 def test_a_bad_option_is_one_line(arguments, capsys, option, value, words):

@@ -57,7 +57,7 @@ def test_a_broken_run_is_one_line_and_exit_code_2(tmp_path, capsys, break_, word
     [
         ([], "the following arguments are required: --run"),
         (["--run", "nowhere"], "nowhere: no such folder"),
-        (["--run", "x", "--colour", "red"], "unrecognized arguments: --colour red"),
+        (["--run", "x", "--colour", "red"], "unknown option --colour"),
     ],
 )
 def test_a_bad_option_is_one_line(capsys, arguments, words):

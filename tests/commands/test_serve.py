@@ -72,7 +72,7 @@ def test_a_folder_without_a_model_is_one_line_and_the_port_is_free_again(tmp_pat
         (["--max_queue", "10"], "max_queue=10: expected at least max_proteins=1000, the proteins of a request"),
         (["--max_in_flight", "1000"], "max_in_flight=1000: expected at least max_body=6291456, the bytes of a request"),
         (["--max_proteins", "0"], "--max_proteins: found '0', expected 1 or more"),
-        (["--colour", "red"], "unrecognized arguments: --colour red"),
+        (["--colour", "red"], "unknown option --colour"),
     ],
 )
 def test_a_bad_option_is_one_line(model, capsys, options, words):  # noqa: F811

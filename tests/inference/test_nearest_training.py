@@ -237,7 +237,7 @@ def test_labels_are_read_from_headers_of_fasta(tmp_path):
         (
             "id,sequence,location\nT1,MKT,Plastid\n",
             [],
-            "no label is one of the model's (Cytoplasm, Mitochondrion, Nucleus)",
+            "found the labels Plastid, none of them the model's; expected some of Cytoplasm, Mitochondrion, Nucleus",
         ),
         ("id,sequence,fold\nT1,MKT,Nucleus\n", [], "no column 'location'"),
         (
@@ -251,6 +251,7 @@ def test_labels_are_read_from_headers_of_fasta(tmp_path):
             "--sets cannot be combined with --transfer_labels",
         ),
         (None, [], "--transfer_labels needs --training_proteins FILE"),
+        (None, ["--training_proteins", "missing.csv"], "missing.csv: no such file"),
     ],
 )
 def test_labels_that_cannot_be_transferred_are_refused_in_one_line(
@@ -264,6 +265,22 @@ def test_labels_that_cannot_be_transferred_are_refused_in_one_line(
     assert main(["predict", "--model", str(run_folder), "--input", files[0], "--output", str(output), *given]) == 2
     (line,) = complaints(capsys.readouterr().err)
     assert reason in line and not output.exists()
+
+
+def test_labels_may_stand_in_a_column_of_another_name(tmp_path):
+    table = tmp_path / "own.csv"
+    table.write_text("id,sequence,compartment\nT1,MKT,Nucleus\nT3,MEE,Plastid\n")
+    task = build_classifier().config.task
+    found = read_labelled_training_proteins(str(table), task, label_column="compartment")
+    assert found.labels[0].tolist() == [0, 0, 1] and np.isnan(found.labels[1]).all()
+
+
+@pytest.mark.parametrize("option", [["--header_pattern", "x"], ["--label_column", "x"]])
+def test_options_about_labels_need_labels_to_be_read(run_folder, files, tmp_path, capsys, option):
+    arguments = ["predict", "--model", str(run_folder), "--input", files[0], "--output", str(tmp_path / "p.csv")]
+    assert main([*arguments, "--training_proteins", files[1], *option]) == 2
+    (line,) = complaints(capsys.readouterr().err)
+    assert f"{option[0]} needs --transfer_labels" in line
 
 
 def test_numbers_have_no_labels_to_transfer(files, labelled, tmp_path, tokenizer):
