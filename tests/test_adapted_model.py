@@ -17,7 +17,7 @@ from protbert_classify.data.tokenizer import protbert_tokenizer
 from protbert_classify.errors import ModelError
 from protbert_classify.inference.merged_folder import merged_folder
 from protbert_classify.inference.saved_classifier import load_classifier
-from protbert_classify.sagemaker.packaging import ADAPTER_REQUIREMENT, pack_model, unpack, write_job
+from protbert_classify.sagemaker.packaging import pack_model, unpack
 
 from .inference.conftest import LABELS, build_classifier
 from .published_code import run_published
@@ -191,21 +191,6 @@ def test_packed_for_sagemaker_it_needs_neither_peft_nor_the_base_model(saved, tm
         assert {"model.safetensors", "config.json", "tokenizer.json", "code/inference.py"} <= set(tar.getnames())
     monkeypatch.setitem(sys.modules, "peft", None)
     assert same(scores(whole_without_base(tmp_path / "unpacked", folder)), expected)
-
-
-def test_a_job_that_trains_an_adapter_installs_peft(tmp_path):
-    from configparser import ConfigParser
-
-    from .conftest import ROOT
-
-    setup = ConfigParser()
-    setup.read(ROOT / "setup.cfg")
-    assert setup["options.extras_require"]["lora"].strip() == ADAPTER_REQUIREMENT
-    for folder, options in (("full", {}), ("lora", {"tuning": "lora"})):
-        (tmp_path / folder).mkdir()
-        write_job(str(tmp_path / folder), options, "protbert_classify==0.1.0")
-        lines = (tmp_path / folder / "requirements.txt").read_text().splitlines()
-        assert (ADAPTER_REQUIREMENT in lines) == (folder == "lora")
 
 
 def test_a_folder_without_an_adapter_is_taken_as_it_is(saved):
