@@ -45,6 +45,7 @@ benchmarks: bench demo
 	$(BIN)/python -m benchmarks.splits
 	$(BIN)/python -m benchmarks.homologues
 	$(BIN)/python -m benchmarks.results
+	$(BIN)/python -m benchmarks.calibration
 	$(BIN)/python -m benchmarks.sets
 	$(BIN)/python -m benchmarks.unlike --run runs/demo --publish
 
