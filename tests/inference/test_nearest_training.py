@@ -99,18 +99,31 @@ def test_the_command_says_how_many_are_unlike_and_how_many_have_an_answer(run_fo
     assert answered == "2 of them have an answer; the others have -"
 
 
-def test_other_training_proteins_do_not_continue_a_prediction(run_folder, files, tmp_path, monkeypatch):
-    output = str(tmp_path / "p.csv")
-    monkeypatch.setattr(predict, "part_size", lambda classifier: 1)
+def interrupt_part(number, monkeypatch):
+    """Let Ctrl-C come in the part with a number, from 1."""
     true, calls = predict.predict_logits, []
 
     def interrupted(*arguments):
         calls.append(1)
-        if len(calls) == 3:
+        if len(calls) == number:
             raise KeyboardInterrupt
         return true(*arguments)
 
     monkeypatch.setattr(predict, "predict_logits", interrupted)
+
+
+def test_ctrl_c_before_the_first_part_says_so_and_leaves_nothing(run_folder, files, tmp_path, monkeypatch):
+    interrupt_part(1, monkeypatch)
+    output = tmp_path / "p.csv"
+    with pytest.raises(KeyboardInterrupt, match="no part was done yet"):
+        predict_file(str(run_folder), files[0], str(output))
+    assert not output.exists() and not Path(f"{output}.parts").exists()
+
+
+def test_other_training_proteins_do_not_continue_a_prediction(run_folder, files, tmp_path, monkeypatch):
+    output = str(tmp_path / "p.csv")
+    monkeypatch.setattr(predict, "part_size", lambda classifier: 1)
+    interrupt_part(3, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         predict_file(str(run_folder), files[0], output, training_proteins=files[1])
     with pytest.raises(OptionError, match="resume: training_proteins was [0-9a-f]{16} and is now None"):
@@ -193,15 +206,7 @@ def test_parts_and_a_kill_change_nothing_of_transferred_labels(
     whole = output_of(files[0], **options)
     monkeypatch.setattr(predict, "part_size", lambda classifier: 1)
     output = str(tmp_path / "parts.csv")
-    true, calls = predict.predict_logits, []
-
-    def interrupted(*arguments):
-        calls.append(1)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return true(*arguments)
-
-    monkeypatch.setattr(predict, "predict_logits", interrupted)
+    interrupt_part(3, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         predict_file(str(run_folder), files[0], output, **options)
     with pytest.raises(OptionError, match="resume: transfer_labels was True and is now None"):
