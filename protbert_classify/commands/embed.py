@@ -11,7 +11,7 @@ from .parsing import (
     positive,
     table_options,
 )
-from .predict import tell
+from .predict import complete_before, tell
 from .terminal import hide_short_progress_bars
 
 DESCRIPTION = """\
@@ -48,7 +48,7 @@ def run(arguments: list[str]) -> int:
         **compute_options(options),
     )
     if done.classified is None:
-        return tell(done, [f"{options.output} is complete; --overwrite embeds again"])
+        return tell(done, [complete_before(options.output, "embeds")])
     proteins = "protein" if done.classified == 1 else "proteins"
     return tell(done, [f"{done.classified:,} {proteins} embedded; embeddings in {options.output}"])
 

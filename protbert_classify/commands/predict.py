@@ -90,10 +90,18 @@ def tell(done: "PredictionSummary", lines: Sequence[str]) -> int:
     return REJECTED if done.rejected and not is_distributed() else 0
 
 
+def complete_before(output: str, verb: str) -> str:
+    """What `--resume` says of an output that is whole; it has no record of the options that made it."""
+    return (
+        f"{output} was already complete, so nothing was done, and its options were not compared with these; "
+        f"--overwrite {verb} again"
+    )
+
+
 def summary(done: "PredictionSummary", output: str, min_identity: float | None = None) -> list[str]:
     """What was predicted, in a few lines."""
     if done.classified is None:
-        return [f"{output} is complete; --overwrite classifies again"]
+        return [complete_before(output, "classifies")]
     line = (
         f"{done.classified:,} {'protein' if done.classified == 1 else 'proteins'} classified; predictions in {output}"
     )

@@ -109,4 +109,4 @@ def test_two_processes_write_what_one_would_have_written(model, proteins, tmp_pa
     assert contents(tmp_path / "two") == contents(tmp_path / "one")
     again = subprocess.run(resumed, capture_output=True, text=True, timeout=120, env=environment())
     assert again.returncode == 0, again.stderr[-3000:]
-    assert again.stdout.count("is complete; --overwrite embeds again") == 1
+    assert again.stdout.count("was already complete") == 1
