@@ -322,7 +322,7 @@ INTRODUCTION = """# Results
 
 What to expect without pretrained weights and without a GPU: a small network that learns from nothing, the one of
 [`protbert-classify demo`](first_run_command_line.md), beside simple baselines on the same proteins. The network has
-residue embeddings, convolutional layers and light attention (`protbert_classify/commands/demo.yaml`).
+residue embeddings, convolutional layers and light attention (`train --recipe small`).
 
 - **Is a network better than no network?** Compare with the baselines. The class of the nearest training protein, found
   by MMseqs2, is what biologists use without machine learning.

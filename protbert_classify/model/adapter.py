@@ -1,6 +1,7 @@
-"""LoRA: small trained matrices beside the frozen linear layers of a backbone, through `peft`.
+"""LoRA and its kin: small trained weights beside the frozen linear layers of a backbone, through `peft`.
 
-Hu et al. 2021 (arXiv:2106.09685); DoRA: Liu et al. 2024 (arXiv:2402.09353).
+LoRA: Hu et al. 2021 (arXiv:2106.09685); DoRA: Liu et al. 2024 (arXiv:2402.09353); IA³: Liu et al. 2022
+(arXiv:2205.05638).
 """
 
 from collections.abc import Iterator
@@ -15,13 +16,24 @@ from transformers.utils import logging
 
 from .backbone import encoder_class, encoder_layers, keep_first_positions, pooler_option, position_table
 
-KINDS = ("lora", "dora")
+IA3 = "ia3"
+KINDS = ("lora", "dora", IA3)
+BERT_TARGETS = ("query", "key", "value", "dense")
 # model type -> the linear layers, in the layers of the encoder, that get an adapter
 TARGETS = {
-    "bert": ("query", "key", "value", "dense"),
-    "esm": ("query", "key", "value", "dense"),
+    **dict.fromkeys(("bert", "electra", "esm", "roberta"), BERT_TARGETS),
+    "esmc": ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
     "t5": ("q", "k", "v", "o"),
 }
+# IA³ scales keys, values and what comes into the last layer of each feed-forward network
+IA3_TARGETS = {
+    **dict.fromkeys(("bert", "electra", "esm", "roberta"), ("key", "value", "output.dense")),
+    "esmc": ("k_proj", "v_proj", "down_proj"),
+    "t5": ("k", "v", "wo"),
+}
+FEED_FORWARD = ("output.dense", "down_proj", "wo")
+NOT_FEED_FORWARD = ["attention.output.dense"]  # ends as BERT's feed-forward layer
+ADAPTED = ("lora_", "ia3_")  # in the names of the weights that `peft` adds
 SAMPLE = 16  # numbers of a base model by which it is known again
 TOLERANCE = 0.02  # of these, relative: it may be loaded in half precision
 NO_PEFT = "an adapter needs the package peft: pip install 'protbert_classify[lora]'"
@@ -35,11 +47,13 @@ class Adapter:
         base_model: The pretrained encoder, or classifier, that the adapter was trained on: a folder or a Hub id.
         base_revision: Its commit on the Hub; None for a folder.
         base_sample: Some of its weights, by which another one is noticed.
-        kind: `lora` or `dora`.
+        kind: `lora`, `dora` or `ia3`, which learns a factor for each output of a layer, and has no rank, alpha or
+            dropout.
         rank: Of the trained matrices.
         alpha: What they add is multiplied by `alpha / rank`.
         dropout: Before them, 0 up to below 1.
-        targets: Names of the linear layers that get them; those of the backbone's family in [`TARGETS`] if empty.
+        targets: Names of the linear layers that get them; those of the backbone's family in [`TARGETS`], or in
+            [`IA3_TARGETS`], if empty.
 
     Raises:
         ValueError: An unknown kind, or a number out of its range.
@@ -67,25 +81,28 @@ class Adapter:
         return asdict(self)
 
 
-def find_targets(backbone: PreTrainedModel, names: list[str]) -> list[str]:
+def find_targets(backbone: PreTrainedModel, names: list[str], kind: str = "lora") -> list[str]:
     """The names of the linear layers that get an adapter.
 
     Args:
         backbone: The encoder.
         names: Those asked for; empty for the usual ones of its family.
+        kind: Of the adapter.
 
     Raises:
         ValueError: Lists the names there are.
     """
     modules = encoder_layers(backbone).named_modules()
-    known = {name.rpartition(".")[-1] for name, module in modules if isinstance(module, nn.Linear)}
+    linear = [name for name, module in modules if isinstance(module, nn.Linear)]
+    known = {name.rpartition(".")[-1] for name in linear}
     model_type = backbone.config.model_type
-    if not names and model_type not in TARGETS:
+    usual = IA3_TARGETS if kind == IA3 else TARGETS
+    if not names and model_type not in usual:
         raise ValueError(
             f"lora_targets: none are known for a {model_type}; expected some of {', '.join(sorted(known))}"
         )
-    wanted = list(names or TARGETS[model_type])
-    unknown = [name for name in wanted if name not in known]
+    wanted = list(names or usual[model_type])
+    unknown = [name for name in wanted if not any(f".{whole}".endswith(f".{name}") for whole in linear)]
     if unknown:
         raise ValueError(
             f"lora_targets={' '.join(unknown)}: a {model_type} has no such linear layers; expected some of "
@@ -102,22 +119,35 @@ def insert(backbone: PreTrainedModel, adapter: Adapter) -> None:
         ValueError: A target that the backbone does not have.
     """
     try:  # transformers asks readers of published code for every package that is imported outside of a try
-        from peft import LoraConfig, inject_adapter_in_model
+        from peft import IA3Config, LoraConfig, inject_adapter_in_model
     except ImportError as error:
         raise ImportError(NO_PEFT, name="peft") from error
-    config = LoraConfig(
-        r=adapter.rank,
-        lora_alpha=adapter.alpha,
-        lora_dropout=adapter.dropout,
-        target_modules=find_targets(backbone, list(adapter.targets)),
-        use_dora=adapter.kind == "dora",
-    )
+    targets = find_targets(backbone, list(adapter.targets), adapter.kind)
+    config: Any
+    if adapter.kind == IA3:
+        config = IA3Config(
+            target_modules=targets,
+            exclude_modules=NOT_FEED_FORWARD,
+            feedforward_modules=[name for name in targets if name in FEED_FORWARD],
+        )
+    else:
+        config = LoraConfig(
+            r=adapter.rank,
+            lora_alpha=adapter.alpha,
+            lora_dropout=adapter.dropout,
+            target_modules=targets,
+            use_dora=adapter.kind == "dora",
+        )
     inject_adapter_in_model(config, encoder_layers(backbone))
 
 
 def base_names(backbone: PreTrainedModel) -> list[str]:
     """Names of the weights that come from the base model; the pooler belongs to the pooling."""
-    return [name for name in backbone.state_dict() if "lora_" not in name and not name.startswith("pooler.")]
+    return [name for name in backbone.state_dict() if not _is_adapted(name) and not name.startswith("pooler.")]
+
+
+def _is_adapted(name: str) -> bool:
+    return any(mark in name for mark in ADAPTED)
 
 
 def freeze_base(backbone: PreTrainedModel) -> None:
@@ -131,7 +161,8 @@ def freeze_base(backbone: PreTrainedModel) -> None:
 def sample(backbone: PreTrainedModel) -> list[float]:
     """Some weights of the last layer, (16,)."""
     layer = encoder_layers(backbone)[-1]
-    matrix = [weight for name, weight in layer.state_dict().items() if weight.ndim == 2 and "lora_" not in name][-1]
+    weights = layer.state_dict().items()
+    matrix = [weight for name, weight in weights if weight.ndim == 2 and not _is_adapted(name)][-1]
     return matrix.flatten()[:SAMPLE].float().tolist()
 
 

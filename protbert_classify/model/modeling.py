@@ -294,13 +294,13 @@ class ProteinClassifier(FromPretrainedMixin):
     def add_lora(self, base_model: str, base_revision: str | None = None, **options: Any) -> None:
         """Freeze the backbone and put an adapter into it, which trains together with the pooling and the head.
 
-        The adapter is LoRA or DoRA, see [`Adapter`]. A model with an adapter is saved without the weights of its base
+        The adapter is LoRA, DoRA or IA³, see [`Adapter`]. A model with one is saved without the weights of its base
         model.
 
         Args:
             base_model: Where the weights of the backbone are from: a folder or a Hub id.
             base_revision: Its branch, tag or commit on the Hub; main if None. The commit is saved.
-            options: `kind` (`lora` or `dora`), `rank`, `alpha`, `dropout` and `targets`, see [`Adapter`].
+            options: `kind` (`lora`, `dora` or `ia3`), `rank`, `alpha`, `dropout` and `targets`, see [`Adapter`].
 
         Raises:
             ImportError: `peft` is not installed.
@@ -309,7 +309,7 @@ class ProteinClassifier(FromPretrainedMixin):
         if self.config.adapter:
             raise ValueError("the model has an adapter already: merge it first, with merge_adapter()")
         is_folder = os.path.isdir(base_model)
-        targets = find_targets(self.backbone, list(options.pop("targets", None) or ()))
+        targets = find_targets(self.backbone, list(options.pop("targets", None) or ()), options.get("kind", "lora"))
         adapter = Adapter(
             base_model=os.path.abspath(base_model) if is_folder else base_model,
             base_revision=None if is_folder else cached_commit(base_model, base_revision or "main") or base_revision,

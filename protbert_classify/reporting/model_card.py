@@ -44,6 +44,7 @@ MODEL_OPTIONS = ("pooling", "head", "classifier_dropout", "freeze_backbone", "fr
 LORA = {
     "lora": ("Hu et al. 2021, LoRA", "10.48550/arXiv.2106.09685"),
     "dora": ("Liu et al. 2024, DoRA", "10.48550/arXiv.2402.09353"),
+    "ia3": ("Liu et al. 2022, IA³", "10.48550/arXiv.2205.05638"),
 }
 LIGHT_ATTENTION = ("Stärk et al. 2021, light attention", "10.1093/bioadv/vbab035")
 BACKBONES = {

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from .recipe_files import describe_recipe, recipe_names
+
 BACKBONE_EXAMPLE = (
     '\'{"model_type": "bert", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, '
     '"intermediate_size": 256, "max_position_embeddings": 512}\''
@@ -13,6 +15,13 @@ BACKBONE_EXAMPLE = (
 class ModelArguments:
     """What the model is made of."""
 
+    recipe: str | None = field(
+        default=None,
+        metadata={
+            "help": "Named options to begin with; those given in a file or on the command line win. "
+            + " ".join(f"{name}: {describe_recipe(name)}" for name in recipe_names())
+        },
+    )
     model_name_or_path: str = field(
         default="Rostlab/prot_bert_bfd",
         metadata={"help": "Encoder (ProtBERT, ESM-2, ProtT5, ...) or classifier to start from: a folder or a Hub id."},
@@ -39,8 +48,8 @@ class ModelArguments:
     loss: str | None = field(
         default=None,
         metadata={
-            "help": "Loss of the main task: cross_entropy, binary_cross_entropy or mean_squared_error. By default, the "
-            "usual loss of the problem type."
+            "help": "Loss of the main task: cross_entropy, focal or logit_adjusted for one class per protein, "
+            "binary_cross_entropy or focal for several, mean_squared_error for numbers. By default, the first of these."
         },
     )
     classifier_dropout: float = field(default=0.1, metadata={"help": "Dropout before the linear head."})
@@ -61,7 +70,10 @@ class ModelArguments:
             "each of its layers; frozen, nothing."
         },
     )
-    lora_kind: Literal["lora", "dora"] = field(default="lora", metadata={"help": "Kind of the adapter."})
+    lora_kind: Literal["lora", "dora", "ia3"] = field(
+        default="lora",
+        metadata={"help": "Kind of the adapter. ia3 has no rank, alpha or dropout, and learns a few thousand numbers."},
+    )
     lora_rank: int = field(default=8, metadata={"help": "Rank of the adapter: its size grows with it."})
     lora_alpha: int = field(
         default=16, metadata={"help": "The adapter's output is multiplied by lora_alpha / lora_rank."}
@@ -70,8 +82,8 @@ class ModelArguments:
     lora_targets: list[str] = field(
         default_factory=list,
         metadata={
-            "help": "Linear layers that get an adapter. By default query, key, value and dense of a BERT or an ESM-2, "
-            "and q, k, v and o of a T5."
+            "help": "Linear layers that get an adapter. By default, those of the attention and, but for a T5, of the "
+            "feed-forward networks."
         },
     )
     freeze_backbone: bool = field(default=False, metadata={"help": "Train only the pooling and the head."})

@@ -19,6 +19,15 @@ TRAINING_DEFAULTS: dict[str, tuple[Any, str]] = {
     "packing": ("auto", "Batches without padding: on, off, or auto (on for GPUs in half precision)."),
     "gradient_accumulation_steps": (1, "Batches whose gradients are summed before each update of the weights."),
     "learning_rate": (3e-5, "Peak learning rate."),
+    "head_learning_rate": (
+        None,
+        "Peak learning rate of the pooling and the head, which start at random; by default, that of the backbone.",
+    ),
+    "layer_decay": (
+        1.0,
+        "Each layer of the backbone has the learning rate of the layer above it times this, such as 0.9: what was "
+        "pretrained changes less, the deeper it lies.",
+    ),
     "warmup_steps": (0.1, "Warm-up steps; a number below 1 is a share of all steps."),
     "weight_decay": (0.01, "Weight decay of AdamW."),
     "eval_strategy": ("epoch", "When to evaluate: epoch, steps (--eval_steps) or no."),
@@ -44,6 +53,11 @@ TRAINING_DEFAULTS: dict[str, tuple[Any, str]] = {
         "Let rare classes count more in the loss: a class counts by its number of training proteins to the power of "
         "minus this. 0: every protein counts the same, 1: every class counts the same, 0.3 to 0.5: between. It may "
         "find more of the rare classes and cost accuracy: compare both on validation proteins.",
+    ),
+    "class_sampling": (
+        0.0,
+        "Show proteins of rare classes more often: a class comes by its number of training proteins to the power of "
+        "minus this. 0: every protein once an epoch, 1: every class equally often. An epoch is as long as without.",
     ),
     "early_stopping_patience": (3, "Stop after this many evaluations without improvement; 0 for never."),
     "calibrate": (

@@ -22,6 +22,7 @@ from ..model.losses import LOSSES
 from ..model.pooling import POOLINGS
 from .arguments import DataArguments, ModelArguments
 from .option_ranges import check_ranges
+from .recipe_files import recipe_path
 from .training_arguments import ProteinTrainingArguments
 
 ENCODERS = ("model_name_or_path", "backbone_config")  # one of them
@@ -72,7 +73,8 @@ def option_parser(prog: str, description: str | None = None) -> HfArgumentParser
 def parse_options(
     arguments: Sequence[str], prog: str = "train", defaults: Sequence[str] = ()
 ) -> tuple[ModelArguments, DataArguments, ProteinTrainingArguments]:
-    """Parse `[run.yaml] [--option value ...]`; the command line wins over the file, and both over `defaults`.
+    """Parse `[run.yaml] [--option value ...]`: the command line wins over the file, both over a recipe, all of them
+    over `defaults`.
 
     Raises:
         OptionError: An unknown option or a value that does not fit, in one line.
@@ -80,9 +82,10 @@ def parse_options(
     parser = option_parser(prog)
     arguments = list(arguments)
     in_file = _options_of_file(arguments.pop(0)) if arguments and arguments[0].endswith(CONFIG_ENDINGS) else []
+    in_recipe = _options_of_recipe([*in_file, *arguments])
     try:
         *parsed, unknown = parser.parse_args_into_dataclasses(
-            [*defaults, *in_file, *arguments], look_for_args_file=False, return_remaining_strings=True
+            [*defaults, *in_recipe, *in_file, *arguments], look_for_args_file=False, return_remaining_strings=True
         )
     except OptionError:
         raise
@@ -90,7 +93,8 @@ def parse_options(
         raise OptionError(" ".join(str(error).split())) from error
     refuse_unknown(unknown, option_names())
     _check_values(*parsed)
-    _drop_other_encoder(parsed[0], _encoder(arguments) or _encoder(in_file) or _encoder(defaults))
+    encoders = map(_encoder, (arguments, in_file, in_recipe, defaults))
+    _drop_other_encoder(parsed[0], next(filter(None, encoders), None))
     _settle_tuning(parsed[0])
     if parsed[0].tuning == "lora" and find_spec("peft") is None:
         raise OptionError(f"tuning=lora: {NO_PEFT}")
@@ -107,7 +111,7 @@ def check_options(path: str) -> argparse.Namespace:
         OptionError: As `parse_options`.
     """
     arguments = _options_of_file(path)
-    values, unknown = option_parser("train").parse_known_args(arguments)
+    values, unknown = option_parser("train").parse_known_args([*_options_of_recipe(arguments), *arguments])
     refuse_unknown(unknown, option_names())
     check_ranges(values)
     _check_registered(values)
@@ -242,6 +246,14 @@ def _options_of_file(path: str) -> list[str]:
             word = WORDS.get(name, {}).get(value, value) if isinstance(value, bool) else value
             options += [f"--{name}", *_words(word)]
     return options
+
+
+def _options_of_recipe(arguments: Sequence[str]) -> list[str]:
+    """The options of the recipe that is named among others, if any."""
+    parser = _Parser((), allow_abbrev=False, add_help=False)
+    parser.add_argument("--recipe")
+    name = parser.parse_known_args(list(arguments))[0].recipe
+    return [] if name is None else _options_of_file(recipe_path(name))
 
 
 def _words(value: Any) -> list[str]:

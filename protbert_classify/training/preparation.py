@@ -105,6 +105,19 @@ def class_weights_for(proteins: np.ndarray, power: float) -> list[float]:
     return np.where(proteins > 0, weights, 1.0).tolist()
 
 
+def draws_per_epoch(labels: np.ndarray, classes: int, power: float) -> np.ndarray:
+    """How often a training protein shall come in an epoch, (N,): often if its class is rare, and 1 in the mean.
+
+    Args:
+        labels: (N,), -100 where unknown.
+        classes: C, how many there are.
+        power: 0 for once each, 1 if all classes shall come equally often.
+    """
+    known = labels >= 0
+    weights = np.asarray(class_weights_for(np.bincount(labels[known], minlength=classes), power))
+    return np.where(known, weights[np.where(known, labels, 0)], 1.0)
+
+
 def _fit_units(model: ProteinClassifier, proteins: Dataset) -> None:
     config = model.config
     if config.problem_type == REGRESSION and config.target_mean is None:

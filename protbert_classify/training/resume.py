@@ -37,6 +37,9 @@ FORMER = {
     "split_coverage": COVERAGE,
     "light_attention_layers": 0,
     "class_weights": 0.0,
+    "class_sampling": 0.0,
+    "head_learning_rate": None,
+    "layer_decay": 1.0,
     "tuning": "full",
 }
 # training arguments that must not change; num_train_epochs may grow, and the logging, saving and evaluation are free
@@ -50,6 +53,9 @@ TRAINING_SETTINGS = (
     "max_grad_norm",
     "label_smoothing_factor",
     "class_weights",
+    "class_sampling",
+    "head_learning_rate",
+    "layer_decay",
     "optim",
     "bf16",
     "fp16",

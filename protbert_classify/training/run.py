@@ -168,8 +168,9 @@ def command_settings(model_args: ModelArguments, data_args: DataArguments, split
 
 
 def _model_settings(arguments: ModelArguments) -> dict[str, Any]:
-    """The options of the model; those of an adapter count only where there is one."""
+    """The options of the model, whatever recipe they are from; those of an adapter count only where there is one."""
     options = dataclasses.asdict(arguments)
+    del options["recipe"]
     if arguments.tuning == "lora":
         return options
     plain = {name: value for name, value in options.items() if not name.startswith("lora_")}

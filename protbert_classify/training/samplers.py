@@ -1,4 +1,4 @@
-"""Batches of proteins: seeded, each protein exactly once an epoch."""
+"""Batches of proteins of similar length: seeded, the same after a resume."""
 
 from collections.abc import Iterator, Sequence
 
@@ -14,10 +14,11 @@ class LengthGroupedBatches:
     """A batch sampler over proteins of similar length, for all processes together.
 
     Each epoch has its own order, which depends on `seed` and the epoch alone, so a resumed run continues with the same
-    batches. Each protein comes exactly once an epoch. The number of batches is the same in every epoch and divisible by
-    the number of processes, so dealing whole batches to them neither drops nor repeats one. Batches dealt at the same
-    time have similar lengths, and the longest protein comes first: memory runs out in the first step or never. The
-    proteins of a batch are sorted, longest first, so that a batch split into parts needs little padding.
+    batches. Each protein comes exactly once an epoch, or as often as `draws` says. The number of batches is the same in
+    every epoch and divisible by the number of processes, so dealing whole batches to them neither drops nor repeats
+    one. Batches dealt at the same time have similar lengths, and the longest protein comes first: memory runs out in
+    the first step or never. The proteins of a batch are sorted, longest first, so that a batch split into parts needs
+    little padding.
 
     Proteins are sorted by length plus random noise: without it, the same proteins would share a batch in every epoch.
     Its width is the range of lengths that 10 steps' worth of proteins cover on average, at most 15% of the mean length.
@@ -38,6 +39,9 @@ class LengthGroupedBatches:
         batch_size: Proteins in a batch, at most; with 1, a few short ones may go in pairs to deal all of them.
         world_size: Number of processes that share the batches.
         seed: Seed of the order.
+        draws: (N,), how often a protein shall come in an epoch on average, 1 in the mean over the proteins. With 2.3 it
+            comes two or three times, with 0.3 in some epochs only; an epoch has as many proteins as without. None for
+            once each.
 
     Raises:
         DataError: There are fewer proteins than processes.
@@ -48,12 +52,18 @@ class LengthGroupedBatches:
     drop_last = False
 
     def __init__(
-        self, lengths: Sequence[int] | np.ndarray, batch_size: int, world_size: int = 1, seed: int = 0
+        self,
+        lengths: Sequence[int] | np.ndarray,
+        batch_size: int,
+        world_size: int = 1,
+        seed: int = 0,
+        draws: np.ndarray | None = None,
     ) -> None:
         if len(lengths) < world_size:
             raise DataError(f"{len(lengths)} proteins cannot be dealt to {world_size} processes")
         self.lengths = np.asarray(lengths)
         self.seed = seed
+        self.draws = draws
         self.world_size = world_size
         self.epoch = 0
         rounds = min(-(-len(lengths) // (batch_size * world_size)), len(lengths) // world_size)  # no batch is empty
@@ -68,13 +78,28 @@ class LengthGroupedBatches:
 
     def __iter__(self) -> Iterator[list[int]]:
         generator = np.random.default_rng((self.seed, self.epoch))
-        grouped = np.argsort(self.lengths + generator.uniform(0, self.noise, len(self.lengths)))
+        drawn = self._draw(generator)
+        grouped = drawn[np.argsort(self.lengths[drawn] + generator.uniform(0, self.noise, len(drawn)))]
         batches = np.array_split(grouped, self.count)  # sizes differ by one at most; the first, short ones are larger
         size = self.world_size  # batches a round, which are dealt at the same time
         rounds = [batches[size * index : size * (index + 1)] for index in generator.permutation(self.count // size)]
         longest = int(np.argmax([max(self.lengths[batch].max() for batch in dealt) for dealt in rounds]))
         for dealt in [rounds.pop(longest), *rounds]:
             yield from (batch[np.argsort(-self.lengths[batch], kind="stable")].tolist() for batch in dealt)
+
+    def _draw(self, generator: np.random.Generator) -> np.ndarray:
+        """The rows of an epoch, (N,), in no order: systematic sampling, so that a row comes about as often as wanted.
+
+        The proteins lie on a line in random order, each as long as it is to be drawn often, and N points at distance 1
+        pick them.
+        """
+        rows = np.arange(len(self.lengths))
+        if self.draws is None:
+            return rows
+        order = generator.permutation(len(rows))
+        ends = np.cumsum(self.draws[order])
+        points = (rows + generator.uniform()) * (ends[-1] / len(rows))
+        return order[np.minimum(np.searchsorted(ends, points, side="right"), len(rows) - 1)]
 
 
 def _noise_width(lengths: np.ndarray, step: int) -> float:

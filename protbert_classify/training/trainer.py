@@ -24,6 +24,7 @@ from ..inference.engine import PAD_TO_ON_CPU, default_tokens
 from ..memory_allocator import keep_freed_memory
 from ..model.attention import varlen_attention
 from ..model.losses import model_loss
+from ..model.tasks import SINGLE_LABEL
 from ..runs.checkpoints import (
     checkpoint_path,
     checkpoints,
@@ -47,8 +48,9 @@ from .callbacks import (
 from .embedding_cache import EmbeddingCollator, embed
 from .evaluation_loop import EvaluationMixin
 from .hub_mixin import HubMixin
+from .learning_rates import parameter_learning_rates, set_learning_rates
 from .log_lines import LINES
-from .preparation import encode_proteins, fit_model, has_ids, is_embedded, is_raw
+from .preparation import draws_per_epoch, encode_proteins, fit_model, has_ids, is_embedded, is_raw
 from .resume import ResumableRun, choose_best_again, run_settings
 from .samplers import LengthGroupedBatches
 from .training_arguments import ProteinTrainingArguments
@@ -163,6 +165,21 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
             raise DataError(
                 f"the training proteins have no column {self.model.config.task_name!r}, which the model's task reads: "
                 "rename it, or give the model another task_name"
+            )
+        self._check_class_sampling()
+
+    def _check_class_sampling(self) -> None:
+        power = getattr(self.args, "class_sampling", 0.0)
+        if not power:
+            return
+        if self.model.config.problem_type != SINGLE_LABEL:
+            raise OptionError(
+                f"class_sampling={power}: expected 0 for {self.model.config.problem_type}; {SINGLE_LABEL} has classes"
+            )
+        if self.args.train_sampling_strategy != "group_by_length":
+            raise OptionError(
+                f"class_sampling={power}: expected train_sampling_strategy=group_by_length, found "
+                f"{self.args.train_sampling_strategy}"
             )
 
     def _settle_metric(self) -> None:
@@ -336,8 +353,11 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
             return self._stock_dataloader(embedded)
         proteins = self.train_dataset if embedded is None else embedded
         seed = self.args.data_seed if self.args.data_seed is not None else self.args.seed
+        power = getattr(self.args, "class_sampling", 0.0)
+        labels = np.asarray(self.train_dataset["labels"]) if power else None
+        draws = None if labels is None else draws_per_epoch(labels, self._plain_model().config.num_labels, power)
         batches = LengthGroupedBatches(
-            np.asarray(proteins["length"]), self._train_batch_size, self.args.world_size, seed
+            np.asarray(proteins["length"]), self._train_batch_size, self.args.world_size, seed, draws
         )
         self.add_callback(SetEpoch(batches))
         loader = DataLoader(
@@ -350,6 +370,16 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
             prefetch_factor=self.args.dataloader_prefetch_factor,
         )
         return self.accelerator.prepare(loader)
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        """As in `Trainer`, with `head_learning_rate` and `layer_decay`."""
+        fresh = self.optimizer is None
+        optimizer = super().create_optimizer(*(() if model is None else (model,)))
+        head, decay = getattr(self.args, "head_learning_rate", None), getattr(self.args, "layer_decay", 1.0)
+        if fresh and (head is not None or decay != 1):
+            rates = parameter_learning_rates(self._plain_model(), self.args.learning_rate, head, decay)
+            set_learning_rates(optimizer, rates)
+        return optimizer
 
     def _embedded(self, proteins: Any) -> Dataset | None:
         """The cached embeddings of the training or validation proteins; None if they are not cached."""

@@ -28,6 +28,11 @@ class ProteinTrainingArguments(TrainingArguments):
         class_weights: Factors of the losses of the classes, so that rare classes count more: proportional to the number
             of training proteins to the power of minus `class_weights`; 0 for equal ones, 1 if all classes shall count
             the same. The mean over the training proteins is 1. Of a `single_label_classification`.
+        class_sampling: How often the proteins of a class come in an epoch: in proportion to its number of training
+            proteins to the power of minus `class_sampling`; 0 for once each, 1 if all classes shall come equally often.
+            An epoch has as many proteins as without. Of a `single_label_classification`.
+        head_learning_rate: Peak learning rate of the pooling and the heads; `learning_rate` if None.
+        layer_decay: Each layer of the backbone has the learning rate of the layer above it times this.
         early_stopping_patience: Stop after so many evaluations without a better one; 0 for never.
         calibrate: How scores are calibrated on validation proteins after training: `temperature`, `vector` (a
             temperature and a bias for each class) or `none`.
@@ -69,6 +74,9 @@ class ProteinTrainingArguments(TrainingArguments):
     report_to: None | str | list[str] = _default("report_to")
     ddp_find_unused_parameters: bool | None = _default("ddp_find_unused_parameters")
     class_weights: float = _default("class_weights")
+    class_sampling: float = _default("class_sampling")
+    head_learning_rate: float | None = _default("head_learning_rate")
+    layer_decay: float = _default("layer_decay")
     early_stopping_patience: int = _default("early_stopping_patience")
     calibrate: Literal["temperature", "vector", "none"] = _default("calibrate")
     cache_embeddings: bool = _default("cache_embeddings")

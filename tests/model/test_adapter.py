@@ -4,7 +4,15 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForSequenceClassification, BertConfig, BertModel, T5Config, T5EncoderModel
+from transformers import (
+    AutoModelForSequenceClassification,
+    BertConfig,
+    BertModel,
+    EsmcConfig,
+    EsmcModel,
+    T5Config,
+    T5EncoderModel,
+)
 
 from protbert_classify import ProteinClassifier, ProteinClassifierConfig
 from protbert_classify.model.configuration import PROTBERT_SHAPE
@@ -71,7 +79,23 @@ def test_the_usual_targets_are_in_all_layers_and_not_in_the_pooler(base):
     assert query.lora_A["default"].weight.shape == (4, 32) and query.scaling == {"default": 4.0}
 
 
-@pytest.mark.parametrize("kind", ["lora", "dora"])
+def test_ia3_scales_keys_values_and_what_comes_into_the_last_feed_forward_layer(base):
+    model = adapted(base, kind="ia3")
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert {name.split(".ia3_")[0] for name in trained if "ia3_" in name} == {
+        f"backbone.encoder.layer.{layer}.{part}"
+        for layer in (0, 1)
+        for part in ("attention.self.key", "attention.self.value", "output.dense")
+    }
+    layer = model.backbone.encoder.layer[0]
+    hidden, wide = layer.attention.self.key, layer.output.dense
+    assert hidden.ia3_l["default"].shape == (32, 1) and wide.ia3_l["default"].shape == (1, wide.in_features)
+    vectors = torch.randn(3, wide.in_features)
+    scaled = vectors * wide.ia3_l["default"].flatten()
+    torch.testing.assert_close(wide(vectors), wide.base_layer(scaled))
+
+
+@pytest.mark.parametrize("kind", ["lora", "dora", "ia3"])
 @pytest.mark.parametrize("pooling", ["mean", "pooler", "light_attention"])
 def test_saved_loaded_and_merged_it_gives_the_same_logits(tmp_path, base, kind, pooling):
     model = adapted(base, pooling, kind=kind)
@@ -93,7 +117,7 @@ def test_saved_loaded_and_merged_it_gives_the_same_logits(tmp_path, base, kind, 
     shutil.rmtree(tmp_path / "small")
     whole = ProteinClassifier.from_pretrained(tmp_path / "whole")
     assert torch.equal(logits(whole), logits(merged))
-    assert not any("lora" in name or "base_layer" in name for name in whole.state_dict())
+    assert not any("lora" in name or "ia3" in name or "base_layer" in name for name in whole.state_dict())
 
 
 def test_what_else_its_base_model_has_is_not_reported(tmp_path, base, caplog):
@@ -139,6 +163,16 @@ def test_a_t5_and_its_targets(tmp_path):
     torch.testing.assert_close(logits(model), logits(model.merge_adapter()), atol=1e-5, rtol=0)
 
 
+def test_an_esm_c_and_its_targets(tmp_path):
+    torch.manual_seed(0)
+    shape = {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    EsmcModel(EsmcConfig(**shape, intermediate_size=64)).save_pretrained(tmp_path / "esmc")
+    model = adapted(str(tmp_path / "esmc"))
+    adapters = {name.split(".")[-4] for name, _ in model.named_parameters() if ".lora_A." in name}
+    assert adapters == {*(f"{name}_proj" for name in ("q", "k", "v", "o", "gate", "up", "down"))}
+    torch.testing.assert_close(logits(model), logits(model.merge_adapter()), atol=1e-5, rtol=0)
+
+
 def test_a_missing_base_model_is_named(tmp_path, base):
     shutil.copytree(base, tmp_path / "base")
     adapted(str(tmp_path / "base")).save_pretrained(tmp_path / "small")
@@ -178,7 +212,7 @@ def test_a_checkpoint_without_a_trained_weight_is_refused(tmp_path, base):
         ),
         ({"rank": 0}, "lora_rank=0: expected 1 or more"),
         ({"dropout": 1.0}, "lora_dropout=1.0: expected 0 up to below 1"),
-        ({"kind": "lola"}, "lora_kind='lola': expected one of lora, dora"),
+        ({"kind": "lola"}, "lora_kind='lola': expected one of lora, dora, ia3"),
     ],
 )
 def test_a_wrong_option_is_named_and_the_model_stays_as_it_was(base, options, words):

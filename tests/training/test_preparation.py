@@ -1,13 +1,14 @@
-"""What a model takes from its training proteins before it trains: the weights of classes."""
+"""What a model takes from its training proteins before it trains: the weights of classes, and how often each comes."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protbert_classify import ProteinTrainer
 from protbert_classify.errors import OptionError
-from protbert_classify.training.preparation import class_weights_for, fit_model
-from tests.training.trainers import product, raw_proteins, small_model
+from protbert_classify.training.preparation import class_weights_for, draws_per_epoch, fit_model
+from tests.training.trainers import arguments, product, raw_proteins, small_model
 
 
 @given(st.lists(st.integers(0, 10_000), min_size=2, max_size=12).filter(any), st.floats(0, 1))
@@ -41,3 +42,41 @@ def test_a_model_without_classes_has_no_weights_of_them():
 def test_encoded_proteins_are_refused_because_their_classes_were_not_read():
     with pytest.raises(OptionError, match="class_weights=0.5: the training proteins are encoded already"):
         fit_model(small_model(), None, 0.5)
+
+
+def test_all_classes_come_equally_often_at_a_power_of_1_and_unknown_ones_once():
+    labels = np.array([0, 0, 0, 1, -100])
+    assert draws_per_epoch(labels, 3, 1.0) == pytest.approx([2 / 3, 2 / 3, 2 / 3, 2, 1])
+    assert draws_per_epoch(labels, 3, 0.0) == pytest.approx([1, 1, 1, 1, 1])
+
+
+def test_a_trainer_draws_proteins_of_rare_classes_more_often(tmp_path):
+    proteins = raw_proteins(60)
+    proteins = proteins.select([row for row, label in enumerate(proteins["location"]) if label == 0 or row < 18])
+    options = arguments(tmp_path, class_sampling=1.0, eval_strategy="no")
+    trainer = ProteinTrainer(small_model(), options, train_dataset=proteins)
+    labels = np.asarray(trainer.train_dataset["labels"])
+    assert np.bincount(labels).tolist() == [20, 6, 6]
+    batches = trainer.get_train_dataloader().batch_sampler
+    seen = np.zeros(3)
+    for epoch in range(100):
+        batches.set_epoch(epoch)
+        seen += np.bincount(labels[np.concatenate(list(batches))], minlength=3) / 100
+    np.testing.assert_allclose(seen, [32 / 3] * 3, atol=0.5)
+    assert product(tmp_path / "plain").get_train_dataloader().batch_sampler.draws is None
+
+
+@pytest.mark.parametrize(
+    ("problem_type", "options", "words"),
+    [
+        ("multi_label_classification", {}, "class_sampling=0.5: expected 0 for multi_label_classification"),
+        (
+            "single_label_classification",
+            {"train_sampling_strategy": "random"},
+            "class_sampling=0.5: expected train_sampling_strategy=group_by_length, found random",
+        ),
+    ],
+)
+def test_class_sampling_is_refused_where_it_has_no_effect(tmp_path, problem_type, options, words):
+    with pytest.raises(OptionError, match=words):
+        product(tmp_path, 0, small_model(problem_type=problem_type), class_sampling=0.5, **options)

@@ -56,6 +56,30 @@ def test_the_longest_proteins_come_first_so_that_memory_runs_out_at_once_or_neve
     assert batches.lengths[first_round].max() == batches.lengths.max()
 
 
+@settings(max_examples=100, deadline=None)
+@given(LENGTHS, st.integers(1, 40), st.data())
+def test_with_draws_each_protein_comes_about_as_often_as_wanted_and_an_epoch_is_as_long(lengths, batch_size, data):
+    wanted = data.draw(st.lists(st.floats(0.05, 20), min_size=len(lengths), max_size=len(lengths)))
+    draws = np.array(wanted) / np.mean(wanted)
+    world_size = data.draw(st.integers(1, min(4, len(lengths))))
+    batches = LengthGroupedBatches(lengths, batch_size, world_size, draws=draws)
+    assert len(batches) == len(LengthGroupedBatches(lengths, batch_size, world_size))
+    for epoch in range(3):
+        batches.set_epoch(epoch)
+        drawn = [index for batch in batches for index in batch]
+        assert len(drawn) == len(lengths)
+        often = np.bincount(drawn, minlength=len(lengths))
+        assert (np.abs(often - draws) < 1 + 1e-9).all()
+
+
+def test_over_the_epochs_a_protein_comes_as_often_as_its_draws_say():
+    lengths, draws = np.full(50, 100), np.repeat([0.25, 1.75], 25)
+    batches = LengthGroupedBatches(lengths, 10, draws=draws)
+    often = sum(np.bincount(np.concatenate(epoch), minlength=50) for epoch in several_epochs(batches, 400)) / 400
+    np.testing.assert_allclose(often, draws, atol=0.1)  # 4.6 standard deviations of a fair coin's mean
+    assert len({tuple(sorted(np.concatenate(epoch))) for epoch in several_epochs(batches, 5)}) == 5
+
+
 @pytest.mark.parametrize("world_size", [1, 2, 3])
 def test_the_longest_proteins_come_first_in_large_data_too(world_size):
     lengths = np.random.default_rng(0).permutation(5000)
