@@ -50,7 +50,15 @@ from .evaluation_loop import EvaluationMixin
 from .hub_mixin import HubMixin
 from .learning_rates import parameter_learning_rates, set_learning_rates
 from .log_lines import LINES
-from .preparation import draws_per_epoch, encode_proteins, fit_model, has_ids, is_embedded, is_raw
+from .preparation import (
+    draws_per_epoch,
+    encode_proteins,
+    fit_model,
+    has_ids,
+    is_embedded,
+    is_raw,
+    keep_weight_names,
+)
 from .resume import ResumableRun, choose_best_again, run_settings
 from .samplers import LengthGroupedBatches
 from .training_arguments import ProteinTrainingArguments
@@ -133,6 +141,7 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
         self._found_tokens: int | None = None
         self.totals = TrainingTotals()
         if model is not None:
+            keep_weight_names(model)
             fit_model(model, self._raw_train, getattr(args, "class_weights", 0.0))
         if not self._own_collator:
             kwargs["data_collator"] = PaddingCollator(0)  # replaced once the model is known
@@ -231,6 +240,7 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
 
     def call_model_init(self, trial: Any = None) -> Any:
         model = super().call_model_init(trial)
+        keep_weight_names(model)
         fit_model(model, self._raw_train, getattr(self.args, "class_weights", 0.0))
         return model
 
