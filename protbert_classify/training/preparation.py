@@ -54,6 +54,18 @@ def encode_proteins(proteins: Dataset, tokenizer: PreTrainedTokenizerBase, model
     return encode(proteins, tokenizer, max_length=config.max_sequence_length, crop=config.crop, tasks=config.tasks)
 
 
+def keep_weight_names(model: Any) -> None:
+    """Let a model save its weights under the names that its modules have.
+
+    transformers 5.23 saves those of an ESM under names of old checkpoints (`LayerNorm.gamma`). `from_pretrained` knows
+    them, but Trainer does not: a resumed run, and the best checkpoint, would keep the LayerNorms that were there.
+
+    Args:
+        model: Changed in place.
+    """
+    model._weight_conversions = []
+
+
 def fit_model(model: ProteinClassifier, proteins: Dataset | None, class_weights: float = 0.0) -> None:
     """Set what a model must know before training: the longest input, its positions, units of targets, class weights.
 

@@ -48,7 +48,7 @@ from .embedding_cache import EmbeddingCollator, embed
 from .evaluation_loop import EvaluationMixin
 from .hub_mixin import HubMixin
 from .log_lines import LINES
-from .preparation import encode_proteins, fit_model, has_ids, is_embedded, is_raw
+from .preparation import encode_proteins, fit_model, has_ids, is_embedded, is_raw, keep_weight_names
 from .resume import ResumableRun, choose_best_again, run_settings
 from .samplers import LengthGroupedBatches
 from .training_arguments import ProteinTrainingArguments
@@ -131,6 +131,7 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
         self._found_tokens: int | None = None
         self.totals = TrainingTotals()
         if model is not None:
+            keep_weight_names(model)
             fit_model(model, self._raw_train, getattr(args, "class_weights", 0.0))
         if not self._own_collator:
             kwargs["data_collator"] = PaddingCollator(0)  # replaced once the model is known
@@ -214,6 +215,7 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
 
     def call_model_init(self, trial: Any = None) -> Any:
         model = super().call_model_init(trial)
+        keep_weight_names(model)
         fit_model(model, self._raw_train, getattr(self.args, "class_weights", 0.0))
         return model
 

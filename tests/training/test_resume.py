@@ -7,12 +7,17 @@ import time
 
 import psutil
 import pytest
+import torch
+from transformers import set_seed
 
+from protbert_classify import ProteinClassifier, ProteinClassifierConfig, ProteinTrainer
+from protbert_classify.data.tokenizer import protbert_tokenizer
 from protbert_classify.errors import OptionError
 from protbert_classify.runs.checkpoints import checkpoints, newest_complete_checkpoint
 from protbert_classify.training.resume import check_unchanged
 from tests.training.child import build_trainer, trained
-from tests.training.runs import CHILD, assert_same_weights, environment, launcher, two_processes, write_spec
+from tests.training.runs import CHILD, LABELS, assert_same_weights, environment, launcher, two_processes, write_spec
+from tests.training.trainers import StopAt, arguments, raw_proteins
 
 RUN = {"proteins": 37, "num_train_epochs": 3, "save_strategy": "steps", "save_steps": 3, "save_total_limit": 20}
 
@@ -26,6 +31,32 @@ def test_a_resumed_run_goes_on_as_it_would_have_gone(tmp_path, strategy, step):
     resumed = trained(str(tmp_path), resume=str(tmp_path / "run" / f"checkpoint-{step}"), **options)
     assert resumed["batches"] == undisturbed["batches"][step:]
     assert_same_weights(tmp_path / "final", tmp_path / "undisturbed")
+
+
+def test_a_resumed_run_of_an_esm_has_the_layer_norms_of_an_undisturbed_one(tmp_path):
+    """transformers saves them under names that its Trainer does not read."""
+    shape = {"model_type": "esm", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    shape |= {"intermediate_size": 32, "vocab_size": 30, "pad_token_id": 0, "position_embedding_type": "rotary"}
+
+    def esm(folder, **options):
+        set_seed(3)
+        model = ProteinClassifier(ProteinClassifierConfig(shape, labels=LABELS, max_sequence_length=64))
+        proteins = raw_proteins(20)
+        return ProteinTrainer(
+            model, arguments(folder, **options), train_dataset=proteins, processing_class=protbert_tokenizer()
+        )
+
+    undisturbed = esm(tmp_path / "undisturbed")
+    undisturbed.train()
+    stopped = esm(tmp_path / "stopped")
+    stopped.add_callback(StopAt(4))
+    stopped.train()
+    resumed = esm(tmp_path / "stopped", resume=True)
+    resumed.train()
+    expected = undisturbed.model.state_dict()
+    assert resumed.state.global_step == 9 and sum("LayerNorm" in name for name in expected) == 4
+    for name, weight in resumed.model.state_dict().items():
+        assert torch.equal(weight, expected[name]), name
 
 
 def test_a_resumed_run_with_accumulation_goes_on_as_it_would_have_gone(tmp_path):
