@@ -17,11 +17,15 @@ if TYPE_CHECKING:
     from .model.configuration import ProteinClassifierConfig
     from .model.ensemble import ProteinEnsemble
     from .model.modeling import ProteinClassifier
+    from .pretraining.trainer import MaskedLMTrainer
+    from .pretraining.training_arguments import PretrainingArguments
     from .training.trainer import ProteinTrainer
     from .training.training_arguments import ProteinTrainingArguments
 
 __all__ = [
     "DeepLoc",
+    "MaskedLMTrainer",
+    "PretrainingArguments",
     "ProteinClassificationPipeline",
     "ProteinClassifier",
     "ProteinClassifierConfig",
@@ -37,6 +41,8 @@ __all__ = [
 
 _HOMES = {
     "DeepLoc": ".data.deeploc",
+    "MaskedLMTrainer": ".pretraining.trainer",
+    "PretrainingArguments": ".pretraining.training_arguments",
     "ProteinClassificationPipeline": ".inference.pipeline",
     "ProteinClassifier": ".model.modeling",
     "ProteinClassifierConfig": ".model.configuration",

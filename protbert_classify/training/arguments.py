@@ -10,8 +10,8 @@ BACKBONE_EXAMPLE = (
 
 
 @dataclass
-class ModelArguments:
-    """What the model is made of."""
+class EncoderArguments:
+    """The encoder to start from."""
 
     model_name_or_path: str = field(
         default="Rostlab/prot_bert_bfd",
@@ -25,6 +25,12 @@ class ModelArguments:
             f"such as {BACKBONE_EXAMPLE}. It starts with random weights and uses ProtBERT's vocabulary."
         },
     )
+
+
+@dataclass
+class ModelArguments(EncoderArguments):
+    """What the model is made of."""
+
     pooling: str = field(
         default="mean",
         metadata={
