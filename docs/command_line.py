@@ -22,9 +22,9 @@ INTRODUCTION = f"""\
 `{PROG} COMMAND --help` prints what stands here. Every command also takes `{PLUGINS} MODULE`, a Python module that
 [registers your own poolings, heads or losses](extending.md). `--output-dir` is the same as `--output_dir`.
 
-The exit code is 0 if all went well, 2 for bad input or options, 3 if `predict` or `embed` rejected some records or
-`leakage` found more than `--fail_above`, 1 if the machine failed (a full disk, no network, no memory) and 130 after
-Ctrl-C. An error is one line on standard error.
+The exit code is 0 if all went well, 2 for bad input or options, 3 if `predict`, `embed` or `pretrain` rejected some
+records or `leakage` found more than `--fail_above`, 1 if the machine failed (a full disk, no network, no memory) and
+130 after Ctrl-C. An error is one line on standard error.
 """
 FEW = 8  # choices that stand beside the name of an option
 # commands whose options are those of a training -> title -> options

@@ -6,6 +6,8 @@ from typing import Any
 from ..pretraining.arguments import PretrainedEncoderArguments, UnlabelledDataArguments
 from ..pretraining.defaults import PRETRAINING_DEFAULTS
 from .option_help import options_help
+from .predict import REJECTED
+from .processes import is_distributed
 from .terminal import hide_short_progress_bars
 
 USAGE = "usage: protbert-classify pretrain [run.yaml] --data FILE [FILE ...] --output_dir DIR [--option value ...]"
@@ -23,7 +25,8 @@ metrics will look better than they are: give the test proteins as --exclude, and
 DIR receives model/ (a masked-language model of transformers, which train, embed and ProteinClassifier.from_pretrained
 load as an encoder), metrics.json, rejected.csv (records that could not be read) and run.json. Validation loss,
 perplexity and the share of masked residues that are predicted right are printed after each epoch. Ctrl-C writes a
-checkpoint, and the same command with --resume continues. Several devices: accelerate launch, as for train."""
+checkpoint, and the same command with --resume continues. The exit code is 3 if records were rejected (0 with several
+processes). Several devices: accelerate launch, as for train."""
 
 
 def run(arguments: list[str]) -> int:
@@ -38,7 +41,8 @@ def run(arguments: list[str]) -> int:
     metrics = pretrain(*options)
     if options[-1].should_save:
         print(summary(metrics, str(options[-1].output_dir)))
-    return 0
+    # a launcher makes a failure, with a traceback, of every other exit code
+    return REJECTED if metrics["rejected_records"] and not is_distributed() else 0
 
 
 def summary(metrics: dict[str, Any], output_dir: str) -> str:
@@ -53,13 +57,13 @@ def summary(metrics: dict[str, Any], output_dir: str) -> str:
             f"{metrics['validation_masked_accuracy']:.3f}; "
             f"residue frequencies alone: loss {metrics['validation_frequency_loss']:.3f}"
         ]
-    return "\n".join(
-        [
-            *lines,
-            f"trained in {metrics['train_runtime']:,.0f} s; model in {output_dir}/model, to be fine-tuned with "
-            f"train --model_name_or_path {output_dir}/model",
-        ]
+    if rejected := metrics["rejected_records"]:
+        lines.append(f"{count(rejected, 'record')} rejected; they and the reasons in {output_dir}/rejected.csv")
+    lines.append(
+        f"trained in {metrics['train_runtime']:,.0f} s; model in {output_dir}/model; to fine-tune it: "
+        f"protbert-classify train --model_name_or_path {output_dir}/model"
     )
+    return "\n".join(lines)
 
 
 def help_text() -> str:

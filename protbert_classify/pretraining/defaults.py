@@ -20,8 +20,8 @@ OWN_DEFAULTS: dict[str, tuple[Any, str]] = {
     ),
     "mask_share": (
         0.15,
-        "Share of the residues that is predicted. Of ten of them, eight are masked, one is replaced by another residue, "
-        "and one stays.",
+        "Share of the residues that is predicted. Of ten of them, eight are masked, one is replaced by another "
+        "residue, and one stays.",
     ),
     "num_train_epochs": (10.0, "Passes over the training proteins."),
     "per_device_train_batch_size": (32, "Proteins per step on each device."),

@@ -101,6 +101,7 @@ def save_pretraining(
     metrics = {
         **train_metrics,
         "train_proteins": len(splits["train"]),
+        "rejected_records": len(splits.rejected),
         "parameters": model.num_parameters(),
     }
     if "validation" in splits:
@@ -112,9 +113,8 @@ def save_pretraining(
         }
     weights = trainer.accelerator.get_state_dict(trainer.model)  # on all processes: FSDP gathers them here
     if training_args.should_save:
-        rejected = splits.rejected
-        if rejected:
-            write_atomically(os.path.join(folder, REJECTED), lambda path: _write_rejected(path, rejected))
+        if splits.rejected:
+            write_atomically(os.path.join(folder, REJECTED), lambda path: _write_rejected(path, splits.rejected))
         record = run_record(dataclasses.asdict(model_args), dataclasses.asdict(data_args), training_args, (), splits)
         write_run(
             *(folder, model, trainer.processing_class, weights),
