@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .model.configuration import ProteinClassifierConfig
     from .model.ensemble import ProteinEnsemble
     from .model.modeling import ProteinClassifier
+    from .pretraining.proteins import load_unlabelled
     from .pretraining.trainer import MaskedLMTrainer
     from .pretraining.training_arguments import PretrainingArguments
     from .training.trainer import ProteinTrainer
@@ -36,6 +37,7 @@ __all__ = [
     "build_ensemble",
     "load_deeploc",
     "load_proteins",
+    "load_unlabelled",
     "write_scl2205",
 ]
 
@@ -52,6 +54,7 @@ _HOMES = {
     "build_ensemble": ".inference.ensemble",
     "load_deeploc": ".data.deeploc",
     "load_proteins": ".data.loading",
+    "load_unlabelled": ".pretraining.proteins",
     "write_scl2205": ".data.scl2205",
 }
 
@@ -60,7 +63,9 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name], __name__), name)
-    if _HOMES[name].startswith((".model", ".training")):  # with a model comes the pipeline's task
+    if _HOMES[name].startswith(
+        (".model", ".training", ".pretraining.trainer")
+    ):  # with a model comes the pipeline's task
         import_module(".inference.pipeline", __name__)
     globals()[name] = value
     return value

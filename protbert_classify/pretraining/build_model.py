@@ -9,7 +9,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING
 
 from ..errors import ModelError, OptionError, first_line
 from ..model import ProteinClassifierConfig
-from ..model.backbone import check_encoder, frozen_parts, fuse_gelu, position_table
+from ..model.backbone import check_encoder, position_table
 from ..model_source import cannot_load, resolve_model_path
 from ..training.build_model import scratch_config, weaken_positions
 from .arguments import PretrainedEncoderArguments
@@ -43,9 +43,6 @@ def build_masked_lm(arguments: PretrainedEncoderArguments, tokenizer: PreTrained
         raise cannot_load(arguments.model_name_or_path, error) from error
     except (ImportError, ValueError) as error:
         raise error if isinstance(error, OptionError | ModelError) else OptionError(first_line(error)) from error
-    for part in frozen_parts(model.base_model, whole=False, layers=0):
-        part.requires_grad_(False)
-    fuse_gelu(model.base_model)
     return model
 
 

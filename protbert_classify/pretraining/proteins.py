@@ -1,6 +1,7 @@
 """Unlabelled proteins for a pretraining: read, identical ones once, without neighbours of others, and divided."""
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -76,7 +77,7 @@ class UnlabelledSplits(PreparedSplits):
 
 
 def load_unlabelled(
-    sources: Sequence[str],
+    sources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
     validation: float = 0.05,
     split: str = HOMOLOGY,
@@ -91,16 +92,18 @@ def load_unlabelled(
     strict: bool = False,
     quiet: bool = True,
 ) -> UnlabelledSplits:
-    """Load the proteins of a pretraining.
+    """Load unlabelled proteins for a pretraining.
 
     Args:
-        sources: As [`read_records`] takes them. Of identical sequences, the first is taken.
+        sources: A file or several: FASTA, .csv, .tsv or .jsonl (plain or .gz) or .parquet; ids of Hub datasets; or `-`
+            for FASTA on standard input. Of identical sequences, the first is taken.
         validation: Share of the proteins for `validation`, 0 up to 1.
-        split: How they are chosen; a name in `STRATEGIES`.
+        split: How they are chosen: `homology` (none has a neighbour in training) or `random`.
         split_identity: For `homology`, see [`find_neighbours`].
         split_coverage: For `homology`, see [`find_neighbours`].
         split_seed: Of the choice.
-        exclude: Sources of proteins whose neighbours are left out, such as the test proteins of a later fine-tuning.
+        exclude: Sources of proteins whose neighbours, and they themselves, are left out: the test proteins of a later
+            fine-tuning.
         exclude_identity: Of these neighbours, see [`find_neighbours`].
         exclude_coverage: Of these neighbours.
         id_column: Of tables.
@@ -111,6 +114,16 @@ def load_unlabelled(
     Returns:
         `train` and `validation`, with the columns of other loaders: `id`, `sequence` (spaced), `sequence_length`, ...
 
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from protbert_classify import load_unlabelled
+        >>> path = Path(tempfile.mkdtemp()) / "proteome.fasta"
+        >>> _ = path.write_text(">P1\\nMKTAYI\\n>P2\\nMRRKSK\\n>P3\\nMKTAYI\\n")
+        >>> proteins = load_unlabelled(path, validation=0)
+        >>> proteins["train"]["id"][:], proteins.notes["copies"]
+        (['P1', 'P2'], 1)
+
     Raises:
         DataError: A source that cannot be read or has no proteins; fewer than two proteins, or none after `exclude`.
         SequenceError: With `strict`, or in `exclude`, a record that is no protein.
@@ -118,8 +131,9 @@ def load_unlabelled(
     """
     check_shares(exclude_identity=exclude_identity, exclude_coverage=exclude_coverage)
     columns = ColumnNames(id=id_column, sequence=sequence_column)
-    proteins = read_unlabelled(sources, columns, strict, quiet)
-    named = ", ".join(sources)
+    names = [os.fspath(source) for source in ([sources] if isinstance(sources, str | os.PathLike) else sources)]
+    proteins = read_unlabelled(names, columns, strict, quiet)
+    named = ", ".join(names)
     if not proteins.ids:
         raise DataError(f"{named}: no record can be read as a protein; the first: {proteins.rejected[0].reason}")
     read = len(proteins.ids)

@@ -20,6 +20,7 @@ from ..data.tokenizer import load_tokenizer
 from ..errors import ModelError, OptionError
 from ..inference.engine import run_batches
 from ..model import ProteinClassifier, ProteinClassifierConfig
+from ..model.backbone import frozen_parts, fuse_gelu
 from ..model.tasks import IGNORED
 from ..model_source import check_max_length
 from ..training.callbacks import SetEpoch
@@ -79,7 +80,14 @@ class MaskedLMTrainer(ProteinTrainer):
             self.add_callback(_SetEpochOfMasks(self.data_collator))
 
     def _fit_model(self, model: Any, args: Any) -> None:
+        if model.get_output_embeddings() is None:
+            raise ModelError(
+                f"a {type(model).__name__} has no masked-language head; expected a model of AutoModelForMaskedLM"
+            )
         check_max_length(model.config, args.max_length)
+        for part in frozen_parts(model.base_model, whole=False, layers=0):
+            part.requires_grad_(False)
+        fuse_gelu(model.base_model)
 
     def _find_tokenizer(self) -> Any:
         name = self._plain_model().config.name_or_path
