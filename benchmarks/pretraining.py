@@ -105,7 +105,8 @@ def backbone_shape(options: argparse.Namespace) -> dict[str, Any]:
 def difference(first: Path, second: Path) -> dict[str, dict[str, Any]]:
     """Metric -> its values in two runs, and the interval of their difference."""
     found = common_test_proteins([read_run(first), read_run(second)])
-    compared = compare(*found.decisions, found.references, groups=found.groups)
+    scratch, pretrained = found.decisions
+    compared = compare(scratch, pretrained, found.references, groups=found.groups)
     overall = {one.name: one for one in compared.differences if one.label is None}
     return {
         name: {SCRATCH: overall[name].first, PRETRAINED: overall[name].second, "interval": overall[name].interval}
@@ -123,15 +124,17 @@ def rows(seeds: Sequence[dict[str, dict[str, Any]]]) -> list[list[str]]:
     if len(seeds) > 1:
         for name, title in METRICS.items():
             scratch, pretrained = (np.array([one[name][way] for one in seeds]) for way in (SCRATCH, PRETRAINED))
-            spreads = [
-                f"{np.mean(v):.3f} ± {np.std(v, ddof=1):.3f}" for v in (scratch, pretrained, pretrained - scratch)
-            ]
+            spreads = [_spread(values) for values in (scratch, pretrained, pretrained - scratch)]
             lines.append(["all seeds, mean ± standard deviation", title, *spreads])
     return lines
 
 
 def _difference(one: dict[str, Any]) -> str:
     return with_interval(one[PRETRAINED] - one[SCRATCH], one["interval"], "+.3f")
+
+
+def _spread(values: np.ndarray) -> str:
+    return f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"
 
 
 def _write(path: Path, proteins: Sequence[Protein]) -> None:

@@ -1,8 +1,8 @@
 """The default hyperparameters of a pretraining, and what `pretrain --help` says of them. Cheap to import.
 
-The learning rate is that of task-adaptive pretraining in Gururangan et al. 2020 (doi:10.18653/v1/2020.acl-main.740; their
-script for it is ADAPTIVE_PRETRAINING.md of github.com/allenai/dont-stop-pretraining). Adam's constants, the weight decay
-and the linear decay are RoBERTa's (Liu et al. 2019, arXiv:1907.11692, table 9), the 6% of warm-up those of table 10.
+The learning rate is that of task-adaptive pretraining in Gururangan et al. 2020 (doi:10.18653/v1/2020.acl-main.740;
+ADAPTIVE_PRETRAINING.md in github.com/allenai/dont-stop-pretraining). Adam's constants, the weight decay and the linear
+decay are RoBERTa's (Liu et al. 2019, arXiv:1907.11692, table 9), and the 6% of warm-up that of its table 10.
 """
 
 from typing import Any
