@@ -8,8 +8,12 @@ from itertools import groupby
 from typing import Any
 
 from protbert_classify.commands import COMMANDS, PLUGINS, PROG
+from protbert_classify.commands.option_help import OTHERS
 from protbert_classify.commands.terminal import log_to_stderr
-from protbert_classify.commands.train import OTHERS, TRAINING_DEFAULTS, DataArguments, ModelArguments
+from protbert_classify.pretraining.arguments import PretrainedEncoderArguments, UnlabelledDataArguments
+from protbert_classify.pretraining.defaults import PRETRAINING_DEFAULTS
+from protbert_classify.training.arguments import DataArguments, ModelArguments
+from protbert_classify.training.defaults import TRAINING_DEFAULTS
 
 PAGE = "command_line.md"
 INTRODUCTION = f"""\
@@ -18,11 +22,24 @@ INTRODUCTION = f"""\
 `{PROG} COMMAND --help` prints what stands here. Every command also takes `{PLUGINS} MODULE`, a Python module that
 [registers your own poolings, heads or losses](extending.md). `--output-dir` is the same as `--output_dir`.
 
-The exit code is 0 if all went well, 2 for bad input or options, 3 if `predict` or `embed` rejected some records or
-`leakage` found more than `--fail_above`, 1 if the machine failed (a full disk, no network, no memory) and 130 after
-Ctrl-C. An error is one line on standard error.
+The exit code is 0 if all went well, 2 for bad input or options, 3 if `predict`, `embed` or `pretrain` rejected some
+records or `leakage` found more than `--fail_above`, 1 if the machine failed (a full disk, no network, no memory) and
+130 after Ctrl-C. An error is one line on standard error.
 """
 FEW = 8  # choices that stand beside the name of an option
+# commands whose options are those of a training -> title -> options
+OF_TRAININGS: dict[str, dict[str, Any]] = {
+    "train": {
+        "model": ModelArguments.__dataclass_fields__,
+        "data": DataArguments.__dataclass_fields__,
+        "training": TRAINING_DEFAULTS,
+    },
+    "pretrain": {
+        "model": PretrainedEncoderArguments.__dataclass_fields__,
+        "data": UnlabelledDataArguments.__dataclass_fields__,
+        "training": PRETRAINING_DEFAULTS,
+    },
+}
 NUMBERS = {"int": "N", "positive": "N", "float": "X"}  # what stands for a value, by the name of its type
 
 
@@ -69,8 +86,9 @@ Option = list[argparse.Action]  # --option and, for some, --no_option
 
 def _groups(parser: argparse.ArgumentParser) -> Iterator[tuple[str, list[Option]]]:
     """Options under the titles that `--help` has."""
-    if parser.prog == f"{PROG} train":
-        yield from _groups_of_train(parser)
+    titles = OF_TRAININGS.get(parser.prog.removeprefix(f"{PROG} "))
+    if titles is not None:
+        yield from _groups_of_training(parser, titles)
         return
     groups = [(group.title or "", list(_options(group._group_actions).values())) for group in parser._action_groups]
     groups = [(title, options) for title, options in groups if options]
@@ -78,13 +96,9 @@ def _groups(parser: argparse.ArgumentParser) -> Iterator[tuple[str, list[Option]
         yield ("" if len(groups) == 1 else title), options
 
 
-def _groups_of_train(parser: argparse.ArgumentParser) -> Iterator[tuple[str, list[Option]]]:
+def _groups_of_training(parser: argparse.ArgumentParser, titles: dict[str, Any]) -> Iterator[tuple[str, list[Option]]]:
     options = _options(parser._actions)
-    for title, names in (
-        ("model", ModelArguments.__dataclass_fields__),
-        ("data", DataArguments.__dataclass_fields__),
-        ("training", TRAINING_DEFAULTS),
-    ):
+    for title, names in titles.items():
         yield title, [options.pop(name) for name in names]
     yield OTHERS.rstrip("."), list(options.values())
 

@@ -17,11 +17,16 @@ if TYPE_CHECKING:
     from .model.configuration import ProteinClassifierConfig
     from .model.ensemble import ProteinEnsemble
     from .model.modeling import ProteinClassifier
+    from .pretraining.proteins import load_unlabelled
+    from .pretraining.trainer import MaskedLMTrainer
+    from .pretraining.training_arguments import PretrainingArguments
     from .training.trainer import ProteinTrainer
     from .training.training_arguments import ProteinTrainingArguments
 
 __all__ = [
     "DeepLoc",
+    "MaskedLMTrainer",
+    "PretrainingArguments",
     "ProteinClassificationPipeline",
     "ProteinClassifier",
     "ProteinClassifierConfig",
@@ -32,11 +37,14 @@ __all__ = [
     "build_ensemble",
     "load_deeploc",
     "load_proteins",
+    "load_unlabelled",
     "write_scl2205",
 ]
 
 _HOMES = {
     "DeepLoc": ".data.deeploc",
+    "MaskedLMTrainer": ".pretraining.trainer",
+    "PretrainingArguments": ".pretraining.training_arguments",
     "ProteinClassificationPipeline": ".inference.pipeline",
     "ProteinClassifier": ".model.modeling",
     "ProteinClassifierConfig": ".model.configuration",
@@ -46,6 +54,7 @@ _HOMES = {
     "build_ensemble": ".inference.ensemble",
     "load_deeploc": ".data.deeploc",
     "load_proteins": ".data.loading",
+    "load_unlabelled": ".pretraining.proteins",
     "write_scl2205": ".data.scl2205",
 }
 
@@ -54,7 +63,9 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name], __name__), name)
-    if _HOMES[name].startswith((".model", ".training")):  # with a model comes the pipeline's task
+    if _HOMES[name].startswith(
+        (".model", ".training", ".pretraining.trainer")
+    ):  # with a model comes the pipeline's task
         import_module(".inference.pipeline", __name__)
     globals()[name] = value
     return value

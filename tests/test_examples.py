@@ -7,6 +7,7 @@ import pytest
 
 from .conftest import ROOT
 from .loopback_hub import LoopbackHub
+from .pretraining.encoders import save_lm
 from .training.runs import easy_records, environment
 
 pytestmark = pytest.mark.slow
@@ -57,3 +58,14 @@ def test_push_to_hub_publishes_and_loads_again(model, tmp_path):
             "it knows: Cytoplasm, Mitochondrion, Nucleus",
         ]
         assert hub.repositories["model", "me/mine"].private
+
+
+def test_pretraining_leaves_an_encoder_that_is_fine_tuned(tmp_path, write_fasta):
+    source = save_lm("esm", tmp_path / "encoder")
+    data, variables = write_fasta(easy_records()), {"HF_DATASETS_CACHE": str(tmp_path / "cache")}
+    printed = example("pretrain_mlm", data, tmp_path / "run", source, **variables)
+    assert "validation loss" in printed
+    assert f"{tmp_path}/run/model: 9,0" in printed
+    short = ["--num_train_epochs", "1", "--max_length", "64"]
+    train = ["--data", data, "--model_name_or_path", tmp_path / "run" / "model", "--output_dir", tmp_path / "tuned"]
+    assert "test: 15 proteins" in example("train", *train, *short, **variables)

@@ -25,6 +25,7 @@ FLOORS = [
     {"inference", "hub"},
     {"cost", "baselines"},
     {"training"},
+    {"pretraining"},
     {"serving"},
     {"sagemaker"},
     {"commands"},

@@ -26,9 +26,11 @@ FAILED_WRITES = ("PytorchStreamWriter", "inline_container.cc", "iostream error")
 OPTION_NAME = re.compile(r"(?<=^--)[^=]+")
 PROG = "protbert-classify"
 PLUGINS = "--plugins"
-SHARED = ("train", "predict", "embed")  # what several processes do together; of anything else the first does all
+# what several processes do together; of anything else the first does all
+SHARED = ("train", "pretrain", "predict", "embed")
 COMMANDS = {
     "train": "fine-tune a classifier on labelled proteins",
+    "pretrain": "train an encoder further on unlabelled proteins, or from scratch",
     "evaluate": "measure a classifier on labelled proteins",
     "baselines": "measure simple classifiers on the proteins of a training",
     "compare": "compare trainings on the same test proteins",

@@ -1,14 +1,12 @@
 """`protbert-classify train`: every option of examples/train.py."""
 
 import argparse
-import dataclasses
 import sys
-import textwrap
-from typing import Any, Literal, get_args, get_origin
 
 from ..training.arguments import DataArguments, ModelArguments
 from ..training.defaults import TRAINING_DEFAULTS
 from ..training.job import Job
+from .option_help import options_help
 from .terminal import hide_short_progress_bars
 
 USAGE = "usage: protbert-classify train [run.yaml] --data FILE --output_dir DIR [--option value ...]"
@@ -24,7 +22,6 @@ run.yaml; options on the command line override the file.
 DIR receives model/ (load it with ProteinClassifier.from_pretrained), metrics.json, test_predictions.csv, figures/ and
 run.json, which records what is needed to repeat the run. In a SageMaker job, its channels and SM_MODEL_DIR are the
 defaults."""
-OTHERS = "Every other option of transformers.TrainingArguments works as well, such as --lr_scheduler_type cosine."
 
 
 def run(arguments: list[str], job: Job | None = None) -> int:
@@ -52,17 +49,8 @@ def run(arguments: list[str], job: Job | None = None) -> int:
 
 def help_text() -> str:
     """The help, without importing transformers' Trainer: its options are listed where ours change or often meet."""
-    registered = _registered()
-    lines = [USAGE, "", DESCRIPTION]
-    for title, kind in (("model", ModelArguments), ("data", DataArguments)):
-        lines += ["", f"{title}:"]
-        for field in dataclasses.fields(kind):
-            choices = registered.get(field.name) or _choices(field.type)
-            lines += _option(field.name, _default(field), str(field.metadata["help"]), choices)
-    lines += ["", "training:"]
-    for name, (default, text) in TRAINING_DEFAULTS.items():
-        lines += _option(name, default, text, ())
-    return "\n".join([*lines, "", OTHERS])
+    kinds = {"model": ModelArguments, "data": DataArguments}
+    return options_help(USAGE, DESCRIPTION, kinds, TRAINING_DEFAULTS, _registered())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -70,14 +58,6 @@ def _parser() -> argparse.ArgumentParser:
     from ..training.options import option_parser
 
     return option_parser("protbert-classify train", DESCRIPTION)
-
-
-def _option(name: str, default: Any, text: str, choices: tuple[str, ...]) -> list[str]:
-    notes = [f"one of {', '.join(choices)}"] if choices else []
-    if default is not None:
-        notes.append(f"default {default}")
-    line = f"{text} ({'; '.join(notes)})" if notes else text
-    return [f"  --{name}", *textwrap.wrap(line, 112, initial_indent=" " * 6, subsequent_indent=" " * 6)]
 
 
 def _registered() -> dict[str, tuple[str, ...]]:
@@ -90,15 +70,3 @@ def _registered() -> dict[str, tuple[str, ...]]:
     from ..model.pooling import POOLINGS
 
     return {registry.kind: tuple(registry) for registry in (POOLINGS, HEADS, LOSSES, STRATEGIES)}
-
-
-def _default(field: dataclasses.Field) -> Any:
-    if field.default is not dataclasses.MISSING:
-        return field.default
-    lists: Any = field.default_factory
-    return " ".join(lists()) or None
-
-
-def _choices(kind: Any) -> tuple[str, ...]:
-    literal = next((part for part in (kind, *get_args(kind)) if get_origin(part) is Literal), None)
-    return get_args(literal) if literal is not None else ()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-# what has a column for each token; everything else has a row for each protein
+# what has a column for each token; everything else, but labels of tokens, has a row for each protein
 PER_TOKEN = ("input_ids", "attention_mask", "token_type_ids", "position_ids", "inputs_embeds", "last_hidden_state")
 
 
@@ -190,9 +190,17 @@ def _fill(lengths: list[int], tokens: int, packed: bool, at_least: int = 1) -> l
 def _padded_part(batch: Mapping[str, Any], proteins: slice, lengths: list[int]) -> dict[str, Any]:
     columns = slice(max(lengths[proteins]))
     return {
-        name: (value[proteins, columns] if name in PER_TOKEN else value[proteins]) if torch.is_tensor(value) else value
+        name: (value[proteins, columns] if _has_tokens(name, value) else value[proteins])
+        if torch.is_tensor(value)
+        else value
         for name, value in batch.items()
     }
+
+
+def _has_tokens(name: str, value: torch.Tensor) -> bool:
+    """Whether a tensor of a padded batch has a column for each token; labels have if they are those of tokens."""
+    # several labels, or numbers, of a protein are float32
+    return name in PER_TOKEN or (name == "labels" and value.dim() == 2 and value.dtype == torch.int64)
 
 
 def _packed_part(batch: Mapping[str, Any], proteins: slice, lengths: list[int]) -> dict[str, Any]:

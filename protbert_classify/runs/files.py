@@ -19,6 +19,7 @@ TEST_NEIGHBOURS = "test_neighbours.csv"  # the nearest training protein of each 
 DATA = "data.json"
 STATE = "trainer_state.json"
 SETTINGS = "settings.json"  # written when a run begins: what a resumed run must share with it
+REJECTED = "rejected.csv"  # records that a pretraining could not read
 FIGURES = "figures"
 REPORT = "report.html"
 

@@ -69,6 +69,11 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
     folder = os.fspath(folder)
     _check_finished(folder)
     record = _read_object(folder, RECORD)
+    if record.get("command") == "pretrain":
+        raise OptionError(
+            f"{folder}: a pretraining, which has no classes; expected the output_dir of a training, such as one with "
+            f"train --model_name_or_path {os.path.join(folder, MODEL)}"
+        )
     metrics = _read_object(folder, METRICS)
     tasks = _read_tasks(folder, record, metrics)
     path = os.path.join(folder, PREDICTIONS)

@@ -17,6 +17,7 @@ from .files import (
     OUT_OF_FOLD,
     PREDICTIONS,
     RECORD,
+    REJECTED,
     REPORT,
     SETTINGS,
     STATE,
@@ -25,7 +26,7 @@ from .files import (
 )
 
 TABLES = (PREDICTIONS, OUT_OF_FOLD, TEST_NEIGHBOURS)
-OUTPUTS = (MODEL, METRICS, SETTINGS, *TABLES, DATA, STATE, FIGURES, REPORT, RECORD)
+OUTPUTS = (MODEL, METRICS, SETTINGS, *TABLES, DATA, STATE, FIGURES, REJECTED, REPORT, RECORD)
 
 
 def claim_output_dir(output_dir: str, resume: bool, overwrite: bool, several: bool = False) -> str | None:

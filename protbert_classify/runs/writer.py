@@ -167,7 +167,7 @@ def run_record(
         tasks: The main task, then the auxiliary ones.
         splits: The raw proteins; with `notes`, if the command line prepared them.
     """
-    columns = data_arguments["label_column"]
+    columns = data_arguments.get("label_column", [])  # a pretraining has none
     on_gpu = training_arguments.device.type == "cuda"
     return {
         "model_arguments": _with_shape(model_arguments),

@@ -12,8 +12,8 @@ BACKBONE_EXAMPLE = (
 
 
 @dataclass
-class ModelArguments:
-    """What the model is made of."""
+class EncoderArguments:
+    """The encoder to start from."""
 
     recipe: str | None = field(
         default=None,
@@ -34,6 +34,12 @@ class ModelArguments:
             f"such as {BACKBONE_EXAMPLE}. It starts with random weights and uses ProtBERT's vocabulary."
         },
     )
+
+
+@dataclass
+class ModelArguments(EncoderArguments):
+    """What the model is made of."""
+
     pooling: str = field(
         default="mean",
         metadata={

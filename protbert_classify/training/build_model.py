@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
+from torch import nn
 from transformers import AutoConfig, PreTrainedTokenizerBase
 
 from ..data.tokenizer import PROTBERT_VOCABULARY, load_tokenizer, protbert_tokenizer
@@ -13,7 +14,7 @@ from ..model.backbone import count_special_tokens
 from ..model.configuration import TRAINED_FURTHER
 from ..model.tasks import Task
 from ..model_source import backbone_shape, cannot_load, check_max_length, resolve_model_path
-from .arguments import DataArguments, ModelArguments
+from .arguments import DataArguments, EncoderArguments, ModelArguments
 
 MODEL_FIELDS = (
     "pooling",
@@ -29,7 +30,7 @@ MODEL_FIELDS = (
 POSITION_SCALE = 0.1  # of position embeddings that start at random, as a share of the usual length
 
 
-def build_tokenizer(arguments: ModelArguments, max_length: int) -> PreTrainedTokenizerBase:
+def build_tokenizer(arguments: EncoderArguments, max_length: int) -> PreTrainedTokenizerBase:
     """The protein tokenizer for a backbone, which stops at `max_length` like the model.
 
     Raises:
@@ -61,7 +62,9 @@ def build_model(arguments: ModelArguments, data_args: DataArguments, tasks: tupl
     fields = model_fields(arguments, data_args, tasks)
     try:
         if arguments.backbone_config is not None:
-            return _with_weak_positions(ProteinClassifier(scratch_config(arguments, **fields)))
+            model = ProteinClassifier(scratch_config(arguments, **fields))
+            weaken_positions(model.get_position_embeddings())
+            return model
         name = resolve_model_path(arguments.model_name_or_path)
         return set_up_tuning(ProteinClassifier.from_pretrained(name, **fields), arguments)
     except OSError as error:
@@ -93,17 +96,18 @@ def set_up_tuning(model: ProteinClassifier, arguments: ModelArguments) -> Protei
     return model
 
 
-def _with_weak_positions(model: ProteinClassifier) -> ProteinClassifier:
+def weaken_positions(table: nn.Embedding | None) -> None:
     """Let the vectors of positions begin shorter than those of residues.
 
     If both are equally long, the hundreds of positions, each seen a few times in a small set of proteins, hide the
     residues in noise.
+
+    Args:
+        table: Of absolute positions; None where there is none.
     """
-    table = model.get_position_embeddings()
     if table is not None:
         with torch.no_grad():
             table.weight.mul_(POSITION_SCALE)
-    return model
 
 
 def model_fields(arguments: ModelArguments, data_args: DataArguments, tasks: tuple[Task, ...]) -> dict[str, Any]:
@@ -126,14 +130,14 @@ def model_fields(arguments: ModelArguments, data_args: DataArguments, tasks: tup
     return fields
 
 
-def backbone_fields(arguments: ModelArguments) -> dict[str, Any]:
+def backbone_fields(arguments: EncoderArguments) -> dict[str, Any]:
     """The shape of an encoder from scratch, with ProtBERT's vocabulary unless it says otherwise."""
     assert arguments.backbone_config is not None
     ours = {"vocab_size": len(PROTBERT_VOCABULARY), "pad_token_id": 0}
     return {**ours, **backbone_shape(arguments.backbone_config)}
 
 
-def scratch_config(arguments: ModelArguments, **fields: Any) -> ProteinClassifierConfig:
+def scratch_config(arguments: EncoderArguments, **fields: Any) -> ProteinClassifierConfig:
     """The configuration of a network from scratch, for the ids of ProtBERT's tokenizer.
 
     Raises:

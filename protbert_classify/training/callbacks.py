@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from accelerate import PartialState
@@ -20,7 +20,6 @@ from transformers.trainer_callback import ExportableState
 
 from ..errors import OptionError
 from ..evaluation.best_evaluation import metric_key, rank
-from .samplers import LengthGroupedBatches
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C, and what a cluster sends before it takes a machine away
 LOSSES = {"loss": "loss", "eval_loss": "validation loss", "train_loss": "loss"}
@@ -266,10 +265,21 @@ class LogLossOfShortRun(TrainerCallback):
             control.should_log = True
 
 
-class SetEpoch(TrainerCallback):
-    """Tells the batch sampler which epoch begins: neither Accelerate nor Trainer does so after a resume."""
+class DependsOnEpoch(Protocol):
+    """Something that is different in each epoch."""
 
-    def __init__(self, batches: LengthGroupedBatches) -> None:
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch begins, from 0."""
+
+
+class SetEpoch(TrainerCallback):
+    """Tells the batch sampler which epoch begins: neither Accelerate nor Trainer does so after a resume.
+
+    Args:
+        batches: What depends on the epoch.
+    """
+
+    def __init__(self, batches: DependsOnEpoch) -> None:
         self.batches = batches
 
     def on_epoch_begin(

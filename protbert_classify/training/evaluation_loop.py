@@ -122,10 +122,8 @@ class EvaluationMixin(Trainer):
         column = "last_hidden_state" if is_embedded(source) else "input_ids"
         lengths = np.asarray(source["length"])
         world, rank = self.args.world_size, self.args.process_index
-        shares = [by_length(lengths)[start::world] for start in range(world)]
-        tokens = self.tokens_per_batch or default_tokens(model)
         sharded = self.is_fsdp_enabled
-        rounds = max(count_batches(lengths[share], tokens) for share in shares) if sharded else None
+        shares, tokens, rounds = self._shares(lengths)
         collate = self._eval_collator(model, is_embedded(source))
         rows = source.select_columns([column]).with_format("numpy")
         with tqdm(total=len(lengths), unit="protein", desc=description, disable=self._quiet(), leave=False) as bar:
@@ -145,6 +143,15 @@ class EvaluationMixin(Trainer):
         for share, part in zip(shares, parts, strict=True):
             logits[share] = part
         return logits
+
+    def _shares(self, lengths: np.ndarray) -> tuple[list[np.ndarray], int, int | None]:
+        """The rows of each process, tokens of a batch, and how often each process computes; see [`run_batches`]."""
+        world = self.args.world_size
+        shares = [by_length(lengths)[start::world] for start in range(world)]
+        tokens = self.tokens_per_batch or default_tokens(self._plain_model())
+        if not self.is_fsdp_enabled:
+            return shares, tokens, None
+        return shares, tokens, max(count_batches(lengths[share], tokens) for share in shares)
 
     def _eval_collator(self, model: Any, embedded: bool) -> Any:
         if embedded:

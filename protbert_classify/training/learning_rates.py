@@ -4,25 +4,24 @@ from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
+from transformers import PreTrainedModel
 
-from ..model import ProteinClassifier
 from ..model.backbone import encoder_layers
 
 
 def parameter_learning_rates(
-    model: ProteinClassifier, learning_rate: float, head_learning_rate: float | None, layer_decay: float
+    model: PreTrainedModel, learning_rate: float, head_learning_rate: float | None, layer_decay: float
 ) -> dict[nn.Parameter, float]:
     """The peak learning rate of each parameter.
 
     Args:
-        model: Not wrapped.
+        model: Not wrapped: a classifier, or another model with an encoder.
         learning_rate: Of the backbone.
         head_learning_rate: Of the pooling and the heads; `learning_rate` if None.
-        layer_decay: Each layer of the backbone has the rate of the one above it times this, and the embeddings that of
-            the first layer. The last layer has `learning_rate * layer_decay`, as in BEiT (Bao et al. 2021,
-            arXiv:2106.08254).
+        layer_decay: Each layer of the backbone has the rate of the one above it times this, and the embeddings have the
+            lowest. The last layer has `learning_rate * layer_decay`, as in BEiT (Bao et al. 2021, arXiv:2106.08254).
     """
-    backbone = model.backbone
+    backbone = model.base_model
     layers = encoder_layers(backbone)
     below = [backbone.get_input_embeddings(), getattr(backbone, "embeddings", nn.Identity())]
     depth = {parameter: len(layers) + 1 for part in below for parameter in part.parameters()}

@@ -43,6 +43,8 @@ RANGES = {
     "folds": SEVERAL,
     "split_identity": PART,
     "split_coverage": PART,
+    "exclude_identity": PART,
+    "exclude_coverage": PART,
     "split_seed": SEED,
     "auxiliary_weight": NOT_NEGATIVE,
     "classifier_dropout": SHARE,

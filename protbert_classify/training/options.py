@@ -20,7 +20,7 @@ from ..model.adapter import NO_PEFT
 from ..model.heads import HEADS
 from ..model.losses import LOSSES
 from ..model.pooling import POOLINGS
-from .arguments import DataArguments, ModelArguments
+from .arguments import DataArguments, EncoderArguments, ModelArguments
 from .option_ranges import check_ranges
 from .recipe_files import recipe_path
 from .training_arguments import ProteinTrainingArguments
@@ -45,7 +45,7 @@ NO_TRUTH = re.compile(OPTION + r"Truthy value expected: got (?P<value>.*) but ex
 TYPES = {"float": "a number", "int": "a whole number"}
 
 
-class _Parser(HfArgumentParser):
+class OptionParser(HfArgumentParser):
     """Raises [`OptionError`] in one line instead of printing the usage."""
 
     def error(self, message: str) -> NoReturn:
@@ -67,7 +67,7 @@ def _plain(message: str) -> str:
 
 def option_parser(prog: str, description: str | None = None) -> HfArgumentParser:
     """The parser of every option of a training; it raises [`OptionError`] in place of leaving the program."""
-    return _Parser(KINDS, prog=prog, description=description, allow_abbrev=False)
+    return OptionParser(KINDS, prog=prog, description=description, allow_abbrev=False)
 
 
 def parse_options(
@@ -79,10 +79,24 @@ def parse_options(
     Raises:
         OptionError: An unknown option or a value that does not fit, in one line.
     """
-    parser = option_parser(prog)
+    parsed = parse_words(option_parser(prog), arguments, defaults)
+    _check_values(*parsed)
+    _settle_tuning(parsed[0])
+    if parsed[0].tuning == "lora" and find_spec("peft") is None:
+        raise OptionError(f"tuning=lora: {NO_PEFT}")
+    return tuple(parsed)
+
+
+def parse_words(parser: HfArgumentParser, arguments: Sequence[str], defaults: Sequence[str] = ()) -> list[Any]:
+    """The dataclasses of a parser, of which the first has the options of an encoder; see [`parse_options`].
+
+    Raises:
+        OptionError: An unknown option, a value of a wrong type, or two encoders.
+    """
     arguments = list(arguments)
     in_file = _options_of_file(arguments.pop(0)) if arguments and arguments[0].endswith(CONFIG_ENDINGS) else []
-    in_recipe = _options_of_recipe([*in_file, *arguments])
+    names = option_names(parser.dataclass_types)
+    in_recipe = _options_of_recipe([*in_file, *arguments]) if "recipe" in names else []
     try:
         *parsed, unknown = parser.parse_args_into_dataclasses(
             [*defaults, *in_recipe, *in_file, *arguments], look_for_args_file=False, return_remaining_strings=True
@@ -91,14 +105,10 @@ def parse_options(
         raise
     except (ValueError, TypeError, ImportError) as error:  # from __post_init__ of TrainingArguments
         raise OptionError(" ".join(str(error).split())) from error
-    refuse_unknown(unknown, option_names())
-    _check_values(*parsed)
+    refuse_unknown(unknown, names, parser.prog.split()[-1])
     encoders = map(_encoder, (arguments, in_file, in_recipe, defaults))
     _drop_other_encoder(parsed[0], next(filter(None, encoders), None))
-    _settle_tuning(parsed[0])
-    if parsed[0].tuning == "lora" and find_spec("peft") is None:
-        raise OptionError(f"tuning=lora: {NO_PEFT}")
-    return tuple(parsed)
+    return parsed
 
 
 def check_options(path: str) -> argparse.Namespace:
@@ -120,12 +130,12 @@ def check_options(path: str) -> argparse.Namespace:
     return values
 
 
-def option_names() -> list[str]:
-    """The names of all options of a training."""
-    return [field.name for kind in KINDS for field in dataclasses.fields(kind) if field.init]
+def option_names(kinds: Sequence[Any] = KINDS) -> list[str]:
+    """The names of all options of a training, or of other dataclasses."""
+    return [field.name for kind in kinds for field in dataclasses.fields(kind) if field.init]
 
 
-def refuse_unknown(unknown: Sequence[str], known: Sequence[str]) -> None:
+def refuse_unknown(unknown: Sequence[str], known: Sequence[str], command: str = "train") -> None:
     """Raise [`OptionError`] for the first of the words that no option took; `known` are the names of the options."""
     if unknown and not unknown[0].startswith("-"):
         is_data = ending_of(unknown[0]) in (*FASTA_ENDINGS, *TABLE_ENDINGS)
@@ -133,7 +143,7 @@ def refuse_unknown(unknown: Sequence[str], known: Sequence[str]) -> None:
         hint = f"; did you mean --data {unknown[0]}?" if is_data else hint
         raise OptionError(f"found {unknown[0]!r}, expected --option value{hint}")
     if unknown:
-        raise OptionError(f"unknown option {unknown[0]}{_suggestion(unknown[0], known)}")
+        raise OptionError(f"unknown option {unknown[0]}{_suggestion(unknown[0], known, command)}")
 
 
 def _encoder(arguments: Sequence[str]) -> str | None:
@@ -148,10 +158,10 @@ def _encoder(arguments: Sequence[str]) -> str | None:
     return given[0] if given else None
 
 
-def _drop_other_encoder(arguments: ModelArguments, encoder: str | None) -> None:
+def _drop_other_encoder(arguments: EncoderArguments, encoder: str | None) -> None:
     for name in ENCODERS:
         if encoder is not None and name != encoder:
-            setattr(arguments, name, getattr(ModelArguments, name))
+            setattr(arguments, name, getattr(EncoderArguments, name))
 
 
 def _check_values(
@@ -250,7 +260,7 @@ def _options_of_file(path: str) -> list[str]:
 
 def _options_of_recipe(arguments: Sequence[str]) -> list[str]:
     """The options of the recipe that is named among others, if any."""
-    parser = _Parser((), allow_abbrev=False, add_help=False)
+    parser = OptionParser((), allow_abbrev=False, add_help=False)
     parser.add_argument("--recipe")
     name = parser.parse_known_args(list(arguments))[0].recipe
     return [] if name is None else _options_of_file(recipe_path(name))
@@ -262,6 +272,6 @@ def _words(value: Any) -> list[str]:
     return [str(item) for item in value] if isinstance(value, list) else [str(value)]
 
 
-def _suggestion(option: str, known: Sequence[str]) -> str:
+def _suggestion(option: str, known: Sequence[str], command: str) -> str:
     close = difflib.get_close_matches(option.lstrip("-").replace("-", "_"), known, n=1)
-    return f"; did you mean --{close[0]}?" if close else "; train --help lists them"
+    return f"; did you mean --{close[0]}?" if close else f"; {command} --help lists them"

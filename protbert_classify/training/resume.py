@@ -28,7 +28,7 @@ from .preparation import has_ids
 
 logger = logging.getLogger(__name__)
 
-COMMAND_SETTING = "model_name_or_path"  # in the settings of runs of `protbert-classify train`, and of no others
+COMMAND_SETTING = "model_name_or_path"  # in the settings of runs of our commands, and of no others
 FOUND_TOKENS = "found_tokens_per_batch"  # the number that `auto` became when the run began; a resumed run keeps it
 # of runs that began before there were these options
 FORMER = {
@@ -249,7 +249,7 @@ def check_unchanged(output_dir: str, settings: dict[str, Any]) -> None:
         before["head"] = HEADS.resolve(before["head"])
     by_command = COMMAND_SETTING in before
     if by_command != (COMMAND_SETTING in settings):
-        began = "protbert-classify train" if by_command else "ProteinTrainer"
+        began = f"protbert-classify {before.get('command', 'train')}" if by_command else "ProteinTrainer"
         advice = "with that command" if by_command else "in Python"
         raise OptionError(
             f"resume: the run in {output_dir} began with {began}; resume it {advice}, or start again with overwrite"

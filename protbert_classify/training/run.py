@@ -8,14 +8,13 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from datasets import DatasetDict
-from transformers import PreTrainedTokenizerBase, set_seed
+from datasets import Dataset, DatasetDict
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from ..data.column_names import ColumnNames
 from ..data.fingerprint import fingerprint
 from ..data.sources import check_there
 from ..errors import DataError, OptionError, first_line
-from ..model import ProteinClassifier
 from ..model.tasks import Task
 from ..reporting.data_figures import draw_length_histogram
 from ..reporting.figures import save_figure
@@ -105,33 +104,33 @@ def train_on(
         begin: Called once after the first step, on the processes that may write files.
     """
     model_args, data_args, training_args = arguments
-    folder = str(training_args.output_dir)
     trainer = build_trainer(build_model(model_args, data_args, tasks), tokenizer, training_args, splits)
+    _warn_of_few(training_args, splits.get("validation"))
     trainer.settings = command_settings(model_args, data_args, splits)
     if begin is not None:
         trainer.add_callback(AfterFirstStep(begin))
     check_same_on_every_process(trainer.settings, "the proteins", "install MMseqs2 on all machines or on none")
-    if on_main_process(lambda: _is_finished(trainer), training_args.process_index == 0):
-        logger.info("the run in %s is finished; more num_train_epochs would take it further", folder)
-        return read_json(os.path.join(folder, METRICS))
+    done = metrics_if_finished(trainer)
+    if done is not None:
+        return done
     return save_run(trainer, splits, arguments, trainer.train().metrics)
 
 
 def build_trainer(
-    model: ProteinClassifier,
+    model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     arguments: ProteinTrainingArguments,
     splits: DatasetDict,
+    kind: type[ProteinTrainer] = ProteinTrainer,
 ) -> ProteinTrainer:
     """Build the trainer; options that transformers refuses there become one line."""
-    validation = splits.get("validation")
     name_for_trackers(arguments)
     try:
-        trainer = ProteinTrainer(
+        trainer = kind(
             model=model,
             args=arguments,
             train_dataset=splits["train"],
-            eval_dataset=validation,
+            eval_dataset=splits.get("validation"),
             processing_class=tokenizer,
         )
     except (DataError, OptionError):
@@ -140,13 +139,17 @@ def build_trainer(
         if isinstance(error, RuntimeError) and "to be installed" not in str(error):
             raise
         raise OptionError(first_line(error)) from error
+    return trainer
+
+
+def _warn_of_few(arguments: ProteinTrainingArguments, validation: Dataset | None) -> None:
+    """Warn if few validation proteins choose the best checkpoint."""
     if arguments.load_best_model_at_end and validation is not None and len(validation) < FEW_TO_CHOOSE_BY:
         logger.warning(
             "%s to choose the best checkpoint by: between checkpoints of similar scores, chance decides; a larger "
             "validation share, or validation_data, gives more",
             count(len(validation), "validation protein"),
         )
-    return trainer
 
 
 def name_for_trackers(arguments: ProteinTrainingArguments) -> None:
@@ -175,6 +178,15 @@ def _model_settings(arguments: ModelArguments) -> dict[str, Any]:
         return options
     plain = {name: value for name, value in options.items() if not name.startswith("lora_")}
     return {**plain, "tuning": "full"}  # freeze_backbone says whether it is frozen
+
+
+def metrics_if_finished(trainer: ProteinTrainer) -> dict[str, Any] | None:
+    """The content of `metrics.json`, if the run to resume is finished."""
+    folder = str(trainer.args.output_dir)
+    if not on_main_process(lambda: _is_finished(trainer), trainer.args.process_index == 0):
+        return None
+    logger.info("the run in %s is finished; more num_train_epochs would take it further", folder)
+    return read_json(os.path.join(folder, METRICS))
 
 
 def _is_finished(trainer: ProteinTrainer) -> bool:

@@ -142,7 +142,7 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
         self.totals = TrainingTotals()
         if model is not None:
             keep_weight_names(model)
-            fit_model(model, self._raw_train, getattr(args, "class_weights", 0.0))
+            self._fit_model(model, args)
         if not self._own_collator:
             kwargs["data_collator"] = PaddingCollator(0)  # replaced once the model is known
         if kwargs.get("eval_dataset") is None:
@@ -159,7 +159,7 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
     def _complete(self) -> None:
         """Set up what depends on the model: tokenizer, collator, encoded proteins, the metric to choose by."""
         if self.processing_class is None and any(map(_needs_tokenizer, self._datasets())):
-            self.processing_class = self.callback_handler.processing_class = tokenizer_for(self.model)
+            self.processing_class = self.callback_handler.processing_class = self._find_tokenizer()
         if not self._own_collator:
             self.data_collator = self._padding()
         if not self._own_loss:
@@ -170,12 +170,7 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
         else:
             self.eval_dataset = self.encoded(self.eval_dataset)
         self._settle_metric()
-        if _lacks_labels(self.train_dataset):
-            raise DataError(
-                f"the training proteins have no column {self.model.config.task_name!r}, which the model's task reads: "
-                "rename it, or give the model another task_name"
-            )
-        self._check_class_sampling()
+        self._check_encoded()
 
     def _check_class_sampling(self) -> None:
         power = getattr(self.args, "class_sampling", 0.0)
@@ -220,9 +215,32 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
         if not _needs_tokenizer(proteins):
             return proteins
         if self.processing_class is None:
-            self.processing_class = tokenizer_for(self.model)
+            self.processing_class = self._find_tokenizer()
         with self.args.main_process_first(desc="encoding"):
-            return encode_proteins(proteins, self.processing_class, self._plain_model())
+            return self._encode(proteins)
+
+    # ---- what a trainer of other models than classifiers replaces ----
+
+    def _fit_model(self, model: Any, args: TrainingArguments) -> None:
+        fit_model(model, self._raw_train, getattr(args, "class_weights", 0.0))
+
+    def _find_tokenizer(self) -> Any:
+        return tokenizer_for(self.model)
+
+    def _encode(self, proteins: Dataset) -> Dataset:
+        return encode_proteins(proteins, self.processing_class, self._plain_model())
+
+    def _check_encoded(self) -> None:
+        if _lacks_labels(self.train_dataset):
+            raise DataError(
+                f"the training proteins have no column {self.model.config.task_name!r}, which the model's task reads: "
+                "rename it, or give the model another task_name"
+            )
+        self._check_class_sampling()
+
+    def _sized_model(self) -> Any:
+        """The classifier by which memory is estimated."""
+        return self._plain_model()
 
     def _plain_model(self) -> Any:
         return self.accelerator.unwrap_model(self.model)
@@ -241,7 +259,7 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
     def call_model_init(self, trial: Any = None) -> Any:
         model = super().call_model_init(trial)
         keep_weight_names(model)
-        fit_model(model, self._raw_train, getattr(self.args, "class_weights", 0.0))
+        self._fit_model(model, self.args)
         return model
 
     # ---- training ----
@@ -363,11 +381,8 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
             return self._stock_dataloader(embedded)
         proteins = self.train_dataset if embedded is None else embedded
         seed = self.args.data_seed if self.args.data_seed is not None else self.args.seed
-        power = getattr(self.args, "class_sampling", 0.0)
-        labels = np.asarray(self.train_dataset["labels"]) if power else None
-        draws = None if labels is None else draws_per_epoch(labels, self._plain_model().config.num_labels, power)
         batches = LengthGroupedBatches(
-            np.asarray(proteins["length"]), self._train_batch_size, self.args.world_size, seed, draws
+            np.asarray(proteins["length"]), self._train_batch_size, self.args.world_size, seed, self._draws_per_epoch()
         )
         self.add_callback(SetEpoch(batches))
         loader = DataLoader(
@@ -380,6 +395,13 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
             prefetch_factor=self.args.dataloader_prefetch_factor,
         )
         return self.accelerator.prepare(loader)
+
+    def _draws_per_epoch(self) -> np.ndarray | None:
+        """How often each training protein shall come in an epoch, (N,); None for once each."""
+        power = getattr(self.args, "class_sampling", 0.0)
+        if not power or "labels" not in self.train_dataset.column_names:
+            return None
+        return draws_per_epoch(np.asarray(self.train_dataset["labels"]), self._plain_model().config.num_labels, power)
 
     def create_optimizer(self, model: Any = None) -> Any:
         """As in `Trainer`, with `head_learning_rate` and `layer_decay`."""
@@ -460,7 +482,7 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
 
     def _fitting_tokens(self) -> int:
         return fitting_tokens(
-            self._plain_model(),
+            self._sized_model(),
             int(np.max(self.train_dataset["length"])),
             half_precision=bool(self.args.bf16 or self.args.fp16),
             gradient_checkpointing=bool(self.args.gradient_checkpointing),

@@ -88,18 +88,26 @@ class TrainingStepMixin(Trainer):
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         labels = {name: inputs[name] for name in LABELS if name in inputs}
         outputs = model(**{name: value for name, value in inputs.items() if name not in LABELS})
-        loss = model_loss(
+        loss = self._loss(outputs, labels, num_items_in_batch)
+        if num_items_in_batch is not None and self.args.average_tokens_across_devices:
+            loss = loss * self.accelerator.num_processes  # whose gradients are averaged
+        return (loss, outputs) if return_outputs else loss
+
+    def _loss(self, outputs: Any, labels: dict[str, Any], denominators: Any) -> torch.Tensor:
+        """The loss of some outputs, a sum over labels divided by `denominators`; the mean if these are None."""
+        return model_loss(
             outputs["logits"],
             labels.get("labels"),
             self._plain_model().config,
             auxiliary_logits=outputs.get("auxiliary_logits"),
             auxiliary_labels=labels.get("auxiliary_labels"),
-            denominators=num_items_in_batch,
+            denominators=denominators,
             label_smoothing=self.args.label_smoothing_factor,
         )
-        if num_items_in_batch is not None and self.args.average_tokens_across_devices:
-            loss = loss * self.accelerator.num_processes  # whose gradients are averaged
-        return (loss, outputs) if return_outputs else loss
+
+    def _count_labels(self, batch: dict[str, Any]) -> torch.Tensor:
+        """What `denominators` of [`_loss`] is the sum of over the batches of a step, on all processes."""
+        return known_labels(batch, self._plain_model().config)
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Any:
         """(tasks,), labels of each task that are known in a step, over its batches and all processes."""
@@ -107,8 +115,7 @@ class TrainingStepMixin(Trainer):
             return super()._get_num_items_in_batch(batch_samples, device)
         if not batch_samples:
             return None
-        config = self._plain_model().config
-        counts = torch.stack([known_labels(batch, config) for batch in batch_samples]).sum(0).to(device)
+        counts = torch.stack([self._count_labels(batch) for batch in batch_samples]).sum(0).to(device)
         if self.args.world_size > 1 and self.args.average_tokens_across_devices:
             counts = self.accelerator.reduce(counts, "sum")
         return counts

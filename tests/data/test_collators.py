@@ -308,3 +308,14 @@ def test_a_batch_without_a_mask_is_split_whole():
     first, second = split_batch({"input_ids": torch.arange(12).reshape(3, 4), "labels": torch.arange(3)}, 2)
     assert [len(first["labels"]), len(second["labels"])] in ([1, 2], [2, 1])
     assert torch.cat([first["input_ids"], second["input_ids"]]).flatten().tolist() == list(range(12))
+
+
+def test_the_parts_of_a_batch_have_the_labels_of_their_tokens_and_those_of_their_proteins():
+    ids = torch.tensor([[2, 7, 8, 9, 3], [2, 7, 3, 0, 0]])
+    batch = {"input_ids": ids, "attention_mask": (ids > 0).long()}
+    of_tokens = torch.where(ids == 7, ids, -100)
+    first, second = split_by_tokens({**batch, "labels": of_tokens}, 5)
+    assert (first["labels"].tolist(), second["labels"].tolist()) == (of_tokens[:1].tolist(), of_tokens[1:, :3].tolist())
+    several = torch.tensor([[0.0, 1, 0, 1, 0], [1, 1, 0, 0, 0]])  # as many classes as tokens
+    _, second = split_by_tokens({**batch, "labels": several}, 5)
+    assert second["labels"].tolist() == several[1:].tolist()

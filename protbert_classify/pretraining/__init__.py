@@ -1,0 +1,1 @@
+"""Masked-language-model training of an encoder on unlabelled proteins, before it is fine-tuned."""

@@ -1,0 +1,76 @@
+"""The options of a pretraining, as dataclasses for `HfArgumentParser`. Cheap to import, for `pretrain --help`."""
+
+from dataclasses import dataclass, field
+
+from ..training.arguments import EncoderArguments
+
+
+@dataclass
+class PretrainedEncoderArguments(EncoderArguments):
+    """The encoder to train further, or to train from scratch."""
+
+    model_name_or_path: str = field(
+        default=EncoderArguments.model_name_or_path,
+        metadata={
+            "help": "Encoder with a masked-language head to train further (ProtBERT, ESM-2, ESM C, another BERT): a "
+            "folder or a Hub id."
+        },
+    )
+    attn_implementation: str | None = field(
+        default=None, metadata={"help": "sdpa, eager, flash_attention_2, ...; by default, transformers chooses."}
+    )
+
+
+@dataclass
+class UnlabelledDataArguments:
+    """Which proteins, and how they are read."""
+
+    data: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "Proteins to train on, one source or several: FASTA, .csv, .tsv or .jsonl (plain or .gz), "
+            ".parquet, the id of a Hub dataset, or - for FASTA on standard input. Labels are not read. Of identical "
+            "sequences, one is used."
+        },
+    )
+    validation: float = field(
+        default=0.05, metadata={"help": "Share of the proteins that is kept aside for validation; 0 for none."}
+    )
+    split: str = field(
+        default="homology",
+        metadata={
+            "help": "How the validation proteins are chosen: homology (none has a neighbour in training) or random."
+        },
+    )
+    split_identity: float = field(
+        default=0.3,
+        metadata={"help": "With --split homology, minimum share of identical residues of two neighbours."},
+    )
+    split_coverage: float = field(
+        default=0.8,
+        metadata={
+            "help": "With --split homology, minimum share of the shorter of two neighbours that is aligned; unknown "
+            "without MMseqs2."
+        },
+    )
+    split_seed: int = field(default=42, metadata={"help": "Seed of the validation split."})
+    exclude: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "Proteins, read as --data, such as the test proteins of a later fine-tuning: proteins that are "
+            "neighbours of any of them are left out."
+        },
+    )
+    exclude_identity: float = field(
+        default=0.3, metadata={"help": "With --exclude, minimum share of identical residues of two neighbours."}
+    )
+    exclude_coverage: float = field(
+        default=0.8,
+        metadata={
+            "help": "With --exclude, minimum share of the shorter of two neighbours that is aligned; unknown without "
+            "MMseqs2."
+        },
+    )
+    id_column: str = field(default="id", metadata={"help": "Column of the accession in a table; it may be missing."})
+    sequence_column: str = field(default="sequence", metadata={"help": "Column of the sequence in a table."})
+    strict: bool = field(default=False, metadata={"help": "Stop at the first bad record instead of leaving it out."})
