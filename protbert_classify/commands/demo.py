@@ -46,9 +46,9 @@ test_predictions.csv, figures/, and the proteins in data/.
 
 Next:
   classify your own    protbert-classify predict --model {folder} --input yours.fasta --output predictions.csv
-  use known labels     ... --training_proteins {folder}/data/scl2205.fasta --transfer_labels
-  the real thing       protbert-classify train --output_dir runs/protbert
-                       (ProtBERT on DeepLoc, both downloaded; on a GPU)"""
+  use similar proteins add --training_proteins {folder}/data/scl2205.fasta --transfer_labels
+  train ProtBERT       protbert-classify train --output_dir runs/protbert
+                       (downloads ProtBERT and DeepLoc; needs a GPU)"""
 
 
 def named_predictions(path: str) -> str:

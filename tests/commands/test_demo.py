@@ -55,7 +55,7 @@ def test_a_short_demo_goes_all_the_way(tmp_path, capsys):
     assert main(["demo", "--output_dir", str(folder), *short]) == 0
     out = capsys.readouterr().out
     assert "test: 2,147 proteins" in out
-    assert "\ntest, with the nearest training protein's label (predict --transfer_labels): accuracy 0." in out
+    assert "\ntest, combined with the nearest training protein's label (predict --transfer_labels): accuracy 0." in out
     for name in NAMED.values():
         assert name in out
     assert f"--model {folder} --input" in out

@@ -117,7 +117,7 @@ def test_copies_of_test_proteins_are_not_trained_on_and_relatives_are_counted(re
 
 def transferred_line(output):
     """What the summary of a training says about label transfer."""
-    start = "test, with the nearest training protein's label (predict --transfer_labels): "
+    start = "test, combined with the nearest training protein's label (predict --transfer_labels): "
     (line,) = (line for line in output.splitlines() if line.startswith(start))
     return line
 
