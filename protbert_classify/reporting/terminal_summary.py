@@ -19,7 +19,9 @@ def training_summary(metrics: dict[str, Any], output_dir: str, baseline: tuple[s
     """
     lines = [split_line(metrics, split) for split in ("validation", "test") if f"{split}_proteins" in metrics]
     if transferred := watched_metrics(metrics, "test_transferred"):
-        lines.append(f"test, combined with the nearest training protein's label (predict --transfer_labels): {transferred}")
+        lines.append(
+            f"test, combined with the nearest training protein's label (predict --transfer_labels): {transferred}"
+        )
     if "members" in metrics:
         lines.append(_members_line(metrics))
     if "test_proteins" not in metrics:
