@@ -65,7 +65,7 @@ def test_pretraining_leaves_an_encoder_that_is_fine_tuned(tmp_path, write_fasta)
     data, variables = write_fasta(easy_records()), {"HF_DATASETS_CACHE": str(tmp_path / "cache")}
     printed = example("pretrain_mlm", data, tmp_path / "run", source, **variables)
     assert "validation loss" in printed
-    assert f"{tmp_path}/run/model: 9,0" in printed
+    assert f"{tmp_path}/run/model: 5,013 parameters, ready" in printed
     short = ["--num_train_epochs", "1", "--max_length", "64"]
     train = ["--data", data, "--model_name_or_path", tmp_path / "run" / "model", "--output_dir", tmp_path / "tuned"]
     assert "test: 15 proteins" in example("train", *train, *short, **variables)

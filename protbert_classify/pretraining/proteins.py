@@ -153,7 +153,7 @@ def load_unlabelled(
         "neighbours_by": search_method() if exclude or split == HOMOLOGY else None,
     }
     sizes = ", ".join(f"{name} {len(part):,}" for name, part in splits.items())
-    logger.info("proteins: %s; %d copies of others left out", sizes, proteins.copies)
+    logger.info("proteins: %s; identical ones left out: %d", sizes, proteins.copies)
     return UnlabelledSplits(splits, notes, proteins.rejected)
 
 

@@ -10,6 +10,7 @@ from transformers import set_seed
 
 from ..data.fingerprint import fingerprint
 from ..data.sources import check_there
+from ..model.backbone import count_special_tokens
 from ..runs.files import REJECTED, write_atomically
 from ..runs.writer import describe_data, run_record, write_run
 from ..training.build_model import build_tokenizer
@@ -115,10 +116,11 @@ def save_pretraining(
     if training_args.should_save:
         if splits.rejected:
             write_atomically(os.path.join(folder, REJECTED), lambda path: _write_rejected(path, splits.rejected))
+        special = sum(count_special_tokens(trainer.processing_class))
         record = run_record(dataclasses.asdict(model_args), dataclasses.asdict(data_args), training_args, (), splits)
         write_run(
             *(folder, model, trainer.processing_class, weights),
-            data=describe_data(splits, TASK, trainer._padding().room),
+            data=describe_data(splits, TASK, training_args.max_length - special),
             state=trainer.state,
             metrics=metrics,
             record={"command": COMMAND, **{name: value for name, value in record.items() if name != "tasks"}},
