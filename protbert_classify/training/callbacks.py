@@ -3,6 +3,7 @@
 The class names are keys in the `trainer_state.json` of checkpoints: another name would lose what older ones saved.
 """
 
+import logging
 import math
 import signal
 import threading
@@ -20,6 +21,8 @@ from transformers.trainer_callback import ExportableState
 
 from ..errors import OptionError
 from ..evaluation.best_evaluation import metric_key, rank
+
+logger = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C, and what a cluster sends before it takes a machine away
 LOSSES = {"loss": "loss", "eval_loss": "validation loss", "train_loss": "loss"}
@@ -67,6 +70,12 @@ class EarlyStopping(EarlyStoppingCallback):
         self.early_stopping_patience_counter = 0 if is_best(metrics, args, state) else waited
         if self.early_stopping_patience_counter >= self.early_stopping_patience:
             control.should_training_stop = True
+            logger.info(
+                "training stops early, after epoch %g of %g: %s has not improved for %d evaluations in a row "
+                "(early_stopping_patience)",
+                *(state.epoch or 0, args.num_train_epochs),
+                *(str(args.metric_for_best_model).removeprefix("eval_"), self.early_stopping_patience_counter),
+            )
 
 
 class StopOnDivergence(TrainerCallback):

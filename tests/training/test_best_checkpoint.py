@@ -48,9 +48,11 @@ def test_the_model_at_the_end_is_the_best_one_not_the_last(tmp_path):
     assert_same_weights(os.path.join(tmp_path, "final"), result["best"])
 
 
-def test_it_chooses_the_best_checkpoint_and_stops_early_by_itself(tmp_path):
+def test_it_chooses_the_best_checkpoint_and_stops_early_by_itself_and_says_so(tmp_path, caplog):
+    caplog.set_level("INFO", "protbert_classify")
     trainer = product(tmp_path, num_train_epochs=20, learning_rate=0.0, early_stopping_patience=2)
     trainer.train()
+    assert "training stops early, after epoch 3 of 20: mcc has not improved for 2 evaluations in a row" in caplog.text
     assert trainer.args.metric_for_best_model == "mcc"
     evaluations = [log for log in trainer.state.log_history if "eval_mcc" in log]
     assert len(evaluations) == 3
