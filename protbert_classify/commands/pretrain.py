@@ -57,6 +57,8 @@ def summary(metrics: dict[str, Any], output_dir: str) -> str:
             f"{metrics['validation_masked_accuracy']:.3f}; "
             f"residue frequencies alone: loss {metrics['validation_frequency_loss']:.3f}"
         ]
+        if metrics["validation_loss"] >= metrics["validation_frequency_loss"]:
+            lines.append("it has not learned more than these frequencies: train longer, or with a higher learning_rate")
     if rejected := metrics["rejected_records"]:
         lines.append(f"{count(rejected, 'record')} rejected; they and the reasons in {output_dir}/rejected.csv")
     lines.append(

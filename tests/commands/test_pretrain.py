@@ -5,7 +5,7 @@ import pytest
 from transformers import BertConfig, BertLMHeadModel, GPT2Config, GPT2LMHeadModel, T5Config, T5ForConditionalGeneration
 
 from protbert_classify.commands import main
-from protbert_classify.commands.pretrain import help_text
+from protbert_classify.commands.pretrain import help_text, summary
 from protbert_classify.data.tokenizer import protbert_tokenizer
 from protbert_classify.pretraining.arguments import PretrainedEncoderArguments, UnlabelledDataArguments
 from protbert_classify.pretraining.defaults import OF_CLASSIFIERS, PRETRAINING_DEFAULTS
@@ -164,3 +164,11 @@ def test_options_come_from_a_file_too(tmp_path, data):
     assert main(["pretrain", str(tmp_path / "run.yaml"), "--output-dir", str(folder)]) == 0
     found = json.loads((folder / "run.json").read_text())
     assert (found["training_arguments"]["max_steps"], found["training_arguments"]["max_length"]) == (1, 64)
+
+
+@pytest.mark.parametrize(("loss", "warned"), [(2.95, True), (2.8, False)])
+def test_a_model_that_knows_no_more_than_the_frequencies_of_residues_is_told(loss, warned):
+    metrics = {"validation_proteins": 10, "validation_loss": loss, "validation_frequency_loss": 2.9}
+    metrics |= {"validation_perplexity": 18.0, "validation_masked_accuracy": 0.1, "rejected_records": 0}
+    told = summary({**metrics, "train_runtime": 3.0}, "runs/domain")
+    assert ("has not learned more than these frequencies: train longer" in told) == warned
