@@ -261,6 +261,13 @@ def _is_half_of_t5(config: PretrainedConfig) -> bool:
 
 
 def encoder_layers(backbone: PreTrainedModel) -> nn.ModuleList:
-    """The stack of layers: the first list as long as the configuration says."""
+    """The stack of layers: the first list as long as the configuration says.
+
+    Raises:
+        ValueError: There is none: an ALBERT uses one layer several times.
+    """
     count = backbone.config.num_hidden_layers
-    return next(m for m in backbone.modules() if isinstance(m, nn.ModuleList) and len(m) == count)
+    for module in backbone.modules():
+        if isinstance(module, nn.ModuleList) and len(module) == count:
+            return module
+    raise ValueError(f"a model of type {backbone.config.model_type} has no stack of {count} layers")

@@ -1,8 +1,15 @@
 """The options of a pretraining, as dataclasses for `HfArgumentParser`. Cheap to import, for `pretrain --help`."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
-from ..training.arguments import EncoderArguments
+from ..training.arguments import DataArguments, EncoderArguments, ModelArguments
+
+
+def _as_for_train(kind: type, name: str) -> Any:
+    """An option that `train` has, with its default and its help."""
+    of_train = kind.__dataclass_fields__[name]  # type: ignore[attr-defined]
+    return field(default=of_train.default, metadata=of_train.metadata)
 
 
 @dataclass
@@ -16,9 +23,7 @@ class PretrainedEncoderArguments(EncoderArguments):
             "folder or a Hub id."
         },
     )
-    attn_implementation: str | None = field(
-        default=None, metadata={"help": "sdpa, eager, flash_attention_2, ...; by default, transformers chooses."}
-    )
+    attn_implementation: str | None = _as_for_train(ModelArguments, "attn_implementation")
 
 
 @dataclass
@@ -42,17 +47,8 @@ class UnlabelledDataArguments:
             "help": "How the validation proteins are chosen: homology (none has a neighbour in training) or random."
         },
     )
-    split_identity: float = field(
-        default=0.3,
-        metadata={"help": "With --split homology, minimum share of identical residues of two neighbours."},
-    )
-    split_coverage: float = field(
-        default=0.8,
-        metadata={
-            "help": "With --split homology, minimum share of the shorter of two neighbours that is aligned; unknown "
-            "without MMseqs2."
-        },
-    )
+    split_identity: float = _as_for_train(DataArguments, "split_identity")
+    split_coverage: float = _as_for_train(DataArguments, "split_coverage")
     split_seed: int = field(default=42, metadata={"help": "Seed of the validation split."})
     exclude: list[str] = field(
         default_factory=list,
@@ -72,5 +68,5 @@ class UnlabelledDataArguments:
         },
     )
     id_column: str = field(default="id", metadata={"help": "Column of the accession in a table; it may be missing."})
-    sequence_column: str = field(default="sequence", metadata={"help": "Column of the sequence in a table."})
+    sequence_column: str = _as_for_train(DataArguments, "sequence_column")
     strict: bool = field(default=False, metadata={"help": "Stop at the first bad record instead of leaving it out."})

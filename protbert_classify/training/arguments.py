@@ -55,7 +55,8 @@ class ModelArguments(EncoderArguments):
         default=None,
         metadata={
             "help": "Loss of the main task: cross_entropy, focal or logit_adjusted for one class per protein, "
-            "binary_cross_entropy or focal for several, mean_squared_error for numbers. By default, the first of these."
+            "binary_cross_entropy or focal for several, mean_squared_error for numbers. By default, the "
+            "first one for the problem type."
         },
     )
     classifier_dropout: float = field(default=0.1, metadata={"help": "Dropout before the linear head."})
@@ -78,7 +79,9 @@ class ModelArguments(EncoderArguments):
     )
     lora_kind: Literal["lora", "dora", "ia3"] = field(
         default="lora",
-        metadata={"help": "Kind of the adapter. ia3 has no rank, alpha or dropout, and learns a few thousand numbers."},
+        metadata={
+            "help": "Kind of the adapter. ia3 scales keys, values and feed-forward units; it has no rank or dropout."
+        },
     )
     lora_rank: int = field(default=8, metadata={"help": "Rank of the adapter: its size grows with it."})
     lora_alpha: int = field(

@@ -6,6 +6,7 @@ from torch import nn
 from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
+from ..errors import OptionError
 from ..model.backbone import encoder_layers
 
 
@@ -20,9 +21,15 @@ def parameter_learning_rates(
         head_learning_rate: Of the pooling and the heads; `learning_rate` if None.
         layer_decay: Each layer of the backbone has the rate of the one above it times this, and the embeddings have the
             lowest. The last layer has `learning_rate * layer_decay`, as in BEiT (Bao et al. 2021, arXiv:2106.08254).
+
+    Raises:
+        OptionError: A decay for a backbone without a stack of layers, such as an ALBERT.
     """
     backbone = model.base_model
-    layers = encoder_layers(backbone)
+    try:
+        layers = encoder_layers(backbone) if layer_decay != 1 else nn.ModuleList()
+    except ValueError as error:
+        raise OptionError(f"layer_decay={layer_decay}: expected 1: {error}") from error
     below = [backbone.get_input_embeddings(), getattr(backbone, "embeddings", nn.Identity())]
     depth = {parameter: len(layers) + 1 for part in below for parameter in part.parameters()}
     depth |= {parameter: len(layers) - index for index, layer in enumerate(layers) for parameter in layer.parameters()}
@@ -35,11 +42,17 @@ def parameter_learning_rates(
 
 
 def set_learning_rates(optimizer: Optimizer, rates: dict[nn.Parameter, float]) -> None:
-    """Divide the groups of a fresh optimizer, so that each parameter has its own rate; schedules multiply them all."""
+    """Divide the groups of a fresh optimizer, so that each parameter has its own rate; schedules multiply them all.
+
+    Raises:
+        OptionError: The optimizer has other parameters: FSDP made flat ones of them.
+    """
     groups: list[dict[str, Any]] = []
     for group in optimizer.param_groups:
         by_rate: dict[float, list[nn.Parameter]] = {}
         for parameter in group["params"]:
+            if parameter not in rates:
+                raise OptionError("head_learning_rate and layer_decay: with FSDP, expected fsdp_use_orig_params: true")
             by_rate.setdefault(rates[parameter], []).append(parameter)
         groups += [{**group, "params": parameters, "lr": rate} for rate, parameters in by_rate.items()]
     optimizer.param_groups[:] = groups

@@ -3,7 +3,8 @@ import torch
 from transformers import AutoConfig, AutoModel, T5Config, T5EncoderModel
 
 from protbert_classify import ProteinClassifier
-from protbert_classify.training.learning_rates import parameter_learning_rates
+from protbert_classify.errors import OptionError
+from protbert_classify.training.learning_rates import parameter_learning_rates, set_learning_rates
 from tests.training.trainers import product, small_model
 
 ESM = {"vocab_size": 33, "pad_token_id": 1, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -44,6 +45,21 @@ def test_a_norm_above_the_last_layer_has_the_full_rate_and_other_families_their_
 
 def test_without_decay_the_backbone_has_one_rate():
     assert set(rates_by_name(small_model(), 3.0, None, 1.0).values()) == {3.0}
+
+
+def test_an_albert_uses_one_layer_several_times_and_can_have_no_decay(tmp_path):
+    shape = {"vocab_size": 30, "embedding_size": 16, "hidden_size": 32, "num_hidden_layers": 3, "intermediate_size": 64}
+    AutoModel.from_config(AutoConfig.for_model("albert", **shape, num_attention_heads=2)).save_pretrained(tmp_path)
+    model = ProteinClassifier.from_pretrained(tmp_path, labels=["A", "B"])
+    assert set(rates_by_name(model, 1.0, 8.0, 1.0).values()) == {1.0, 8.0}
+    with pytest.raises(OptionError, match="layer_decay=0.5: expected 1: a model of type albert has no stack of 3"):
+        rates_by_name(model, 1.0, None, 0.5)
+
+
+def test_parameters_that_are_not_the_models_are_refused():
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.ones(2))])
+    with pytest.raises(OptionError, match="with FSDP, expected fsdp_use_orig_params: true"):
+        set_learning_rates(optimizer, parameter_learning_rates(small_model(), 1.0, None, 0.5))
 
 
 def test_the_optimizer_has_these_rates_and_the_schedule_lowers_them_all(tmp_path):
