@@ -26,9 +26,9 @@ class FolderLock:
 
     def __init__(self, folder: str, wanted: bool = True) -> None:
         self.folder, self.wanted = folder, wanted
-        self._descriptor: int | None = None
+        self._path: str | None = None
 
-    _held: ClassVar[set[str]] = set()  # folders that this process has locked
+    _held: ClassVar[dict[str, int]] = {}  # folders that this process has locked, and their descriptors
 
     def __enter__(self) -> "FolderLock":
         self.take()
@@ -37,10 +37,9 @@ class FolderLock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
-            self._held.discard(os.path.realpath(self.folder))
+        if self._path is not None and self._path in self._held:
+            os.close(self._held.pop(self._path))
+        self._path = None
 
     def take(self) -> None:
         """Take the lock if the folder exists and this process does not have it yet.
@@ -48,9 +47,8 @@ class FolderLock:
         Raises:
             OptionError: Another training has the lock.
         """
-        if fcntl is None or not self.wanted or self._descriptor is not None or not os.path.isdir(self.folder):
-            return
-        if os.path.realpath(self.folder) in self._held:
+        path = os.path.realpath(self.folder)
+        if fcntl is None or not self.wanted or path in self._held or not os.path.isdir(self.folder):
             return
         descriptor = os.open(self.folder, os.O_RDONLY)
         try:
@@ -63,5 +61,15 @@ class FolderLock:
             ) from None
         except OSError:  # a file system without locks
             pass
-        self._descriptor = descriptor
-        self._held.add(os.path.realpath(self.folder))
+        self._path = path
+        self._held[path] = descriptor
+
+    @classmethod
+    def _leave_to_parent(cls) -> None:
+        for descriptor in cls._held.values():
+            os.close(descriptor)  # the parent's stays open, and keeps the lock
+        cls._held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=FolderLock._leave_to_parent)

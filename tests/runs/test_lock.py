@@ -33,6 +33,7 @@ def other(tmp_path):
     yield process
     process.kill()
     process.wait()
+    process.stdout.close()
 
 
 def test_a_folder_is_of_one_training_until_that_ends_however_it_ends(tmp_path, other):
@@ -73,6 +74,36 @@ def test_a_trainer_inside_a_command_shares_its_lock_and_does_not_give_it_back(tm
             [sys.executable, "-c", HOLD, str(tmp_path)], env=environment(), capture_output=True, text=True
         )
         assert "another training writes to it" in done.stderr
+
+
+FORK = """
+import os, sys, time
+from protbert_classify.runs.lock import FolderLock
+
+with FolderLock(sys.argv[1]):
+    if os.fork() == 0:  # as the worker of a data loader
+        print(os.getpid(), flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_worker_that_outlives_a_killed_training_does_not_hold_its_folder(tmp_path):
+    parent = subprocess.Popen(
+        [sys.executable, "-c", FORK, str(tmp_path)], stdout=subprocess.PIPE, env=environment(), text=True
+    )
+    worker = int(parent.stdout.readline())
+    try:
+        with pytest.raises(OptionError, match="another training writes to it"):
+            FolderLock(str(tmp_path)).take()
+        parent.kill()
+        parent.wait()
+        os.kill(worker, 0)  # it is still there
+        with FolderLock(str(tmp_path)):
+            pass
+    finally:
+        parent.kill()
+        os.kill(worker, signal.SIGKILL)
+        parent.stdout.close()
 
 
 @pytest.mark.slow
