@@ -20,7 +20,11 @@ SENSITIVITY, WORD = 6, 5
 MOST = 300  # hits of a query
 FEW_PAIRS = 100_000  # all are aligned: quicker than building an index, and finds a few more
 SHORTEST = 14  # residues, of the proteins that MMseqs2's index takes
-SETTINGS = (EVALUE, PROTEOME, SENSITIVITY, WORD, MOST, FEW_PAIRS, SHORTEST)  # a saved search with others is of no use
+# Below, few related proteins have two words in common, and none can be as unlikely by chance as long ones are: such a
+# protein is compared with all others, and hits that are expected once in ten queries count
+SHORT, SHORT_EVALUE = 80, 0.1
+# a saved search with others is of no use
+SETTINGS = (EVALUE, PROTEOME, SENSITIVITY, WORD, MOST, FEW_PAIRS, SHORTEST, SHORT, SHORT_EVALUE)
 COLUMNS = "query,target,fident,qstart,qend,tstart,tend,qlen,tlen,evalue"
 Found = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
@@ -38,7 +42,8 @@ def find_binary() -> str | None:
 def search(queries: Sequence[str], targets: Sequence[str]) -> Found:
     """Search for homologues.
 
-    MMseqs2 aligns the pairs that have similar words in common or, of up to `FEW_PAIRS`, all pairs.
+    MMseqs2 aligns the pairs that have similar words in common or, of up to `FEW_PAIRS`, all pairs. Where one of the two
+    has fewer than `SHORT` residues, it aligns all pairs that are similar without gaps.
 
     Args:
         queries: Residues, upper case.
@@ -55,16 +60,45 @@ def search(queries: Sequence[str], targets: Sequence[str]) -> Found:
         raise ProteinClassifierError("MMseqs2 is not installed; pip install 'protbert_classify[homology]'")
     # no index of short proteins alone can be built; as neighbours they are little but copies, which are known without
     kept = [[row for row, residues in enumerate(found) if len(residues) >= SHORTEST] for found in (queries, targets)]
-    if not all(kept):
+    short = [
+        [row for row in rows if len(proteins[row]) < SHORT]
+        for rows, proteins in zip(kept, (queries, targets), strict=True)
+    ]
+    few = len(kept[0]) * len(kept[1]) <= FEW_PAIRS
+    words = ALL_PAIRS if few else ("-s", SENSITIVITY, "-k", WORD, "--max-seqs", MOST)
+    every = ALL_PAIRS if few else ("--prefilter-mode", 1, "--max-seqs", MOST)
+    found = [
+        _run(program, (queries, kept[0]), (targets, kept[1]), EVALUE, words),
+        _run(program, (queries, short[0]), (targets, kept[1]), SHORT_EVALUE, every),
+        _run(program, (queries, kept[0]), (targets, short[1]), SHORT_EVALUE, every),
+    ]
+    return _best(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
+
+
+ALL_PAIRS = ("--prefilter-mode", 2, "--max-seqs", FEW_PAIRS)  # are aligned
+Some = tuple[Sequence[str], Sequence[int]]  # proteins, and the rows of those that are meant
+
+
+def _run(program: str, queries: Some, targets: Some, evalue: float, prefilter: Sequence[object]) -> Found:
+    """One search, as [`search`] returns it.
+
+    Args:
+        program: MMseqs2's.
+        queries: Residues, and the rows that search.
+        targets: Residues, and the rows that are searched.
+        evalue: The highest of a hit among `PROTEOME` residues.
+        prefilter: Options of MMseqs2: which pairs are aligned.
+    """
+    if not queries[1] or not targets[1]:
         return _parsed("")
     with tempfile.TemporaryDirectory(prefix="mmseqs-") as folder:
         paths = [os.path.join(folder, name) for name in ("queries.fasta", "targets.fasta", "found.tsv", "work")]
-        for path, proteins, rows in zip(paths, (queries, targets), kept, strict=False):
+        for path, (proteins, rows) in zip(paths, (queries, targets), strict=False):
             Path(path).write_text("".join(f">{row}\n{proteins[row]}\n" for row in rows))
-        residues = sum(len(targets[row]) for row in kept[1])
-        options = ["-e", EVALUE * min(1, residues / PROTEOME), "--threads", _cores(), "-v", 1]
+        residues = sum(len(targets[0][row]) for row in targets[1])
+        options = ["-e", evalue * min(1, residues / PROTEOME), "--threads", _cores(), "-v", 1]
         options += ["--dbtype", 1]  # proteins, or those of A, C, G and T alone would be taken for DNA
-        options += [*_prefilter(len(kept[0]), len(kept[1])), "--format-output", COLUMNS]
+        options += [*prefilter, "--format-output", COLUMNS]
         options += ["--alignment-mode", 3]  # counts the identical residues
         words = [program, "easy-search", *paths, *map(str, options)]
         try:
@@ -78,11 +112,15 @@ def search(queries: Sequence[str], targets: Sequence[str]) -> Found:
         return _parsed(Path(paths[2]).read_text())
 
 
-def _prefilter(queries: int, targets: int) -> list[object]:
-    """Options of MMseqs2: which pairs are aligned."""
-    if queries * targets <= FEW_PAIRS:
-        return ["--prefilter-mode", 2, "--max-seqs", targets]
-    return ["-s", SENSITIVITY, "-k", WORD, "--max-seqs", MOST]
+def _best(query: np.ndarray, target: np.ndarray, *values: np.ndarray) -> Found:
+    """Each pair once: of alignments with the same pair, the one with the best E-value, which comes last."""
+    order = np.lexsort((values[-1], target, query))
+    pairs = np.stack([query[order], target[order]])
+    first = np.ones(len(order), dtype=bool)
+    first[1:] = (pairs[:, 1:] != pairs[:, :-1]).any(0)
+    kept = order[first]
+    identity, coverage, evalue = (column[kept] for column in values)
+    return query[kept], target[kept], identity, coverage, evalue
 
 
 def _parsed(text: str) -> Found:

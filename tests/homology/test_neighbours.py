@@ -48,6 +48,27 @@ def test_planted_homologues_of_30_percent_are_found(monkeypatch, few):
     assert len(find_neighbours(random_proteins(150, 250, seed=7), proteins)) == 0
 
 
+@pytest.mark.parametrize("few", [10**6, 0], ids=["all pairs aligned", "by the index"])
+def test_short_homologues_are_found_whichever_of_the_two_is_short(monkeypatch, few):
+    monkeypatch.setattr(mmseqs, "FEW_PAIRS", few)
+    proteins, unlike = random_proteins(100, 200, seed=8), random_proteins(100, 55, seed=9)
+    pieces = mutants([residues[70:125] for residues in proteins], 0.45, seed=10)
+    own = {(row, row) for row in range(100)}
+    for found in (find_neighbours(pieces, proteins), find_neighbours(proteins, pieces)):
+        assert len(pairs(found) & own) >= 85
+    # as many by chance as the E-value says, of which few are as similar as neighbours
+    assert len(find_neighbours(unlike, proteins, identity=0, coverage=0)) <= 3 * mmseqs.SHORT_EVALUE * 100
+    assert len(find_neighbours(unlike, proteins)) <= 3
+
+
+def test_a_pair_that_two_searches_find_is_there_once_with_the_better_alignment(monkeypatch):
+    monkeypatch.setattr(mmseqs, "FEW_PAIRS", 0)
+    short = [residues[:60] for residues in PROTEINS]
+    query, target, *_, evalue = mmseqs.search(short, short)
+    assert len(set(zip(query.tolist(), target.tolist(), strict=True))) == len(query) == 40
+    assert (evalue < 1e-20).all()
+
+
 def test_proteins_of_the_letters_of_dna_are_proteins():
     """MMseqs2 takes such a file for DNA and stops."""
     repeat = [residues.translate(str.maketrans("DEFHIKLMNPQRSVWY", "ACGTACGTACGTACGT")) for residues in PROTEINS[:3]]
