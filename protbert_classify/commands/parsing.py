@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import os
+import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -43,13 +44,20 @@ class OneLineParser(argparse.ArgumentParser):
     """Raises [`OptionError`] instead of printing its usage and leaving, and suggests an option for an unknown one."""
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self._refuse_unknown(sys.argv[1:] if args is None else args)
         found, unknown = self.parse_known_args(args, namespace)
-        if unknown and unknown[0].startswith("--"):
-            close = difflib.get_close_matches(unknown[0].split("=")[0], self._option_string_actions, 1)
-            self.error(f"unknown option {unknown[0]}{f'; did you mean {close[0]}?' if close else ''}")
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return found
+
+    def _refuse_unknown(self, words: Sequence[str]) -> None:
+        """Before argparse complains of a required option, which may be there and misspelt."""
+        known = self._option_string_actions
+        for word in words:
+            name = word.split("=")[0]
+            if name.startswith("--") and not any(option.startswith(name) for option in known):
+                close = difflib.get_close_matches(name, known, 1)
+                self.error(f"unknown option {word}{f'; did you mean {close[0]}?' if close else ''}")
 
     def error(self, message: str) -> NoReturn:
         raise OptionError(f"{message}; --help tells more")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..evaluation.metrics import NAMES, WATCHED
+from ..evaluation.metrics import NAMES, WATCHED, higher_is_better
 from .formatting import count
 from .members import spread
 
@@ -28,7 +28,11 @@ def training_summary(metrics: dict[str, Any], output_dir: str, baseline: tuple[s
         lines.append("no test proteins: no test metrics, predictions or confusion matrix")
     if baseline is not None:
         name, metric, value = baseline
-        lines.append(f"best baseline: {name}, test {NAMES[metric]} {value:.3f}")
+        difference = metrics[f"test_{metric}"] - value
+        better = difference > 0 if higher_is_better(metric) else difference < 0
+        lines.append(
+            f"best baseline: {name}, test {NAMES[metric]} {value:.3f}{'' if better else ': the model is not better'}"
+        )
     lines.append(f"trained in {metrics['train_runtime']:,.0f} s; model in {output_dir}/model, the rest in {output_dir}")
     return "\n".join(lines)
 

@@ -58,10 +58,10 @@ def _check_task(first: Run, other: Run) -> None:
     for what in ("name", "problem_type", "labels"):
         expected, found = (getattr(run.task, what) for run in (first, other))
         if expected != found:
-            shown = [", ".join(value) if isinstance(value, list) else value for value in (found, expected)]
+            shown = [value if isinstance(value, str) else ", ".join(value) for value in (found, expected)]
             raise OptionError(
-                f"{other.folder}: found a task whose {what} is {shown[0]}; {first.folder} has {shown[1]}: only runs "
-                "of the same task can be compared"
+                f"{other.folder}: found a task whose {what} {'are' if what == 'labels' else 'is'} {shown[0]}; "
+                f"{first.folder} has {shown[1]}: only runs of the same task can be compared"
             )
 
 

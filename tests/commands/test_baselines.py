@@ -3,6 +3,7 @@ import json
 import pytest
 
 from protbert_classify.commands import main
+from protbert_classify.reporting.terminal_summary import training_summary
 from tests.training.runs import TINY, complaints
 
 
@@ -37,6 +38,19 @@ def test_a_training_is_compared_with_its_baselines(easy, tmp_path, capsys):
     assert main(["train", *options]) == 0
     assert "best baseline: majority, test MCC 0.000" in capsys.readouterr().out
     assert main(["compare", "--runs", f"{folder}/majority", str(tmp_path / "run")]) == 0
+
+
+def test_the_summary_says_that_a_baseline_is_at_least_as_good():
+    metrics = {"train_runtime": 1.0, "test_proteins": 9, "test_mcc": 0.4, "test_mae": 0.4}
+    lines = {
+        (metric, value): training_summary(metrics, "run", ("majority", metric, value)).splitlines()[-2]
+        for metric in ("mcc", "mae")
+        for value in (0.3, 0.5)
+    }
+    assert lines["mcc", 0.3] == "best baseline: majority, test MCC 0.300"
+    assert lines["mcc", 0.5] == "best baseline: majority, test MCC 0.500: the model is not better"
+    assert lines["mae", 0.3].endswith("0.300: the model is not better")  # lower is better
+    assert lines["mae", 0.5].endswith("0.500")
 
 
 def test_baselines_of_other_proteins_are_not_named(easy, tmp_path, capsys, write_fasta):

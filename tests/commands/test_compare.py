@@ -145,7 +145,9 @@ def test_a_run_is_not_compared_with_itself(runs, capsys):
 def test_what_is_no_comparison_is_refused_in_one_line(runs, tmp_path, capsys):
     write_tasks_run(tmp_path / "other", [PLACES])
     write_run(tmp_path / "untested", test=False)
+    write_run(tmp_path / "classes", labels=["Nucleus", "Cytoplasm"])
     cases = [
+        ([runs[0], str(tmp_path / "classes")], "classes: found a task whose labels are Nucleus, Cytoplasm; "),
         ([runs[0]], f"runs={runs[0]}: found 1; expected two or more"),
         ([runs[0], str(tmp_path / "nowhere")], "nowhere: no such folder"),
         ([runs[0], str(tmp_path / "other")], "other: found a task whose name is compartment"),

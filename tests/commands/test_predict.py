@@ -176,6 +176,12 @@ def test_a_bad_option_is_one_line(arguments, capsys, option, value, words):
     assert words in line
 
 
+def test_a_misspelt_required_option_is_named_before_the_missing_one(capsys):
+    assert main(["predict", "--model", "m", "--imput", "i.fasta", "--output", "o.csv"]) == 2
+    (line,) = complaints(capsys.readouterr().err)
+    assert "unknown option --imput; did you mean --input?" in line
+
+
 def test_a_folder_without_a_model_is_one_line(arguments, tmp_path, capsys):
     assert main(["predict", *arguments, "--model", str(tmp_path)]) == 2
     (line,) = complaints(capsys.readouterr().err)
