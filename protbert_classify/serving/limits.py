@@ -1,4 +1,4 @@
-"""The limits of the server: on each request, and on what all clients together may take, whatever each of them asks."""
+"""Limits of the server: on each request, on connections, and on the time that clients take. The queue has its own."""
 
 from typing import NamedTuple
 
