@@ -11,9 +11,10 @@ Compare finished trainings on the same test proteins. Each run is compared with 
   protbert-classify compare --runs runs/frozen runs/protbert
   protbert-classify compare --runs runs/frozen runs/protbert runs/esm2 --output comparison.csv --page comparison.html
 
-Differences come with the 95% interval of a paired bootstrap: proteins are drawn again, the same ones for both runs. If
-a run knows which test proteins are related (test_neighbours.csv), these are drawn together. If the interval does not
-contain 0, the choice of test proteins hardly explains the difference; another seed of the training may still change it.
+Differences have a 95% interval of a paired bootstrap: test proteins are resampled, the same ones for both runs. If a
+run knows which test proteins are related (test_neighbours.csv), these are drawn together. If the interval does not
+contain 0, the difference is probably not due to the choice of test proteins; training with another seed may still
+change it.
 McNemar's exact test compares how often only one of the runs is right."""
 
 

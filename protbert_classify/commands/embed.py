@@ -83,14 +83,14 @@ def _parser() -> argparse.ArgumentParser:
         "--dtype",
         choices=("float32", "float16"),
         default="float32",
-        help="of the vectors; float16 takes half the disk (default %(default)s)",
+        help="type of the numbers; float16 needs half the disk space (default %(default)s)",
     )
     parser.add_argument(
         "--max_length",
         type=positive,
         metavar="N",
-        help="tokens that are read of a protein, about one per residue; of a longer protein, the middle is left out "
-        "(default: as in the training of a fine-tuned model, or all that an encoder has positions for)",
+        help="maximum tokens of a protein, about one per residue; the middle of a longer protein is left out "
+        "(default: as in fine-tuning, or the maximum of an encoder)",
     )
     add_compute_options(parser)
     return parser

@@ -144,7 +144,7 @@ def _parser() -> argparse.ArgumentParser:
         "--tuning",
         choices=TUNINGS,
         default="full",
-        help="what trains beside the pooling and the head: the whole backbone, an adapter or nothing (default full)",
+        help="what is trained besides pooling and head: the whole backbone, an adapter or nothing (default full)",
     )
     model.add_argument("--lora_rank", type=positive, default=8, help="rank of the adapter (default 8)")
     model.add_argument("--freeze_backbone", action="store_true", help="the same as --tuning frozen")

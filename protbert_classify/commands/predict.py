@@ -130,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
         "--min_score",
         type=share,
         default=0.0,
-        help="write - in place of a predicted class with a lower score; the scores stay (0 to 1, default 0)",
+        help="write '-' instead of a predicted class with a lower score; the scores stay (0 to 1, default 0)",
     )
     parser.add_argument(
         "--sets",
@@ -138,13 +138,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="ERROR",
         help="add a column set: all classes that cannot be excluded, the best first. With --sets 0.1, at most about "
         "10%% of the sets miss the true class, for proteins like the validation proteins. A smaller ERROR makes larger "
-        "sets. - is an empty set: no class fits well",
+        "sets. An empty set, written as '-', means that no class fits well",
     )
     parser.add_argument(
         "--sets_by_class",
         action="store_true",
-        help="with --sets: keep the promise for the proteins of each class. Without it, rare or difficult classes may "
-        "be missing more often, and easy ones less. Sets become larger",
+        help="with --sets: ERROR holds for the proteins of each class, not only for all together. Sets become larger. "
+        "Without this option, rare or difficult classes are missed more often, easy ones less",
     )
     parser.add_argument(
         "--training_proteins",
@@ -156,23 +156,23 @@ def _parser() -> argparse.ArgumentParser:
         "--min_identity",
         type=share,
         metavar="SHARE",
-        help="with --training_proteins: write - in place of the predicted class if no training protein is at least "
+        help="with --training_proteins: write '-' instead of the predicted class if no training protein is at least "
         "this similar, such as 0.3 (0 to 1, default: keep all)",
     )
     parser.add_argument(
         "--transfer_labels",
         action="store_true",
-        help="with --training_proteins, which need labels: the label of the nearest training protein counts as much as "
-        "the two are identical, and the model's scores count for the rest. Usually better than the model alone where "
-        "similar proteins are known. Adds a column with these labels. Test proteins in FILE are left out. Cannot be "
-        "combined with --sets",
+        help="with --training_proteins, which need labels: the label of the nearest training protein gets a weight of "
+        "its identity (0.6 if 60%% identical), the model's scores get the rest. Usually better than the model alone "
+        "where similar proteins are known. Adds a column with these labels. Test proteins in FILE are left out. Cannot "
+        "be combined with --sets",
     )
     parser.add_argument(
         "--label_column",
         nargs="+",
         metavar="COLUMN",
         help="with --transfer_labels: the column of FILE with the labels, or one column per label (default: as in the "
-        "training). Its other columns have the names of --id_column and --sequence_column",
+        "training). The columns of FILE with accessions and sequences must be --id_column and --sequence_column",
     )
     parser.add_argument(
         "--header_pattern",

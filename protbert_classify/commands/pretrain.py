@@ -20,7 +20,7 @@ from the others. Or train a small one from scratch. The first argument can be a 
   protbert-classify train --data labelled.fasta --output_dir runs/mine --model_name_or_path runs/domain/model
 
 The third command fine-tunes the result. If your test proteins, or proteins like them, are in the data, your test
-metrics will look better than they are: give the test proteins as --exclude, and their neighbours are left out.
+metrics will be too good: give the test proteins as --exclude, and their neighbours are left out.
 
 DIR receives model/ (a masked-language model of transformers, which train, embed and ProteinClassifier.from_pretrained
 load as an encoder), metrics.json, rejected.csv (records that could not be read) and run.json. Validation loss,

@@ -158,7 +158,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=("homology", "identical", "random"),
         default="homology",
         help="what stays together: homology (groups of neighbours), identical (equal sequences) or random (nothing); "
-        "each part has the same share of every class, as far as it can (default homology)",
+        "the parts keep the shares of the classes alike where possible (default homology)",
     )
     add_neighbour_options(parser)
     parser.add_argument("--split_seed", type=int, default=42, help="seed of the choice (default 42)")

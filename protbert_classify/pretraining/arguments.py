@@ -63,8 +63,8 @@ class UnlabelledDataArguments:
     exclude_coverage: float = field(
         default=0.8,
         metadata={
-            "help": "With --exclude, minimum share of the shorter of two neighbours that is aligned; unknown without "
-            "MMseqs2."
+            "help": "With --exclude, two proteins are neighbours only if this share of the shorter one is aligned. Not "
+            "checked without MMseqs2."
         },
     )
     id_column: str = field(default="id", metadata={"help": "Column of the accession in a table; it may be missing."})

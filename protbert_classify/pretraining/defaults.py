@@ -17,7 +17,7 @@ OWN_DEFAULTS: dict[str, tuple[Any, str]] = {
     "output_dir": ("runs/pretrain", "Folder for the model, metrics and checkpoints."),
     "max_length": (
         512,
-        "Maximum tokens of a protein, with the special tokens; of a longer one, each epoch reads another random part.",
+        "Maximum tokens of a protein, with the special tokens. A longer one is cropped, in each epoch to another part.",
     ),
     "mask_share": (
         0.15,

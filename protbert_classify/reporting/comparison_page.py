@@ -22,8 +22,8 @@ from .sections import Beside, Part, Section, Table, Text
 TEMPLATE = "comparison.html.jinja"
 MEANING = (
     "Differences are this run minus the first. Their 95% intervals come from a paired bootstrap, which draws the same "
-    "proteins for both runs. If an interval does not contain 0, the choice of test proteins hardly explains the "
-    "difference; another seed of the training may still change it."
+    "proteins for both runs. If an interval does not contain 0, the difference is probably not due to the choice of "
+    "test proteins; training with another seed may still change it."
 )
 ROW = 0.3  # inches of one class
 

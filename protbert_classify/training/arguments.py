@@ -15,13 +15,6 @@ BACKBONE_EXAMPLE = (
 class EncoderArguments:
     """The encoder to start from."""
 
-    recipe: str | None = field(
-        default=None,
-        metadata={
-            "help": "Named options to begin with; those given in a file or on the command line win. "
-            + " ".join(f"{name}: {describe_recipe(name)}" for name in recipe_names())
-        },
-    )
     model_name_or_path: str = field(
         default="Rostlab/prot_bert_bfd",
         metadata={"help": "Encoder (ProtBERT, ESM-2, ProtT5, ...) or classifier to start from: a folder or a Hub id."},
@@ -40,6 +33,13 @@ class EncoderArguments:
 class ModelArguments(EncoderArguments):
     """What the model is made of."""
 
+    recipe: str | None = field(
+        default=None,
+        metadata={
+            "help": "Named options to begin with; those given in a file or on the command line win. "
+            + " ".join(f"{name}: {describe_recipe(name)}" for name in recipe_names())
+        },
+    )
     pooling: str = field(
         default="mean",
         metadata={
@@ -49,7 +49,9 @@ class ModelArguments(EncoderArguments):
     )
     head: str = field(
         default="linear",
-        metadata={"help": "linear, or tanh: dropout 0.2, linear, tanh, which caps the top probability."},
+        metadata={
+            "help": "linear (one layer), or tanh (a linear layer, then tanh, which limits the highest probability)."
+        },
     )
     loss: str | None = field(
         default=None,
@@ -73,8 +75,8 @@ class ModelArguments(EncoderArguments):
     tuning: Literal["full", "lora", "frozen"] = field(
         default="full",
         metadata={
-            "help": "What trains beside the pooling and the head: full, the whole backbone; lora, a small adapter in "
-            "each of its layers; frozen, nothing."
+            "help": "What is trained in addition to the pooling and the head: full (the whole backbone), lora (a small "
+            "adapter in each of its layers) or frozen (nothing)."
         },
     )
     lora_kind: Literal["lora", "dora", "ia3"] = field(
@@ -91,7 +93,7 @@ class ModelArguments(EncoderArguments):
     lora_targets: list[str] = field(
         default_factory=list,
         metadata={
-            "help": "Linear layers that get an adapter. By default, those of the attention and, but for a T5, of the "
+            "help": "Linear layers that get an adapter. By default, those of the attention and, except in a T5, of the "
             "feed-forward networks."
         },
     )
@@ -135,7 +137,7 @@ class DataArguments:
         default="homology",
         metadata={
             "help": "How the validation proteins are chosen: homology (none has a neighbour in training), identical "
-            "(equal sequences stay together) or random. Each takes the same share of every class, as far as it can."
+            "(equal sequences stay together) or random. All three keep the shares of the classes alike where possible."
         },
     )
     split_identity: float = field(
@@ -145,16 +147,16 @@ class DataArguments:
     split_coverage: float = field(
         default=0.8,
         metadata={
-            "help": "With --split homology, minimum share of the shorter of two neighbours that is aligned; unknown "
-            "without MMseqs2."
+            "help": "With --split homology, two proteins are neighbours only if this share of the shorter one is "
+            "aligned. Not checked without MMseqs2."
         },
     )
     test_neighbours: bool | None = field(
         default=None,
         metadata={
-            "help": "Find the nearest training protein of each test protein, so that metrics are also given by how "
-            "similar it is, and the intervals allow for related test proteins. By default, only with --split homology: "
-            "the search takes about a minute for 20,000 proteins."
+            "help": "Find the nearest training protein of each test protein. Metrics are then also shown by this "
+            "similarity, and confidence intervals take related test proteins into account. By default, only with "
+            "--split homology: the search takes about a minute for 20,000 proteins."
         },
     )
     split_seed: int = field(default=42, metadata={"help": "Seed of the validation split and of --max_train_samples."})
@@ -168,8 +170,8 @@ class DataArguments:
     header_pattern: str | None = field(
         default=None,
         metadata={
-            "help": "Regular expression that finds the label in a FASTA header, after the accession. It has a group "
-            r"label and, optionally, a group split: 'loc=(?P<label>\S+)'."
+            "help": "Regular expression that finds the label in a FASTA header, after the accession. It needs a group "
+            r"named label, and can have one named split: 'loc=(?P<label>\S+)'."
         },
     )
     id_column: str = field(default="id", metadata={"help": "Column of the accession in a table."})
@@ -177,8 +179,8 @@ class DataArguments:
     label_column: list[str] = field(
         default_factory=lambda: ["location"],
         metadata={
-            "help": "Column with what to predict: a class, several classes (A;B or a list) or a number. Several "
-            "columns: one per class, with 0 and 1, or one per number."
+            "help": "Column to predict. A cell has a class, several classes (A;B or a list) or a number. Or give "
+            "several columns: one per class (0 or 1), or one per number."
         },
     )
     problem_type: Literal["single_label_classification", "multi_label_classification", "regression"] | None = field(
@@ -210,8 +212,8 @@ class DataArguments:
         metadata={
             "help": "Cross-validate: divide the training and validation proteins into this many folds by --split, "
             "neighbours together, and train a model for each (OUTPUT_DIR/fold-1, ...), validated on that fold and "
-            "trained on the others. Then as --seeds. A column fold in the data, as split --folds writes it, is used "
-            "instead."
+            "trained on the others. As with --seeds, their ensemble becomes the model of OUTPUT_DIR. A column fold in "
+            "the data, as split --folds writes it, is used instead."
         },
     )
     max_length: int = field(

@@ -25,8 +25,8 @@ TRAINING_DEFAULTS: dict[str, tuple[Any, str]] = {
     ),
     "layer_decay": (
         1.0,
-        "Each layer of the backbone has the learning rate of the layer above it times this, such as 0.9: what was "
-        "pretrained changes less, the deeper it lies.",
+        "From the last layer of the backbone to the first, each layer has the learning rate of the one before times "
+        "this, such as 0.9: layers near the input change least.",
     ),
     "warmup_steps": (0.1, "Warm-up steps; a number below 1 is a share of all steps."),
     "weight_decay": (0.01, "Weight decay of AdamW."),
@@ -50,21 +50,22 @@ TRAINING_DEFAULTS: dict[str, tuple[Any, str]] = {
     ),
     "class_weights": (
         0.0,
-        "Let rare classes count more in the loss: a class counts by its number of training proteins to the power of "
-        "minus this. 0: every protein counts the same, 1: every class counts the same, 0.3 to 0.5: between. It may "
+        "Let rare classes count more in the loss. A protein of a class with n training proteins has the weight "
+        "1/n^VALUE. 0: every protein counts the same, 1: every class counts the same, 0.3 to 0.5: between. It may "
         "find more of the rare classes and cost accuracy: compare both on validation proteins.",
     ),
     "class_sampling": (
         0.0,
-        "Show proteins of rare classes more often: a class comes by its number of training proteins to the power of "
-        "minus this. 0: every protein once an epoch, 1: every class equally often. An epoch is as long as without.",
+        "Show proteins of rare classes more often. A protein of a class with n training proteins is drawn with the "
+        "weight 1/n^VALUE. 0: every protein is shown once an epoch, 1: every class is shown equally often. The length "
+        "of an epoch does not change.",
     ),
     "early_stopping_patience": (3, "Stop after this many evaluations without improvement; 0 for never."),
     "calibrate": (
         "temperature",
-        "How to calibrate scores on validation proteins after training: temperature (divides the logits by a number), "
-        "vector (by one for each class, and adds a bias; for thousands of validation proteins) or none. With 500 "
-        "validation proteins or more, a fifth of them is kept aside for it and does not choose the checkpoint.",
+        "How to calibrate scores on validation proteins after training: temperature (divide the logits by a number), "
+        "vector (a divisor and a bias for each class; needs thousands of validation proteins) or none. With 500 or "
+        "more validation proteins, a fifth of them is used for calibration only, and not to choose the checkpoint.",
     ),
     "train_sampling_strategy": (
         "group_by_length",

@@ -96,6 +96,7 @@ def test_bad_data_is_one_line(tmp_path, capsys, kind):
         (["--push_to_hub", "true"], "push_to_hub: not for a pretraining"),
         (["--label_column", "a"], "unknown option --label_column; did you mean --id_column?"),
         (["--zzz", "a"], "unknown option --zzz; pretrain --help lists them"),
+        (["--recipe", "lora"], "unknown option --recipe"),  # those of train, which are for classifiers
         (["--model_name_or_path", "runs/none/at/all"], "exclude each other"),
         (["--resume", "true", "--overwrite", "true"], "resume and overwrite exclude each other"),
     ],

@@ -5,8 +5,8 @@
   protbert-classify sagemaker predict --endpoint locations --input proteins.fasta --output predictions.csv
   protbert-classify sagemaker delete --endpoint locations
 
-Instances are billed as long as the endpoint exists, used or not; a serverless endpoint is billed by the request. At the
-end a protein is classified: if the model does not answer, or on Ctrl-C, everything that was created is deleted.
+Instances are billed as long as the endpoint exists, used or not; a serverless endpoint is billed by the request. A new
+endpoint is tested with a protein. If the model does not answer, or on Ctrl-C, everything that was created is deleted.
 """
 
 import argparse

@@ -81,11 +81,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--max_run", type=positive, default=86_400, help="maximum seconds of computing (default 86400)")
     add("--use_spot_instances", action="store_true", help="cheaper machines, which AWS may take back")
     add("--max_wait", type=positive, help="maximum seconds, including the wait for spot machines (default 2 x max_run)")
-    add("--checkpoint_s3_uri", help="keep checkpoints there, and resume from those that are there")
+    add("--checkpoint_s3_uri", help="S3 folder for checkpoints; a job resumes from those in it")
     keep = "seconds to keep the machines for the next job, billed"
     add("--keep_alive", dest="keep_alive_period_in_seconds", type=positive, metavar="SECONDS", help=keep)
     add("--volume_size", type=positive, default=100, help="GiB of a machine's disk (default %(default)s)")
-    add("--package", help="a requirement to install in place of this package as it is here")
+    add("--package", help="what pip installs instead of a copy of this package, such as protbert_classify==0.1.0")
     add("--no_wait", action="store_true", help="print the job's name and return")
     add = parser.add_argument_group("Hugging Face Hub").add_argument
     add("--push_to_hub", metavar="OWNER/NAME", help="publish the model from the job")
