@@ -24,6 +24,7 @@ FLOORS = [
     {"reporting"},
     {"inference", "hub"},
     {"cost", "baselines"},
+    {"layers"},
     {"training"},
     {"pretraining"},
     {"serving"},

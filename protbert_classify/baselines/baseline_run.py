@@ -1,6 +1,5 @@
 """Runs a baseline, and writes it as a run: `report` and `compare` read it like that of a model."""
 
-import dataclasses
 import os
 import time
 from collections.abc import Callable
@@ -10,20 +9,17 @@ import numpy as np
 from datasets import DatasetDict
 
 from ..data.fingerprint import fingerprint
-from ..evaluation.decision import Decision, decide_task
-from ..evaluation.metrics import task_metrics
-from ..evaluation.thresholds import fit_thresholds
+from ..evaluation.decision import Decision
 from ..model.registry import Registry
-from ..model.tasks import MULTI_LABEL, REGRESSION, SINGLE_LABEL, Task
+from ..model.tasks import Task
 from ..runs.files import DATA, METRICS, RECORD, write_json
 from ..runs.writer import describe_data, split_notes, versions, write_nearest, write_test_predictions
 from ..tasks.targets import targets
 from .composition import composition
 from .majority import majority
+from .measured_scores import measure
 from .nearest_neighbour import nearest_neighbour
 from .random_network import random_network
-
-LEAST = 1e-12  # probability; its logarithm is finite
 
 # Learns from `train` of the splits, and gives the scores of the proteins of every other split, (N, C): probabilities of
 # the labels, or the numbers of a regression.
@@ -49,15 +45,10 @@ def run_baseline(name: str, splits: DatasetDict, task: Task) -> tuple[dict[str, 
     start = time.perf_counter()
     scores = BASELINES[name](splits, task)
     seconds = time.perf_counter() - start
-    references = {split: targets(splits[split], task) for split in scores}
-    if task.problem_type == MULTI_LABEL and "validation" in scores:
-        thresholds = fit_thresholds(scores["validation"], references["validation"])
-        task = dataclasses.replace(task, thresholds=thresholds)
-    decisions = {split: decide_task(_as_logits(values, task), task) for split, values in scores.items()}
+    measured, decisions = measure(scores, splits, task)
     metrics: dict[str, Any] = {"train_runtime": seconds, "train_proteins": len(splits["train"])}
-    for split, decision in decisions.items():
-        found = task_metrics(decision, references[split])
-        metrics[f"{split}_proteins"] = len(decision)
+    for split, found in measured.items():
+        metrics[f"{split}_proteins"] = len(decisions[split])
         metrics.update({f"{split}_{metric}": value for metric, value in found.items()})
     return metrics, decisions
 
@@ -99,11 +90,3 @@ def write_baseline_run(
         "versions": versions(),
     }
     write_json(os.path.join(folder, RECORD), record)
-
-
-def _as_logits(scores: np.ndarray, task: Task) -> np.ndarray:
-    """(N, C), the logits that the decision turns into these probabilities; numbers stay as they are."""
-    if task.problem_type == REGRESSION:
-        return scores
-    bounded = np.clip(scores.astype(np.float64), LEAST, 1 - LEAST)
-    return np.log(bounded) if task.problem_type == SINGLE_LABEL else np.log(bounded) - np.log1p(-bounded)

@@ -20,13 +20,16 @@ MOST_STEPS = 1000  # of the solver; it usually converges before
 Fit = Callable[[np.ndarray, np.ndarray, float], Any]
 
 
-def linear_scores(features: Mapping[str, np.ndarray], splits: DatasetDict, task: Task) -> dict[str, np.ndarray]:
+def linear_scores(
+    features: Mapping[str, np.ndarray], splits: DatasetDict, task: Task, strengths: Sequence[float] = STRENGTHS
+) -> dict[str, np.ndarray]:
     """Learn a linear model from the training proteins.
 
     Args:
         features: (N, F) of each split.
         splits: The proteins, `train` among them.
         task: What to learn.
+        strengths: Inverse regularisations to try.
 
     Returns:
         (N, C) of every split but `train`: probabilities of the labels, or the numbers.
@@ -34,33 +37,38 @@ def linear_scores(features: Mapping[str, np.ndarray], splits: DatasetDict, task:
     answers = {name: targets(part, task, lenient=True) for name, part in splits.items()}
     found: dict[str, np.ndarray] = {name: np.zeros((len(part), len(task.labels))) for name, part in splits.items()}
     if task.problem_type == SINGLE_LABEL:
-        model = _best(_logistic, features, answers)
+        model = _best(_logistic, features, answers, strengths)
         for name in splits:
             found[name][:, model.classes_] = model.predict_proba(features[name])
     else:
         for place in range(len(task.labels)):
             column = {name: values[:, place] for name, values in answers.items()}
-            for name, values in _of_one(features, column, task.problem_type == REGRESSION).items():
+            for name, values in _of_one(features, column, task.problem_type == REGRESSION, strengths).items():
                 found[name][:, place] = values
     return {name: scores for name, scores in found.items() if name != "train"}
 
 
-def _of_one(features: Mapping[str, np.ndarray], answers: Mapping[str, np.ndarray], number: bool) -> dict[str, Any]:
+def _of_one(
+    features: Mapping[str, np.ndarray], answers: Mapping[str, np.ndarray], number: bool, strengths: Sequence[float]
+) -> dict[str, Any]:
     """The scores of one label or number, (N,) a split."""
     train = answers["train"][np.isfinite(answers["train"])]
     if len(np.unique(train)) < 2:  # nothing to tell apart
         return {name: np.full(len(rows), train.mean() if len(train) else 0.0) for name, rows in features.items()}
     if number:
-        model = _best(_ridge, features, answers)
+        model = _best(_ridge, features, answers, strengths)
         return {name: model.predict(rows) for name, rows in features.items()}
-    model = _best(_logistic, features, answers)
+    model = _best(_logistic, features, answers, strengths)
     return {name: model.predict_proba(rows)[:, 1] for name, rows in features.items()}
 
 
-def _best(fit: Fit, features: Mapping[str, np.ndarray], answers: Mapping[str, np.ndarray]) -> Any:
+def _best(
+    fit: Fit, features: Mapping[str, np.ndarray], answers: Mapping[str, np.ndarray], strengths: Sequence[float]
+) -> Any:
     """The model with the strength that is best on the validation proteins; without any, that of 1."""
     known = {name: np.isfinite(values) & (values != IGNORED) for name, values in answers.items()}
-    strengths: Sequence[float] = STRENGTHS if known.get("validation", np.zeros(1)).any() else (1.0,)
+    if not known.get("validation", np.zeros(1)).any():
+        strengths = (1.0,)
     train = features["train"][known["train"]], answers["train"][known["train"]]
     with threadpool_limits(limits=1):  # its steps are small: threads would wait for each other most of the time
         models = [fit(*train, strength) for strength in strengths]

@@ -81,6 +81,7 @@ def _model(options: argparse.Namespace, tuning: str) -> "ProteinClassifier":
         pooling=options.pooling,
         tuning=tuning,
         lora_rank=options.lora_rank,
+        layer=options.layer,
     )
 
 
@@ -148,6 +149,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     model.add_argument("--lora_rank", type=positive, default=8, help="rank of the adapter (default 8)")
     model.add_argument("--freeze_backbone", action="store_true", help="the same as --tuning frozen")
+    model.add_argument(
+        "--layer",
+        type=positive,
+        metavar="N",
+        help="last layer of the backbone to keep, as for train (default all)",
+    )
     data = parser.add_argument_group("proteins")
     data.add_argument(
         "--max_length", type=positive, help="maximum tokens of a protein (default: the classifier's, or 512)"

@@ -9,6 +9,7 @@ from transformers import AutoConfig, PretrainedConfig
 from ..data.tokenizer import protbert_tokenizer
 from ..errors import InputError, OptionError, first_line
 from ..model import ProteinClassifier, ProteinClassifierConfig
+from ..model.layers import check_layers, set_layer_count
 from ..model_source import backbone_shape, cannot_load, check_max_length, resolve_model_path
 
 # what a classifier is taken over with, unless it is asked for otherwise
@@ -36,6 +37,7 @@ def planned_model(
     tuning: str = "full",
     lora_rank: int = 8,
     freeze_layers: int = 0,
+    layer: int | None = None,
 ) -> ProteinClassifier:
     """Build the classifier that a training would begin with; of a model only its configuration is read.
 
@@ -49,6 +51,7 @@ def planned_model(
         tuning: `full`, `lora` or `frozen`, as for train.
         lora_rank: Of the adapter, with `lora`.
         freeze_layers: Leave the embeddings and the first N layers as they are.
+        layer: The last layer of the backbone that is kept; None for all.
 
     Raises:
         InputError: No such model, or options that do not fit it.
@@ -58,6 +61,9 @@ def planned_model(
         trained = config if isinstance(config, ProteinClassifierConfig) else None
         backbone = copy.deepcopy(trained.backbone_config if trained else config)
         check_max_length(backbone, max_length)
+        if layer is not None:
+            check_layers(backbone, layer)
+            set_layer_count(backbone, layer)
         backbone.dtype = torch.float32  # whatever the weights were saved in, training holds float32
         own = {name: getattr(trained, name) for name in OWN_FIELDS} if trained else {"num_labels": 10}
         asked = {"pooling": pooling, "num_labels": num_labels}

@@ -15,6 +15,7 @@ from transformers import AutoConfig, PreTrainedModel
 from transformers.utils import logging
 
 from .backbone import encoder_class, encoder_layers, keep_first_positions, pooler_option, position_table
+from .layers import keep_first_layers
 
 IA3 = "ia3"
 KINDS = ("lora", "dora", IA3)
@@ -196,6 +197,9 @@ def load_base(backbone: PreTrainedModel, adapter: Adapter, **kwargs: Any) -> Non
             keep_first_positions(base, backbone.config.max_position_embeddings)
         except ValueError as error:
             raise other from error
+    layers = backbone.config.num_hidden_layers
+    if layers < base.config.num_hidden_layers:  # it was cut before it got the adapter
+        keep_first_layers(base, layers)
     weights = base.state_dict()
     found = {key: weights.get(key.replace(".base_layer.", ".")) for key in base_names(backbone)}
     try:

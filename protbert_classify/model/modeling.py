@@ -34,6 +34,7 @@ from .calibration import calibrate
 from .configuration import ProteinClassifierConfig
 from .from_pretrained import FromPretrainedMixin, loading_info
 from .heads import HEADS
+from .layers import keep_first_layers, set_layer_count
 from .losses import model_loss
 from .packing import packed_output, why_not_packed, why_padded
 from .padding import padded_output
@@ -362,6 +363,25 @@ class ProteinClassifier(FromPretrainedMixin):
             ValueError: More rows than the table has.
         """
         keep_first_positions(self.backbone, new_num_position_embeddings)
+
+    def keep_first_layers(self, count: int) -> None:
+        """Cut the backbone after a layer: a smaller and faster model, whose pooling reads what that layer gives.
+
+        A norm that the backbone applies after its last layer is applied after this one.
+
+        Args:
+            count: Layers to keep, from 1; as many as there are change nothing.
+
+        Raises:
+            ValueError: Not so many layers, more of them frozen, a backbone whose layers cannot be cut, or an adapter.
+        """
+        if self.config.adapter:
+            raise ValueError("the model has an adapter: merge it first, with merge_adapter()")
+        if self.config.freeze_layers > count >= 1:
+            raise ValueError(f"freeze_layers={self.config.freeze_layers}: expected 0 to {count}, the layers that stay")
+        keep_first_layers(self.backbone, count)
+        if self.config.num_hidden_layers != count:  # a configuration of its own
+            set_layer_count(self.config.backbone_config, count)
 
     def get_position_embeddings(self) -> nn.Embedding | None:
         return position_table(self.backbone)

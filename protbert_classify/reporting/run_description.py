@@ -90,9 +90,11 @@ def backbone(run: Run) -> str:
     """What was trained, in a few words."""
     arguments = run.record.get("model_arguments", {})
     shape = arguments.get("backbone_config")
+    cut = arguments.get("layer")
     if not isinstance(shape, dict):
-        return str(arguments.get("model_name_or_path") or "A model")
-    layers, width = shape.get("num_hidden_layers"), shape.get("hidden_size")
+        name = str(arguments.get("model_name_or_path") or "A model")
+        return f"{name}, cut after layer {cut}" if cut else name
+    layers, width = int(cut or 0) or shape.get("num_hidden_layers"), shape.get("hidden_size")
     size = f", {count(layers, 'layer')} of width {width}" if layers and width else ""
     return f"A network from scratch ({shape.get('model_type')}{size})"
 

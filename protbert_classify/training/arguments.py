@@ -99,6 +99,14 @@ class ModelArguments(EncoderArguments):
     )
     freeze_backbone: bool = field(default=False, metadata={"help": "Train only the pooling and the head."})
     freeze_layers: int = field(default=0, metadata={"help": "Do not train the embeddings and the first N layers."})
+    layer: str | None = field(
+        default=None,
+        metadata={
+            "help": "Take the hidden states of this layer of the backbone, counted from 1, and leave out the layers "
+            "behind it: the model is smaller and faster. auto takes the layer on which a linear model does best on the "
+            "validation proteins; see protbert-classify layers. By default, the last."
+        },
+    )
     attn_implementation: str | None = field(
         default=None, metadata={"help": "sdpa, eager, flash_attention_2, ...; by default, transformers chooses."}
     )

@@ -5,13 +5,14 @@ from typing import Any
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from torch import nn
-from transformers import AutoConfig, PreTrainedTokenizerBase
+from transformers import AutoConfig, PretrainedConfig, PreTrainedTokenizerBase
 
 from ..data.tokenizer import PROTBERT_VOCABULARY, load_tokenizer, protbert_tokenizer
 from ..errors import OptionError, first_line
 from ..model import ProteinClassifier, ProteinClassifierConfig
 from ..model.backbone import count_special_tokens
 from ..model.configuration import TRAINED_FURTHER
+from ..model.layers import check_layers
 from ..model.tasks import Task
 from ..model_source import backbone_shape, cannot_load, check_max_length, resolve_model_path
 from .arguments import DataArguments, EncoderArguments, ModelArguments
@@ -37,7 +38,9 @@ def build_tokenizer(arguments: EncoderArguments, max_length: int) -> PreTrainedT
         InputError: The model cannot be loaded, or has too few positions.
     """
     if arguments.backbone_config is not None:
-        check_max_length(scratch_config(arguments).backbone_config, max_length)
+        shape = scratch_config(arguments).backbone_config
+        check_max_length(shape, max_length)
+        _check_layer(arguments, shape)
         tokenizer: PreTrainedTokenizerBase = protbert_tokenizer()
     else:
         name = resolve_model_path(arguments.model_name_or_path)
@@ -49,8 +52,19 @@ def build_tokenizer(arguments: EncoderArguments, max_length: int) -> PreTrainedT
         if getattr(config, "members", None):
             raise OptionError(f"{name}: {TRAINED_FURTHER}")
         check_max_length(getattr(config, "backbone_config", config), max_length)
+        _check_layer(arguments, getattr(config, "backbone_config", config))
     tokenizer.model_max_length = max_length
     return tokenizer
+
+
+def _check_layer(arguments: EncoderArguments, backbone: PretrainedConfig) -> None:
+    """Refuse a layer that the backbone does not have before anything large is read; `auto` needs some to cut."""
+    layer = getattr(arguments, "layer", None)  # a pretraining has no such option
+    if layer is not None:
+        try:
+            check_layers(backbone, backbone.num_hidden_layers if layer == "auto" else int(layer), f"layer={layer}")
+        except ValueError as error:
+            raise OptionError(first_line(error)) from error
 
 
 def build_model(arguments: ModelArguments, data_args: DataArguments, tasks: tuple[Task, ...]) -> ProteinClassifier:
@@ -64,13 +78,25 @@ def build_model(arguments: ModelArguments, data_args: DataArguments, tasks: tupl
         if arguments.backbone_config is not None:
             model = ProteinClassifier(scratch_config(arguments, **fields))
             weaken_positions(model.get_position_embeddings())
-            return model
+            return keep_layers(model, arguments)
         name = resolve_model_path(arguments.model_name_or_path)
-        return set_up_tuning(ProteinClassifier.from_pretrained(name, **fields), arguments)
+        return set_up_tuning(keep_layers(ProteinClassifier.from_pretrained(name, **fields), arguments), arguments)
     except OSError as error:
         raise cannot_load(arguments.model_name_or_path, error) from error
     except (ImportError, ValueError) as error:
         raise error if isinstance(error, OptionError) else OptionError(first_line(error)) from error
+
+
+def keep_layers(model: ProteinClassifier, arguments: ModelArguments) -> ProteinClassifier:
+    """Cut the backbone after the layer that the options name, an adapter that it came with merged.
+
+    Raises:
+        ImportError: `peft` is not installed.
+        ValueError: See [`ProteinClassifier.keep_first_layers`].
+    """
+    if arguments.layer is not None:
+        model.merge_adapter().keep_first_layers(int(arguments.layer))
+    return model
 
 
 def set_up_tuning(model: ProteinClassifier, arguments: ModelArguments) -> ProteinClassifier:

@@ -125,6 +125,7 @@ def check_options(path: str) -> argparse.Namespace:
     refuse_unknown(unknown, option_names())
     check_ranges(values)
     _check_registered(values)
+    _check_layer(values)
     _settle_tuning(values)
     _encoder(arguments)
     return values
@@ -174,6 +175,7 @@ def _check_values(
     if model_args.seeds is not None and data_args.folds is not None:
         raise OptionError("seeds and folds exclude each other: folds train a model for each fold; leave one out")
     _check_registered(model_args, data_args)
+    _check_layer(model_args)
     model_args.head = HEADS.resolve(model_args.head)
     metric = str(training_args.metric_for_best_model or "loss").removeprefix("eval_")
     known = {"auto", "loss", *(name for names in WATCHED.values() for name in names)}
@@ -194,6 +196,20 @@ def _settle_tuning(arguments: Any) -> None:
                 raise OptionError(f"tuning=lora and {name} exclude each other: {why}; leave one out")
     if arguments.freeze_backbone or arguments.tuning == "frozen":
         arguments.tuning, arguments.freeze_backbone = "frozen", True
+
+
+def _check_layer(arguments: Any) -> None:
+    """Refuse a layer that no backbone has, and to choose one of a network that has learned nothing."""
+    layer = arguments.layer
+    if layer is None:
+        return
+    if layer != "auto" and (not layer.isdecimal() or int(layer) == 0):
+        raise OptionError(f"layer={layer!r}: expected a layer of the backbone, 1 or more, or auto")
+    if layer == "auto" and arguments.backbone_config is not None:
+        raise OptionError(
+            "layer=auto and backbone_config exclude each other: the layers of a network from scratch have learned "
+            "nothing that could be probed; give a pretrained encoder, or set num_hidden_layers"
+        )
 
 
 def _check_registered(*options: Any) -> None:

@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 COMMAND_SETTING = "model_name_or_path"  # in the settings of runs of our commands, and of no others
 FOUND_TOKENS = "found_tokens_per_batch"  # the number that `auto` became when the run began; a resumed run keeps it
+FOUND_LAYER = "found_layer"  # likewise of `layer`
+LAYERS = "num_hidden_layers"  # of the backbone, which may have been cut; not in the settings of earlier runs
 # of runs that began before there were these options
 FORMER = {
     "split": "identical",
@@ -41,6 +43,7 @@ FORMER = {
     "head_learning_rate": None,
     "layer_decay": 1.0,
     "tuning": "full",
+    "layer": None,
 }
 # training arguments that must not change; num_train_epochs may grow, and the logging, saving and evaluation are free
 TRAINING_SETTINGS = (
@@ -164,7 +167,7 @@ def run_settings(
         proteins: Name -> encoded proteins; those without token ids are not compared.
     """
     settings = {
-        **{name: getattr(config, name) for name in MODEL_SETTINGS},
+        **{name: getattr(config, name) for name in (*MODEL_SETTINGS, LAYERS)},
         "tasks": [_without_fitted(task.to_dict()) for task in config.tasks],
         **_tuning(config),
         **training_settings(arguments),
@@ -243,7 +246,10 @@ def check_unchanged(output_dir: str, settings: dict[str, Any]) -> None:
         return
     with open(path, encoding="utf-8") as file:
         before = json.load(file)
-    before.pop(FOUND_TOKENS, None)
+    before = {name: value for name, value in before.items() if name not in (FOUND_TOKENS, FOUND_LAYER)}
+    settings = {name: value for name, value in settings.items() if name != FOUND_LAYER}
+    if LAYERS in settings:
+        before.setdefault(LAYERS, settings[LAYERS])
     before = {**{name: value for name, value in FORMER.items() if name in settings}, **before}
     if "head" in before:
         before["head"] = HEADS.resolve(before["head"])

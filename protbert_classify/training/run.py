@@ -27,6 +27,7 @@ from .arguments import DataArguments, ModelArguments
 from .build_model import build_model, build_tokenizer
 from .callbacks import AfterFirstStep
 from .distributed import check_same_on_every_process, on_main_process
+from .layer_choice import layer_setting, settle_layer
 from .load_data import load_data
 from .resume import as_json, check_unchanged
 from .split_results import evaluate_split, write_test_results
@@ -103,10 +104,12 @@ def train_on(
         arguments: Of the model, the data and the training.
         begin: Called once after the first step, on the processes that may write files.
     """
-    model_args, data_args, training_args = arguments
+    asked, data_args, training_args = arguments
+    model_args = settle_layer(arguments, splits, tasks, tokenizer)
+    arguments = model_args, data_args, training_args
     trainer = build_trainer(build_model(model_args, data_args, tasks), tokenizer, training_args, splits)
     _warn_of_few(training_args, splits.get("validation"))
-    trainer.settings = command_settings(model_args, data_args, splits)
+    trainer.settings = {**command_settings(asked, data_args, splits), **layer_setting(asked, model_args)}
     if begin is not None:
         trainer.add_callback(AfterFirstStep(begin))
     check_same_on_every_process(trainer.settings, "the proteins", "install MMseqs2 on all machines or on none")

@@ -25,6 +25,7 @@ from .arguments import DataArguments, ModelArguments
 from .build_model import build_tokenizer
 from .distributed import on_main_process
 from .ensemble_run import Member, save_ensemble
+from .layer_choice import layer_setting, settle_layer
 from .load_data import PreparedSplits, load_data, nearest_training
 from .resume import check_unchanged, training_settings
 from .run import Arguments, claimed_folder, command_settings, train_on
@@ -63,6 +64,10 @@ def train_several(
             logger.info("the runs in %s are finished; more num_train_epochs would take them further", folder)
             return read_json(os.path.join(folder, METRICS))
         members = plan_members(splits, folds, model_args.seeds, training_args.seed)
+        # once, with the proteins of the first: the members of an ensemble are of one shape
+        settled = settle_layer(arguments, members[0].splits, tasks, tokenizer)
+        arguments = settled, data_args, training_args
+        settings |= layer_setting(model_args, settled)
         for member in members:
             _train_member(
                 member, members, arguments, (tokenizer, tasks), partial(_begin, lock, training_args, settings)

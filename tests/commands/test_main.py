@@ -38,8 +38,8 @@ def test_an_unknown_command_names_the_known_ones(capsys):
     assert captured.out == ""
     assert captured.err == (
         "protbert-classify: unknown command 'trian'; expected one of "
-        "train, pretrain, evaluate, baselines, compare, split, leakage, estimate, predict, embed, serve, sagemaker, "
-        "report, push, demo\n"
+        "train, pretrain, evaluate, baselines, layers, compare, split, leakage, estimate, predict, embed, serve, "
+        "sagemaker, report, push, demo\n"
     )
 
 
