@@ -94,7 +94,7 @@ def claim_search(output_dir: str, resume: bool, overwrite: bool, searching: bool
     """
     if overwrite:
         return
-    there = os.path.isfile(os.path.join(output_dir, SEARCH, SETTINGS))
+    there = has_search(output_dir)
     trained = _has_run(output_dir)
     if there and not resume:
         raise OptionError(f"{output_dir} holds a search; set resume to continue it, or overwrite to start again")
@@ -104,6 +104,11 @@ def claim_search(output_dir: str, resume: bool, overwrite: bool, searching: bool
         )
     if searching and trained and not there:
         raise OptionError(f"{output_dir} holds a training without a search; expected another output_dir, or overwrite")
+
+
+def has_search(output_dir: str) -> bool:
+    """Whether a search has begun there; others may have a folder of that name by chance."""
+    return os.path.isfile(os.path.join(output_dir, SEARCH, SETTINGS))
 
 
 def member_folders(output_dir: str) -> list[str]:
@@ -141,7 +146,8 @@ def clear_output_dir(output_dir: str, keep: str | None = None) -> None:
             if not os.listdir(member):
                 os.rmdir(member)
     leftovers = [*glob.glob("checkpoint-*.removed", root_dir=output_dir), f"{MODEL}.part"]  # of a killed run
-    names = (*OUTPUTS, *(() if keep == SEARCH else OF_SEARCH), *leftovers)
+    searched = has_search(output_dir) and keep != SEARCH
+    names = (*OUTPUTS, *(OF_SEARCH if searched else ()), *leftovers)
     for path in [*checkpoints(output_dir), *(os.path.join(output_dir, name) for name in names)]:
         if os.path.isdir(path):
             shutil.rmtree(path)

@@ -85,7 +85,7 @@ def train_searched(
                 "validation_data"
             )
         space = default_space(model_args, training_args, tasks[0]) if given is None else given
-        check_task(space, tasks[0])
+        check_task(space, tasks[0], training_args)
         parts = DatasetDict({name: splits[name] for name in ("train", "validation")})  # a trial sees no test protein
         arguments = model_args, data_args, training_args
         found = _search(arguments, (parts, tokenizer, tasks), space, lock)
@@ -276,9 +276,9 @@ def _with_best(arguments: Arguments, search: Search) -> Arguments:
     own.lr_scheduler_type = SchedulerType(own.lr_scheduler_type)
     alone = dataclasses.replace(_of_model(model_args, options), search=None, search_space=None)
     logger.info(
-        "the best of %s is trial %d, %s %.3f: %s",
+        "the best of %s is trial %d, %s %.3f: %s; all of them in %s",
         *(count(len(search.trials), "trial"), search.best.number, NAMES.get(search.metric, search.metric)),
-        *(search.best.value, options_text(options)),
+        *(search.best.value, options_text(options), os.path.join(str(own.output_dir), SEARCH_PAGE)),
     )
     return alone, data_args, own
 

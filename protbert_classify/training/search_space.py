@@ -2,7 +2,7 @@
 
 import dataclasses
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, get_args
@@ -169,14 +169,15 @@ def read_space(path: str, model_args: ModelArguments) -> SearchSpace:
     if not found:
         raise OptionError(f"{path}: no option to search; expected lines such as 'learning_rate: [1e-5, 1e-4]'")
     for name in found:
-        _check_name(path, name, model_args)
+        _check_name(path, name)
+        _check_effect(path, name, found, model_args)
     space = SearchSpace(_dimension(path, name, given) for name, given in found.items())
     for dimension in space:
         _check_values(path, dimension)
     return space
 
 
-def _check_name(path: str, name: str, model_args: ModelArguments) -> None:
+def _check_name(path: str, name: str) -> None:
     every = option_names((ModelArguments, DataArguments, ProteinTrainingArguments))
     if name not in SEARCHABLE:
         if name in every:
@@ -184,11 +185,22 @@ def _check_name(path: str, name: str, model_args: ModelArguments) -> None:
         close = difflib.get_close_matches(name, SEARCHABLE, n=1)
         hint = f"did you mean {close[0]}?" if close else f"expected some of {', '.join(SEARCHABLE)}"
         raise OptionError(f"{path}: {name} is not an option of a training; {hint}")
-    lora = model_args.tuning == "lora"
-    if name.startswith("lora_") and not lora:
+
+
+def _check_effect(path: str, name: str, found: Mapping[str, Any], model_args: ModelArguments) -> None:
+    """Refuse an option that would do nothing, so that its values are not compared."""
+    adapted = model_args.tuning == "lora"
+    poolings, heads = (found.get(kind) or [getattr(model_args, kind)] for kind in ("pooling", "head"))
+    if name.startswith("lora_") and not adapted:
         raise OptionError(f"{path}: {name} has no effect with tuning={model_args.tuning}; expected tuning=lora")
-    if name == "freeze_layers" and (lora or model_args.freeze_backbone):
+    if name == "freeze_layers" and (adapted or model_args.freeze_backbone):
         raise OptionError(f"{path}: {name} has no effect with tuning={model_args.tuning}; expected tuning=full")
+    if name.startswith("light_attention_") and "light_attention" not in poolings:
+        raise OptionError(
+            f"{path}: {name} has no effect with pooling={model_args.pooling}; expected pooling=light_attention"
+        )
+    if name == "classifier_dropout" and list(heads) == ["tanh"]:
+        raise OptionError(f"{path}: {name} has no effect with head=tanh; expected head=linear")
 
 
 def _dimension(path: str, name: str, given: Any) -> Dimension:
@@ -247,16 +259,22 @@ def _check_values(path: str, dimension: Dimension) -> None:
             raise OptionError(f"{path}: {error}") from None
 
 
-def check_task(space: SearchSpace, task: Task) -> None:
-    """Refuse options that mean nothing for the task.
+def check_task(space: SearchSpace, task: Task, training_args: ProteinTrainingArguments) -> None:
+    """Refuse options that mean nothing for the task or the order of the proteins.
 
     Raises:
-        OptionError: Weights of classes for a task that has no classes, or several for a protein.
+        OptionError: Weights of classes for a task that has no classes, or several for a protein; or `class_sampling`
+            with another order than `group_by_length`.
     """
     found = [name for name in space.names() if name in OF_CLASSES]
     if found and task.problem_type != SINGLE_LABEL:
         raise OptionError(
             f"search_space: {listed(found)} cannot be searched for {task.problem_type}; only {SINGLE_LABEL} has them"
+        )
+    order = training_args.train_sampling_strategy
+    if "class_sampling" in found and order != "group_by_length":
+        raise OptionError(
+            f"search_space: class_sampling: expected train_sampling_strategy=group_by_length, found {order}"
         )
 
 
