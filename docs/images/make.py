@@ -19,6 +19,7 @@ from protbert_classify.errors import InputError
 from protbert_classify.hub import describe_model, find_model
 from protbert_classify.reporting.card import Licences
 from protbert_classify.reporting.report import write_report
+from protbert_classify.runs.files import SEARCH_PAGE
 from protbert_classify.runs.finished_run import read_run
 
 HERE = Path(__file__).parent
@@ -30,14 +31,14 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", required=True, help="output_dir of a finished training")
-    parser.add_argument("--only", choices=PICTURES, help="make one picture (default: all)")
+    parser.add_argument("--only", choices=PICTURES, help="make one picture (default: those of every run)")
     options = parser.parse_args(arguments)
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         print(f"no browser found; expected one of {', '.join(BROWSERS)}", file=sys.stderr)
         return 1
     with tempfile.TemporaryDirectory() as folder:
-        for name in [options.only] if options.only else PICTURES:
+        for name in [options.only] if options.only else OF_EVERY_RUN:
             make, height = PICTURES[name]
             try:
                 page = make(options.run, Path(folder) / f"{name}.html")
@@ -53,6 +54,14 @@ def report_page(run: str, path: Path) -> Path:
     """The page of `protbert-classify report`."""
     write_report(read_run(run), path)
     return path
+
+
+def search_page(run: str, path: Path) -> Path:
+    """The page of `protbert-classify train --search`."""
+    source = Path(run) / SEARCH_PAGE
+    if not source.is_file():
+        raise InputError(f"{source}: no such file; expected the output_dir of a search")
+    return Path(shutil.copyfile(source, path))
 
 
 def card_page(run: str, path: Path) -> Path:
@@ -105,7 +114,9 @@ def photograph(browser: str, page: Path, path: Path, height: int) -> None:
 PICTURES: dict[str, tuple[Callable[[str, Path], Path], int]] = {
     "report": (report_page, 2544),
     "model_card": (card_page, 3700),
+    "search": (search_page, 2000),
 }
+OF_EVERY_RUN = ("report", "model_card")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ run.yaml; options on the command line override the file.
   protbert-classify train --data proteins.fasta --output_dir runs/mine
   protbert-classify train --data proteins.csv --label_column class --model_name_or_path facebook/esm2_t12_35M_UR50D
   protbert-classify train --data proteins.fasta --output_dir runs/three --seeds 3      (three models, their ensemble)
+  protbert-classify train --data proteins.fasta --output_dir runs/best --search 20    (finds better options first)
   accelerate launch --config_file CONFIG -m protbert_classify train ...      (on several devices)
 
 DIR receives model/ (load it with ProteinClassifier.from_pretrained), metrics.json, test_predictions.csv, figures/ and

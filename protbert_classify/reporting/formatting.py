@@ -1,6 +1,7 @@
 """How numbers, durations and lists are written where people read them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 Rows = list[list[str]]  # of a table
 
@@ -44,3 +45,13 @@ def count(number: float, noun: str) -> str:
     """A number and what it counts: 1 protein, 2,147 proteins."""
     written = f"{int(number):,}" if number == int(number) else f"{number:g}"
     return f"{written} {noun}{'' if number == 1 else 'es' if noun.endswith('s') else 's'}"
+
+
+def option_value(value: Any) -> str:
+    """The value of an option; of a number that was drawn, the first digits."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def options_text(options: Mapping[str, Any]) -> str:
+    """Options in a line: `learning rate 0.0002, pooling mean`."""
+    return ", ".join(f"{name.replace('_', ' ')} {option_value(value)}" for name, value in options.items())

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ..evaluation.metrics import NAMES
 from ..homology.neighbours import describe_limits
 from ..runs.finished_run import Run
 from .data_figures import cut_share
@@ -44,7 +45,7 @@ def summary(run: Run, asked: str, quality: Sequence[str] | None) -> list[str]:
         asked: What the main task asks, such as `of 10 classes`.
         quality: Sentences about how good it is; None if no protein was kept aside.
     """
-    sentences = [_training_sentence(run, asked), *ensemble_sentences(run)]
+    sentences = [_training_sentence(run, asked), *ensemble_sentences(run), *_search_sentences(run)]
     if quality is None:
         sentences.append("There were neither test nor validation proteins: nothing is known about how good it is.")
     sentences += quality or []
@@ -56,6 +57,16 @@ def summary(run: Run, asked: str, quality: Sequence[str] | None) -> list[str]:
         share = cut_share(every, cap)
         sentences.append(f"{share:.1%} of the proteins are longer than the cap of {cap:,} residues and lose {lost}.")
     return sentences
+
+
+def _search_sentences(run: Run) -> list[str]:
+    """How the options were chosen, if they were searched."""
+    search = run.record.get("search")
+    if not search:
+        return []
+    metric = NAMES.get(search["metric"], search["metric"])
+    trials = count(search["trials"], "trial")
+    return [f"Its options are those of the best of {trials}, chosen by {metric} on the validation proteins."]
 
 
 def _split_sentences(run: Run) -> list[str]:

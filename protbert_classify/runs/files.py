@@ -22,6 +22,8 @@ SETTINGS = "settings.json"  # written when a run begins: what a resumed run must
 REJECTED = "rejected.csv"  # records that a pretraining could not read
 FIGURES = "figures"
 REPORT = "report.html"
+SEARCH = "search"  # the folder of a search over hyperparameters: its trials, and the best options
+SEARCH_PAGE = "search.html"
 
 
 def write_atomically(path: str | os.PathLike[str], write: Callable[[str], object]) -> None:

@@ -19,6 +19,8 @@ from .files import (
     RECORD,
     REJECTED,
     REPORT,
+    SEARCH,
+    SEARCH_PAGE,
     SETTINGS,
     STATE,
     TEST_NEIGHBOURS,
@@ -27,6 +29,7 @@ from .files import (
 
 TABLES = (PREDICTIONS, OUT_OF_FOLD, TEST_NEIGHBOURS)
 OUTPUTS = (MODEL, METRICS, SETTINGS, *TABLES, DATA, STATE, FIGURES, REJECTED, REPORT, RECORD)
+OF_SEARCH = (SEARCH, SEARCH_PAGE)
 
 
 def claim_output_dir(output_dir: str, resume: bool, overwrite: bool, several: bool = False) -> str | None:
@@ -76,6 +79,38 @@ def claim_output_dir(output_dir: str, resume: bool, overwrite: bool, several: bo
     return None
 
 
+def claim_search(output_dir: str, resume: bool, overwrite: bool, searching: bool) -> None:
+    """Check that a search, or a training without one, may write here; nothing is changed.
+
+    Args:
+        output_dir: The folder.
+        resume: Whether to continue what is there.
+        overwrite: Whether to replace it.
+        searching: Whether a search is wanted.
+
+    Raises:
+        OptionError: The folder holds a search and neither `resume` nor `overwrite` is given; or a search is to be
+            resumed as a single training, or the other way round.
+    """
+    if overwrite:
+        return
+    there = has_search(output_dir)
+    trained = _has_run(output_dir)
+    if there and not resume:
+        raise OptionError(f"{output_dir} holds a search; set resume to continue it, or overwrite to start again")
+    if there and not searching and not trained:
+        raise OptionError(
+            f"{output_dir} holds an unfinished search; resume it with the same search, or start again with overwrite"
+        )
+    if searching and trained and not there:
+        raise OptionError(f"{output_dir} holds a training without a search; expected another output_dir, or overwrite")
+
+
+def has_search(output_dir: str) -> bool:
+    """Whether a search has begun there; others may have a folder of that name by chance."""
+    return os.path.isfile(os.path.join(output_dir, SEARCH, SETTINGS))
+
+
 def member_folders(output_dir: str) -> list[str]:
     """The folders of the trainings of an ensemble, if `output_dir` is one's: others may have such names by chance."""
     settings = os.path.join(output_dir, SETTINGS)
@@ -103,7 +138,7 @@ def clear_output_dir(output_dir: str, keep: str | None = None) -> None:
 
     Args:
         output_dir: Of the run; of an ensemble also with the runs of its members.
-        keep: The name of a member's folder that stays.
+        keep: The name of a member's folder that stays; or `search`, with which its page stays, too.
     """
     for member in member_folders(output_dir):
         if os.path.basename(member) != keep:
@@ -111,7 +146,9 @@ def clear_output_dir(output_dir: str, keep: str | None = None) -> None:
             if not os.listdir(member):
                 os.rmdir(member)
     leftovers = [*glob.glob("checkpoint-*.removed", root_dir=output_dir), f"{MODEL}.part"]  # of a killed run
-    for path in [*checkpoints(output_dir), *(os.path.join(output_dir, name) for name in (*OUTPUTS, *leftovers))]:
+    searched = has_search(output_dir) and keep != SEARCH
+    names = (*OUTPUTS, *(OF_SEARCH if searched else ()), *leftovers)
+    for path in [*checkpoints(output_dir), *(os.path.join(output_dir, name) for name in names)]:
         if os.path.isdir(path):
             shutil.rmtree(path)
         elif os.path.exists(path):

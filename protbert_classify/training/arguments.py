@@ -118,6 +118,24 @@ class ModelArguments(EncoderArguments):
             "mean and standard deviation of each metric over them."
         },
     )
+    search: int | None = field(
+        default=None,
+        metadata={
+            "help": "Search for better options first: train this many times with options from --search_space, compare "
+            "the best validation metric of each, and stop those early that fall behind. Then train with the best "
+            "options. The trials are in OUTPUT_DIR/search.html and search/. Requires the extra search."
+        },
+    )
+    search_space: str | None = field(
+        default=None,
+        metadata={
+            "help": "With --search, a YAML file of the options to search: learning_rate: {low: 1e-5, high: 1e-3, log: "
+            "true} for a range, pooling: [mean, light_attention] for a choice. By default: learning_rate, from a tenth "
+            "to ten times the given one, warmup_steps, weight_decay, the dropout of head and pooling, class_weights if "
+            "a protein has one class, head_learning_rate if a pretrained backbone trains, and lora_rank with --tuning "
+            "lora."
+        },
+    )
 
 
 @dataclass

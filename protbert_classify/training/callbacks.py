@@ -28,6 +28,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C, and what a cluster sends be
 LOSSES = {"loss": "loss", "eval_loss": "validation loss", "train_loss": "loss"}
 
 
+class DivergedError(OptionError):
+    """The loss or the weights are not numbers any more: the learning rate is too high, most of the time."""
+
+
 def is_best(metrics: Mapping[str, Any], args: TrainingArguments, state: TrainerState) -> bool:
     """Whether an evaluation is better than all before it, see [`rank`].
 
@@ -128,9 +132,9 @@ def check_weights(model: nn.Module, args: TrainingArguments, state: TrainerState
         raise _non_finite_error("the weights are not numbers", args, state)
 
 
-def _non_finite_error(what: str, args: TrainingArguments, state: TrainerState) -> OptionError:
+def _non_finite_error(what: str, args: TrainingArguments, state: TrainerState) -> DivergedError:
     since = f"at step {state.global_step}, or since a step before"
-    return OptionError(f"{what} {since}; lower learning_rate (now {args.learning_rate:g})")
+    return DivergedError(f"{what} {since}; lower learning_rate (now {args.learning_rate:g})")
 
 
 class SaveOnInterrupt(TrainerCallback):

@@ -41,6 +41,7 @@ RANGES = {
     "max_train_samples": COUNT,
     "seeds": SEVERAL,
     "folds": SEVERAL,
+    "search": SEVERAL,
     "split_identity": PART,
     "split_coverage": PART,
     "exclude_identity": PART,

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import yaml
 from transformers import HfArgumentParser
+from transformers.trainer_utils import IntervalStrategy
 
 from ..data.sources import FASTA_ENDINGS, TABLE_ENDINGS, ending_of
 from ..data.split_strategies import STRATEGIES
@@ -34,6 +35,7 @@ WITHOUT_LORA = {
     "freeze_backbone": "one trains an adapter in the backbone, the other nothing",
     "freeze_layers": "an adapter trains in all layers",
 }
+NO_OPTUNA = "a search needs the package optuna: pip install 'protbert_classify[search]'"
 REGISTRIES = (POOLINGS, HEADS, LOSSES, STRATEGIES)
 
 
@@ -84,6 +86,7 @@ def parse_options(
     _settle_tuning(parsed[0])
     if parsed[0].tuning == "lora" and find_spec("peft") is None:
         raise OptionError(f"tuning=lora: {NO_PEFT}")
+    _check_search(*parsed)
     return tuple(parsed)
 
 
@@ -127,6 +130,11 @@ def check_options(path: str) -> argparse.Namespace:
     _check_registered(values)
     _check_layer(values)
     _settle_tuning(values)
+    if values.search is not None:
+        raise OptionError(
+            f"search={values.search}: a job on another machine does not search; search here, and give it the best "
+            "options (search/best.yaml)"
+        )
     _encoder(arguments)
     return values
 
@@ -210,6 +218,31 @@ def _check_layer(arguments: Any) -> None:
             "layer=auto and backbone_config exclude each other: the layers of a network from scratch have learned "
             "nothing that could be probed; give a pretrained encoder, or set num_hidden_layers"
         )
+
+
+def _check_search(
+    model_args: ModelArguments, data_args: DataArguments, training_args: ProteinTrainingArguments
+) -> None:
+    """Refuse a search that cannot be."""
+    if model_args.search is None:
+        if model_args.search_space is not None:
+            raise OptionError(f"search_space={model_args.search_space}: expected --search N, too, the number of trials")
+        return
+    for name, value in (("seeds", model_args.seeds), ("folds", data_args.folds)):
+        if value is not None:
+            raise OptionError(
+                f"search and {name} exclude each other: search first, then train with {name} and the best options "
+                "(search/best.yaml)"
+            )
+    if training_args.eval_strategy == IntervalStrategy.NO:
+        raise OptionError("search: found eval_strategy=no; expected epoch or steps, by which the trials are compared")
+    if training_args.world_size > 1:
+        raise OptionError(
+            f"search: found {training_args.world_size} processes; expected one: search on one device, then train on "
+            "several with the best options (search/best.yaml)"
+        )
+    if find_spec("optuna") is None:
+        raise OptionError(f"search={model_args.search}: {NO_OPTUNA}")
 
 
 def _check_registered(*options: Any) -> None:

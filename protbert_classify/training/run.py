@@ -21,7 +21,7 @@ from ..reporting.figures import save_figure
 from ..reporting.formatting import count
 from ..runs.files import FIGURES, METRICS, read_json
 from ..runs.lock import FolderLock
-from ..runs.output_dir import claim_output_dir, is_finished
+from ..runs.output_dir import claim_output_dir, claim_search, is_finished
 from ..runs.writer import describe_data, run_record, write_run
 from .arguments import DataArguments, ModelArguments
 from .build_model import build_model, build_tokenizer
@@ -39,6 +39,7 @@ logger = logging.getLogger(__name__)
 FEW_TO_CHOOSE_BY = 20  # one protein more or less is 5% of accuracy
 # where the data lies may change, as its fingerprint tells whether it is the same; and so may what is only reported
 FREE_DATA = ("data", "validation_data", "test_data", "test_neighbours")
+NOT_OF_MODEL = ("recipe", "search", "search_space")  # where options are from, not what they are
 
 Arguments = tuple[ModelArguments, DataArguments, ProteinTrainingArguments]
 
@@ -53,7 +54,8 @@ def train(
     the proteins), `trainer_state.json` (the log), `figures/` and, last, `run.json` (arguments, tasks, data fingerprint,
     backbone revision, versions). Checkpoints stay beside them.
 
-    With `seeds` or `folds`, several models and their ensemble; see [`train_several`].
+    With `seeds` or `folds`, several models and their ensemble; see [`train_several`]. With `search`, options are
+    searched first; see [`train_searched`].
 
     Returns:
         The content of `metrics.json`.
@@ -66,6 +68,10 @@ def train(
     """
     for source in (data_args.data, data_args.validation_data, data_args.test_data):
         check_there(source)
+    if model_args.search:
+        from .search import train_searched  # which trains with the best options here
+
+        return train_searched(model_args, data_args, training_args)
     if model_args.seeds or data_args.folds:
         from .several_runs import train_several  # which trains each of its members here
 
@@ -80,11 +86,18 @@ def train(
 
 
 @contextmanager
-def claimed_folder(arguments: ProteinTrainingArguments, several: bool = False) -> Iterator[FolderLock]:
+def claimed_folder(
+    arguments: ProteinTrainingArguments, several: bool = False, searching: bool = False
+) -> Iterator[FolderLock]:
     """Lock `output_dir` and check that a run may write there, before anything is read; the trainer asks again."""
     folder, is_main = str(arguments.output_dir), arguments.process_index == 0
+
+    def claim() -> None:
+        claim_output_dir(folder, arguments.resume, arguments.overwrite, several)
+        claim_search(folder, arguments.resume, arguments.overwrite, searching)
+
     with FolderLock(folder, wanted=is_main) as lock:
-        on_main_process(lambda: claim_output_dir(folder, arguments.resume, arguments.overwrite, several), is_main)
+        on_main_process(claim, is_main)
         yield lock
 
 
@@ -176,7 +189,8 @@ def command_settings(model_args: ModelArguments, data_args: DataArguments, split
 def _model_settings(arguments: ModelArguments) -> dict[str, Any]:
     """The options of the model, whatever recipe they are from; those of an adapter count only where there is one."""
     options = dataclasses.asdict(arguments)
-    del options["recipe"]
+    for name in NOT_OF_MODEL:
+        del options[name]
     if arguments.tuning == "lora":
         return options
     plain = {name: value for name, value in options.items() if not name.startswith("lora_")}

@@ -54,7 +54,8 @@ def unknown(name, arguments):
     if name == "train":
         return train_parser().parse_known_args(arguments)[1]
     if name != "sagemaker":
-        return import_module(f"protbert_classify.commands.{name}")._parser().parse_known_args(arguments)[1]
+        others = import_module(f"protbert_classify.commands.{name}")._parser().parse_known_args(arguments)[1]
+        return unknown("train", others) if name == "demo" else others  # the demo takes the options of train, too
     action, *arguments = arguments
     parser = parser_of(action)
     others = parser.parse_known_args(arguments)[1]

@@ -51,6 +51,14 @@ def test_the_summary_says_how_good_it_is_and_against_what(run):
     ]
 
 
+def test_the_summary_says_that_options_were_searched(run):
+    record = {**run.record, "search": {"metric": "mcc", "trials": 20, "best": {"trial": 3}}}
+    changed = measured(dataclasses.replace(run, record=record), [[70, 10], [15, 5]])
+    assert summary(changed)[1] == (
+        "Its options are those of the best of 20 trials, chosen by MCC on the validation proteins."
+    )
+
+
 def test_classes_that_are_never_predicted_are_named_rather_than_one_of_them_the_worst(run):
     labels = ["a", "b", "c", "d"]
     references, predictions = [0] * 8 + [1] * 4 + [2] * 2, [0] * 8 + [0, 1, 1, 1] + [0] * 2  # no protein of d

@@ -7,7 +7,7 @@ import pytest
 from protbert_classify.errors import OptionError
 from protbert_classify.runs.checkpoints import mark_complete
 from protbert_classify.runs.files import write_json
-from protbert_classify.runs.output_dir import claim_output_dir, clear_output_dir
+from protbert_classify.runs.output_dir import claim_output_dir, claim_search, clear_output_dir
 from protbert_classify.runs.writer import save_model
 
 
@@ -83,6 +83,45 @@ def test_overwriting_removes_what_a_run_writes_and_nothing_else(folder):
     assert sorted(os.listdir(folder)) == ["checkpoint-mine", "data", "notes.txt"]
 
 
+def test_a_search_is_removed_with_its_run_unless_it_stays_and_a_folder_of_that_name_is_left_alone(tmp_path):
+    for folder in ("mine", "other"):
+        for name in ("search/trials.csv", "search.html", "run.json"):
+            write(tmp_path / folder / name, "{}")
+    write(tmp_path / "mine" / "search" / "settings.json", "{}")
+    clear_output_dir(str(tmp_path / "mine"), keep="search")
+    assert sorted(os.listdir(tmp_path / "mine")) == ["search", "search.html"]
+    clear_output_dir(str(tmp_path / "mine"))
+    assert os.listdir(tmp_path / "mine") == []
+    clear_output_dir(str(tmp_path / "other"))
+    assert sorted(os.listdir(tmp_path / "other")) == ["search", "search.html"]
+
+
+@pytest.mark.parametrize(
+    ("resume", "searching", "message"),
+    [
+        (False, True, "holds a search; set resume to continue it, or overwrite to start again"),
+        (False, False, "holds a search; set resume to continue it"),
+        (True, False, "holds an unfinished search; resume it with the same search, or start again with overwrite"),
+    ],
+)
+def test_an_unfinished_search_is_continued_by_a_search_only(tmp_path, resume, searching, message):
+    write(tmp_path / "search" / "settings.json", "{}")
+    with pytest.raises(OptionError, match=message):
+        claim_search(str(tmp_path), resume, False, searching)
+    claim_search(str(tmp_path), True, False, True)
+    claim_search(str(tmp_path), False, True, searching)
+    write(tmp_path / "run.json", "{}")
+    claim_search(str(tmp_path), True, False, False)  # trained further, without a search
+
+
+def test_a_training_without_a_search_is_not_resumed_by_one(tmp_path):
+    claim_search(str(tmp_path), False, False, True)
+    write(tmp_path / "run.json", "{}")
+    with pytest.raises(OptionError, match="holds a training without a search; expected another output_dir"):
+        claim_search(str(tmp_path), True, False, True)
+    claim_search(str(tmp_path), True, False, False)
+
+
 def test_a_full_disk_leaves_the_former_file_and_no_half_written_one(tmp_path, monkeypatch):
     path = tmp_path / "metrics.json"
     write_json(str(path), {"accuracy": 0.5})
@@ -140,5 +179,5 @@ def test_the_members_of_an_ensemble_are_cleared_with_it_but_for_the_one_that_has
 
 
 def write(path, text):
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)

@@ -1,0 +1,349 @@
+"""Searches hyperparameters: trains trials, writes the best options, and trains with them."""
+
+import copy
+import dataclasses
+import gc
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from datasets import DatasetDict
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, SchedulerType, set_seed
+
+from ..errors import OptionError
+from ..evaluation.metrics import NAMES
+from ..inference.engine import empty_cache
+from ..model.tasks import Task
+from ..model_source import backbone_shape
+from ..reporting.formatting import count, duration, options_text
+from ..reporting.search_page import write_search_page
+from ..runs.checkpoints import newest_complete_checkpoint
+from ..runs.files import RECORD, SEARCH, SEARCH_PAGE, SETTINGS, read_json, write_atomically, write_json
+from ..runs.lock import FolderLock
+from ..runs.output_dir import clear_output_dir
+from ..runs.search_trials import DIVERGED, FINISHED, PRUNED, Search, Trial, write_trials
+from .arguments import DataArguments, ModelArguments
+from .build_model import build_model, build_tokenizer
+from .layer_choice import settle_layer
+from .load_data import load_data
+from .options import read_options_file, write_options_file
+from .resume import as_json, check_unchanged
+from .run import Arguments, claimed_folder, command_settings, train_on
+from .search_space import OF_MODEL, OF_TRAINING, SearchSpace, as_given, check_task, default_space, read_space
+from .search_trainer import SearchTrainer
+from .training_arguments import ProteinTrainingArguments
+
+logger = logging.getLogger(__name__)
+
+BEST, TRIALS = "best.yaml", "trials.csv"
+# beside the options that must not change when any training is resumed
+SEARCH_SETTINGS = ("num_train_epochs", "max_steps", "eval_strategy", "eval_steps", "early_stopping_patience")
+# options of one run, which the file of the best options leaves to the next
+OF_THIS_RUN = (
+    *(
+        "disable_tqdm",
+        "output_dir",
+        "recipe",
+        "search",
+        "search_space",
+        "resume",
+        "overwrite",
+        "run_name",
+        "logging_dir",
+    ),
+    *("push_to_hub", "hub_model_id", "hub_token", "hub_private_repo", "hub_revision", "push_to_hub_token"),
+)
+
+
+def train_searched(
+    model_args: ModelArguments, data_args: DataArguments, training_args: ProteinTrainingArguments
+) -> dict[str, Any]:
+    """Search options, then train with the best of them, as [`train`] does.
+
+    Trials train on the training proteins and are compared by `metric_for_best_model` on the validation proteins. The
+    test proteins are used once the options are chosen, by the training with the best ones. Beside what [`train`]
+    writes: `search.html`, and in `search/` `trials.csv`, `best.yaml` (options for another training) and what it takes
+    to resume.
+
+    Returns:
+        The content of `metrics.json`.
+
+    Raises:
+        InputError: As [`train`]; a search space that cannot be searched; no trial could be trained to its end.
+        KeyboardInterrupt: Ctrl-C; the trials that have ended are kept.
+    """
+    given = None if model_args.search_space is None else read_space(model_args.search_space, model_args)
+    with claimed_folder(training_args, searching=True) as lock:
+        set_seed(training_args.seed)
+        tokenizer = build_tokenizer(model_args, data_args.max_length)
+        splits, tasks = load_data(data_args)
+        if "validation" not in splits:
+            raise OptionError(
+                "search: no validation proteins to compare the trials by; expected validation above 0, or "
+                "validation_data"
+            )
+        space = default_space(model_args, training_args, tasks[0]) if given is None else given
+        check_task(space, tasks[0], training_args)
+        parts = DatasetDict({name: splits[name] for name in ("train", "validation")})  # a trial sees no test protein
+        # once, for all trials and for the training with the best options
+        model_args = settle_layer((model_args, data_args, training_args), parts, tasks, tokenizer)
+        arguments = model_args, data_args, training_args
+        found = _search(arguments, (parts, tokenizer, tasks), space, lock)
+        best = _with_best(arguments, found)
+        _write_best(best, found)
+        set_seed(training_args.seed)
+        metrics = train_on(splits, tasks, tokenizer, best)
+        _record(str(training_args.output_dir), found)
+        return metrics
+
+
+def _search(
+    arguments: Arguments,
+    prepared: tuple[DatasetDict, PreTrainedTokenizerBase, tuple[Task, ...]],
+    space: SearchSpace,
+    lock: FolderLock,
+) -> Search:
+    """Train the trials that are missing, and write their table and page."""
+    from .search_study import done, open_study, trials_of
+
+    model_args, data_args, training_args = arguments
+    parts, tokenizer, tasks = prepared
+    _check_models(space, arguments, tasks)
+    trainer = _build_trainer(arguments, prepared, space)
+    folder = os.path.join(str(training_args.output_dir), SEARCH)
+    _begin(folder, _settings(trainer, training_args, space), training_args, lock)
+    planned, maximize = model_args.search or 0, bool(trainer.args.greater_is_better)
+    given = as_given(space, model_args, training_args)
+    with _quiet():
+        study, settings = open_study(folder, training_args.seed, maximize, given)
+        search = Search(
+            str(trainer.args.metric_for_best_model).removeprefix("eval_"),
+            maximize,
+            space.describe(),
+            trials_of(study, space, maximize),
+        )
+        missing = planned - len(search.trials)
+        before = f", {count(len(search.trials), 'trial')} there" if search.trials else ""
+        logger.info("search: %s%s, of %s", count(planned, "trial"), before, space)
+        if missing > 0:
+            trainer.where = lambda: f"in trial {len(done(study)) + 1} of {planned}"
+            trainer.trial_ended = partial(_note, study=study, search=search, planned=planned, folder=folder)
+            _run_trials(trainer, missing, settings, space)
+    search = dataclasses.replace(search, trials=trials_of(study, space, maximize))
+    if search.best is None:
+        raise OptionError(
+            f"search: the loss or {search.metric} was not a number in any of {count(len(search.trials), 'trial')}; "
+            "expected a search space with lower learning rates"
+        )
+    write_trials(os.path.join(folder, TRIALS), search)
+    write_search_page(os.path.join(str(training_args.output_dir), SEARCH_PAGE), search)
+    del trainer
+    gc.collect()  # a trainer and its model hold each other
+    empty_cache(training_args.device)
+    return search
+
+
+def _check_models(space: SearchSpace, arguments: Arguments, tasks: tuple[Task, ...]) -> None:
+    """Build a model with each choice, so that one that cannot be built is not found after hours.
+
+    Raises:
+        OptionError: Names the option and its value, or what is wrong with it.
+    """
+    model_args, data_args, _ = arguments
+    for dimension in space:
+        if dimension.name in OF_MODEL and (dimension.choices or dimension.name == "freeze_layers"):
+            for value in dimension.checked:
+                build_model(dataclasses.replace(model_args, **{dimension.name: value}), data_args, tasks)
+
+
+def _build_trainer(
+    arguments: Arguments,
+    prepared: tuple[DatasetDict, PreTrainedTokenizerBase, tuple[Task, ...]],
+    space: SearchSpace,
+) -> SearchTrainer:
+    """The trainer of all trials; a trial differs from a training with its options in what is written only."""
+    model_args, data_args, training_args = arguments
+    parts, tokenizer, tasks = prepared
+    own = copy.copy(training_args)  # not made anew: that would set up the devices again
+    own.resume = own.overwrite = own.push_to_hub = False
+    own.report_to, own.disable_tqdm = [], True
+
+    def model_init(trial: Any = None) -> PreTrainedModel:
+        chosen = {} if trial is None else space.suggest(trial)
+        if "class_weights" in chosen:  # the model gets them before Trainer sets the options
+            own.class_weights = chosen["class_weights"]
+        model = build_model(_of_model(model_args, chosen), data_args, tasks)
+        set_seed(own.seed)  # as Trainer does between building a model and training it
+        return model
+
+    trainer = SearchTrainer(
+        model_init=model_init,
+        args=own,
+        train_dataset=parts["train"],
+        eval_dataset=parts["validation"],
+        processing_class=tokenizer,
+    )
+    trainer.settings = command_settings(model_args, data_args, parts)
+    return trainer
+
+
+def _settings(trainer: SearchTrainer, training_args: ProteinTrainingArguments, space: SearchSpace) -> dict[str, Any]:
+    """What a resumed search must share with the one that began; the number of trials may grow."""
+    return as_json(
+        {
+            **trainer.compared_settings(),
+            **{name: getattr(training_args, name) for name in SEARCH_SETTINGS},
+            "metric_for_best_model": trainer.args.metric_for_best_model,
+            "load_best_model_at_end": trainer.args.load_best_model_at_end,
+            "search_space": space.describe(),
+        }
+    )
+
+
+def _begin(folder: str, settings: dict[str, Any], training_args: ProteinTrainingArguments, lock: FolderLock) -> None:
+    """Make the folder of the search; with `overwrite`, what was there before is removed."""
+    if training_args.resume:
+        check_unchanged(folder, settings)
+    if training_args.overwrite:
+        clear_output_dir(str(training_args.output_dir))
+    os.makedirs(folder, exist_ok=True)
+    lock.take()
+    write_json(os.path.join(folder, SETTINGS), settings)
+
+
+def _run_trials(trainer: SearchTrainer, missing: int, settings: dict[str, Any], space: SearchSpace) -> None:
+    def of_training(trial: Any) -> dict[str, Any]:
+        return {name: value for name, value in space.suggest(trial).items() if name in OF_TRAINING}
+
+    try:
+        trainer.hyperparameter_search(
+            hp_space=of_training,
+            compute_objective=trainer.value_of,
+            n_trials=missing,
+            direction="maximize" if trainer.args.greater_is_better else "minimize",
+            backend="optuna",
+            **settings,
+        )
+    except ValueError as error:  # Trainer asks for the best of trials that have all diverged
+        if isinstance(error, OptionError) or "No trials are completed" not in str(error):
+            raise
+
+
+def _note(
+    trial: Any, ended: str, value: float | None, *, study: Any, search: Search, planned: int, folder: str
+) -> None:
+    """Log a trial that has ended, and write it to the table."""
+    from .search_study import describe
+
+    own = study.get_trials()[trial.number]
+    found = describe(own, len(search.trials) + 1, list(search.space), search.greater_is_better)
+    found = dataclasses.replace(found, ended=ended, value=found.value if value is None else value)
+    search.trials.append(found)
+    write_trials(os.path.join(folder, TRIALS), search)
+    logger.info("%s", trial_line(found, search.metric, planned))
+
+
+def trial_line(trial: Trial, metric: str, planned: int) -> str:
+    """A trial in a line of the log.
+
+    Example:
+        >>> from protbert_classify.runs.search_trials import Trial
+        >>> from protbert_classify.training.search import trial_line
+        >>> trial_line(Trial(3, {"learning_rate": 2e-4, "pooling": "mean"}, 0.41, 2.0, 9.3, "pruned"), "mcc", 20)
+        'trial 3 of 20: learning rate 0.0002, pooling mean: MCC 0.410 (pruned at epoch 2), 9 s'
+    """
+    value = "no value" if trial.value is None else f"{NAMES.get(metric, metric)} {trial.value:.3f}"
+    how = {PRUNED: f" (pruned at epoch {trial.epochs:g})", DIVERGED: " (the loss became NaN)", FINISHED: ""}
+    took = duration(trial.seconds)
+    return f"trial {trial.number} of {planned}: {options_text(trial.options)}: {value}{how[trial.ended]}, {took}"
+
+
+def _of_model(model_args: ModelArguments, options: dict[str, Any]) -> ModelArguments:
+    """The arguments of a model, with what a trial chose of them."""
+    chosen = {name: value for name, value in options.items() if name in OF_MODEL}
+    return dataclasses.replace(model_args, **chosen)
+
+
+def _with_best(arguments: Arguments, search: Search) -> Arguments:
+    """The arguments of the training with the best options."""
+    model_args, data_args, training_args = arguments
+    assert search.best is not None
+    options = search.best.options
+    own = copy.copy(training_args)
+    for name in OF_TRAINING:
+        if name in options:
+            setattr(own, name, options[name])
+    own.lr_scheduler_type = SchedulerType(own.lr_scheduler_type)
+    alone = dataclasses.replace(_of_model(model_args, options), search=None, search_space=None)
+    logger.info(
+        "the best of %s is trial %d, %s %.3f: %s; all of them in %s",
+        *(count(len(search.trials), "trial"), search.best.number, NAMES.get(search.metric, search.metric)),
+        *(search.best.value, options_text(options), os.path.join(str(own.output_dir), SEARCH_PAGE)),
+    )
+    return alone, data_args, own
+
+
+def _write_best(best: Arguments, search: Search) -> None:
+    """Write `best.yaml`, and prepare the folder for the training with it: begun, to begin, or with others before."""
+    training_args = best[-1]
+    folder = str(training_args.output_dir)
+    path = os.path.join(folder, SEARCH, BEST)
+    assert search.best is not None
+    options = {**best_options(best), **search.best.options}
+    begun = os.path.exists(os.path.join(folder, RECORD)) or newest_complete_checkpoint(folder) is not None
+    if begun and (not os.path.isfile(path) or read_options_file(path) != options):
+        logger.info("more trials found better options: the model of the earlier ones is replaced")
+        clear_output_dir(folder, keep=SEARCH)
+        begun = False
+    training_args.resume, training_args.overwrite = begun, False
+    write_atomically(path, lambda part: write_options_file(part, options))
+    logger.info("training with the options in %s", path)
+
+
+def best_options(arguments: Arguments) -> dict[str, Any]:
+    """The options of a training that are not the default ones, as a file of options has them."""
+    model_args, data_args, training_args = arguments
+    usual = ProteinTrainingArguments(use_cpu=training_args.use_cpu)
+    found = {
+        **_changed(dataclasses.asdict(model_args), dataclasses.asdict(ModelArguments())),
+        **_changed(dataclasses.asdict(data_args), dataclasses.asdict(DataArguments())),
+        **_changed(training_args.to_dict(), usual.to_dict()),
+    }
+    if training_args.use_cpu:
+        found["use_cpu"] = True
+    if model_args.backbone_config is not None:
+        found["backbone_config"] = backbone_shape(model_args.backbone_config)  # not the name of a file that has it
+    return as_json({name: value for name, value in found.items() if name not in OF_THIS_RUN})
+
+
+def _changed(values: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None and value != usual.get(name)}
+
+
+def _record(folder: str, search: Search) -> None:
+    """Note the search in the record of the run."""
+    path = os.path.join(folder, RECORD)
+    record = read_json(path)
+    if record.get("search") != as_json(search.record()):
+        write_json(path, {**record, "search": search.record()})
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Log a line a trial, and not what a training logs: of the package, warnings; of Optuna, errors."""
+    import optuna
+
+    package, level = logging.getLogger(__name__.split(".")[0]), optuna.logging.get_verbosity()
+    before = package.level
+    logger.setLevel(package.getEffectiveLevel())
+    package.setLevel(max(logging.WARNING, before))
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        yield
+    finally:
+        package.setLevel(before)
+        logger.setLevel(logging.NOTSET)
+        optuna.logging.set_verbosity(level)
