@@ -40,6 +40,8 @@ logger = logging.getLogger(__name__)
 BEST, TRIALS = "best.yaml", "trials.csv"
 # beside the options that must not change when any training is resumed
 SEARCH_SETTINGS = ("num_train_epochs", "max_steps", "eval_strategy", "eval_steps", "early_stopping_patience")
+# options of which a value may not fit the backbone or the task
+MAY_NOT_FIT = ("pooling", "head", "loss", "freeze_layers", "lora_kind")
 # options of one run, which the file of the best options leaves to the next
 OF_THIS_RUN = (
     *(
@@ -107,14 +109,14 @@ def _search(
     from .search_study import done, open_study, trials_of
 
     model_args, data_args, training_args = arguments
-    parts, tokenizer, tasks = prepared
-    _check_models(space, arguments, tasks)
-    trainer = _build_trainer(arguments, prepared, space)
+    _, _, tasks = prepared
     folder = os.path.join(str(training_args.output_dir), SEARCH)
-    _begin(folder, _settings(trainer, training_args, space), training_args, lock)
-    planned, maximize = model_args.search or 0, bool(trainer.args.greater_is_better)
-    given = as_given(space, model_args, training_args)
+    planned, given = model_args.search or 0, as_given(space, model_args, training_args)
     with _quiet():
+        _check_models(space, arguments, tasks)
+        trainer = _build_trainer(arguments, prepared, space)
+        _begin(folder, _settings(trainer, training_args, space), training_args, lock)
+        maximize = bool(trainer.args.greater_is_better)
         study, settings = open_study(folder, training_args.seed, maximize, given)
         search = Search(
             str(trainer.args.metric_for_best_model).removeprefix("eval_"),
@@ -151,7 +153,7 @@ def _check_models(space: SearchSpace, arguments: Arguments, tasks: tuple[Task, .
     """
     model_args, data_args, _ = arguments
     for dimension in space:
-        if dimension.name in OF_MODEL and (dimension.choices or dimension.name == "freeze_layers"):
+        if dimension.name in MAY_NOT_FIT:
             for value in dimension.checked:
                 build_model(dataclasses.replace(model_args, **{dimension.name: value}), data_args, tasks)
 
@@ -330,17 +332,20 @@ def _record(folder: str, search: Search) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Log a line a trial, and not what a training logs: of the package, warnings; of Optuna, errors."""
+    """Log a line a trial, and not what a training logs: of the package, warnings; of the libraries, errors."""
     import optuna
+    import transformers
 
-    package, level = logging.getLogger(__name__.split(".")[0]), optuna.logging.get_verbosity()
-    before = package.level
+    package, libraries = logging.getLogger(__name__.split(".")[0]), (optuna.logging, transformers.utils.logging)
+    before, levels = package.level, [library.get_verbosity() for library in libraries]
     logger.setLevel(package.getEffectiveLevel())
     package.setLevel(max(logging.WARNING, before))
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    for library in libraries:
+        library.set_verbosity(logging.ERROR)
     try:
         yield
     finally:
         package.setLevel(before)
         logger.setLevel(logging.NOTSET)
-        optuna.logging.set_verbosity(level)
+        for library, level in zip(libraries, levels, strict=True):
+            library.set_verbosity(level)
