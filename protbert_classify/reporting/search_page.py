@@ -95,7 +95,7 @@ def _trial_parts(folder: str, search: Search, metric: str) -> list[Any]:
             "trials",
             draw_trials(search, metric),
             f"The best {metric} of each trial in their order; crosses are trials that were stopped early (pruned), "
-            "dotted lines those whose loss became NaN.",
+            "dotted lines those that diverged (NaN).",
             f"The best trial is {best.number} with {best.value:.3f}; the table below has the numbers.",
             wide=True,
         ),

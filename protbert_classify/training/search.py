@@ -11,13 +11,12 @@ from functools import partial
 from typing import Any
 
 from datasets import DatasetDict
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, SchedulerType, set_seed
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from ..errors import OptionError
 from ..evaluation.metrics import NAMES
 from ..inference.engine import empty_cache
 from ..model.tasks import Task
-from ..model_source import backbone_shape
 from ..reporting.formatting import count, duration, options_text
 from ..reporting.search_page import write_search_page
 from ..runs.checkpoints import newest_complete_checkpoint
@@ -26,13 +25,14 @@ from ..runs.lock import FolderLock
 from ..runs.output_dir import clear_output_dir
 from ..runs.search_trials import DIVERGED, FINISHED, PRUNED, Search, Trial, write_trials
 from .arguments import DataArguments, ModelArguments
+from .best_options import given_options, of_model, with_options
 from .build_model import build_model, build_tokenizer
 from .layer_choice import settle_layer
 from .load_data import load_data
 from .options import read_options_file, write_options_file
 from .resume import as_json, check_unchanged
 from .run import Arguments, claimed_folder, command_settings, train_on
-from .search_space import OF_MODEL, OF_TRAINING, SearchSpace, as_given, check_task, default_space, read_space
+from .search_space import OF_TRAINING, SearchSpace, as_given, check_task, default_space, read_space
 from .search_trainer import SearchTrainer
 from .training_arguments import ProteinTrainingArguments
 
@@ -41,21 +41,8 @@ logger = logging.getLogger(__name__)
 BEST, TRIALS = "best.yaml", "trials.csv"
 # beside the options that must not change when any training is resumed
 SEARCH_SETTINGS = ("num_train_epochs", "max_steps", "eval_strategy", "eval_steps", "early_stopping_patience")
-# options of one run, which the file of the best options leaves to the next
-OF_THIS_RUN = (
-    *(
-        "disable_tqdm",
-        "output_dir",
-        "recipe",
-        "search",
-        "search_space",
-        "resume",
-        "overwrite",
-        "run_name",
-        "logging_dir",
-    ),
-    *("push_to_hub", "hub_model_id", "hub_token", "hub_private_repo", "hub_revision", "push_to_hub_token"),
-)
+# options of which a value may not fit the backbone or the task
+MAY_NOT_FIT = ("pooling", "head", "loss", "freeze_layers", "lora_kind")
 
 
 def train_searched(
@@ -92,8 +79,7 @@ def train_searched(
         model_args = settle_layer((model_args, data_args, training_args), parts, tasks, tokenizer)
         arguments = model_args, data_args, training_args
         found = _search(arguments, (parts, tokenizer, tasks), space, lock)
-        best = _with_best(arguments, found)
-        _write_best(best, found)
+        best = _begin_training(arguments, found)
         set_seed(training_args.seed)
         metrics = train_on(splits, tasks, tokenizer, best)
         _record(str(training_args.output_dir), found)
@@ -110,14 +96,14 @@ def _search(
     from .search_study import done, open_study, trials_of
 
     model_args, data_args, training_args = arguments
-    parts, tokenizer, tasks = prepared
-    _check_models(space, arguments, tasks)
-    trainer = _build_trainer(arguments, prepared, space)
+    _, _, tasks = prepared
     folder = os.path.join(str(training_args.output_dir), SEARCH)
-    _begin(folder, _settings(trainer, training_args, space), training_args, lock)
-    planned, maximize = model_args.search or 0, bool(trainer.args.greater_is_better)
-    given = as_given(space, model_args, training_args)
+    planned, given = model_args.search or 0, as_given(space, model_args, training_args)
     with _quiet():
+        _check_models(space, arguments, tasks)
+        trainer = _build_trainer(arguments, prepared, space)
+        _begin(folder, _settings(trainer, training_args, space), training_args, lock)
+        maximize = bool(trainer.args.greater_is_better)
         study, settings = open_study(folder, training_args.seed, maximize, given)
         search = Search(
             str(trainer.args.metric_for_best_model).removeprefix("eval_"),
@@ -132,18 +118,34 @@ def _search(
             trainer.where = lambda: f"in trial {len(done(study)) + 1} of {planned}"
             trainer.trial_ended = partial(_note, study=study, search=search, planned=planned, folder=folder)
             _run_trials(trainer, missing, settings, space)
-    search = dataclasses.replace(search, trials=trials_of(study, space, maximize))
-    if search.best is None:
-        raise OptionError(
-            f"search: the loss or {search.metric} was not a number in any of {count(len(search.trials), 'trial')}; "
-            "expected a search space with lower learning rates"
-        )
-    write_trials(os.path.join(folder, TRIALS), search)
-    write_search_page(os.path.join(str(training_args.output_dir), SEARCH_PAGE), search)
     del trainer
     gc.collect()  # a trainer and its model hold each other
     empty_cache(training_args.device)
+    search = dataclasses.replace(search, trials=trials_of(study, space, maximize))
+    _write(str(training_args.output_dir), search)
     return search
+
+
+def _write(folder: str, search: Search) -> None:
+    """Write the table and the page, and log the best trial.
+
+    Raises:
+        OptionError: No trial was trained to its end.
+    """
+    trials, best = count(len(search.trials), "trial"), search.best
+    if best is None:
+        raise OptionError(
+            f"search: the loss or {search.metric} was not a number in any of {trials}; expected a search space with "
+            "lower learning rates"
+        )
+    page = os.path.join(folder, SEARCH_PAGE)
+    write_trials(os.path.join(folder, SEARCH, TRIALS), search)
+    write_search_page(page, search)
+    logger.info(
+        "the best of %s is trial %d, %s %.3f: %s; all of them in %s",
+        *(trials, best.number, NAMES.get(search.metric, search.metric), best.value),
+        *(options_text(best.options), page),
+    )
 
 
 def _check_models(space: SearchSpace, arguments: Arguments, tasks: tuple[Task, ...]) -> None:
@@ -154,7 +156,7 @@ def _check_models(space: SearchSpace, arguments: Arguments, tasks: tuple[Task, .
     """
     model_args, data_args, _ = arguments
     for dimension in space:
-        if dimension.name in OF_MODEL and (dimension.choices or dimension.name == "freeze_layers"):
+        if dimension.name in MAY_NOT_FIT:
             for value in dimension.checked:
                 build_model(dataclasses.replace(model_args, **{dimension.name: value}), data_args, tasks)
 
@@ -175,7 +177,7 @@ def _build_trainer(
         chosen = {} if trial is None else space.suggest(trial)
         if "class_weights" in chosen:  # the model gets them before Trainer sets the options
             own.class_weights = chosen["class_weights"]
-        model = build_model(_of_model(model_args, chosen), data_args, tasks)
+        model = build_model(of_model(model_args, chosen), data_args, tasks)
         set_seed(own.seed)  # as Trainer does between building a model and training it
         return model
 
@@ -256,71 +258,33 @@ def trial_line(trial: Trial, metric: str, planned: int) -> str:
         'trial 3 of 20: learning rate 0.0002, pooling mean: MCC 0.410 (pruned at epoch 2), 9 s'
     """
     value = "no value" if trial.value is None else f"{NAMES.get(metric, metric)} {trial.value:.3f}"
-    how = {PRUNED: f" (pruned at epoch {trial.epochs:g})", DIVERGED: " (the loss became NaN)", FINISHED: ""}
+    how = {PRUNED: f" (pruned at epoch {trial.epochs:g})", DIVERGED: " (diverged)", FINISHED: ""}
     took = duration(trial.seconds)
     return f"trial {trial.number} of {planned}: {options_text(trial.options)}: {value}{how[trial.ended]}, {took}"
 
 
-def _of_model(model_args: ModelArguments, options: dict[str, Any]) -> ModelArguments:
-    """The arguments of a model, with what a trial chose of them."""
-    chosen = {name: value for name, value in options.items() if name in OF_MODEL}
-    return dataclasses.replace(model_args, **chosen)
+def _begin_training(arguments: Arguments, search: Search) -> Arguments:
+    """Write `best.yaml`, and prepare the folder for the training with the best options.
 
-
-def _with_best(arguments: Arguments, search: Search) -> Arguments:
-    """The arguments of the training with the best options."""
-    model_args, data_args, training_args = arguments
-    assert search.best is not None
-    options = search.best.options
-    own = copy.copy(training_args)
-    for name in OF_TRAINING:
-        if name in options:
-            setattr(own, name, options[name])
-    own.lr_scheduler_type = SchedulerType(own.lr_scheduler_type)
-    alone = dataclasses.replace(_of_model(model_args, options), search=None, search_space=None)
-    logger.info(
-        "the best of %s is trial %d, %s %.3f: %s; all of them in %s",
-        *(count(len(search.trials), "trial"), search.best.number, NAMES.get(search.metric, search.metric)),
-        *(search.best.value, options_text(options), os.path.join(str(own.output_dir), SEARCH_PAGE)),
-    )
-    return alone, data_args, own
-
-
-def _write_best(best: Arguments, search: Search) -> None:
-    """Write `best.yaml`, and prepare the folder for the training with it: begun, to begin, or with others before."""
+    Returns:
+        Its arguments. It resumes what an earlier training with the same options has left there.
+    """
+    trial = search.best
+    assert trial is not None
+    best = with_options(arguments, trial.options)
     training_args = best[-1]
     folder = str(training_args.output_dir)
     path = os.path.join(folder, SEARCH, BEST)
-    assert search.best is not None
-    options = {**best_options(best), **search.best.options}
+    before = read_options_file(path) if os.path.isfile(path) else {}
     begun = os.path.exists(os.path.join(folder, RECORD)) or newest_complete_checkpoint(folder) is not None
-    if begun and (not os.path.isfile(path) or read_options_file(path) != options):
+    if begun and any(before.get(name) != value for name, value in trial.options.items()):
         logger.info("more trials found better options: the model of the earlier ones is replaced")
         clear_output_dir(folder, keep=SEARCH)
         begun = False
     training_args.resume, training_args.overwrite = begun, False
-    write_atomically(path, lambda part: write_options_file(part, options))
+    write_atomically(path, lambda part: write_options_file(part, {**given_options(best), **trial.options}))
     logger.info("training with the options in %s", path)
-
-
-def best_options(arguments: Arguments) -> dict[str, Any]:
-    """The options of a training that are not the default ones, as a file of options has them."""
-    model_args, data_args, training_args = arguments
-    usual = ProteinTrainingArguments(use_cpu=training_args.use_cpu)
-    found = {
-        **_changed(dataclasses.asdict(model_args), dataclasses.asdict(ModelArguments())),
-        **_changed(dataclasses.asdict(data_args), dataclasses.asdict(DataArguments())),
-        **_changed(training_args.to_dict(), usual.to_dict()),
-    }
-    if training_args.use_cpu:
-        found["use_cpu"] = True
-    if model_args.backbone_config is not None:
-        found["backbone_config"] = backbone_shape(model_args.backbone_config)  # not the name of a file that has it
-    return as_json({name: value for name, value in found.items() if name not in OF_THIS_RUN})
-
-
-def _changed(values: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None and value != usual.get(name)}
+    return best
 
 
 def _record(folder: str, search: Search) -> None:
@@ -333,17 +297,20 @@ def _record(folder: str, search: Search) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Log a line a trial, and not what a training logs: of the package, warnings; of Optuna, errors."""
+    """Log a line a trial, and not what a training logs: of the package, warnings; of the libraries, errors."""
     import optuna
+    import transformers
 
-    package, level = logging.getLogger(__name__.split(".")[0]), optuna.logging.get_verbosity()
-    before = package.level
+    package, libraries = logging.getLogger(__name__.split(".")[0]), (optuna.logging, transformers.utils.logging)
+    before, levels = package.level, [library.get_verbosity() for library in libraries]
     logger.setLevel(package.getEffectiveLevel())
     package.setLevel(max(logging.WARNING, before))
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    for library in libraries:
+        library.set_verbosity(logging.ERROR)
     try:
         yield
     finally:
         package.setLevel(before)
         logger.setLevel(logging.NOTSET)
-        optuna.logging.set_verbosity(level)
+        for library, level in zip(libraries, levels, strict=True):
+            library.set_verbosity(level)

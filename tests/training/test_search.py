@@ -16,10 +16,12 @@ from datasets import Dataset
 
 from protbert_classify.commands import main
 from protbert_classify.errors import OptionError
+from protbert_classify.runs.search_trials import Trial
 from protbert_classify.training import options as options_module
 from protbert_classify.training import search as search_module
 from protbert_classify.training.options import parse_options
 from protbert_classify.training.search_trainer import SearchTrainer
+from protbert_classify.training.trainer import ProteinTrainer
 from protbert_classify.training.training_arguments import ProteinTrainingArguments
 from tests.training.runs import (
     ROOT,
@@ -227,6 +229,21 @@ def test_each_trial_is_a_line_of_the_log_and_nothing_else_of_it_is(data, space, 
     assert "learning rate 0.01, classifier dropout 0.1, pooling mean: MCC" in lines[begin + 1]
 
 
+@pytest.mark.parametrize(
+    ("ended", "shown"),
+    [
+        (("finished", 0.41), "MCC 0.410, 9 s"),
+        (("pruned", 0.41), "MCC 0.410 (pruned at epoch 2), 9 s"),
+        (("diverged", None), "no value (diverged), 9 s"),
+    ],
+)
+def test_the_line_of_a_trial_says_how_it_ended(ended, shown):
+    how, value = ended
+    trial = Trial(3, {"learning_rate": 2.34567e-4, "pooling": "mean"}, value, 2.0, 9.3, how)
+    expected = f"trial 3 of 20: learning rate 0.000235, pooling mean: {shown}"
+    assert search_module.trial_line(trial, "mcc", 20) == expected
+
+
 def test_a_trial_whose_loss_becomes_nan_is_recorded_and_the_search_goes_on(data, tmp_path):
     (tmp_path / "space.yaml").write_text("learning_rate: [1.0e-2, 1.0e30]\n")
     search(tmp_path / "run", data, tmp_path / "space.yaml", 6)
@@ -324,17 +341,37 @@ def test_resuming_a_finished_search_changes_nothing_and_more_trials_go_on(data, 
 
 
 def test_more_trials_that_find_better_options_replace_the_model(data, space, tmp_path):
-    """The first search knows the rate that learns nothing alone."""
     folder = tmp_path / "run"
-    search(folder, data, space, 2, "--learning_rate", "0")
-    assert rows(folder)[0]["learning_rate"] == "0.0"
-    settings = folder / "search" / "best.yaml"
-    settings.write_text(settings.read_text() + "weight_decay: 0.5\n")  # as if another trial had been the best
-    checkpoints = [path.stat().st_mtime_ns for path in sorted(folder.glob("checkpoint-*"))]
-    search(folder, data, space, 3, "--learning_rate", "0", "--resume")
-    assert [path.stat().st_mtime_ns for path in sorted(folder.glob("checkpoint-*"))] != checkpoints
-    assert (folder / "search.html").is_file() and len(rows(folder)) == 3
-    assert record(folder)["search"]["trials"] == 3
+    search(folder, data, space, 2)
+    path = folder / "search" / "best.yaml"
+    worse = {**best_of(folder), "classifier_dropout": 0.29}  # as if another trial had been the best
+    path.write_text(yaml.safe_dump(worse))
+    before = [checkpoint.stat().st_mtime_ns for checkpoint in sorted(folder.glob("checkpoint-*"))]
+    search(folder, data, space, 2, "--resume")
+    assert [checkpoint.stat().st_mtime_ns for checkpoint in sorted(folder.glob("checkpoint-*"))] != before
+    assert best_of(folder)["classifier_dropout"] == record(folder)["model_arguments"]["classifier_dropout"] != 0.29
+    assert (folder / "search.html").is_file() and len(rows(folder)) == 2
+
+
+def test_a_training_with_the_best_options_that_was_interrupted_is_resumed_and_no_trial_again(
+    searched, data, space, tmp_path, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        training_step = ProteinTrainer.training_step
+
+        def step(trainer, *arguments, **options):
+            if type(trainer) is ProteinTrainer and trainer.state.global_step == 7:
+                signal.raise_signal(signal.SIGINT)
+            return training_step(trainer, *arguments, **options)
+
+        patch.setattr(ProteinTrainer, "training_step", step)
+        with pytest.raises(KeyboardInterrupt, match="train again with resume to continue from checkpoint-8"):
+            search(tmp_path / "run", data, space, 2)
+    assert not (tmp_path / "run" / "run.json").exists()
+    monkeypatch.setattr(SearchTrainer, "train", None)
+    search(tmp_path / "run", data, space, 2, "--resume", "--logging_steps", "5")
+    assert record(tmp_path / "run")["search"]["best"]["trial"] == record(searched[0])["search"]["best"]["trial"]
+    assert_same_weights(tmp_path / "run" / "model", searched[0] / "model")
 
 
 @pytest.mark.slow
