@@ -57,11 +57,9 @@ def main(arguments: Sequence[str] | None = None, job: "Job | None" = None) -> in
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(_usage())
-        return 0 if arguments else 2
+        return _answer(_usage(), 0 if arguments else 2)
     if arguments[0] == "--version":
-        print(f"{PROG} {__version__}")
-        return 0
+        return _answer(f"{PROG} {__version__}", 0)
     name, *rest = arguments
     if name not in COMMANDS:
         print(f"{PROG}: unknown command {name!r}; expected one of {', '.join(COMMANDS)}", file=sys.stderr)
@@ -128,7 +126,7 @@ def run_guarded(name: str, run: Callable[[], int | None], job: "Job | None" = No
     except ProteinClassifierError as error:
         return _fail(name, str(error), error.exit_code, job)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; nothing more to say
+        _drop_output()
         return 1
     except MemoryError:
         return _fail(name, "out of memory; try smaller batches or a smaller --max_length", 1, job)
@@ -137,6 +135,19 @@ def run_guarded(name: str, run: Callable[[], int | None], job: "Job | None" = No
         if reason is None:
             raise
         return _fail(name, reason, 1, job)
+
+
+def _answer(text: str, code: int) -> int:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        _drop_output()
+    return code
+
+
+def _drop_output() -> None:
+    """The reader left, such as `head`: nothing more to say, not even that, at the end of the process."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _usage() -> str:

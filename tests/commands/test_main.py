@@ -212,14 +212,15 @@ def test_ctrl_c_says_how_to_go_on_where_one_can(monkeypatch, capsys, interruptio
     assert capsys.readouterr().err == line
 
 
-def test_a_reader_who_leaves_is_no_error():
+@pytest.mark.parametrize("arguments", [["train", "--help"], ["--help"], ["--version"]])
+def test_a_reader_who_leaves_is_no_error(arguments):
     with subprocess.Popen(
         [sys.executable, "-c", "import sys, time; time.sleep(0.5)\n"
-         "from protbert_classify.commands import main; sys.exit(main(['train', '--help']))"],
+         f"from protbert_classify.commands import main; sys.exit(main({arguments}))"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(), cwd=ROOT,
     ) as process:  # fmt: skip
         process.stdout.close()
         err = process.stderr.read().decode()
         process.wait(30)
-    assert "Traceback" not in err
+    assert "Traceback" not in err and "BrokenPipe" not in err
     assert complaints(err) == []
