@@ -1,7 +1,7 @@
 """The layer that is chosen is the one that knows the answer."""
 
 import dataclasses
-import glob
+import os
 import tempfile
 
 import numpy as np
@@ -61,12 +61,12 @@ def test_the_layer_with_the_signal_is_the_best_and_the_scrambled_ones_are_at_cha
     assert kind != REGRESSION or low < high
 
 
-def test_no_more_proteins_are_used_than_asked_for_and_nothing_is_left_behind(encoder):
+def test_no_more_proteins_are_used_than_asked_for_and_nothing_is_left_behind(encoder, tmp_path, monkeypatch):
     task = Task(name="location", problem_type=SINGLE_LABEL, labels=tuple(LABELS))
-    before = set(glob.glob(f"{tempfile.gettempdir()}/layers-*"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     found = probe_layers(encoder, protbert_tokenizer(), splits_of(task), task, max_length=64, most_proteins=30)
     assert (found.train_proteins, found.validation_proteins) == (30, 30)
-    assert set(glob.glob(f"{tempfile.gettempdir()}/layers-*")) == before
+    assert os.listdir(tmp_path) == []
 
 
 def test_without_validation_proteins_there_is_nothing_to_compare_on(encoder):
