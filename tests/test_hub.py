@@ -151,7 +151,7 @@ def test_a_push_sends_weights_tokenizer_code_and_card_privately_and_nothing_else
         "configuration.py",
         "ensemble.py",
         *("figures/confusion_matrix.png", "figures/reliability.png"),
-        *("from_pretrained.py", "heads.py", "losses.py", "model.safetensors", "modeling.py", "packing.py"),
+        *("from_pretrained.py", "heads.py", "layers.py", "losses.py", "model.safetensors", "modeling.py", "packing.py"),
         *("padding.py", "pooling.py", "publishing.py", "registry.py", "repository_names.py", "requested_config.py"),
         *("tasks.py", "token_dropout.py", "tokenizer.json"),
         "tokenizer_config.json",
