@@ -9,6 +9,8 @@ from .parsing import OneLineParser, add_compute_options, add_data_options, add_m
 from .terminal import hide_short_progress_bars
 
 if TYPE_CHECKING:
+    from datasets import DatasetDict
+
     from ..model.tasks import Task
 
 logger = logging.getLogger(__name__)
@@ -32,8 +34,9 @@ def run(arguments: list[str]) -> int:
     if options.output:
         check_paths(options.data, options.output)
     classifier, tokenizer = load_classifier(options.model, options.device, options.precision, options.compile)
+    given = options.label_column
     use_task(options, classifier.config.task)
-    splits = read_proteins(options.data, **reading_options(options))
+    splits = _renamed(read_proteins(options.data, **reading_options(options)), given, classifier.config.task)
     split = options.split or ("test" if "test" in splits else "all")
     if split != "all" and split not in splits:
         raise OptionError(f"{options.data} has no {split} split; found {', '.join(splits)}")
@@ -68,6 +71,18 @@ def use_task(options: argparse.Namespace, task: "Task") -> None:
     if options.label_column is None:
         options.label_column = label_columns(task)
     options.problem_type = options.problem_type or task.problem_type
+
+
+def _renamed(splits: "DatasetDict", given: list[str] | None, task: "Task") -> "DatasetDict":
+    """The answers that `--label_column` names, under the name that the model has for them."""
+    if given is None or len(given) != 1 or given == [task.name]:
+        return splits
+    parts = {}
+    for name, part in splits.items():
+        if given[0] in part.column_names:
+            part = part.remove_columns({task.name} & set(part.column_names)).rename_column(given[0], task.name)
+        parts[name] = part
+    return type(splits)(parts)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -44,6 +44,16 @@ def test_a_split_can_be_chosen(arguments, tmp_path, split, count):
     assert measured(arguments, tmp_path, "--split", split)["proteins"] == count
 
 
+def test_labels_may_have_another_name_than_in_the_training(arguments, tmp_path):
+    rows = [(header.split(), residues) for header, residues in easy_records()]
+    lines = [f"{words[0]},{residues},{words[1].split('-')[0]},Nucleus" for words, residues in rows]
+    named = tmp_path / "named.csv"
+    named.write_text("\n".join(["id,sequence,compartment,location", *lines]) + "\n")
+    expected = measured(arguments, tmp_path, "--split", "all")
+    found = measured([*arguments, "--data", str(named)], tmp_path, "--label_column", "compartment")
+    assert found == expected
+
+
 def test_an_output_folder_that_is_not_there_is_made(arguments, tmp_path):
     path = tmp_path / "new" / "folder" / "metrics.json"
     assert main([*arguments, "--output", str(path)]) == 0
