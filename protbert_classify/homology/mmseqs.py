@@ -76,10 +76,10 @@ def search(queries: Sequence[str], targets: Sequence[str]) -> Found:
 
 
 ALL_PAIRS = ("--prefilter-mode", 2, "--max-seqs", FEW_PAIRS)  # are aligned
-Some = tuple[Sequence[str], Sequence[int]]  # proteins, and the rows of those that are meant
+Subset = tuple[Sequence[str], Sequence[int]]  # proteins, and the rows of those that are meant
 
 
-def _run(program: str, queries: Some, targets: Some, evalue: float, prefilter: Sequence[object]) -> Found:
+def _run(program: str, queries: Subset, targets: Subset, evalue: float, prefilter: Sequence[object]) -> Found:
     """One search, as [`search`] returns it.
 
     Args:

@@ -40,6 +40,8 @@ def check_layers(config: PretrainedConfig, count: int, asked: str | None = None)
         ValueError: Says how many layers there are, or why they cannot be cut.
     """
     layers, asked = config.num_hidden_layers, asked or f"layer={count}"
+    if layers == 0:
+        raise ValueError(f"{asked}: the backbone has no layers to choose from")
     if not 1 <= count <= layers:
         raise ValueError(f"{asked}: the backbone has {layers} layers; expected 1 to {layers}")
     if hasattr(config, SHARED):

@@ -232,6 +232,7 @@ def _run_trials(trainer: SearchTrainer, missing: int, settings: dict[str, Any], 
     except ValueError as error:  # Trainer asks for the best of trials that have all diverged
         if isinstance(error, OptionError) or "No trials are completed" not in str(error):
             raise
+    trainer.tell()
 
 
 def _note(

@@ -25,8 +25,8 @@ class SearchTrainer(ProteinTrainer):
 
     Attributes:
         where: Names the trial that is trained, for Ctrl-C.
-        trial_ended: Called with each trial of Optuna that has ended, how (`finished`, `pruned` or `diverged`), and the
-            value of a finished one.
+        trial_ended: Called with each trial that has ended, how (`finished`, `pruned` or `diverged`), and the value of a
+            finished one, as soon as Optuna has recorded it: see [`SearchTrainer.tell`].
         objective: The value of the last trial.
     """
 
@@ -39,6 +39,16 @@ class SearchTrainer(ProteinTrainer):
         self.where: Callable[[], str] = lambda: "in a trial"
         self.trial_ended: Callable[[Any, str, float | None], None] = lambda trial, ended, value: None
         self._evaluations = 0
+        self._untold: tuple[Any, str, float | None] | None = None
+
+    def tell(self) -> None:
+        """Call `trial_ended` of the last trial, once: when the next begins, or the search has ended.
+
+        Optuna records a trial after its training. Told before that, a trial could still be lost by Ctrl-C.
+        """
+        if self._untold is not None:
+            untold, self._untold = self._untold, None
+            self.trial_ended(*untold)
 
     def value_of(self, metrics: dict[str, float]) -> float:
         """The metric that trials are compared by; NaN where it is undefined."""
@@ -48,6 +58,7 @@ class SearchTrainer(ProteinTrainer):
     def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> Any:
         import optuna
 
+        self.tell()
         trial, start = kwargs["trial"], time.monotonic()
         self._evaluations, ended = 0, None
         try:
@@ -67,7 +78,7 @@ class SearchTrainer(ProteinTrainer):
             if ended is not None:
                 trial.set_user_attr(EPOCHS, round(self.state.epoch or 0.0, 2))
                 trial.set_user_attr(SECONDS, time.monotonic() - start)
-                self.trial_ended(trial, ended, self.objective if ended == FINISHED else None)
+                self._untold = trial, ended, self.objective if ended == FINISHED else None
         return output
 
     def _best_value(self) -> float:

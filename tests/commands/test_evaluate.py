@@ -44,11 +44,12 @@ def test_a_split_can_be_chosen(arguments, tmp_path, split, count):
     assert measured(arguments, tmp_path, "--split", split)["proteins"] == count
 
 
-def test_labels_may_have_another_name_than_in_the_training(arguments, tmp_path):
+@pytest.mark.parametrize("other", ["location", "note"])
+def test_labels_may_have_another_name_than_in_the_training(arguments, tmp_path, other):
     rows = [(header.split(), residues) for header, residues in easy_records()]
     lines = [f"{words[0]},{residues},{words[1].split('-')[0]},Nucleus" for words, residues in rows]
     named = tmp_path / "named.csv"
-    named.write_text("\n".join(["id,sequence,compartment,location", *lines]) + "\n")
+    named.write_text("\n".join([f"id,sequence,compartment,{other}", *lines]) + "\n")
     expected = measured(arguments, tmp_path, "--split", "all")
     found = measured([*arguments, "--data", str(named)], tmp_path, "--label_column", "compartment")
     assert found == expected

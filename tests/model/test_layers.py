@@ -132,6 +132,11 @@ def test_a_layer_that_is_not_there_is_refused_with_how_many_there_are(count):
     assert len(encoder_layers(model.backbone)) == 3
 
 
+def test_a_network_without_layers_says_so():
+    with pytest.raises(ValueError, match="runs/demo: the backbone has no layers to choose from"):
+        check_layers(BertConfig(num_hidden_layers=0), 0, "runs/demo")
+
+
 def test_layers_that_share_their_weights_are_not_cut():
     model = classifier(AlbertConfig(**SIZE, embedding_size=16))
     with pytest.raises(ValueError, match="layer=2: the layers of a model of type albert share their weights"):

@@ -315,6 +315,19 @@ def test_interrupted_and_resumed_it_has_the_trials_of_a_search_without_interrupt
     assert_same_weights(tmp_path / "run" / "model", searched[0] / "model")
 
 
+def test_ctrl_c_at_the_line_of_a_trial_keeps_that_trial(data, space, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(search_module, "trial_line", lambda *arguments: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            search(tmp_path / "run", data, space, 2)
+    trained, train = [], SearchTrainer.train
+    monkeypatch.setattr(
+        SearchTrainer, "train", lambda *arguments, **options: trained.append(1) or train(*arguments, **options)
+    )
+    search(tmp_path / "run", data, space, 2, "--resume")
+    assert len(trained) == 1 and len(rows(tmp_path / "run")) == 2
+
+
 def test_a_line_that_a_kill_has_cut_off_does_not_hinder_the_resume(data, space, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         StopInTrial(2, patch)
