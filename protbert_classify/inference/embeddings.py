@@ -12,7 +12,7 @@ import torch
 
 from ..errors import ModelError, OptionError
 from ..model import ProteinClassifier
-from .engine import default_tokens, run_batches
+from .engine import batches_at_a_time, default_tokens, run_batches
 from .logits import encoded_batches
 
 
@@ -52,7 +52,8 @@ def embed_proteins(
     lengths, collate = encoded_batches(model, encoded)
     tokens = tokens_per_batch or default_tokens(model)
     by_row: dict[int, np.ndarray] = {}
-    for rows, vectors in run_batches(lengths, collate, compute, model.device, tokens, progress):
+    together = batches_at_a_time(model)
+    for rows, vectors in run_batches(lengths, collate, compute, model.device, tokens, progress, at_a_time=together):
         by_row.update(zip(rows, vectors, strict=True))
     return [by_row[row] for row in range(len(encoded))]
 

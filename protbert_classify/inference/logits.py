@@ -14,7 +14,7 @@ from ..data.collators import PackingCollator, PaddingCollator, padded_length
 from ..model import ProteinClassifier
 from ..model.attention import PADDING_FREE
 from ..model_source import non_finite_error
-from .engine import PAD_TO_ON_CPU, default_tokens, run_batches
+from .engine import PAD_TO_ON_CPU, batches_at_a_time, default_tokens, run_batches
 
 
 def predict_logits(
@@ -112,8 +112,10 @@ def batched_logits(
 
     found = np.empty((0, model.num_labels), dtype=np.float32)
     tokens = tokens_per_batch or default_tokens(model)
+    # autocast holds for this thread alone, and processes that compute together must do so in one order
+    together = 1 if autocast is not None or rounds is not None else batches_at_a_time(model)
     with torch.autocast(model.device.type, autocast, enabled=autocast is not None):
-        for rows, logits in run_batches(lengths, collate, compute, model.device, tokens, progress, rounds):
+        for rows, logits in run_batches(lengths, collate, compute, model.device, tokens, progress, rounds, together):
             if not len(found):
                 found = np.empty((len(lengths), logits.shape[1]), dtype=np.float32)
             found[rows] = logits

@@ -28,7 +28,7 @@ from tqdm.auto import tqdm
 
 from ..data.collators import collate_labels
 from ..errors import DataError, OptionError, ProteinClassifierError
-from ..inference.engine import DEVICE_TOKENS, default_tokens, run_batches
+from ..inference.engine import DEVICE_TOKENS, batches_at_a_time, default_tokens, run_batches
 from ..inference.logits import encoded_batches
 from ..model import ProteinClassifier
 from ..model.attention import unpack
@@ -251,7 +251,8 @@ def _embed_chunk(
     values = np.empty((ends[-1], model.config.hidden_size), dtype=np.float16)
     compute, tokens = partial(_embed_batch, model, dtype), default_tokens(model)
     lengths, collate = encoded_batches(model, proteins)
-    for rows, vectors in run_batches(lengths, collate, compute, model.device, tokens, bar.update):
+    together = batches_at_a_time(model)
+    for rows, vectors in run_batches(lengths, collate, compute, model.device, tokens, bar.update, at_a_time=together):
         for row, piece in zip(rows, np.split(vectors, np.cumsum(counts[rows])[:-1]), strict=True):
             values[ends[row] - counts[row] : ends[row]] = piece
     if not np.isfinite(values).all():

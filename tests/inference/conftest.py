@@ -13,16 +13,24 @@ VALIDATION_SCORES = [[0.05 * place for place in range(1, 20)], [0.3, 0.4, 0.6, 0
 LONG = "MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQ"  # 33 residues
 
 
-def build_classifier(**fields):
+def build_classifier(shape=None, **fields):
     torch.manual_seed(0)
     config = ProteinClassifierConfig(
-        TINY_SHAPE | {"initializer_range": 0.3},  # large enough for proteins to differ
+        TINY_SHAPE | {"initializer_range": 0.3} | (shape or {}),  # large enough for proteins to differ
         id2label=dict(enumerate(LABELS)),
         label2id={label: index for index, label in enumerate(LABELS)},
         max_sequence_length=MAX_LENGTH,
         **fields,
     )
     return ProteinClassifier(config).eval()
+
+
+@pytest.fixture
+def torch_threads():
+    """Sets the number of torch's threads for a test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -1,15 +1,18 @@
 import logging
+import threading
+import time
 from types import SimpleNamespace
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protbert_classify.commands.parsing import OneLineParser, add_compute_options
 from protbert_classify.inference.engine import (
     CPU_TOKENS,
     DEVICE_TOKENS,
+    batches_at_a_time,
     batches_by_length,
     count_batches,
     default_tokens,
@@ -17,6 +20,8 @@ from protbert_classify.inference.engine import (
     is_out_of_memory,
     run_batches,
 )
+
+from .conftest import build_classifier
 
 CPU = torch.device("cpu")
 
@@ -182,3 +187,118 @@ def test_the_help_tells_the_size_of_batches_that_a_device_gets():
     assert parser.parse_args([]).tokens_per_batch is None
     help = " ".join(parser.format_help().split())
     assert f"default: {CPU_TOKENS[0]} to {CPU_TOKENS[1]} on a CPU, {DEVICE_TOKENS} on a GPU)" in help
+
+
+@given(st.lists(st.integers(1, 60), max_size=60), st.integers(1, 100), st.integers(2, 4), st.integers(1, 9))
+@settings(deadline=None)  # threads wait for a busy machine
+def test_several_batches_at_a_time_answer_every_protein_once(lengths, tokens, at_a_time, room):
+    def on_a_small_device(batch):
+        if batch["count"] > room:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        return compute(batch)
+
+    told = []
+    found = list(run_batches(lengths, collate, on_a_small_device, CPU, tokens, told.append, at_a_time=at_a_time))
+    assert sorted(row for rows, _ in found for row in rows) == list(range(len(lengths)))
+    assert all(rows == result for rows, result in found)
+    assert told == [len(rows) for rows, _ in found]
+
+
+def test_threads_compute_batches_at_the_same_time_and_share_the_cores(torch_threads):
+    torch_threads(4)
+    at_once = threading.Barrier(2, timeout=30)
+    caller, seen, collated = threading.current_thread(), {}, set()
+
+    def collate_here(rows):
+        collated.add(threading.current_thread())
+        return collate(rows)
+
+    def wait_for_the_other(batch):
+        at_once.wait()
+        seen[threading.current_thread().name] = torch.get_num_threads()
+        return compute(batch)
+
+    found = list(run_batches([9] * 8, collate_here, wait_for_the_other, CPU, 9, at_a_time=2))
+    assert [rows for rows, _ in found] == [[row] for row in range(8)]
+    assert (seen, collated) == ({"batch_0": 2, "batch_1": 2}, {caller})
+    assert torch.get_num_threads() == threads_of_a_new_thread() == 4
+
+
+def test_a_protein_longer_than_a_batch_has_every_core_to_itself(torch_threads):
+    torch_threads(2)
+    lengths, seen = [9] * 20 + [40, 30], {}
+
+    def note(batch):
+        row = batch["rows"][0].item()
+        time.sleep(0.1 if row >= 20 else 0)  # time for others to begin
+        seen[row] = torch.get_num_threads()
+        return compute(batch)
+
+    list(run_batches(lengths, collate, note, CPU, 10, at_a_time=2))
+    assert list(seen)[:2] == [20, 21]
+    assert {row for row, threads in seen.items() if threads == 2} == {20, 21}
+
+
+def test_few_batches_are_computed_one_after_the_other():
+    threads = set()
+
+    def note(batch):
+        threads.add(threading.current_thread())
+        return compute(batch)
+
+    list(run_batches([9] * 7, collate, note, CPU, 9, at_a_time=2))
+    assert threads == {threading.current_thread()}
+
+
+def test_nothing_is_computed_after_an_error_or_an_interrupt(torch_threads):
+    torch_threads(2)
+    computed = []
+
+    def fail_at_the_third(batch):
+        time.sleep(0.01)
+        computed.append(batch["rows"].tolist())
+        if batch["rows"].tolist() == [2]:
+            raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+        return compute(batch)
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        list(run_batches([9] * 100, collate, fail_at_the_third, CPU, 9, at_a_time=2))
+    assert no_thread_computes() and len(computed) < 10
+    assert torch.get_num_threads() == threads_of_a_new_thread() == 2
+
+    def interrupt(count):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(run_batches([9] * 100, collate, counting(computed), CPU, 9, interrupt, at_a_time=2))
+    assert no_thread_computes() and len(computed) < 20
+
+
+def no_thread_computes():
+    return not [thread for thread in threading.enumerate() if thread.name.startswith("batch_")]
+
+
+def threads_of_a_new_thread():
+    found = []
+    thread = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+@pytest.mark.parametrize("threads, expected", [(1, 1), (2, 2), (16, 4)])
+def test_packed_batches_of_a_small_model_are_computed_several_at_a_time_on_a_cpu(threads, expected, torch_threads):
+    torch_threads(threads)
+    classifier = build_classifier()
+    assert batches_at_a_time(classifier) == 1  # padded: transformers' older rotary embeddings keep the last length
+    assert classifier.enable_packing() is None
+    assert batches_at_a_time(classifier) == expected
+    assert batches_at_a_time(classifier.to("meta")) == 1
+
+
+def test_a_wide_model_computes_one_batch_at_a_time(torch_threads):
+    torch_threads(2)
+    classifier = build_classifier()
+    classifier.enable_packing()
+    classifier.backbone.extra = torch.nn.Linear(1, 4096, device="meta")  # as ProtBERT's intermediate layers
+    assert batches_at_a_time(classifier) == 1

@@ -1,3 +1,4 @@
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -65,6 +66,22 @@ def test_a_packed_model_gives_the_logits_of_a_padded_one(classifier, encoded):
     padded = predict_logits(classifier, encoded)
     assert classifier.enable_packing() is None
     assert np.abs(predict_logits(classifier, encoded, 40) - padded).max() < 1e-5
+
+
+@pytest.mark.parametrize("kind", ["bert", "esm"])
+def test_batches_computed_at_the_same_time_give_the_logits_of_one_after_the_other(kind, encoded, torch_threads):
+    esm = {"model_type": "esm", "position_embedding_type": "rotary", "token_dropout": True, "mask_token_id": 4}
+    classifier = build_classifier(esm if kind == "esm" else {})
+    assert classifier.enable_packing() is None
+    many = [ids for ids in encoded for _ in range(12)]
+    names = set()
+    classifier.register_forward_pre_hook(lambda module, args: names.add(threading.current_thread().name))
+    torch_threads(1)
+    expected = predict_logits(classifier, many, 70)
+    assert names == {"MainThread"}
+    torch_threads(3)
+    assert np.abs(predict_logits(classifier, many, 70) - expected).max() < 1e-5
+    assert {"batch_0", "batch_1", "batch_2"} <= names
 
 
 def test_a_batch_that_does_not_fit_is_halved_with_the_same_logits(classifier, encoded):
