@@ -1,4 +1,4 @@
-"""Memory and speed of predicting more and more proteins: `python -m benchmarks.proteome`.
+"""Memory and speed of predicting and embedding more and more proteins: `python -m benchmarks.proteome`.
 
 Synthetic proteins of 20 to 120 residues and a tiny network, so that reading, writing and joining are seen and not the
 model; each in a process of its own, whose largest resident set is read while it lives.
@@ -20,6 +20,7 @@ from protbert_classify.data.tokenizer import protbert_tokenizer
 
 COUNTS = (10_000, 100_000, 1_000_000)
 SHAPE = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+COMMANDS = {"predict": "calls.csv", "embed": "vectors.parquet"}  # and the name of the output
 RESIDUES = np.frombuffer(b"ACDEFGHIKLMNPQRSTVWY", dtype=np.uint8)
 
 
@@ -30,14 +31,24 @@ def main() -> int:
         protbert_tokenizer().save_pretrained(f"{folder}/model")
         for count in COUNTS:
             write_proteins(f"{folder}/proteins.fasta", count)
-            results["rows"].append({"proteins": count, **measure(folder)})
-            print(results["rows"][-1], flush=True)
+            for command, output in COMMANDS.items():
+                row = {"command": command, "proteins": count, **measure(command, folder, output)}
+                results["rows"].append(row)
+                print(row, flush=True)
     rows = [
-        [f"{r['proteins']:,}", f"{r['seconds']:.0f}", f"{r['proteins'] / r['seconds']:,.0f}", f"{r['peak'] / 1e6:,.0f}"]
+        [
+            f"`{r['command']}`",
+            f"{r['proteins']:,}",
+            f"{r['seconds']:.0f}",
+            f"{r['proteins'] / r['seconds']:,.0f}",
+            f"{r['peak'] / 1e6:,.0f}",
+        ]
+        for command in COMMANDS
         for r in results["rows"]
+        if r["command"] == command
     ]
-    header = ["proteins", "seconds, start included", "proteins/s", "peak memory, MB"]
-    publish("proteome", "Predicting many proteins", results, markdown_table(header, rows))
+    header = ["command", "proteins", "seconds, start included", "proteins/s", "peak memory, MB"]
+    publish("proteome", "Predicting and embedding many proteins", results, markdown_table(header, rows))
     return 0
 
 
@@ -49,12 +60,12 @@ def write_proteins(path: str, count: int) -> None:
             file.write(b">S%d synthetic\n%s\n" % (number, residues.tobytes()))
 
 
-def measure(folder: str) -> dict[str, float]:
-    """Seconds and bytes of a prediction."""
-    arguments = ["--model", f"{folder}/model", "--input", f"{folder}/proteins.fasta", "--output", f"{folder}/calls.csv"]
+def measure(command: str, folder: str, output: str) -> dict[str, float]:
+    """Seconds and bytes of a command; what it wrote for fewer proteins is replaced."""
+    arguments = ["--model", f"{folder}/model", "--input", f"{folder}/proteins.fasta", "--output", f"{folder}/{output}"]
     start = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "-m", "protbert_classify", "predict", *arguments, "--device", "cpu"],
+        [sys.executable, "-m", "protbert_classify", command, *arguments, "--device", "cpu"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
