@@ -33,7 +33,7 @@ COMMANDS = {
     "pretrain": "train an encoder further on unlabelled proteins, or from scratch",
     "evaluate": "measure a classifier on labelled proteins",
     "baselines": "measure simple classifiers on the proteins of a training",
-    "layers": "find the layer of an encoder that knows most of your labels",
+    "layers": "find the layer of an encoder that predicts your labels best",
     "compare": "compare trainings on the same test proteins",
     "split": "divide labelled proteins so that related ones stay together",
     "leakage": "find test proteins that are similar to training proteins",

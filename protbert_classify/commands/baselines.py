@@ -17,10 +17,10 @@ majority           the same answer for every protein: the most frequent class
 composition        logistic regression on the composition of the protein and its ends; ridge regression for numbers
 random_network     the same on the features of a network with random weights
 nearest_neighbour  the labels of the most similar training protein, found by MMseqs2, as with BLAST. Requires
-                   pip install 'protbert_classify[homology]'; without it, shared 5-mers find the protein
+                   pip install 'protbert_classify[homology]'; without it, it is the one with the most 5-mers in common
 
-Give the options of the data that train had, so that the splits are the same. Each baseline is written to a folder of
-its own, which report and compare read like that of a training."""
+Use the same data options as for train, so that the splits are the same. Each baseline has a folder of its own. The
+commands report and compare accept it like the folder of a training."""
 
 
 def run(arguments: list[str]) -> int:

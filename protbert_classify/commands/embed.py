@@ -26,8 +26,8 @@ such as ESM-2, or one that you fine-tuned. Memory does not grow with the input, 
 A .parquet file has one row per protein: id, description, length, embedding, and truncated (whether the protein was
 longer than the model reads). A .safetensors file has one tensor, embeddings, with one row per protein; the proteins of
 its rows are in OUTPUT.proteins.csv. After a kill or Ctrl-C, the same command with --resume continues where it stopped.
-Records that cannot be read go to OUTPUT.rejected.csv with the reason, and the exit code is 3 (0 with several
-processes)."""
+Records that cannot be read go to OUTPUT.rejected.csv with the reason, and the exit code is 3, or 0 with several
+processes (accelerate launch)."""
 
 
 def run(arguments: list[str]) -> int:
@@ -77,7 +77,8 @@ def _parser() -> argparse.ArgumentParser:
         "--pooling",
         metavar="NAME",
         help="how the vectors of residues become one per protein: mean, cls, or a pooling whose weights the model has "
-        "(default: for a fine-tuned model its own, which gives what its head reads; for an encoder mean)",
+        "(default: the pooling that a fine-tuned model was trained with, which gives the vectors that its head reads; "
+        "mean for an encoder)",
     )
     parser.add_argument(
         "--dtype",

@@ -14,10 +14,10 @@ of a protein, and is measured on validation proteins. The last layer is seldom t
 
 The proteins go through the model once, and its weights do not change. The table is printed, and written to
 OUTPUT/layers.csv and, with a figure, to OUTPUT/layers.html. train --layer N cuts the model after layer N, which makes
-it smaller and faster; train --layer auto probes the layers first and takes the best. It pays most where the encoder is
-frozen (train --tuning frozen): one that is fine-tuned adapts its layers.
+it smaller and faster; train --layer auto probes the layers first and takes the best. The choice matters most for
+a frozen encoder (train --tuning frozen), as fine-tuning adapts the layers.
 
-Give the options of the data that train had, so that the splits are the same. Test proteins are not looked at."""
+Use the same data options as for train, so that the splits are the same. Test proteins are not looked at."""
 
 
 def run(arguments: list[str]) -> int:
@@ -102,8 +102,8 @@ def _parser() -> argparse.ArgumentParser:
         type=positive,
         default=3000,
         metavar="N",
-        help="training and validation proteins that are used, at most, of each; a sample of more is taken (default "
-        "%(default)s)",
+        help="maximum number of training proteins, and of validation proteins; if there are more, a sample is used "
+        "(default %(default)s)",
     )
     parser.add_argument(
         "--max_length",

@@ -20,9 +20,9 @@ new to it.
   protbert-classify leakage --train train.fasta --test test.fasta --output neighbours.csv
   protbert-classify leakage --train deeploc.fasta --fail_above 0.05
 
-MMseqs2 finds the neighbours: pip install 'protbert_classify[homology]'. Without it, shared 5-mers find those above
-about 50% identity. The table has a line for each pair: both accessions, identity, coverage of the shorter protein,
-E-value, and both labels."""
+MMseqs2 finds the neighbours: pip install 'protbert_classify[homology]'. Without it, proteins are compared by the
+5-mers that they share, which only finds neighbours above about 50% identity. The table has a line for each pair: both
+accessions, identity, coverage of the shorter protein, E-value, and both labels."""
 
 
 def run(arguments: list[str]) -> int:

@@ -35,7 +35,7 @@ The table has one row per protein: id, description, length, location (the predic
 the probability of each class, and truncated (whether the protein was longer than the model reads). With --sets, it
 also has set: all classes that may well be the true one, several of them where the model is unsure. After a kill or
 Ctrl-C, the same command with --resume continues where it stopped. Records that cannot be classified go to
-OUTPUT.rejected.csv with the reason, and the exit code is 3 (0 with several processes)."""
+OUTPUT.rejected.csv with the reason, and the exit code is 3, or 0 with several processes (accelerate launch)."""
 
 
 def run(arguments: list[str]) -> int:
@@ -143,8 +143,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--sets_by_class",
         action="store_true",
-        help="with --sets: ERROR holds for the proteins of each class, not only for all together. Sets become larger. "
-        "Without this option, rare or difficult classes are missed more often, easy ones less",
+        help="with --sets: apply ERROR to each class separately. Sets become larger. Without this option, ERROR is an "
+        "average over all proteins, and rare or difficult classes are missed more often than easy ones",
     )
     parser.add_argument(
         "--training_proteins",
@@ -162,10 +162,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--transfer_labels",
         action="store_true",
-        help="with --training_proteins, which need labels: the label of the nearest training protein gets a weight of "
-        "its identity (0.6 if 60%% identical), the model's scores get the rest. Usually better than the model alone "
-        "where similar proteins are known. Adds a column with these labels. Test proteins in FILE are left out. Cannot "
-        "be combined with --sets",
+        help="with --training_proteins, which then need labels: combine the model's scores with the label of the most "
+        "similar training protein. If that protein is 60%% identical, its label has weight 0.6 and the model's scores "
+        "0.4. Usually better than the model alone where similar proteins are known. Adds a column with these labels. "
+        "Test proteins in FILE are left out. Cannot be combined with --sets",
     )
     parser.add_argument(
         "--label_column",

@@ -25,12 +25,13 @@ in another part. Neighbours, their neighbours, and so on stay together.
   protbert-classify split --data deeploc.fasta --output divided --test 0.1 --validation 0.1
   protbert-classify split --data proteins.csv --output folds.csv --folds 5
 
-A table (.csv, .tsv, .jsonl, .parquet) has the accession, residues and labels of all proteins, and a column split with
-train, validation or test, or a column fold with a number from 1. Any other output is a folder with a file for each
-part: FASTA for data with DeepLoc's headers, CSV for other data. Splits that the data has are not kept.
+If OUTPUT is a table (.csv, .tsv, .jsonl, .parquet), it contains the accession, sequence and labels of every protein.
+Its column split contains train, validation or test; with --folds, its column fold contains the number of the fold, from
+1. Any other OUTPUT is a folder with a file for each part: FASTA for data with DeepLoc's headers, CSV for other data.
+Splits that the data already has are not kept.
 
-MMseqs2 finds the neighbours: pip install 'protbert_classify[homology]'. Without it, shared 5-mers find those above
-about 50% identity."""
+MMseqs2 finds the neighbours: pip install 'protbert_classify[homology]'. Without it, proteins are compared by the
+5-mers that they share, which only finds neighbours above about 50% identity."""
 
 
 def run(arguments: list[str]) -> int:

@@ -21,8 +21,8 @@ run.yaml; options on the command line override the file.
   accelerate launch --config_file CONFIG -m protbert_classify train ...      (on several devices)
 
 DIR receives model/ (load it with ProteinClassifier.from_pretrained), metrics.json, test_predictions.csv, figures/ and
-run.json, which records what is needed to repeat the run. In a SageMaker job, its channels and SM_MODEL_DIR are the
-defaults."""
+run.json, which records what is needed to repeat the run. In a SageMaker job, the data and the output folder
+are by default those of the job (its channels and SM_MODEL_DIR)."""
 
 
 def run(arguments: list[str], job: Job | None = None) -> int:

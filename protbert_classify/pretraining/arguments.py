@@ -53,12 +53,16 @@ class UnlabelledDataArguments:
     exclude: list[str] = field(
         default_factory=list,
         metadata={
-            "help": "Proteins, read as --data, such as the test proteins of a later fine-tuning: proteins that are "
-            "neighbours of any of them are left out."
+            "help": "Files with proteins to keep out of the pretraining, such as your test proteins: these and their "
+            "neighbours are removed from --data. The formats are those of --data."
         },
     )
     exclude_identity: float = field(
-        default=0.3, metadata={"help": "With --exclude, minimum share of identical residues of two neighbours."}
+        default=0.3,
+        metadata={
+            "help": "With --exclude, two proteins are neighbours (similar sequences) only if this share of their "
+            "aligned residues is identical."
+        },
     )
     exclude_coverage: float = field(
         default=0.8,

@@ -17,12 +17,13 @@ OWN_DEFAULTS: dict[str, tuple[Any, str]] = {
     "output_dir": ("runs/pretrain", "Folder for the model, metrics and checkpoints."),
     "max_length": (
         512,
-        "Maximum tokens of a protein, with the special tokens. A longer one is cropped, in each epoch to another part.",
+        "Maximum tokens of a protein, with the special tokens. Longer ones are cropped, to a different part in "
+        "each epoch.",
     ),
     "mask_share": (
         0.15,
-        "Share of the residues that is predicted. Of ten of them, eight are masked, one is replaced by another "
-        "residue, and one stays.",
+        "Share of the residues that is predicted. Eight in ten of these are masked, one in ten is replaced by another "
+        "residue, and one in ten stays as it is.",
     ),
     "num_train_epochs": (10.0, "Passes over the training proteins."),
     "per_device_train_batch_size": (32, "Proteins per step on each device."),

@@ -36,7 +36,7 @@ class ModelArguments(EncoderArguments):
     recipe: str | None = field(
         default=None,
         metadata={
-            "help": "Named options to begin with; those given in a file or on the command line win. "
+            "help": "Named options to begin with; options in a file or on the command line override them. "
             + " ".join(f"{name}: {describe_recipe(name)}" for name in recipe_names())
         },
     )
@@ -130,10 +130,10 @@ class ModelArguments(EncoderArguments):
         default=None,
         metadata={
             "help": "With --search, a YAML file of the options to search: learning_rate: {low: 1e-5, high: 1e-3, log: "
-            "true} for a range, pooling: [mean, light_attention] for a choice. By default: learning_rate, from a tenth "
-            "to ten times the given one, warmup_steps, weight_decay, the dropout of head and pooling, class_weights if "
-            "a protein has one class, head_learning_rate if a pretrained backbone trains, and lora_rank with --tuning "
-            "lora."
+            "true} for a range, pooling: [mean, light_attention] for a choice. By default: learning_rate (0.1 to 10 "
+            "times the given one), warmup_steps, weight_decay and dropout; where they apply, also class_weights (one "
+            "class per protein), head_learning_rate (the backbone is pretrained and not frozen) and lora_rank "
+            "(--tuning lora)."
         },
     )
 
@@ -145,8 +145,9 @@ class DataArguments:
     data: str | None = field(
         default=None,
         metadata={
-            "help": "Labelled proteins: FASTA with DeepLoc's headers, or with others and --header_pattern; a .csv, "
-            ".tsv, .parquet or .jsonl table; or the id of a Hub dataset. By default, DeepLoc's file is downloaded."
+            "help": "Labelled proteins: FASTA with DeepLoc's headers (for other headers, add --header_pattern); a "
+            ".csv, .tsv, .parquet or .jsonl table; or the id of a Hub dataset. By default, DeepLoc's file is "
+            "downloaded."
         },
     )
     validation_data: str | None = field(
@@ -168,7 +169,10 @@ class DataArguments:
     )
     split_identity: float = field(
         default=0.3,
-        metadata={"help": "With --split homology, minimum share of identical residues of two neighbours."},
+        metadata={
+            "help": "With --split homology, two proteins are neighbours (similar sequences) only if this share of "
+            "their aligned residues is identical."
+        },
     )
     split_coverage: float = field(
         default=0.8,
@@ -180,8 +184,8 @@ class DataArguments:
     test_neighbours: bool | None = field(
         default=None,
         metadata={
-            "help": "Find the nearest training protein of each test protein. Metrics are then also shown by this "
-            "similarity, and confidence intervals take related test proteins into account. By default, only with "
+            "help": "Find the nearest training protein of each test protein. Metrics are then also reported by the "
+            "similarity to it, and confidence intervals take related test proteins into account. By default, only with "
             "--split homology: the search takes about a minute for 20,000 proteins."
         },
     )
@@ -205,15 +209,16 @@ class DataArguments:
     label_column: list[str] = field(
         default_factory=lambda: ["location"],
         metadata={
-            "help": "Column to predict. A cell has a class, several classes (A;B or a list) or a number. Or give "
-            "several columns: one per class (0 or 1), or one per number."
+            "help": "Column to predict. A cell has a class, several classes (a list, or A;B with --problem_type "
+            "multi_label_classification) or a number. Or give several columns: one per class (0 or 1), or one per "
+            "number."
         },
     )
     problem_type: Literal["single_label_classification", "multi_label_classification", "regression"] | None = field(
         default=None,
         metadata={
-            "help": "Kind of prediction; by default, it is found from the data. With multi_label_classification, A;B "
-            "in a header or a cell means two classes, and so does Cytoplasm-Nucleus; without it, A;B is one class."
+            "help": "Kind of prediction; by default, it is inferred from the data. A;B in a header or a cell, and "
+            "DeepLoc's Cytoplasm-Nucleus, mean two classes only if you set multi_label_classification."
         },
     )
     task_name: str | None = field(
@@ -236,10 +241,10 @@ class DataArguments:
     folds: int | None = field(
         default=None,
         metadata={
-            "help": "Cross-validate: divide the training and validation proteins into this many folds by --split, "
-            "neighbours together, and train a model for each (OUTPUT_DIR/fold-1, ...), validated on that fold and "
-            "trained on the others. As with --seeds, their ensemble becomes the model of OUTPUT_DIR. A column fold in "
-            "the data, as split --folds writes it, is used instead."
+            "help": "Number of folds for cross-validation of the training and validation proteins. For each fold, a "
+            "model is validated on it and trained on the others (OUTPUT_DIR/fold-1, ...). As with --seeds, their "
+            "ensemble becomes the model of OUTPUT_DIR. --split sets how the folds are made, unless the data has a "
+            "column fold, as split --folds writes it."
         },
     )
     max_length: int = field(

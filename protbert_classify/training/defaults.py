@@ -25,8 +25,8 @@ TRAINING_DEFAULTS: dict[str, tuple[Any, str]] = {
     ),
     "layer_decay": (
         1.0,
-        "From the last layer of the backbone to the first, each layer has the learning rate of the one before times "
-        "this, such as 0.9: layers near the input change least.",
+        "Multiply the learning rate by this factor for each layer of the backbone, from the last to the first. With "
+        "0.9, layers near the input change least; with 1, all have the same rate.",
     ),
     "warmup_steps": (0.1, "Warm-up steps; a number below 1 is a share of all steps."),
     "weight_decay": (0.01, "Weight decay of AdamW."),
