@@ -15,10 +15,12 @@ from transformers import AutoConfig, PreTrainedModel
 from transformers.utils import logging
 
 from .backbone import encoder_class, encoder_layers, keep_first_positions, pooler_option, position_table
+from .four_bits import FourBitLinear, round_to_four_bits
 from .layers import keep_first_layers
 
 IA3 = "ia3"
 KINDS = ("lora", "dora", IA3)
+BITS = (4, 32)
 BERT_TARGETS = ("query", "key", "value", "dense")
 # model type -> the linear layers, in the layers of the encoder, that get an adapter
 TARGETS = {
@@ -32,6 +34,7 @@ IA3_TARGETS = {
     "esmc": ("k_proj", "v_proj", "down_proj"),
     "t5": ("k", "v", "wo"),
 }
+NOT_IN_FOUR_BITS = ("wo",)  # T5 converts the input of this layer to the type of its weight
 FEED_FORWARD = ("output.dense", "down_proj", "wo")
 NOT_FEED_FORWARD = ["attention.output.dense"]  # ends as BERT's feed-forward layer
 ADAPTED = ("lora_", "ia3_")  # in the names of the weights that `peft` adds
@@ -55,9 +58,10 @@ class Adapter:
         dropout: Before them, 0 up to below 1.
         targets: Names of the linear layers that get them; those of the backbone's family in [`TARGETS`], or in
             [`IA3_TARGETS`], if empty.
+        bits: Of a frozen weight of these layers in training: 32, or 4 (QLoRA).
 
     Raises:
-        ValueError: An unknown kind, or a number out of its range.
+        ValueError: An unknown kind, a number out of its range, or 4 bits where they cannot be.
     """
 
     base_model: str
@@ -68,6 +72,7 @@ class Adapter:
     alpha: int = 16
     dropout: float = 0.0
     targets: list[str] = field(default_factory=list)
+    bits: int = 32
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -76,6 +81,12 @@ class Adapter:
             raise ValueError(f"lora_rank={self.rank}: expected 1 or more")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"lora_dropout={self.dropout}: expected 0 up to below 1")
+        if self.bits not in BITS:
+            raise ValueError(f"lora_bits={self.bits}: expected 4 or 32")
+        if self.bits == 4 and self.kind == IA3:
+            raise ValueError("lora_bits=4: expected lora_kind lora or dora, found ia3")
+        if self.bits == 4 and (found := set(NOT_IN_FOUR_BITS).intersection(self.targets)):
+            raise ValueError(f"lora_bits=4: {', '.join(sorted(found))} needs 32; leave it out of lora_targets")
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -142,6 +153,26 @@ def insert(backbone: PreTrainedModel, adapter: Adapter) -> None:
     inject_adapter_in_model(config, encoder_layers(backbone))
 
 
+def to_bits(backbone: PreTrainedModel, adapter: Adapter) -> None:
+    """Hold the frozen weights beside an adapter in as many bits as it is to be trained with.
+
+    Raises:
+        ImportError: `bitsandbytes` is not installed.
+    """
+    for module in _adapted_layers(backbone).values() if adapter.bits == 4 else ():
+        module.base_layer = FourBitLinear(module.base_layer)
+
+
+def _adapted_layers(backbone: PreTrainedModel) -> dict[str, Any]:
+    """Name in the layers of the encoder -> a linear layer with its adapter, as `peft` has it."""
+    try:
+        from peft.tuners.tuners_utils import BaseTunerLayer
+    except ImportError as error:
+        raise ImportError(NO_PEFT, name="peft") from error
+    modules = encoder_layers(backbone).named_modules()
+    return {name: module for name, module in modules if isinstance(module, BaseTunerLayer)}
+
+
 def base_names(backbone: PreTrainedModel) -> list[str]:
     """Names of the weights that come from the base model; the pooler belongs to the pooling."""
     return [name for name in backbone.state_dict() if not _is_adapted(name) and not name.startswith("pooler.")]
@@ -184,7 +215,7 @@ def load_base(backbone: PreTrainedModel, adapter: Adapter, **kwargs: Any) -> Non
         # without the type: "auto" would become the configuration's own
         config = AutoConfig.from_pretrained(name, **{key: options[key] for key in options if "dtype" not in key})
         options.update(pooler_option(config, "mean"))
-        with _no_load_report():
+        with no_load_report():
             base = encoder_class(config).from_pretrained(name, config=config, **options)
     except OSError as error:
         raise ValueError(
@@ -211,11 +242,13 @@ def load_base(backbone: PreTrainedModel, adapter: Adapter, **kwargs: Any) -> Non
     expected = torch.tensor(adapter.base_sample)
     if not torch.allclose(torch.tensor(sample(backbone)), expected, rtol=TOLERANCE, atol=1e-6):
         raise other
+    for module in _adapted_layers(backbone).values() if adapter.bits == 4 else ():
+        round_to_four_bits(module.base_layer)
 
 
 @contextmanager
-def _no_load_report() -> Iterator[None]:
-    """Do not list what a base model has besides its encoder, such as the head of its pretraining."""
+def no_load_report() -> Iterator[None]:
+    """Do not list what a checkpoint has besides the encoder, such as the head of its pretraining."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()
     try:
@@ -226,13 +259,11 @@ def _no_load_report() -> Iterator[None]:
 
 def merge(backbone: PreTrainedModel) -> None:
     """Add an adapter to the weights of the backbone, and leave the plain linear layers."""
-    try:
-        from peft.tuners.tuners_utils import BaseTunerLayer
-    except ImportError as error:
-        raise ImportError(NO_PEFT, name="peft") from error
+    adapted = _adapted_layers(backbone)
     layers = encoder_layers(backbone)
-    adapted = [(name, module) for name, module in layers.named_modules() if isinstance(module, BaseTunerLayer)]
-    for name, module in adapted:
+    for name, module in adapted.items():
+        if isinstance(module.base_layer, FourBitLinear):
+            module.base_layer = module.base_layer.dequantized()
         module.merge()
         layers.set_submodule(name, module.get_base_layer())
     del layers.peft_config

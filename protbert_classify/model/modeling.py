@@ -19,7 +19,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling, SequenceCl
 from transformers.processing_utils import Unpack
 from transformers.utils import ModelOutput, TransformersKwargs, can_return_tuple
 
-from .adapter import Adapter, base_names, find_targets, freeze_base, insert, merge, sample
+from .adapter import Adapter, base_names, find_targets, freeze_base, insert, merge, sample, to_bits
 from .attention import PADDING_FREE, unpack
 from .backbone import (
     check_length,
@@ -32,6 +32,7 @@ from .backbone import (
 )
 from .calibration import calibrate
 from .configuration import ProteinClassifierConfig
+from .four_bits import load_bitsandbytes
 from .from_pretrained import FromPretrainedMixin, loading_info
 from .heads import HEADS
 from .layers import keep_first_layers, set_layer_count
@@ -301,10 +302,11 @@ class ProteinClassifier(FromPretrainedMixin):
         Args:
             base_model: Where the weights of the backbone are from: a folder or a Hub id.
             base_revision: Its branch, tag or commit on the Hub; main if None. The commit is saved.
-            options: `kind` (`lora`, `dora` or `ia3`), `rank`, `alpha`, `dropout` and `targets`, see [`Adapter`].
+            options: `kind` (`lora`, `dora` or `ia3`), `rank`, `alpha`, `dropout`, `targets` and `bits`, see
+                [`Adapter`].
 
         Raises:
-            ImportError: `peft` is not installed.
+            ImportError: `peft` is not installed, or `bitsandbytes`, which 4 bits need.
             ValueError: An unknown target or kind, a number out of its range, or a model that has an adapter already.
         """
         if self.config.adapter:
@@ -321,7 +323,10 @@ class ProteinClassifier(FromPretrainedMixin):
         self.config.adapter = adapter.to_dict()
         try:
             self.config.check()
+            if adapter.bits == 4:
+                load_bitsandbytes()  # before anything changes
             insert(self.backbone, adapter)
+            to_bits(self.backbone, adapter)
         except (ImportError, ValueError):
             self.config.adapter = None
             raise

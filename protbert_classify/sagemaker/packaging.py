@@ -60,7 +60,7 @@ def write_job(folder: str, options: Mapping[str, Any], package: str | None = Non
     Path(folder, ENTRY).write_text(ENTRY_SOURCE)
     if package is None:
         copy_package(folder)
-    extra = "lora" if options.get("tuning") == "lora" else ""
+    extra = ("qlora" if str(options.get("lora_bits")) == "4" else "lora") if options.get("tuning") == "lora" else ""
     lines = [*([package] if package else []), *pinned_requirements(extra), "boto3"]
     Path(folder, REQUIREMENTS).write_text("\n".join(lines) + "\n")
 

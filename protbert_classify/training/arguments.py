@@ -97,6 +97,13 @@ class ModelArguments(EncoderArguments):
             "feed-forward networks."
         },
     )
+    lora_bits: Literal[4, 32] = field(
+        default=32,
+        metadata={
+            "help": "Bits of a frozen weight that has an adapter: 4 (QLoRA) saves memory and is slower. Requires the "
+            "extra qlora."
+        },
+    )
     freeze_backbone: bool = field(default=False, metadata={"help": "Train only the pooling and the head."})
     freeze_layers: int = field(default=0, metadata={"help": "Do not train the embeddings and the first N layers."})
     layer: str | None = field(

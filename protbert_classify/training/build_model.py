@@ -116,6 +116,7 @@ def set_up_tuning(model: ProteinClassifier, arguments: ModelArguments) -> Protei
                 alpha=arguments.lora_alpha,
                 dropout=arguments.lora_dropout,
                 targets=arguments.lora_targets,
+                bits=arguments.lora_bits,
             )
     except (ImportError, ValueError) as error:
         raise OptionError(first_line(error)) from error

@@ -9,6 +9,7 @@ from huggingface_hub import HfApi
 from transformers import Trainer
 
 from ..hub import hub_errors, push_saved
+from ..model.four_bits import count_parameters
 from ..runs.files import MODEL
 from ..runs.finished_run import Run, finished_run, unfinished_run
 
@@ -83,5 +84,5 @@ class HubMixin(Trainer):
     def _unfinished_run(self) -> Run:
         """What is known of a training that wrote no `run.json`."""
         arguments = {"training_arguments": self.args.to_dict(), "world_size": self.args.world_size}
-        log, parameters = self.state.log_history, self.model.num_parameters()
+        log, parameters = self.state.log_history, count_parameters(self.model)
         return unfinished_run(str(self.args.output_dir), self.model.config.tasks, arguments, log, parameters)

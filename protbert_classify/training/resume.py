@@ -43,6 +43,7 @@ FORMER = {
     "head_learning_rate": None,
     "layer_decay": 1.0,
     "tuning": "full",
+    "lora_bits": 32,
     "layer": None,
 }
 # training arguments that must not change; num_train_epochs may grow, and the logging, saving and evaluation are free

@@ -148,6 +148,10 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
         if kwargs.get("eval_dataset") is None:
             _without_validation(args)
         super().__init__(model=model, args=args, **kwargs)
+        if self.is_fsdp_enabled and (self.model.config.adapter or {}).get("bits") == 4:
+            raise OptionError(
+                "lora_bits=4: FSDP cannot shard such weights; expected 32, or multi_gpu.yaml for accelerate"
+            )
         for stock, ours in LINES.items():
             if any(type(callback) is stock for callback in self.callback_handler.callbacks):
                 self.remove_callback(stock)

@@ -1,5 +1,6 @@
 """Training with an adapter: what moves and what does not, and that nothing else of a training changes."""
 
+import csv
 import json
 import os
 import re
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -109,9 +111,14 @@ def test_the_command_trains_an_adapter_that_learns_and_saves_little(trained, bas
     assert (config["base_model"], config["base_revision"], config["rank"]) == (str(base), None, 4)
 
 
-@pytest.mark.parametrize("kind", ["lora", "dora"])
-def test_the_base_stays_as_it_was_to_the_bit_and_all_of_the_adapter_and_the_head_moves(base, tmp_path, kind):
-    model = adapted(base, kind=kind)
+FOUR_BITS = pytest.param(
+    {"bits": 4}, marks=pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="the extra qlora is not installed")
+)
+
+
+@pytest.mark.parametrize("options", [{}, {"kind": "dora"}, FOUR_BITS])
+def test_the_base_stays_as_it_was_to_the_bit_and_all_of_the_adapter_and_the_head_moves(base, tmp_path, options):
+    model = adapted(base, **options)
     trainer = trainer_of(model, tmp_path, num_train_epochs=1, weight_decay=0.1)
     before = copied(model)
     trainer.train()
@@ -141,20 +148,47 @@ def test_however_a_step_is_computed_the_adapter_is_the_same(base, tmp_path, opti
             assert (tensor - before[name]).abs().max() > 1e-3, name
 
 
-def test_a_stopped_and_resumed_training_ends_with_the_same_weights(base, tmp_path):
-    whole = trainer_of(adapted(base), tmp_path / "whole")
+@pytest.mark.parametrize("options", [{}, FOUR_BITS])
+def test_a_stopped_and_resumed_training_ends_with_the_same_weights(base, tmp_path, options):
+    whole = trainer_of(adapted(base, **options), tmp_path / "whole")
     whole.train()
     whole.save_model(str(tmp_path / "whole" / "final"))
-    stopped = trainer_of(adapted(base), tmp_path / "stopped")
+    stopped = trainer_of(adapted(base, **options), tmp_path / "stopped")
     stopped.add_callback(StopAt(10))
     stopped.train()
-    resumed = trainer_of(adapted(base), tmp_path / "stopped", resume=True)
+    resumed = trainer_of(adapted(base, **options), tmp_path / "stopped", resume=True)
     before = copied(resumed.model)
     resumed.train()
     resumed.save_model(str(tmp_path / "stopped" / "final"))
     assert resumed.state.global_step == whole.state.global_step > 10
     assert_same_weights(tmp_path / "whole" / "final", tmp_path / "stopped" / "final")
     assert all(torch.equal(resumed.model.state_dict()[name], before[name]) for name in before if "base_layer" in name)
+
+
+def test_the_command_trains_in_four_bits_and_predicts_as_it_was_tested(base, data, tmp_path):
+    pytest.importorskip("bitsandbytes", reason="the extra qlora is not installed")
+    folder = tmp_path / "run"
+    assert train(base, data, folder, "--num_train_epochs", "3", "--lora_bits", "4", "--calibrate", "none") == 0
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["test_accuracy"] > 0.6  # chance is 0.33
+    assert json.loads((folder / "model" / "config.json").read_text())["adapter"]["bits"] == 4
+    assert metrics["parameters"] == sum(p.numel() for p in load_classifier(str(folder))[0].parameters()) + sum(
+        weight.size for name, weight in saved_weights(folder / "model").items() if "lora_" in name
+    )
+    found = tmp_path / "found.csv"
+    assert main(["predict", "--model", str(folder), "--input", str(data), "--output", str(found)]) == 0
+    tested, predicted = (read_scores(path) for path in (folder / "test_predictions.csv", found))
+    assert len(tested) == 30
+    for name, scores in tested.items():
+        np.testing.assert_allclose(predicted[name], scores, atol=1e-4)
+
+
+def read_scores(path):
+    """Accession -> the scores of the classes, in the order of their names."""
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = sorted(name for name in rows[0] if name in LABELS or name.removeprefix("score_") in LABELS)
+    return {row["id"]: [float(row[name]) for name in names] for row in rows}
 
 
 @pytest.mark.slow
