@@ -29,6 +29,21 @@ def test_a_sequence_of_nothing_is_refused(nothing):
         clean(nothing)
 
 
+@pytest.mark.parametrize("sequence", ["ATGGCCAAG" * 6, "augnc" * 10, "acgt" * 12 + "AC"])
+def test_dna_and_rna_are_refused(sequence):
+    with pytest.raises(SequenceError, match="^DNA or RNA: all letters are .* so translate it first$"):
+        clean(sequence)
+
+
+@pytest.mark.parametrize(
+    "sequence",
+    ["ATGGCCAAG" * 5, "ATGGCCAAG" * 6 + "M", "A" * 80, "AAT" * 30, "GAT" * 40],
+    ids=["short", "one M", "alanine", "antifreeze", "no C"],
+)
+def test_a_protein_rich_in_alanine_is_none(sequence):
+    assert clean(sequence) == sequence
+
+
 @pytest.mark.parametrize(
     ("sequence", "character", "position"),
     [
