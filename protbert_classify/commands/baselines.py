@@ -4,7 +4,7 @@ import argparse
 import os
 from collections.abc import Iterable
 
-from .parsing import OneLineParser, add_data_options, add_split_options
+from .parsing import OneLineParser, add_data_options, add_option_of_train, add_split_options, positive
 
 WIDTH = 18  # characters of a name
 DESCRIPTION = """\
@@ -95,5 +95,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--overwrite", action="store_true", help="replace the baselines that are there")
     parser.add_argument("--baselines", nargs="+", metavar="NAME", help="which ones (default: all)")
     add_split_options(parser)
+    add_option_of_train(parser, "max_train_samples", type=positive)
     add_data_options(parser)
     return parser

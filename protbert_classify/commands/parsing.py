@@ -109,20 +109,20 @@ def add_data_options(parser: argparse.ArgumentParser, label_column: Sequence[str
     """
     group = parser.add_argument_group(READING)
     labels = None if label_column is None else list(label_column)
-    _add_of_train(group, "ambiguous", choices=("drop", "keep", "first"), default="drop")
-    _add_of_train(group, "header_pattern", metavar="REGEX")
-    _add_of_train(group, "id_column", metavar="COLUMN", default="id")
-    _add_of_train(group, "sequence_column", metavar="COLUMN", default="sequence")
-    _add_of_train(group, "label_column", metavar="COLUMN", nargs="+", default=labels)
-    _add_of_train(group, "auxiliary_tasks", metavar="COLUMN", nargs="*", default=[])
-    _add_of_train(group, "problem_type", metavar="KIND")
-    _add_of_train(group, "split_column", metavar="COLUMN", default="split")
+    add_option_of_train(group, "ambiguous", choices=("drop", "keep", "first"), default="drop")
+    add_option_of_train(group, "header_pattern", metavar="REGEX")
+    add_option_of_train(group, "id_column", metavar="COLUMN", default="id")
+    add_option_of_train(group, "sequence_column", metavar="COLUMN", default="sequence")
+    add_option_of_train(group, "label_column", metavar="COLUMN", nargs="+", default=labels)
+    add_option_of_train(group, "auxiliary_tasks", metavar="COLUMN", nargs="*", default=[])
+    add_option_of_train(group, "problem_type", metavar="KIND")
+    add_option_of_train(group, "split_column", metavar="COLUMN", default="split")
 
 
 def add_neighbour_options(parser: argparse.ArgumentParser) -> None:
     """What makes two proteins neighbours, for a split."""
     for name in ("split_identity", "split_coverage"):
-        _add_of_train(parser, name, type=float, default=DataArguments.__dataclass_fields__[name].default)
+        add_option_of_train(parser, name, type=float, default=DataArguments.__dataclass_fields__[name].default)
 
 
 SPLIT_OPTIONS = (
@@ -149,11 +149,11 @@ def add_split_options(parser: argparse.ArgumentParser) -> None:
     for name in SPLIT_OPTIONS:
         field = DataArguments.__dataclass_fields__[name]
         number = type(field.default) if isinstance(field.default, (int, float)) else str
-        _add_of_train(parser, name, type=number, default=field.default)
-    _add_of_train(parser, "test_neighbours", nargs="?", const=True, type=true_or_false)
+        add_option_of_train(parser, name, type=number, default=field.default)
+    add_option_of_train(parser, "test_neighbours", nargs="?", const=True, type=true_or_false)
 
 
-def _add_of_train(group: Any, name: str, default: Any = None, **more: Any) -> None:
+def add_option_of_train(group: Any, name: str, default: Any = None, **more: Any) -> None:
     """Add an option that `train` has, too, with its help."""
     listed = default if isinstance(default, list) else [default]
     shown = f" (default {' '.join(map(str, listed))})" if default not in (None, []) else ""

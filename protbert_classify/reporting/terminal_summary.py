@@ -3,19 +3,20 @@
 from typing import Any
 
 from ..evaluation.metrics import NAMES, WATCHED, higher_is_better
+from ..runs.best_baseline import BestBaseline
 from .formatting import count
 from .members import spread
 
 SHOWN = 3  # metrics of a split
 
 
-def training_summary(metrics: dict[str, Any], output_dir: str, baseline: tuple[str, str, float] | None = None) -> str:
+def training_summary(metrics: dict[str, Any], output_dir: str, baseline: BestBaseline | None = None) -> str:
     """The numbers of a run, and where the rest is.
 
     Args:
         metrics: The content of `metrics.json`.
         output_dir: Of the run.
-        baseline: The best one on the same test proteins, its metric and value; None if none is known.
+        baseline: The best one on the same test proteins; None if none is known.
     """
     lines = [split_line(metrics, split) for split in ("validation", "test") if f"{split}_proteins" in metrics]
     if transferred := watched_metrics(metrics, "test_transferred"):
@@ -27,12 +28,7 @@ def training_summary(metrics: dict[str, Any], output_dir: str, baseline: tuple[s
     if "test_proteins" not in metrics:
         lines.append("no test proteins: no test metrics, predictions or confusion matrix")
     if baseline is not None:
-        name, metric, value = baseline
-        difference = metrics[f"test_{metric}"] - value
-        better = difference > 0 if higher_is_better(metric) else difference < 0
-        lines.append(
-            f"best baseline: {name}, test {NAMES[metric]} {value:.3f}{'' if better else ': the model is not better'}"
-        )
+        lines.append(_baseline_line(metrics, baseline))
     lines.append(f"trained in {metrics['train_runtime']:,.0f} s; model in {output_dir}/model, the rest in {output_dir}")
     return "\n".join(lines)
 
@@ -52,6 +48,15 @@ def watched_metrics(metrics: dict[str, Any], prefix: str) -> str:
     """
     watched = next((names for names in WATCHED.values() if all(f"{prefix}_{name}" in metrics for name in names)), ())
     return ", ".join(f"{NAMES[name]} {metrics[f'{prefix}_{name}']:.3f}" for name in watched[:SHOWN])
+
+
+def _baseline_line(metrics: dict[str, Any], baseline: BestBaseline) -> str:
+    difference = metrics[f"test_{baseline.metric}"] - baseline.value
+    better = difference > 0 if higher_is_better(baseline.metric) else difference < 0
+    learned = baseline.learned_from
+    others = "" if learned is None else f", learned from other training proteins ({learned:,})"
+    verdict = "" if better else ": the model is not better"
+    return f"best baseline: {baseline.name}, test {NAMES[baseline.metric]} {baseline.value:.3f}{others}{verdict}"
 
 
 def _members_line(metrics: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 import glob
 import os
+from dataclasses import dataclass
 from typing import Any
 
 from ..evaluation.metrics import BEST_METRIC, higher_is_better
@@ -10,8 +11,25 @@ from .files import METRICS, RECORD, read_json
 FOLDER = "baselines"  # beside the folder of the run
 
 
-def best_baseline(output_dir: str) -> tuple[str, str, float] | None:
-    """The best baseline on the same test proteins as a run: its name, a metric, and its value.
+@dataclass(frozen=True)
+class BestBaseline:
+    """The best baseline on the test proteins of a run.
+
+    Args:
+        name: Of the baseline.
+        metric: Of the test proteins that are compared.
+        value: Of the metric.
+        learned_from: How many training proteins it had if they were not those of the run, else None.
+    """
+
+    name: str
+    metric: str
+    value: float
+    learned_from: int | None = None
+
+
+def best_baseline(output_dir: str) -> BestBaseline | None:
+    """The best baseline on the same test proteins as a run, if possible among those with its training proteins.
 
     Args:
         output_dir: Of the finished run; baselines are looked for in `baselines/` beside it.
@@ -20,21 +38,20 @@ def best_baseline(output_dir: str) -> tuple[str, str, float] | None:
         None without test proteins or such baselines.
     """
     record = read_json(os.path.join(output_dir, RECORD))
-    tested = record["data_fingerprint"].get("test")
     metric = BEST_METRIC[record["tasks"][0]["problem_type"]]
     beside = os.path.join(os.path.dirname(os.path.abspath(output_dir)), FOLDER, "*", RECORD)
-    values = {os.path.dirname(path): _value(path, tested, metric) for path in sorted(glob.glob(beside))}
-    known = {folder: value for folder, value in values.items() if value is not None}
-    if not known:
-        return None
+    found = [_baseline(path, record["data_fingerprint"], metric) for path in sorted(glob.glob(beside))]
+    known = [one for one in found if one is not None]
+    same = [one for one in known if one.learned_from is None]
     choose = max if higher_is_better(metric) else min
-    best = choose(known, key=known.__getitem__)
-    return os.path.basename(best), metric, known[best]
+    return choose(same or known, key=lambda one: one.value, default=None)
 
 
-def _value(path: str, tested: str | None, metric: str) -> float | None:
-    record: dict[str, Any] = read_json(path)
-    if tested is None or record["data_fingerprint"].get("test") != tested:
+def _baseline(path: str, proteins: dict[str, str], metric: str) -> BestBaseline | None:
+    fingerprints: dict[str, str] = read_json(path)["data_fingerprint"]
+    if "test" not in proteins or fingerprints.get("test") != proteins["test"]:
         return None
-    value: float = read_json(os.path.join(os.path.dirname(path), METRICS))[f"test_{metric}"]
-    return value
+    folder = os.path.dirname(path)
+    metrics: dict[str, Any] = read_json(os.path.join(folder, METRICS))
+    others = None if fingerprints["train"] == proteins["train"] else metrics["train_proteins"]
+    return BestBaseline(os.path.basename(folder), metric, metrics[f"test_{metric}"], others)

@@ -4,6 +4,7 @@ import pytest
 
 from protbert_classify.commands import main
 from protbert_classify.reporting.terminal_summary import training_summary
+from protbert_classify.runs.best_baseline import BestBaseline
 from tests.training.runs import TINY, complaints
 
 
@@ -40,10 +41,24 @@ def test_a_training_is_compared_with_its_baselines(easy, tmp_path, capsys):
     assert main(["compare", "--runs", f"{folder}/majority", str(tmp_path / "run")]) == 0
 
 
+def test_a_baseline_of_other_training_proteins_is_told_as_such(easy, tmp_path, capsys):
+    folder = str(tmp_path / "baselines")
+    fewer = ["--data", easy, "--max_train_samples", "12"]
+    train = ["train", *fewer, "--max_steps", "1", *TINY, "--output_dir"]
+    assert main(["baselines", "--data", easy, "--output_dir", folder, "--baselines", "composition"]) == 0
+    assert main([*train, str(tmp_path / "first")]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("best baseline: ")]
+    assert ", learned from other training proteins (39)" in line
+    assert main(["baselines", *fewer, "--output_dir", folder, "--baselines", "majority"]) == 0
+    assert main([*train, str(tmp_path / "second")]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("best baseline: ")]
+    assert line.startswith("best baseline: majority, test MCC 0.000") and "learned from" not in line
+
+
 def test_the_summary_says_that_a_baseline_is_at_least_as_good():
     metrics = {"train_runtime": 1.0, "test_proteins": 9, "test_mcc": 0.4, "test_mae": 0.4}
     lines = {
-        (metric, value): training_summary(metrics, "run", ("majority", metric, value)).splitlines()[-2]
+        (metric, value): training_summary(metrics, "run", BestBaseline("majority", metric, value)).splitlines()[-2]
         for metric in ("mcc", "mae")
         for value in (0.3, 0.5)
     }
