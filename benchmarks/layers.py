@@ -31,18 +31,13 @@ POSITIONS = 512  # of AntiBERTy
 
 
 def main(most_proteins: int = MOST_PROTEINS, page: Path = PAGE, figure: Path = FIGURE) -> int:
-    package = importlib.util.find_spec("antiberty")  # finds it without running it
-    if package is None or not package.submodule_search_locations:
-        print("antiberty is not installed: pip install antiberty==0.1.3", file=sys.stderr)
-        return 1
+    trained = antiberty_folder()
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        encoder = save_antiberty(
-            Path(package.submodule_search_locations[0]) / "trained_models", Path(folder, "encoder")
-        )
-        found = probe(encoder, folder, most_proteins)
+        found = probe(save_antiberty(trained, Path(folder, "encoder")), folder, most_proteins)
     page.parent.mkdir(parents=True, exist_ok=True)
-    write_layers_page(page, found, "AntiBERTy", "SCL2205")
+    command = f"protbert-classify train --model_name_or_path antiberty --layer {found.best}"
+    write_layers_page(page, found, "AntiBERTy", "SCL2205", command)
     save_figure(draw_layers(found), figure)
     results = {
         "seconds": time.perf_counter() - start,
@@ -56,6 +51,14 @@ def main(most_proteins: int = MOST_PROTEINS, page: Path = PAGE, figure: Path = F
     publish("layers", title, results, markdown_table(layers_header(found), layers_rows(found)))
     print(found.verdict)
     return 0
+
+
+def antiberty_folder() -> Path:
+    """Where the package antiberty has its weights."""
+    package = importlib.util.find_spec("antiberty")  # finds it without running it
+    if package is None or not package.submodule_search_locations:
+        sys.exit("antiberty is not installed: pip install antiberty==0.1.3")
+    return Path(package.submodule_search_locations[0]) / "trained_models"
 
 
 def save_antiberty(trained: Path, folder: Path) -> str:

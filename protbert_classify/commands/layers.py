@@ -2,6 +2,8 @@
 
 import argparse
 import os
+import shlex
+from typing import Any
 
 from .parsing import OneLineParser, add_compute_options, add_data_options, add_split_options, positive
 
@@ -28,7 +30,7 @@ def run(arguments: list[str]) -> int:
     from ..layers.probe import probe_layers
     from ..model.layers import check_layers
     from ..model_source import check_max_length
-    from ..reporting.layers_page import advice, write_layers_page
+    from ..reporting.layers_page import write_layers_page
     from ..reporting.layers_table import layers_text, write_layers_table
     from ..training.arguments import DataArguments
     from ..training.load_data import load_data
@@ -70,9 +72,22 @@ def run(arguments: list[str]) -> int:
     os.makedirs(options.output, exist_ok=True)
     table, page = (os.path.join(options.output, name) for name in ("layers.csv", "layers.html"))
     write_layers_table(table, found)
-    write_layers_page(page, found, options.model, data_args.data or "DeepLoc 1.0")
-    print(f"{layers_text(found)}\n\n{found.verdict}\n{advice(found, options.model)}\n\nwritten: {table}, {page}")
+    command = _training_command(options.model, found.best, {**given, "max_length": options.max_length})
+    write_layers_page(page, found, options.model, data_args.data or "DeepLoc 1.0", command)
+    print(f"{layers_text(found)}\n\n{found.verdict}\n{command}\n\nwritten: {table}, {page}")
     return 0
+
+
+def _training_command(model: str, layer: int, given: dict[str, Any]) -> str:
+    """What trains with a layer on the same proteins: options that are as by default are left out."""
+    from ..training.arguments import DataArguments
+
+    words = ["protbert-classify", "train"]
+    usual = vars(DataArguments())
+    for name, value in given.items():
+        if value not in (None, usual[name]):
+            words += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
+    return shlex.join([*words, "--model_name_or_path", model, "--layer", str(layer)])
 
 
 def _check_folder(output: str) -> None:

@@ -63,7 +63,7 @@ def summary(metrics: dict[str, Any], output_dir: str) -> str:
         lines.append(f"{count(rejected, 'record')} rejected; they and the reasons in {output_dir}/rejected.csv")
     lines.append(
         f"trained in {metrics['train_runtime']:,.0f} s; model in {output_dir}/model; to fine-tune it: "
-        f"protbert-classify train --model_name_or_path {output_dir}/model"
+        f"protbert-classify train --data LABELLED.fasta --model_name_or_path {output_dir}/model"
     )
     return "\n".join(lines)
 

@@ -41,7 +41,7 @@ def load_classifier(
     except NoClassesError as error:
         raise ModelError(
             f"{name}: an encoder without classes; fine-tune it first: "
-            f"protbert-classify train --model_name_or_path {name}"
+            f"protbert-classify train --data LABELLED.fasta --model_name_or_path {name}"
         ) from error
     if model.config.id2label[0] == "LABEL_0":
         logger.warning("%s does not name its classes: they are LABEL_0, LABEL_1, ...", name)

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from transformers import AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
 
-from .adapter import Adapter, load_base
+from .adapter import Adapter, load_base, no_load_report
 from .backbone import check_encoder, encoder_class, find_special_tokens, longest_input, pooler_option
 from .configuration import ProteinClassifierConfig
 from .requested_config import (
@@ -181,8 +181,18 @@ class FromPretrainedMixin(PreTrainedModel):
         if fields.get("special_tokens") is None:
             fields = {**fields, "special_tokens": find_special_tokens(name, config, **hub_options(kwargs))}
         kwargs.update(pooler_option(config, fields.get("pooling", "mean")))
-        load = encoder_class(config).from_pretrained
-        backbone, info = load(name, config=config, output_loading_info=True, **kwargs)
+        with no_load_report():
+            backbone, info = encoder_class(config).from_pretrained(
+                name, config=config, output_loading_info=True, **kwargs
+            )
+        unused = ("contact_head.",) if fields.get("pooling") == "pooler" else ("contact_head.", "pooler.")
+        if lacking := sorted(key for key in info["missing_keys"] if not key.startswith(unused)):
+            logger.warning(
+                "%s lacks %s weights of its encoder, which start at random: %s",
+                name,
+                len(lacking),
+                ", ".join(lacking[:3]),
+            )
         model = cls._on_backbone(backbone, list(labels), fields)
         return model, loading_info(info, _fresh(model), {"": "backbone."})
 

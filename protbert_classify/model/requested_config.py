@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from transformers import AutoConfig, PretrainedConfig
+from transformers.utils import CONFIG_NAME
 
 from .configuration import ProteinClassifierConfig
 from .heads import HEADS
@@ -35,7 +36,7 @@ def read_config(name: str | os.PathLike[str] | None, kwargs: dict[str, Any]) -> 
     """The configuration, the caller's own copied: it will be changed.
 
     Raises:
-        OSError: No such folder, or no such repository.
+        OSError: No such folder, no such repository, or no model there.
         ValueError: Nothing to read it from.
     """
     given = kwargs.pop("config", None)
@@ -48,6 +49,11 @@ def read_config(name: str | os.PathLike[str] | None, kwargs: dict[str, Any]) -> 
             raise OSError(
                 f"{name}: no such folder; expected the model/ of a training, a model folder, or owner/name on the Hub"
             )
+        folder = os.path.join(name, kwargs.get("subfolder", ""))
+        if os.path.isdir(name) and not os.path.isfile(os.path.join(folder, CONFIG_NAME)):
+            inside = os.path.join(name, "model")
+            model = f"{inside}, the model of this training" if os.path.isdir(inside) else "a model folder"
+            raise OSError(f"{name}: no model there (no {CONFIG_NAME}); expected {model}")
     return AutoConfig.from_pretrained(name if given is None else given, **hub_options(kwargs))
 
 

@@ -29,7 +29,7 @@ NOT_TUNED = (
 )
 
 
-def write_layers_page(path: str | os.PathLike[str], found: LayerScores, model: str, data: str) -> None:
+def write_layers_page(path: str | os.PathLike[str], found: LayerScores, model: str, data: str, command: str) -> None:
     """Write one self-contained page.
 
     Args:
@@ -37,6 +37,7 @@ def write_layers_page(path: str | os.PathLike[str], found: LayerScores, model: s
         found: The scores.
         model: The backbone's name.
         data: Where the proteins are from.
+        command: Trains with the best layer.
     """
     with tempfile.TemporaryDirectory() as folder:
         picture = FigureFolder(folder).picture
@@ -60,18 +61,13 @@ def write_layers_page(path: str | os.PathLike[str], found: LayerScores, model: s
         "model": model,
         "data": data,
         "summary": _summary(found),
-        "advice": advice(found, model),
+        "advice": command,
         "sections": [Section("layers", f"{capitalised(name)} by layer", parts)],
         "made": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         "version": __version__,
     }
     page = render(TEMPLATE, content)
     write_atomically(os.path.abspath(path), lambda part: Path(part).write_text(page, encoding="utf-8"))
-
-
-def advice(found: LayerScores, model: str) -> str:
-    """The command that trains with the best layer."""
-    return f"protbert-classify train --model_name_or_path {model} --layer {found.best}"
 
 
 def _summary(found: LayerScores) -> str:

@@ -15,10 +15,12 @@ from ..data.column_names import ColumnNames
 from ..data.fingerprint import fingerprint
 from ..data.sources import check_there
 from ..errors import DataError, OptionError, first_line
+from ..model.four_bits import count_parameters
 from ..model.tasks import Task
 from ..reporting.data_figures import draw_length_histogram
 from ..reporting.figures import save_figure
 from ..reporting.formatting import count
+from ..runs.checkpoints import newest_complete_checkpoint
 from ..runs.files import FIGURES, METRICS, read_json
 from ..runs.lock import FolderLock
 from ..runs.output_dir import claim_output_dir, claim_search, is_finished
@@ -129,7 +131,18 @@ def train_on(
     done = metrics_if_finished(trainer)
     if done is not None:
         return done
-    return save_run(trainer, splits, arguments, trainer.train().metrics)
+    trained = trainer.train().metrics
+    try:
+        return save_run(trainer, splits, arguments, trained)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(_after_training(str(training_args.output_dir))) from None
+
+
+def _after_training(folder: str) -> str:
+    """What Ctrl-C left of a training whose last step was done."""
+    if newest_complete_checkpoint(folder) is None:
+        return "after the training, before its model was saved; no checkpoint was kept"
+    return "after the training, before its model was saved; train again with resume to evaluate and save it"
 
 
 def build_trainer(
@@ -234,7 +247,7 @@ def save_run(
     metrics = {
         **train_metrics,
         "train_proteins": len(splits["train"]),
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "parameters": count_parameters(model),
         "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "calibration": trainer.calibration,
         "prediction_sets": trainer.prediction_sets,

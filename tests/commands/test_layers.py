@@ -34,8 +34,12 @@ def test_it_prints_a_table_and_writes_it_and_a_page(command, tmp_path, capsys):
     assert header.split() == ["layer", "MCC", "accuracy", "macro", "F1"]
     assert first.split() == ["1", f"{best:.3f}", f"{float(rows[0]['accuracy']):.3f}", first.split()[3], "best"]
     assert f"layer 1 of 4 is the best: MCC {best:.3f} on validation proteins" in told
-    assert f"protbert-classify train --model_name_or_path {tmp_path / 'encoder'} --layer 1" in told
+    trains = (
+        f"protbert-classify train --data {command[2]} --split identical --model_name_or_path {command[4]} --layer 1"
+    )
+    assert trains in told.splitlines()
     page = (tmp_path / "out" / "layers.html").read_text()
+    assert f"<code>{trains}</code>" in page
     assert "data:image/png;base64" in page and f"<h1>The layers of {tmp_path / 'encoder'}</h1>" in page
     assert f"Layer 1 of 4 is the best: MCC {best:.3f}" in page
     assert "120 training proteins" not in page  # of 120, some are for validation

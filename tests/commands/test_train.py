@@ -162,6 +162,24 @@ def test_a_finished_run_is_refused_then_overwritten(tmp_path, easy, capsys):
     assert (tmp_path / "run" / "run.json").stat().st_mtime_ns > before
 
 
+def test_ctrl_c_while_the_test_proteins_are_predicted_says_how_to_finish(tmp_path, easy, capsys, monkeypatch):
+    arguments = ["train", "--data", easy, "--output_dir", str(tmp_path / "run"), *TINY, "--num_train_epochs", "1"]
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("protbert_classify.training.run.write_test_results", stop)
+        assert main(arguments) == 130
+    (line,) = complaints(capsys.readouterr().err)
+    assert line.endswith(
+        "after the training, before its model was saved; train again with resume to evaluate and save it"
+    )
+    assert not (tmp_path / "run" / "run.json").exists()
+    assert main([*arguments, "--resume"]) == 0
+    assert "\ntest: 15 proteins" in capsys.readouterr().out
+
+
 def test_a_recipe_in_a_file_runs(tmp_path, easy):
     recipe = tmp_path / "run.yaml"
     values = {"data": easy, "backbone_config": SHAPE, "max_length": 64, "num_train_epochs": 9}

@@ -65,7 +65,7 @@ def test_an_encoder_without_a_head_is_refused(tmp_path):
     BertModel(BertConfig(**TINY_SHAPE)).save_pretrained(tmp_path)
     message = refusal(tmp_path)
     assert "an encoder without classes; fine-tune it first" in message
-    assert f"protbert-classify train --model_name_or_path {tmp_path}" in message
+    assert f"protbert-classify train --data LABELLED.fasta --model_name_or_path {tmp_path}" in message
 
 
 def test_a_model_without_its_tokenizer_is_refused(own_folder):

@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModel,
     AutoModelForSequenceClassification,
@@ -32,6 +34,14 @@ def test_a_folder_that_is_not_there_is_called_one_and_not_a_bad_repository_id(tm
         assert str(raised.value).startswith(f"{name}: no such folder")
 
 
+def test_the_folder_of_a_training_names_the_model_inside(tmp_path):
+    with pytest.raises(OSError, match=rf"^{tmp_path}: no model there .no config.json.; expected a model folder$"):
+        ProteinClassifier.from_pretrained(tmp_path)
+    (tmp_path / "model").mkdir()
+    with pytest.raises(OSError, match=rf"expected {tmp_path}/model, the model of this training$"):
+        ProteinClassifier.from_pretrained(tmp_path)
+
+
 # a pretrained encoder and a fresh head
 
 
@@ -43,6 +53,19 @@ def test_the_backbone_is_the_pretrained_one_and_not_random(checkpoint, fresh, ki
     assert len(loaded) >= 19
     for name in loaded:
         assert torch.equal(backbone[name], source[BACKBONES[kind] + name]), name
+
+
+def test_the_head_of_a_pretraining_is_not_reported_but_a_missing_weight_is(tmp_path, checkpoint, caplog):
+    folder, _ = checkpoint["bert"]
+    ProteinClassifier.from_pretrained(folder, labels=LABELS)
+    assert "LOAD REPORT" not in caplog.text and "start at random" not in caplog.text
+    shutil.copytree(folder, tmp_path / "some")
+    weights = load_file(tmp_path / "some" / "model.safetensors")
+    (lost,) = [name for name in weights if name.endswith("layer.1.output.dense.weight")]
+    weights.pop(lost)
+    save_file(weights, tmp_path / "some" / "model.safetensors", metadata={"format": "pt"})
+    ProteinClassifier.from_pretrained(tmp_path / "some", labels=LABELS)
+    assert "lacks 1 weights of its encoder, which start at random: encoder.layer.1.output.dense.weight" in caplog.text
 
 
 def test_the_pretrained_pooler_is_used_where_there_is_one(bert_classifier):

@@ -76,7 +76,7 @@ def test_the_commands_take_the_result_as_an_encoder(tmp_path, data, capsys):
     folder = tmp_path / "run"
     assert main(["pretrain", *arguments(data, folder, "--backbone_config", json.dumps(SHAPE))]) == 0
     out = capsys.readouterr().out
-    assert f"protbert-classify train --model_name_or_path {folder}/model" in out
+    assert f"protbert-classify train --data LABELLED.fasta --model_name_or_path {folder}/model" in out
     assert "residue frequencies alone: loss 2." in out
     vectors = str(tmp_path / "e.parquet")
     assert main(["embed", "--model", str(folder), "--input", data, "--output", vectors]) == 0
@@ -93,7 +93,7 @@ def test_the_commands_take_the_result_as_an_encoder(tmp_path, data, capsys):
     for words in (["report", "--run", str(folder)], ["compare", "--runs", str(folder), str(tmp_path / "tuned")]):
         assert main(words) == 2
         (line,) = complaints(capsys.readouterr().err)
-        assert "a pretraining, which has no classes" in line and f"train --model_name_or_path {folder}/model" in line
+        assert "a pretraining, which has no classes" in line and f"--model_name_or_path {folder}/model" in line
     assert main(["predict", "--model", str(folder), "--input", data, "--output", str(tmp_path / "p.csv")]) == 2
     (line,) = complaints(capsys.readouterr().err)
     assert "an encoder without classes; fine-tune it first" in line

@@ -1,0 +1,276 @@
+"""Where to start from, and what to train: `python -m benchmarks.encoders --unlabelled DB.fasta.gz`.
+
+Locations of SCL2205 from a few thousand labelled proteins, three seeds each, and the baselines on the same proteins.
+
+- AntiBERTy: two layers of a published model, the best of its layers for this (`benchmarks.layers`). It read antibodies.
+- pretrained here: an ESM-2 of three layers, trained by `protbert-classify pretrain` on SCL2205's training proteins and
+  on `--unlabelled` ones, such as the 20,000 of Debian's package mmseqs2-examples, without the neighbours of the test
+  proteins.
+- from scratch: the same ESM-2 with random weights.
+
+Each starts a frozen, a LoRA and a full training by recipe, with mean pooling and with light attention. Only learning
+rates are not those of the recipes, which are for large encoders. Computes in bfloat16 where the CPU can. The runs stay
+in `--folder`, which continues with those that are there.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+
+from benchmarks.layers import antiberty_folder, save_antiberty
+from benchmarks.reporting import RESULTS, last_results, markdown_table, publish
+from protbert_classify.baselines.baseline_run import run_baseline
+from protbert_classify.data.scl2205 import read_scl2205, write_scl2205
+from protbert_classify.evaluation.comparison import compare
+from protbert_classify.evaluation.intervals import task_intervals
+from protbert_classify.inference.precision import has_native_bf16
+from protbert_classify.pretraining.options import parse_pretraining_options
+from protbert_classify.pretraining.run import pretrain
+from protbert_classify.reporting.formatting import with_interval
+from protbert_classify.runs.common_test_proteins import common_test_proteins
+from protbert_classify.runs.files import STATE, read_json
+from protbert_classify.runs.finished_run import read_run
+from protbert_classify.tasks.targets import targets
+from protbert_classify.training.load_data import load_data
+from protbert_classify.training.options import parse_options
+from protbert_classify.training.run import train
+
+NAME, TITLE = "encoders", "Where to start from, and what to train"
+ANTIBERTY, PRETRAINED, SCRATCH = "AntiBERTy, 2 layers", "pretrained here", "from scratch"
+LIGHT = ("--pooling", "light_attention")
+WAYS = {
+    "frozen, mean": ("--recipe", "frozen"),
+    "frozen, light attention": ("--recipe", "light-attention"),
+    "LoRA, mean": ("--recipe", "lora"),
+    "LoRA, light attention": ("--recipe", "lora", *LIGHT),
+    "full, mean": ("--recipe", "full"),
+    "full, light attention": ("--recipe", "full", *LIGHT),
+}
+STARTS = {ANTIBERTY: tuple(WAYS), PRETRAINED: tuple(WAYS), SCRATCH: ("full, mean", "full, light attention")}
+BASELINES = {"composition": "logistic regression on composition", "nearest_neighbour": "nearest training protein"}
+METRICS = {"accuracy": "accuracy", "mcc": "MCC", "macro_f1": "macro F1"}
+MAX_LENGTH = 256  # tokens: the first and the last residues of a longer protein
+SHAPE = {
+    "model_type": "esm",
+    "hidden_size": 256,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 8,
+    "intermediate_size": 1024,
+    "max_position_embeddings": 512,
+    "position_embedding_type": "rotary",
+    "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+}
+PRETRAINING = ("--num_train_epochs", "6", "--learning_rate", "1e-3")
+RATES = {"frozen": (), "LoRA": ("--learning_rate", "2e-3"), "full": ("--learning_rate", "3e-4")}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--starts", nargs="+", choices=list(STARTS), default=list(STARTS), help="default: all")
+    parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS), help="default: all")
+    parser.add_argument("--unlabelled", nargs="*", default=[], metavar="FASTA", help="more proteins to pretrain on")
+    parser.add_argument("--train_proteins", type=int, default=2000, help="labelled ones (default %(default)s)")
+    parser.add_argument("--seeds", type=int, default=3, help="trainings of each way (default %(default)s)")
+    parser.add_argument("--folder", help="keeps the runs, and continues with those that are there")
+    options = parser.parse_args(arguments)
+    datasets.disable_progress_bars()
+    with tempfile.TemporaryDirectory() as temporary:
+        found = measure(options, Path(options.folder or temporary))
+    before = last_results(NAME) if (RESULTS / f"{NAME}.json").exists() else {}
+    runs = {**before.get("runs", {})}
+    for start, ways in found["runs"].items():
+        runs[start] = {**runs.get(start, {}), **ways}
+    results = {**before, **found, "runs": {start: runs[start] for start in STARTS if start in runs}}
+    publish(NAME, TITLE, {name: value for name, value in results.items() if name != "machine"}, tables(results))
+    return 0
+
+
+def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Train each way from each start, in a folder that may hold some of the runs."""
+    fasta, validation = write_scl2205(folder / "data")
+    data = ["--data", str(fasta), "--validation_data", str(validation), "--split", "identical"]
+    data += ["--test_neighbours", "true", "--max_train_samples", str(options.train_proteins)]
+    common = ["--max_length", str(MAX_LENGTH), "--disable_tqdm", "true", "--resume"]
+    if has_native_bf16("cpu"):
+        common += ["--bf16", "true"]
+    results: dict[str, Any] = {"runs": {}}
+    results["baselines"] = baselines([*data, "--output_dir", str(folder / "none")])
+    for start in options.starts:
+        if start == PRETRAINED:
+            results["pretraining"] = pretrained(folder, options.unlabelled, common)
+        begin = encoder(start, folder)
+        results["runs"][start] = {}
+        for way in STARTS[start]:
+            if way in options.ways:
+                rates = RATES[way.split(",")[0]]
+                chosen = [*data, *common, *begin, *WAYS[way], *rates]
+                results["runs"][start][way] = [
+                    one_run(chosen, run_folder(folder, start, way, seed), seed) for seed in range(options.seeds)
+                ]
+    results["differences"] = differences(folder, options.seeds)
+    return results
+
+
+def baselines(options: list[str]) -> dict[str, Any]:
+    """The baselines on the same proteins: metrics of the test proteins, and their intervals."""
+    splits, (task, *_) = load_data(parse_options(options)[1])
+    assert splits.nearest is not None
+    found = {}
+    for name, title in BASELINES.items():
+        metrics, decisions = run_baseline(name, splits, task)
+        spans = task_intervals(decisions["test"], targets(splits["test"], task), groups=splits.nearest.group)
+        found[title] = {metric: [metrics[f"test_{metric}"], spans[metric]] for metric in METRICS}
+    return found
+
+
+def pretrained(folder: Path, unlabelled: list[str], common: list[str]) -> dict[str, Any]:
+    """Pretrain; the metrics of the pretraining."""
+    splits = read_scl2205()
+    files = {}
+    for split in ("train", "test"):
+        files[split] = folder / "data" / f"{split}.fasta"
+        records = (f">{protein.accession}\n{protein.residues}\n" for protein in splits[split])
+        files[split].write_text("".join(records), encoding="utf-8")
+    source = ["--data", str(files["train"]), *unlabelled, "--exclude", str(files["test"])]
+    where = ["--backbone_config", json.dumps(SHAPE), "--output_dir", str(folder / "pretraining")]
+    metrics = pretrain(*parse_pretraining_options([*source, *where, *common, *PRETRAINING]))
+    kept = ("parameters", "train_proteins", "validation_loss", "validation_frequency_loss", "validation_perplexity")
+    return {name: metrics[name] for name in (*kept, "train_runtime")}
+
+
+def encoder(start: str, folder: Path) -> list[str]:
+    """The options of `train` that say where to start from."""
+    if start == ANTIBERTY:
+        return ["--model_name_or_path", save_antiberty(antiberty_folder(), folder / "antiberty"), "--layer", "2"]
+    if start == PRETRAINED:
+        return ["--model_name_or_path", str(folder / "pretraining" / "model")]
+    return ["--backbone_config", json.dumps(SHAPE)]
+
+
+def run_folder(folder: Path, start: str, way: str, seed: int) -> Path:
+    return folder / f"{start}, {way}, {seed}".replace(", ", "-").replace(" ", "_")
+
+
+def one_run(options: list[str], folder: Path, seed: int) -> dict[str, Any]:
+    """One training: its metrics, and what the validation proteins said after each epoch."""
+    metrics = train(*parse_options([*options, "--seed", str(seed), "--output_dir", str(folder)]))
+    log = read_json(str(folder / STATE))["log_history"]
+    accuracy = [entry["eval_accuracy"] for entry in log if "eval_accuracy" in entry]
+    return {
+        "validation": {name: metrics[f"validation_{name}"] for name in METRICS},
+        "test": {name: metrics[f"test_{name}"] for name in METRICS},
+        "seconds": metrics["train_runtime"],
+        "epochs": accuracy,
+        "trained_parameters": metrics["trained_parameters"],
+    }
+
+
+PAIRS = [
+    *((f"{PRETRAINED} - {SCRATCH}, {way}", (SCRATCH, way), (PRETRAINED, way)) for way in STARTS[SCRATCH]),
+    *(
+        (f"{start}, LoRA - full, {pooling}", (start, f"full, {pooling}"), (start, f"LoRA, {pooling}"))
+        for start in (PRETRAINED, ANTIBERTY)
+        for pooling in ("mean", "light attention")
+    ),
+]
+
+
+def differences(folder: Path, seeds: int) -> dict[str, Any]:
+    """Pair -> for each seed, metric -> difference and its interval: both predict the same draws of test proteins."""
+    found = {}
+    for title, *sides in PAIRS:
+        folders = [[run_folder(folder, *side, seed) for side in sides] for seed in range(seeds)]
+        if all((run / "run.json").exists() for pair in folders for run in pair):
+            found[title] = [difference(*map(str, pair)) for pair in folders]
+    return found
+
+
+def difference(first: str, second: str) -> dict[str, Any]:
+    """Metric -> difference of two runs, and its interval over groups of related test proteins."""
+    common = common_test_proteins([read_run(first), read_run(second)])
+    one, other = common.decisions
+    compared = compare(one, other, common.references, groups=common.groups)
+    return {found.name: [found.value, found.interval] for found in compared.differences if found.label is None}
+
+
+def tables(results: dict[str, Any]) -> str:
+    """The runs beside the baselines, pairs of runs, and the time to the same accuracy."""
+    parts = [pretraining_line(results["pretraining"])] if "pretraining" in results else []
+    parts += [runs_table(results), "Differences on the same test proteins, with 95% intervals:", pairs_table(results)]
+    return "\n\n".join([*parts, "LoRA against full, to the same validation accuracy:", time_table(results["runs"])])
+
+
+def pretraining_line(found: dict[str, Any]) -> str:
+    losses = " to ".join(f"{found[name]:.3f}" for name in ("validation_frequency_loss", "validation_loss"))
+    return (
+        f"Pretrained here: {found['parameters']:,} parameters, {found['train_proteins']:,} proteins, "
+        f"{found['train_runtime'] / 60:.0f} minutes; validation loss from that of residue frequencies {losses}. "
+        "± is the standard deviation over the seeds. In brackets: 95% intervals over groups of related test proteins."
+    )
+
+
+def runs_table(results: dict[str, Any]) -> str:
+    lines = [
+        ["baseline", title, "", *(_measured(row[metric]) for metric in METRICS), ""]
+        for title, row in results["baselines"].items()
+    ]
+    for start, ways in results["runs"].items():
+        for way, runs in ways.items():
+            chosen = np.mean([run["validation"]["accuracy"] for run in runs])
+            cells = [_spread([run["test"][metric] for run in runs]) for metric in METRICS]
+            lines.append([start, way, f"{chosen:.3f}", *cells, f"{np.mean([run['seconds'] for run in runs]):.0f}"])
+    header = ["start", "way", "validation accuracy", *(f"test {title}" for title in METRICS.values()), "seconds"]
+    return markdown_table(header, lines)
+
+
+def pairs_table(results: dict[str, Any]) -> str:
+    lines = [
+        [title, METRICS[metric], *(_measured(seed[metric], "+.3f") for seed in seeds)]
+        for title, seeds in results["differences"].items()
+        for metric in METRICS
+    ]
+    most = max((len(seeds) for seeds in results["differences"].values()), default=0)
+    return markdown_table(["", "metric", *(f"seed {seed}" for seed in range(most))], lines)
+
+
+def time_table(runs: dict[str, Any]) -> str:
+    """Seconds until LoRA and full reach the accuracy that both reach, the median of the seeds."""
+    lines = []
+    for start, ways in runs.items():
+        for pooling in ("mean", "light attention"):
+            sides = [ways.get(f"{tuning}, {pooling}") for tuning in ("LoRA", "full")]
+            if None in sides:
+                continue
+            goal = min(max(run["epochs"]) for side in sides for run in side)
+            lora, full = (np.median([seconds_to(goal, run) for run in side]) for side in sides)
+            lines.append([start, pooling, f"{goal:.3f}", f"{lora:.0f}", f"{full:.0f}", f"{lora / full:.2f}"])
+    return markdown_table(["start", "pooling", "accuracy", "LoRA, seconds", "full, seconds", "ratio"], lines)
+
+
+def seconds_to(goal: float, run: dict[str, Any]) -> float:
+    """Training and evaluating up to the first epoch that reaches it."""
+    epochs = 1 + next(epoch for epoch, accuracy in enumerate(run["epochs"]) if accuracy >= goal)
+    return run["seconds"] * epochs / len(run["epochs"])
+
+
+def _measured(found: Sequence[Any], form: str = ".3f") -> str:
+    value, interval = found
+    return with_interval(value, interval, form)
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    sys.exit(main())
