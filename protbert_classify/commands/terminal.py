@@ -26,7 +26,7 @@ def log_to_stderr() -> None:
     logger.setLevel(logging.INFO if int(os.environ.get("LOCAL_RANK", 0)) == 0 else logging.ERROR)
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")  # a dozen, of seconds; training keeps its own
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # retries are not logged; the final error is
-    for name in ("torchao", "torch.utils._pytree"):  # what torchao says when it is imported, used or not
+    for name in ("torchao", "torch.utils._pytree", "bitsandbytes"):  # what is said at the import, used or not
         logging.getLogger(name).setLevel(logging.ERROR)
 
 

@@ -179,11 +179,15 @@ def test_a_job_can_install_a_released_package_instead(tmp_path):
 
 def test_a_job_installs_the_package_for_adapters_only_where_one_is_trained(tmp_path):
     pytest.importorskip("peft", reason="the extra lora is not installed")
-    for tuning in ("lora", "full"):
-        (tmp_path / tuning).mkdir()
-        write_job(str(tmp_path / tuning), {"tuning": tuning}, "protbert_classify==0.1.0")
-    lines = {tuning: (tmp_path / tuning / "requirements.txt").read_text().splitlines() for tuning in ("lora", "full")}
-    assert set(lines["lora"]) - set(lines["full"]) == {f"peft=={version('peft')}"}
+    pytest.importorskip("bitsandbytes", reason="the extra qlora is not installed")
+    jobs = {"lora": {"tuning": "lora"}, "qlora": {"tuning": "lora", "lora_bits": 4}, "full": {"tuning": "full"}}
+    lines = {}
+    for name, options in jobs.items():
+        (tmp_path / name).mkdir()
+        write_job(str(tmp_path / name), options, "protbert_classify==0.1.0")
+        lines[name] = set((tmp_path / name / "requirements.txt").read_text().splitlines())
+    assert lines["lora"] - lines["full"] == {f"peft=={version('peft')}"}
+    assert lines["qlora"] - lines["lora"] == {f"bitsandbytes=={version('bitsandbytes')}"}
 
 
 @pytest.fixture
