@@ -69,7 +69,7 @@ SHAPE = {
     "hidden_dropout_prob": 0.0,
     "attention_probs_dropout_prob": 0.0,
 }
-PRETRAINING = ("--num_train_epochs", "6", "--learning_rate", "1e-3")
+PRETRAINING = ("--num_train_epochs", "8", "--learning_rate", "1e-3", "--max_length", "128")
 RATES = {"frozen": (), "LoRA": ("--learning_rate", "2e-3"), "full": ("--learning_rate", "3e-4")}
 
 
@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--starts", nargs="+", choices=list(STARTS), default=list(STARTS), help="default: all")
     parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS), help="default: all")
     parser.add_argument("--unlabelled", nargs="*", default=[], metavar="FASTA", help="more proteins to pretrain on")
-    parser.add_argument("--train_proteins", type=int, default=2000, help="labelled ones (default %(default)s)")
+    parser.add_argument("--train_proteins", type=int, default=1000, help="labelled ones (default %(default)s)")
     parser.add_argument("--seeds", type=int, default=3, help="trainings of each way (default %(default)s)")
     parser.add_argument("--folder", help="keeps the runs, and continues with those that are there")
     options = parser.parse_args(arguments)
@@ -86,11 +86,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as temporary:
         found = measure(options, Path(options.folder or temporary))
     before = last_results(NAME) if (RESULTS / f"{NAME}.json").exists() else {}
-    runs = {**before.get("runs", {})}
+    runs = dict(before.get("runs", {}))
     for start, ways in found["runs"].items():
         runs[start] = {**runs.get(start, {}), **ways}
-    results = {**before, **found, "runs": {start: runs[start] for start in STARTS if start in runs}}
-    publish(NAME, TITLE, {name: value for name, value in results.items() if name != "machine"}, tables(results))
+    together = {
+        "runs": {start: runs[start] for start in STARTS if start in runs},
+        "differences": {**before.get("differences", {}), **found["differences"]},
+    }
+    results = {name: value for name, value in {**before, **found, **together}.items() if name != "machine"}
+    publish(NAME, TITLE, results, tables(results))
     return 0
 
 
@@ -142,7 +146,8 @@ def pretrained(folder: Path, unlabelled: list[str], common: list[str]) -> dict[s
         files[split].write_text("".join(records), encoding="utf-8")
     source = ["--data", str(files["train"]), *unlabelled, "--exclude", str(files["test"])]
     where = ["--backbone_config", json.dumps(SHAPE), "--output_dir", str(folder / "pretraining")]
-    metrics = pretrain(*parse_pretraining_options([*source, *where, *common, *PRETRAINING]))
+    chosen = [*source, *where, *common, *PRETRAINING]  # of an option that is there twice, the last one counts
+    metrics = pretrain(*parse_pretraining_options(chosen))
     kept = ("parameters", "train_proteins", "validation_loss", "validation_frequency_loss", "validation_perplexity")
     return {name: metrics[name] for name in (*kept, "train_runtime")}
 

@@ -81,6 +81,7 @@ def _model(options: argparse.Namespace, tuning: str) -> "ProteinClassifier":
         pooling=options.pooling,
         tuning=tuning,
         lora_rank=options.lora_rank,
+        lora_bits=options.lora_bits,
         layer=options.layer,
     )
 
@@ -148,6 +149,13 @@ def _parser() -> argparse.ArgumentParser:
         help="what is trained besides pooling and head: the whole backbone, an adapter or nothing (default full)",
     )
     model.add_argument("--lora_rank", type=positive, default=8, help="rank of the adapter (default 8)")
+    model.add_argument(
+        "--lora_bits",
+        type=int,
+        choices=(4, 32),
+        default=32,
+        help="bits of a frozen weight that has an adapter; 4 is QLoRA (default 32)",
+    )
     model.add_argument("--freeze_backbone", action="store_true", help="the same as --tuning frozen")
     model.add_argument(
         "--layer",

@@ -31,6 +31,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from ..model import ProteinClassifier
 from ..model.attention import PADDING_FREE
+from ..model.four_bits import FourBitLinear
 from ..model.packing import why_not_packed
 
 logger = logging.getLogger(__name__)
@@ -155,6 +156,8 @@ def _without_content(model: ProteinClassifier) -> ProteinClassifier:
         for parameter in model.parameters()
     }
     shells.update((id(buffer), torch.empty_like(buffer, device="meta")) for buffer in model.buffers())
+    in_four_bits = (module for module in model.modules() if isinstance(module, FourBitLinear))
+    shells.update((id(module), module.without_content()) for module in in_four_bits)  # it needs its numbers to compute
     return copy.deepcopy(model, shells)
 
 

@@ -36,6 +36,7 @@ def planned_model(
     pooling: str | None = None,
     tuning: str = "full",
     lora_rank: int = 8,
+    lora_bits: int = 32,
     freeze_layers: int = 0,
     layer: int | None = None,
 ) -> ProteinClassifier:
@@ -50,6 +51,7 @@ def planned_model(
         pooling: A name in `POOLINGS`; None for that of a saved classifier, mean for an encoder.
         tuning: `full`, `lora` or `frozen`, as for train.
         lora_rank: Of the adapter, with `lora`.
+        lora_bits: Of a frozen weight beside it: 32 or 4. The weights of the planned model stay whole.
         freeze_layers: Leave the embeddings and the first N layers as they are.
         layer: The last layer of the backbone that is kept; None for all.
 
@@ -70,7 +72,7 @@ def planned_model(
         fields: dict[str, Any] = {**own, **{name: value for name, value in asked.items() if value is not None}}
         trains: dict[str, Any] = {"freeze_backbone": tuning == "frozen", "freeze_layers": freeze_layers}
         if tuning == "lora":
-            trains["adapter"] = {"base_model": name_or_path or "", "rank": lora_rank}
+            trains["adapter"] = {"base_model": name_or_path or "", "rank": lora_rank, "bits": lora_bits}
         with torch.device("meta"):
             model = ProteinClassifier(ProteinClassifierConfig(backbone, **trains, **fields))
     except (ImportError, ValueError, KeyError) as error:

@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 from ..model import ProteinClassifier
+from ..model.adapter import adapted_layers
 from ..model.backbone import encoder_layers
+from ..model.four_bits import BYTES, FourBitLinear
 from .activation_memory import ActivationMemory, activation_memory
 
 ADAMW_BYTES = 8  # a trained parameter: two moments in float32
@@ -81,7 +83,7 @@ def step_memory(
     if shards > 1:
         activations = replace(activations, weight_copies=0)  # FSDP gathers the weights in half precision
     return StepMemory(
-        weights=_nbytes(model) // shards,
+        weights=(_nbytes(model) - _saved_by_four_bits(model)) // shards,
         gradients=_nbytes(model, trained=True) // shards,
         optimizer=int(optimizer_bytes * trained) // shards,
         communication=_gathered(model) if shards > 1 else _nbytes(model, trained=True) if data_parallel else 0,
@@ -97,6 +99,15 @@ def _gathered(model: ProteinClassifier) -> int:
     layers = [_nbytes(layer) for layer in encoder_layers(model.backbone)]
     outside = _nbytes(model) - sum(layers)
     return outside + 3 * max(layers)
+
+
+def _saved_by_four_bits(model: ProteinClassifier) -> int:
+    """Bytes that a planned model, whose weights are still whole, will not need."""
+    if (model.config.adapter or {}).get("bits") != 4:
+        return 0
+    layers = [module.base_layer for module in adapted_layers(model.backbone).values()]
+    weights = [layer.weight for layer in layers if not isinstance(layer, FourBitLinear)]
+    return sum(int(weight.numel() * (weight.element_size() - BYTES)) for weight in weights)
 
 
 def _nbytes(module: nn.Module, trained: bool = False) -> int:

@@ -159,11 +159,11 @@ def to_bits(backbone: PreTrainedModel, adapter: Adapter) -> None:
     Raises:
         ImportError: `bitsandbytes` is not installed.
     """
-    for module in _adapted_layers(backbone).values() if adapter.bits == 4 else ():
+    for module in adapted_layers(backbone).values() if adapter.bits == 4 else ():
         module.base_layer = FourBitLinear(module.base_layer)
 
 
-def _adapted_layers(backbone: PreTrainedModel) -> dict[str, Any]:
+def adapted_layers(backbone: PreTrainedModel) -> dict[str, Any]:
     """Name in the layers of the encoder -> a linear layer with its adapter, as `peft` has it."""
     try:
         from peft.tuners.tuners_utils import BaseTunerLayer
@@ -242,7 +242,7 @@ def load_base(backbone: PreTrainedModel, adapter: Adapter, **kwargs: Any) -> Non
     expected = torch.tensor(adapter.base_sample)
     if not torch.allclose(torch.tensor(sample(backbone)), expected, rtol=TOLERANCE, atol=1e-6):
         raise other
-    for module in _adapted_layers(backbone).values() if adapter.bits == 4 else ():
+    for module in adapted_layers(backbone).values() if adapter.bits == 4 else ():
         round_to_four_bits(module.base_layer)
 
 
@@ -259,7 +259,7 @@ def no_load_report() -> Iterator[None]:
 
 def merge(backbone: PreTrainedModel) -> None:
     """Add an adapter to the weights of the backbone, and leave the plain linear layers."""
-    adapted = _adapted_layers(backbone)
+    adapted = adapted_layers(backbone)
     layers = encoder_layers(backbone)
     for name, module in adapted.items():
         if isinstance(module.base_layer, FourBitLinear):

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 FORMAT = {"quant_type": "nf4", "compress_statistics": True}  # the scales are quantized, too
+BYTES = (4 + 8 / 64 + 32 / (64 * 256)) / 8  # of a number, with its share of the scales
 NO_BITSANDBYTES = "lora_bits=4 needs the package bitsandbytes: pip install 'protbert_classify[qlora]'"
 
 
@@ -53,9 +54,14 @@ class FourBitLinear(nn.Linear):
         weight: Any = self.weight
         return load_bitsandbytes().matmul_4bit(hidden, weight, bias=bias, quant_state=weight.quant_state)
 
+    def without_content(self) -> nn.Linear:
+        """A plain frozen layer of its shape on the meta device."""
+        bias = self.bias is not None
+        return nn.Linear(self.in_features, self.out_features, bias=bias, device="meta").requires_grad_(False)
+
     def dequantized(self) -> nn.Linear:
         """The plain layer with the rounded weight."""
-        plain = nn.Linear(self.in_features, self.out_features, bias=self.bias is not None, device="meta")
+        plain = self.without_content()
         small: Any = self.weight
         weight = load_bitsandbytes().functional.dequantize_4bit(small.data, small.quant_state)
         plain.weight = nn.Parameter(weight.float(), requires_grad=False)

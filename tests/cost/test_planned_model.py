@@ -6,7 +6,9 @@ import sys
 import pytest
 import torch
 
+from protbert_classify import ProteinClassifier
 from protbert_classify.cost.planned_model import planned_model, trained_length
+from protbert_classify.cost.step_memory import step_memory
 from protbert_classify.errors import ModelError, OptionError
 from tests.conftest import TINY_SHAPE
 from tests.cost.test_flops import T5, classifier
@@ -70,6 +72,22 @@ def test_an_adapter_is_planned_as_training_inserts_it(shape, tmp_path):
 
     assert learned(model) == learned(trained)
     assert all(parameter.is_meta for parameter in model.parameters())
+
+
+def test_four_bits_are_planned_as_training_holds_them(tmp_path):
+    pytest.importorskip("bitsandbytes", reason="the extra qlora is not installed")
+    wide = {**TINY_SHAPE, "hidden_size": 128, "intermediate_size": 512}
+    classifier(wide).backbone.save_pretrained(tmp_path)
+    trained = ProteinClassifier.from_pretrained(str(tmp_path), labels=["a", "b"])
+    trained.add_lora(str(tmp_path), rank=3, bits=4)
+    options = {"max_length": 128, "num_labels": 2, "tuning": "lora", "lora_rank": 3}
+    whole, planned = (planned_model(str(tmp_path), **options, lora_bits=bits) for bits in (32, 4))
+    settings = {"half_precision": True, "gradient_checkpointing": False}
+    held, expected, more = (step_memory(model, 64, **settings) for model in (trained, planned, whole))
+    assert held.weights == pytest.approx(expected.weights, rel=0.03)
+    assert held.weights < 0.3 * more.weights
+    assert held.activations == expected.activations == more.activations
+    assert (held.gradients, held.optimizer) == (more.gradients, more.optimizer)
 
 
 def test_an_adapter_without_peft_says_how_to_install_it(monkeypatch):
