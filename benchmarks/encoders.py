@@ -27,6 +27,7 @@ import numpy as np
 
 from benchmarks.layers import antiberty_folder, save_antiberty
 from benchmarks.reporting import RESULTS, last_results, markdown_table, publish
+from benchmarks.results_page import write_page
 from protbert_classify.baselines.baseline_run import run_baseline
 from protbert_classify.data.scl2205 import read_scl2205, write_scl2205
 from protbert_classify.evaluation.comparison import compare
@@ -69,7 +70,7 @@ SHAPE = {
     "hidden_dropout_prob": 0.0,
     "attention_probs_dropout_prob": 0.0,
 }
-PRETRAINING = ("--num_train_epochs", "8", "--learning_rate", "1e-3", "--max_length", "128")
+PRETRAINING = ("--num_train_epochs", "8", "--learning_rate", "1e-3", "--max_length", "128", "--split", "random")
 RATES = {"frozen": (), "LoRA": ("--learning_rate", "2e-3"), "full": ("--learning_rate", "3e-4")}
 
 
@@ -95,6 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     results = {name: value for name, value in {**before, **found, **together}.items() if name != "machine"}
     publish(NAME, TITLE, results, tables(results))
+    write_page()
     return 0
 
 

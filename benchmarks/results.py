@@ -16,6 +16,7 @@ import numpy as np
 from datasets import Dataset
 
 from benchmarks.reporting import last_results, markdown_table, publish
+from benchmarks.results_page import PAGE, write_page
 from protbert_classify.commands import main as command
 from protbert_classify.data.alphabet import unspace
 from protbert_classify.data.deeploc import load_deeploc
@@ -37,7 +38,6 @@ from protbert_classify.training.run import train
 from protbert_classify.training.several_runs import train_several
 
 TITLE = "The demo's network and the baselines"
-PAGE = Path(__file__).parent.parent / "docs" / "results.md"
 NETWORK, ENSEMBLE = "the demo's network", "ensemble of {} such networks"
 HELPED = "{} + nearest training protein"
 BASELINES = {
@@ -309,48 +309,6 @@ def _number(value: float | None) -> str:
 
 def _spread(values: list[float]) -> str:
     return f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"
-
-
-def write_page() -> None:
-    """Put the printed tables on the page of the documentation."""
-    printed = (Path(__file__).parent / "results" / "results.md").read_text(encoding="utf-8")
-    body = printed.split("\n", 4)[4]  # without its heading and its command
-    PAGE.write_text(INTRODUCTION.rstrip() + f"\n\n{body}".replace("\n### ", "\n## "), encoding="utf-8")
-
-
-INTRODUCTION = """# Results
-
-What to expect without pretrained weights and without a GPU: a small network that learns from nothing, the one of
-[`protbert-classify demo`](first_run_command_line.md), beside simple baselines on the same proteins. The network has
-residue embeddings, convolutional layers and light attention (`train --recipe small`).
-
-- **Is a network better than no network?** Compare with the baselines. The class of the nearest training protein, found
-  by MMseqs2, is what biologists use without machine learning.
-- **Does it hold for new proteins?** The tables by identity show it: most test proteins have no similar training
-  protein, and a model is needed most for these.
-- **Can the validation number be believed?** It should be near the test number. A validation part with relatives of the
-  training proteins is far too optimistic ([how proteins are split](evaluation.md)).
-- **Are scores probabilities?** The expected calibration error (ECE) says how far they are from it.
-- **Do prediction sets keep their promise?** At an error of 0.1, nine in ten should contain the true class.
-
-SCL2205 has proteins of UniProt; its validation and test proteins are used as they are. For DeepLoc, a sample of 1,384
-of its test proteins is predicted. The training proteins are a sample of 1,655 of DeepLoc's and those of SCL2205 that
-are less than 30% identical to each test protein. Most validation proteins are then of SCL2205, which labels proteins in
-another way than DeepLoc and lacks two of its classes: validation promises too much here, and so do the sets.
-
-No pretrained model is measured here, because their weights could not be downloaded where these tables were made. The
-same comparison for two of them, on a GPU:
-
-```bash
-protbert-classify train --model_name_or_path Rostlab/prot_bert_bfd --output_dir runs/prot_bert_bfd
-protbert-classify train --model_name_or_path facebook/esm2_t12_35M_UR50D --output_dir runs/esm2
-protbert-classify baselines
-protbert-classify compare --runs runs/prot_bert_bfd runs/esm2 runs/baselines/nearest_neighbour
-```
-
-[Benchmarks](benchmarks.md) has speed and memory.
-
-"""
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """What an adapter saves: `python -m benchmarks.tuning`.
 
-Steps of AdamW on 4 proteins of 256 residues, ProtBERT's shape, random weights, float32 on a CPU: all of the model
-trained, and LoRA of rank 8. Each way in a process of its own, both in turns. The peak memory is the largest resident
-set of the process, without what its libraries took before the model was built: once with freed memory kept for the next
-tensor, as training does on a CPU because it is faster, and once with it given back, which is what the tensors need. A
-checkpoint is what `save_pretrained` writes.
+Steps of AdamW on 1 and on 4 proteins of 256 residues, ProtBERT's shape, random weights, float32 on a CPU: all of the
+model trained, LoRA of rank 8, and the same beside weights of 4 bits (QLoRA). Each way in a process of its own. The peak
+memory is the largest resident set of the process, without what its libraries took before the model was built: once
+with freed memory kept for the next tensor, as training does on a CPU because it is faster, and once with it given
+back, which is what the tensors need. A checkpoint is what `save_pretrained` writes.
 """
 
 import json
@@ -26,32 +26,27 @@ from protbert_classify.data.collators import PaddingCollator
 from protbert_classify.memory_allocator import keep_freed_memory
 
 SHAPE = {"hidden_size": 1024, "num_hidden_layers": 30, "num_attention_heads": 16, "intermediate_size": 4096}
-CAP, PROTEINS, RESIDUES, RANK = 512, 4, 256, 8
-WAYS, TURNS, STEPS = ("full", "lora"), 1, 5
+CAP, RESIDUES, RANK, STEPS = 512, 256, 8, 5
+WAYS = {"full": "full", "lora": f"LoRA, rank {RANK}", "qlora": "QLoRA, 4 bits"}
+BATCHES = (1, 4)
 TARGETS = {"seconds": 0.75, "tensors": 0.5, "kept": None, "trained": None, "checkpoint": 0.02}  # of full, at most
 GIVEN_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536"}  # bytes: larger tensors go back to the system when they are freed
 
 
 def main() -> int:
-    runs: dict[str, list[dict[str, Any]]] = {way: [] for way in WAYS}
-    for _ in range(TURNS):
+    found: dict[str, dict[str, Any]] = {}
+    for proteins in BATCHES:
+        found[str(proteins)] = {}
         for way in WAYS:
-            kept, given_back = _launch(way), _launch(way, GIVEN_BACK)
-            runs[way].append({**kept, "kept": kept["peak"], "tensors": given_back["peak"]})
-            print(way, runs[way][-1], flush=True)
-    found = {way: _middle(runs[way]) for way in WAYS}
-    publish("tuning", "LoRA against full fine-tuning", {"runs": runs, "medians": found}, _table(found))
+            kept, given_back = _launch(way, proteins), _launch(way, proteins, GIVEN_BACK)
+            run = {**kept, "kept": kept["peak"], "tensors": given_back["peak"], "steps": kept["seconds"]}
+            found[str(proteins)][way] = {**run, "seconds": quartiles(kept["seconds"])[1]}
+            print(proteins, way, found[str(proteins)][way], flush=True)
+    publish("tuning", "LoRA against full fine-tuning", {"batches": found}, _table(found))
     return 0
 
 
-def _middle(runs: list[dict[str, Any]]) -> dict[str, float]:
-    """Medians over the steps of all turns, and over the turns."""
-    seconds = [value for run in runs for value in run["seconds"]]
-    others = {name: quartiles([run[name] for run in runs])[1] for name in TARGETS if name != "seconds"}
-    return {"seconds": quartiles(seconds)[1], **others}
-
-
-def _table(found: dict[str, dict[str, float]]) -> str:
+def _table(found: dict[str, dict[str, Any]]) -> str:
     shown = {
         "seconds": ("seconds of a training step", "{:.1f}", 1),
         "tensors": ("peak memory of the tensors", "{:.2f} GiB", 2**30),
@@ -61,16 +56,25 @@ def _table(found: dict[str, dict[str, float]]) -> str:
     }
     rows = []
     for name, (title, form, unit) in shown.items():
-        full, lora = (found[way][name] for way in WAYS)
-        ratio = f"{lora / full:.2f}" if lora / full >= 0.1 else f"{lora / full:.3f}"
-        target = "" if TARGETS[name] is None else f"{TARGETS[name]:.2f}"
-        rows.append([title, form.format(full / unit), form.format(lora / unit), ratio, target])
-    return markdown_table(["", "full", f"LoRA, rank {RANK}", "ratio", "target"], rows)
+        of_a_batch = name in ("seconds", "tensors", "kept")
+        for proteins, ways in found.items() if of_a_batch else list(found.items())[:1]:
+            values = [ways[way][name] for way in WAYS]
+            cells = [form.format(values[0] / unit)]
+            cells += [f"{form.format(value / unit)} ({_ratio(value / values[0])})" for value in values[1:]]
+            target = "" if TARGETS[name] is None else f"{TARGETS[name]:.2f}"
+            batch = f", {proteins} protein{'s' * (proteins != '1')}" if of_a_batch else ""
+            rows.append([f"{title}{batch}", *cells, target])
+    ours = list(WAYS.values())[1:]
+    return markdown_table(["", "full", *(f"{title} (ratio)" for title in ours), "target of LoRA"], rows)
 
 
-def _launch(way: str, environment: dict[str, str] | None = None) -> dict[str, Any]:
+def _ratio(value: float) -> str:
+    return f"{value:.2f}" if value >= 0.1 else f"{value:.3f}"
+
+
+def _launch(way: str, proteins: int, environment: dict[str, str] | None = None) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.tuning", way],
+        [sys.executable, "-m", "benchmarks.tuning", way, str(proteins)],
         env={**os.environ, "OMP_NUM_THREADS": str(os.cpu_count()), **(environment or {})},
         cwd=Path(__file__).parent.parent,
         stdout=subprocess.PIPE,
@@ -80,18 +84,19 @@ def _launch(way: str, environment: dict[str, str] | None = None) -> dict[str, An
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def worker(way: str) -> None:
+def worker(way: str, proteins: int) -> None:
     """One way: print its figures as JSON."""
-    import_module("peft")  # counted with the libraries
+    for package in ("peft", "bitsandbytes"):
+        import_module(package)  # counted with the libraries
     keep_freed_memory()  # as training does on a CPU; `GIVEN_BACK` prevents it
     before = _resident("VmRSS")
     model = network(CAP, **SHAPE)
-    if way == "lora":
-        model.add_lora("Rostlab/prot_bert_bfd", rank=RANK)
+    if way != "full":
+        model.add_lora("Rostlab/prot_bert_bfd", rank=RANK, bits=4 if way == "qlora" else 32)
     model.train()
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-5, fused=True)
-    batch = PaddingCollator(0)(random_proteins(np.full(PROTEINS, RESIDUES + 2)))
+    batch = PaddingCollator(0)(random_proteins(np.full(proteins, RESIDUES + 2)))
     seconds = []
     for step in range(STEPS + 1):  # the first one allocates
         start = time.perf_counter()
@@ -117,4 +122,4 @@ def _resident(name: str) -> int:
 
 
 if __name__ == "__main__":
-    worker(sys.argv[1]) if sys.argv[1:] else sys.exit(main())
+    worker(sys.argv[1], int(sys.argv[2])) if sys.argv[1:] else sys.exit(main())

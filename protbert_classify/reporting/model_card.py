@@ -46,6 +46,7 @@ LORA = {
     "dora": ("Liu et al. 2024, DoRA", "10.48550/arXiv.2402.09353"),
     "ia3": ("Liu et al. 2022, IA³", "10.48550/arXiv.2205.05638"),
 }
+QLORA = ("Dettmers et al. 2023, QLoRA", "10.48550/arXiv.2305.14314")
 LIGHT_ATTENTION = ("Stärk et al. 2021, light attention", "10.1093/bioadv/vbab035")
 BACKBONES = {
     "Rostlab/prot": ("Elnaggar et al. 2021, ProtTrans (ProtBERT, ProtT5)", "10.1109/TPAMI.2021.3095381"),
@@ -369,6 +370,8 @@ def _references(config: ProteinClassifierConfig, run: Run | None) -> list[tuple[
         references.append(LIGHT_ATTENTION)
     if adapter := _adapter(run):
         references.append(LORA[adapter["lora_kind"]])
+        if adapter.get("lora_bits") == 4:  # runs of earlier versions do not have it
+            references.append(QLORA)
     if _source(run) == DEEPLOC_URL:
         references.append(DEEPLOC)
     return references

@@ -112,7 +112,10 @@ ADAPTER = {"tuning": "lora", "lora_kind": "dora", "lora_rank": 4, "lora_targets"
 def test_an_adapter_is_among_the_options_and_cited(config, run):
     card = model_card(config(), "me/mine", dataclasses.replace(run, record={**run.record, "model_arguments": ADAPTER}))
     assert "| `tuning` | lora |" in card and "| `lora_rank` | 4 |" in card and "lora_targets" not in card
-    assert "https://doi.org/10.48550/arXiv.2402.09353" in card
+    assert "https://doi.org/10.48550/arXiv.2402.09353" in card and "QLoRA" not in card
+    in_four_bits = {**ADAPTER, "lora_bits": 4}
+    told = dataclasses.replace(run, record={**run.record, "model_arguments": in_four_bits})
+    assert "Dettmers et al. 2023, QLoRA" in model_card(config(), "me/mine", told)
     plain = {**ADAPTER, "tuning": "full"}
     card = model_card(config(), "me/mine", dataclasses.replace(run, record={**run.record, "model_arguments": plain}))
     assert "lora" not in card.lower()

@@ -1,0 +1,52 @@
+"""docs/results.md, from what the benchmarks of accuracy printed."""
+
+from pathlib import Path
+
+from benchmarks.reporting import RESULTS
+
+PAGE = Path(__file__).parent.parent / "docs" / "results.md"
+SECTIONS = ("encoders", "rare_classes", "regularisation")  # below the tables of benchmarks.results
+
+INTRODUCTION = """# Results
+
+What to expect without pretrained weights and without a GPU: a small network that learns from nothing, the one of
+[`protbert-classify demo`](first_run_command_line.md), beside simple baselines on the same proteins. The network has
+residue embeddings, convolutional layers and light attention (`train --recipe small`).
+
+- **Is a network better than no network?** Compare with the baselines. The class of the nearest training protein, found
+  by MMseqs2, is what biologists use without machine learning.
+- **Does it hold for new proteins?** The tables by identity show it: most test proteins have no similar training
+  protein, and a model is needed most for these.
+- **Can the validation number be believed?** It should be near the test number. A validation part with relatives of the
+  training proteins is far too optimistic ([how proteins are split](evaluation.md)).
+- **Are scores probabilities?** The expected calibration error (ECE) says how far they are from it.
+- **Do prediction sets keep their promise?** At an error of 0.1, nine in ten should contain the true class.
+
+SCL2205 has proteins of UniProt; its validation and test proteins are used as they are. For DeepLoc, a sample of 1,384
+of its test proteins is predicted. The training proteins are a sample of 1,655 of DeepLoc's and those of SCL2205 that
+are less than 30% identical to each test protein. Most validation proteins are then of SCL2205, which labels proteins in
+another way than DeepLoc and lacks two of its classes: validation promises too much here, and so do the sets.
+
+No pretrained model is measured here, because their weights could not be downloaded where these tables were made. The
+same comparison for two of them, on a GPU:
+
+```bash
+protbert-classify train --model_name_or_path Rostlab/prot_bert_bfd --output_dir runs/prot_bert_bfd
+protbert-classify train --model_name_or_path facebook/esm2_t12_35M_UR50D --output_dir runs/esm2
+protbert-classify baselines
+protbert-classify compare --runs runs/prot_bert_bfd runs/esm2 runs/baselines/nearest_neighbour
+```
+
+[Benchmarks](benchmarks.md) has speed and memory.
+
+"""
+
+
+def write_page() -> None:
+    """Put the printed tables on the page of the documentation."""
+    printed = (RESULTS / "results.md").read_text(encoding="utf-8")
+    _, body = printed.split("\n\n### ", 1)  # without its heading and its command
+    body = f"## {body}".replace("\n### ", "\n## ")
+    others = [RESULTS / f"{name}.md" for name in SECTIONS]
+    parts = [INTRODUCTION.rstrip(), body, *(path.read_text(encoding="utf-8") for path in others if path.exists())]
+    PAGE.write_text("\n\n".join(part.strip("\n") for part in parts) + "\n", encoding="utf-8")

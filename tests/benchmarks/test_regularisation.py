@@ -1,0 +1,57 @@
+"""The trainers of the benchmark do what they are named for."""
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import regularisation
+from protbert_classify.data.scl2205 import write_scl2205
+from tests.training.trainers import arguments, raw_proteins
+
+
+def trainer(kind, model, folder, **options):
+    options = {"calibrate": "none", "eval_strategy": "no", "save_strategy": "no", **options}
+    return kind(model, arguments(folder, **options), train_dataset=raw_proteins(60))
+
+
+def test_the_mean_is_that_of_the_weights_before_each_of_the_last_steps(tiny_classifier, tmp_path):
+    seen = []
+
+    class Seen(regularisation.WeightAveraging):
+        def training_step(self, *args, **kwargs):
+            seen.append(self.model.head[-1].weight.detach().clone())
+            return super().training_step(*args, **kwargs)
+
+    model = tiny_classifier()
+    trained = trainer(Seen, model, tmp_path, num_train_epochs=2)
+    trained.train()
+    steps = trained.state.global_step
+    last = seen[int((1 - regularisation.AVERAGED) * steps) + 1 :]
+    assert 1 < len(last) < steps
+    torch.testing.assert_close(model.head[-1].weight, torch.stack(last).mean(0), atol=1e-6, rtol=0)
+
+
+def test_ends_are_cut_and_the_special_tokens_and_the_labels_stay(tiny_classifier, tmp_path):
+    moving = trainer(regularisation.MovingEnds, tiny_classifier(), tmp_path)
+    protein = {"input_ids": [2, *range(100, 200), 3], "labels": 1}
+    cuts = [moving._cut(protein) for _ in range(50)]
+    for cut in cuts:
+        ids = cut["input_ids"].tolist()
+        assert (ids[0], ids[-1], cut["labels"]) == (2, 3, 1)
+        assert ids[1:-1] == list(range(ids[1], ids[-2] + 1)) and len(ids) >= 82
+    assert len({len(cut["input_ids"]) for cut in cuts}) > 3 and len({int(cut["input_ids"][1]) for cut in cuts}) > 3
+    usual = moving.data_collator
+    next(iter(moving.get_train_dataloader()))
+    assert moving.data_collator is usual  # validation proteins stay whole
+
+
+@pytest.mark.slow
+def test_each_way_trains_and_is_not_trained_again(tmp_path):
+    data = [str(path) for path in write_scl2205(tmp_path / "data")]
+    small = ("--max_train_samples", "200", "--num_train_epochs", "4")
+    found = {way: regularisation.one_run(data, tmp_path, way, 0, *small) for way in regularisation.WAYS}
+    assert all(0.1 < run["test"]["accuracy"] < 0.9 for run in found.values())
+    assert len({run["validation"]["mcc"] for run in found.values()}) > 2  # they are not all the same training
+    assert regularisation.one_run(data, tmp_path, "as it is", 0, *small) == found["as it is"]
+    assert len(regularisation.table({way: [run, run] for way, run in found.items()}).splitlines()) == 2 + len(found)
+    assert np.isfinite([run["seconds"] for run in found.values()]).all()
