@@ -45,6 +45,10 @@ benchmarks: bench demo
 	$(BIN)/python -m benchmarks.splits
 	$(BIN)/python -m benchmarks.homologues
 	$(BIN)/python -m benchmarks.results
+	$(BIN)/python -m benchmarks.layers
+	$(BIN)/python -m benchmarks.rare_classes
+	$(BIN)/python -m benchmarks.encoders
+	$(BIN)/python -m benchmarks.regularisation
 	$(BIN)/python -m benchmarks.calibration
 	$(BIN)/python -m benchmarks.sets
 	$(BIN)/python -m benchmarks.unlike --run runs/demo --publish

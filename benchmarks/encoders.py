@@ -1,6 +1,6 @@
 """Where to start from, and what to train: `python -m benchmarks.encoders --unlabelled DB.fasta.gz`.
 
-Locations of SCL2205 from a few thousand labelled proteins, three seeds each, and the baselines on the same proteins.
+Locations of SCL2205 from a thousand labelled proteins, three seeds each, and the baselines on the same proteins.
 
 - AntiBERTy: two layers of a published model, the best of its layers for this (`benchmarks.layers`). It read antibodies.
 - pretrained here: an ESM-2 of three layers, trained by `protbert-classify pretrain` on SCL2205's training proteins and
@@ -57,6 +57,7 @@ WAYS = {
 }
 STARTS = {ANTIBERTY: tuple(WAYS), PRETRAINED: tuple(WAYS), SCRATCH: ("full, mean", "full, light attention")}
 BASELINES = {"composition": "logistic regression on composition", "nearest_neighbour": "nearest training protein"}
+SETTINGS = ("train_proteins", "seeds", "unlabelled")
 METRICS = {"accuracy": "accuracy", "mcc": "MCC", "macro_f1": "macro F1"}
 MAX_LENGTH = 256  # tokens: the first and the last residues of a longer protein
 SHAPE = {
@@ -86,7 +87,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     datasets.disable_progress_bars()
     with tempfile.TemporaryDirectory() as temporary:
         found = measure(options, Path(options.folder or temporary))
+    found["settings"] = {name: getattr(options, name) for name in SETTINGS}
+    found["settings"]["unlabelled"] = [Path(path).name for path in options.unlabelled]
     before = last_results(NAME) if (RESULTS / f"{NAME}.json").exists() else {}
+    if before.get("settings") != found["settings"]:
+        before = {}  # rows of other proteins do not belong into one table
     runs = dict(before.get("runs", {}))
     for start, ways in found["runs"].items():
         runs[start] = {**runs.get(start, {}), **ways}
@@ -211,31 +216,39 @@ def difference(first: str, second: str) -> dict[str, Any]:
 
 def tables(results: dict[str, Any]) -> str:
     """The runs beside the baselines, pairs of runs, and the time to the same accuracy."""
-    parts = [pretraining_line(results["pretraining"])] if "pretraining" in results else []
+    parts = [about(results["settings"])]
+    parts += [pretraining_line(results["pretraining"])] if "pretraining" in results else []
     parts += [runs_table(results), "Differences on the same test proteins, with 95% intervals:", pairs_table(results)]
     return "\n\n".join([*parts, "LoRA against full, to the same validation accuracy:", time_table(results["runs"])])
 
 
+def about(settings: dict[str, Any]) -> str:
+    return (
+        f"{settings['train_proteins']:,} labelled training proteins of SCL2205, its validation and its test proteins, "
+        f"{MAX_LENGTH} tokens of each. ± is the standard deviation over {settings['seeds']} seeds. In brackets: 95% "
+        "intervals over groups of related test proteins."
+    )
+
+
 def pretraining_line(found: dict[str, Any]) -> str:
-    losses = " to ".join(f"{found[name]:.3f}" for name in ("validation_frequency_loss", "validation_loss"))
     return (
         f"Pretrained here: {found['parameters']:,} parameters, {found['train_proteins']:,} proteins, "
-        f"{found['train_runtime'] / 60:.0f} minutes; validation loss from that of residue frequencies {losses}. "
-        "± is the standard deviation over the seeds. In brackets: 95% intervals over groups of related test proteins."
+        f"{found['train_runtime'] / 60:.0f} minutes; validation loss {found['validation_loss']:.3f} (residue "
+        f"frequencies alone: {found['validation_frequency_loss']:.3f})."
     )
 
 
 def runs_table(results: dict[str, Any]) -> str:
     lines = [
-        ["baseline", title, "", *(_measured(row[metric]) for metric in METRICS), ""]
+        ["baseline", title, "", *(_measured(row[metric]) for metric in METRICS)]
         for title, row in results["baselines"].items()
     ]
     for start, ways in results["runs"].items():
         for way, runs in ways.items():
             chosen = np.mean([run["validation"]["accuracy"] for run in runs])
             cells = [_spread([run["test"][metric] for run in runs]) for metric in METRICS]
-            lines.append([start, way, f"{chosen:.3f}", *cells, f"{np.mean([run['seconds'] for run in runs]):.0f}"])
-    header = ["start", "way", "validation accuracy", *(f"test {title}" for title in METRICS.values()), "seconds"]
+            lines.append([start, way, f"{chosen:.3f}", *cells])
+    header = ["start", "way", "validation accuracy", *(f"test {title}" for title in METRICS.values())]
     return markdown_table(header, lines)
 
 

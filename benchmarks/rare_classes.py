@@ -23,8 +23,8 @@ from protbert_classify.training.run import train
 NAME = "rare_classes"
 METRICS = ("macro_f1", "balanced_accuracy", "mcc", "accuracy")
 ABOUT = (
-    "The demo's network on SCL2205's eight locations with other losses; mean ± standard deviation over three seeds. "
-    "Number: what `--class_weights` or `--class_sampling` was set to."
+    "The demo's network on SCL2205's eight locations with other losses; mean ± standard deviation over {} seeds. The "
+    "number is the value of `--class_weights` or `--class_sampling`."
 )
 NONE = ("--class_weights", "0")
 WAYS = {
@@ -56,7 +56,7 @@ def main() -> None:
     path = Path(__file__).parent / "results" / f"{NAME}.json"
     every = (last_results(NAME)["ways"] if path.exists() else {}) | found
     ways = {way: every[way] for way in WAYS if way in every}
-    publish(NAME, "Rare classes", {"ways": ways}, f"{ABOUT}\n\n{_table(ways)}")
+    publish(NAME, "Rare classes", {"ways": ways}, f"{ABOUT.format(options.seeds)}\n\n{_table(ways)}")
     write_page()
 
 

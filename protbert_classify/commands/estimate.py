@@ -38,6 +38,8 @@ def run(arguments: list[str]) -> int:
         raise OptionError("tuning=lora and freeze_backbone exclude each other; leave one out")
     if options.freeze_backbone:
         options.tuning = "frozen"
+    if options.lora_bits == 4 and options.tuning != "lora":
+        raise OptionError(f"lora_bits=4 and tuning={options.tuning}: expected tuning=lora, or leave lora_bits out")
     from ..cost.estimate_table import estimate_record, estimate_table
     from ..cost.plan import estimate_plan, make_plan, what_would_fit
     from ..runs.files import write_json
@@ -154,7 +156,7 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         choices=(4, 32),
         default=32,
-        help="bits of a frozen weight that has an adapter; 4 is QLoRA (default 32)",
+        help="bits per frozen weight of the layers with an adapter; 4 is QLoRA (default 32)",
     )
     model.add_argument("--freeze_backbone", action="store_true", help="the same as --tuning frozen")
     model.add_argument(

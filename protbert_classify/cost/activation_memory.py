@@ -30,6 +30,7 @@ from transformers.masking_utils import sdpa_mask
 from transformers.modeling_outputs import BaseModelOutput
 
 from ..model import ProteinClassifier
+from ..model.adapter import adapted_layers
 from ..model.attention import PADDING_FREE
 from ..model.four_bits import FourBitLinear
 from ..model.packing import why_not_packed
@@ -156,9 +157,45 @@ def _without_content(model: ProteinClassifier) -> ProteinClassifier:
         for parameter in model.parameters()
     }
     shells.update((id(buffer), torch.empty_like(buffer, device="meta")) for buffer in model.buffers())
-    in_four_bits = (module for module in model.modules() if isinstance(module, FourBitLinear))
-    shells.update((id(module), module.without_content()) for module in in_four_bits)  # it needs its numbers to compute
+    shells.update((id(layer), _InFourBits(layer)) for layer in four_bit_layers(model))
     return copy.deepcopy(model, shells)
+
+
+def four_bit_layers(model: ProteinClassifier) -> list[nn.Linear]:
+    """The layers that are in 4 bits, or will be: those of a planned model, on the meta device, are still whole.
+
+    A model that was loaded with such an adapter has none: it holds rounded weights as they are.
+    """
+    if (model.config.adapter or {}).get("bits") != 4:
+        return []
+    layers = [module.base_layer for module in adapted_layers(model.backbone).values()]
+    return [layer for layer in layers if isinstance(layer, FourBitLinear) or layer.weight.is_meta]
+
+
+class _InFourBits(nn.Linear):
+    """In place of a layer in 4 bits: it keeps nothing for backward, as bitsandbytes keeps only the packed weight."""
+
+    def __init__(self, layer: nn.Linear) -> None:
+        super().__init__(layer.in_features, layer.out_features, layer.bias is not None, device="meta")
+        self.requires_grad_(False)
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        if torch.is_autocast_enabled(hidden.device.type):
+            hidden = hidden.to(torch.get_autocast_dtype(hidden.device.type))
+        return _Unkept.apply(hidden, self.out_features)
+
+
+class _Unkept(torch.autograd.Function):
+    """A linear layer without its numbers."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: torch.Tensor, width: int) -> torch.Tensor:
+        ctx.shape = hidden.shape
+        return hidden.new_empty(*hidden.shape[:-1], width)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return gradients[0].new_empty(ctx.shape), None
 
 
 def _choose_attention(model: ProteinClassifier, half_precision: bool, fused: bool, packed: bool) -> None:

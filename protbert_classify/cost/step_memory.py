@@ -5,10 +5,9 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 from ..model import ProteinClassifier
-from ..model.adapter import adapted_layers
 from ..model.backbone import encoder_layers
-from ..model.four_bits import BYTES, FourBitLinear
-from .activation_memory import ActivationMemory, activation_memory
+from ..model.four_bits import BYTES
+from .activation_memory import ActivationMemory, activation_memory, four_bit_layers
 
 ADAMW_BYTES = 8  # a trained parameter: two moments in float32
 
@@ -80,10 +79,13 @@ def step_memory(
         fused_attention=fused_attention,
         packed=packed,
     )
+    small = four_bit_layers(model)
+    unpacked = sum(layer.weight.nbytes for layer in small)
+    repacked = int(BYTES * sum(layer.in_features * layer.out_features for layer in small))
     if shards > 1:
         activations = replace(activations, weight_copies=0)  # FSDP gathers the weights in half precision
     return StepMemory(
-        weights=(_nbytes(model) - _saved_by_four_bits(model)) // shards,
+        weights=(_nbytes(model) - unpacked + repacked) // shards,
         gradients=_nbytes(model, trained=True) // shards,
         optimizer=int(optimizer_bytes * trained) // shards,
         communication=_gathered(model) if shards > 1 else _nbytes(model, trained=True) if data_parallel else 0,
@@ -99,15 +101,6 @@ def _gathered(model: ProteinClassifier) -> int:
     layers = [_nbytes(layer) for layer in encoder_layers(model.backbone)]
     outside = _nbytes(model) - sum(layers)
     return outside + 3 * max(layers)
-
-
-def _saved_by_four_bits(model: ProteinClassifier) -> int:
-    """Bytes that a planned model, whose weights are still whole, will not need."""
-    if (model.config.adapter or {}).get("bits") != 4:
-        return 0
-    layers = [module.base_layer for module in adapted_layers(model.backbone).values()]
-    weights = [layer.weight for layer in layers if not isinstance(layer, FourBitLinear)]
-    return sum(int(weight.numel() * (weight.element_size() - BYTES)) for weight in weights)
 
 
 def _nbytes(module: nn.Module, trained: bool = False) -> int:

@@ -85,8 +85,10 @@ class Adapter:
             raise ValueError(f"lora_bits={self.bits}: expected 4 or 32")
         if self.bits == 4 and self.kind == IA3:
             raise ValueError("lora_bits=4: expected lora_kind lora or dora, found ia3")
-        if self.bits == 4 and (found := set(NOT_IN_FOUR_BITS).intersection(self.targets)):
-            raise ValueError(f"lora_bits=4: {', '.join(sorted(found))} needs 32; leave it out of lora_targets")
+        if self.bits == 4 and (
+            found := [name for name in self.targets if name.rpartition(".")[-1] in NOT_IN_FOUR_BITS]
+        ):
+            raise ValueError(f"lora_bits=4: {', '.join(found)} needs 32; leave it out of lora_targets")
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""

@@ -44,6 +44,7 @@ class FourBitLinear(nn.Linear):
         super().__init__(layer.in_features, layer.out_features, bias=layer.bias is not None, device="meta")
         weight: Any = load_bitsandbytes().nn.Params4bit(layer.weight.data, requires_grad=False, **FORMAT)
         self.weight = weight.to(layer.weight.device)  # this is what quantizes it
+        self.dtype = layer.weight.dtype
         self.bias = layer.bias
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -52,19 +53,14 @@ class FourBitLinear(nn.Linear):
             hidden = hidden.to(torch.get_autocast_dtype(kind))
         bias = None if self.bias is None else self.bias.to(hidden.dtype)
         weight: Any = self.weight
-        return load_bitsandbytes().matmul_4bit(hidden, weight, bias=bias, quant_state=weight.quant_state)
-
-    def without_content(self) -> nn.Linear:
-        """A plain frozen layer of its shape on the meta device."""
-        bias = self.bias is not None
-        return nn.Linear(self.in_features, self.out_features, bias=bias, device="meta").requires_grad_(False)
+        return load_bitsandbytes().matmul_4bit(hidden, weight.t(), bias=bias, quant_state=weight.quant_state)
 
     def dequantized(self) -> nn.Linear:
         """The plain layer with the rounded weight."""
-        plain = self.without_content()
+        plain = nn.Linear(self.in_features, self.out_features, bias=self.bias is not None, device="meta")
         small: Any = self.weight
         weight = load_bitsandbytes().functional.dequantize_4bit(small.data, small.quant_state)
-        plain.weight = nn.Parameter(weight.float(), requires_grad=False)
+        plain.weight = nn.Parameter(weight.to(self.dtype), requires_grad=False)
         plain.bias = self.bias
         return plain
 

@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 PASSED_TO_BASE = ("cache_dir", "force_download", "local_files_only", "token", "dtype", "torch_dtype")
 
+UNUSED = ("contact_head.", "rotary_embeddings.inv_freq")  # never read here, or computed
+
 Classifier = TypeVar("Classifier", bound="FromPretrainedMixin")
 
 
@@ -181,18 +183,17 @@ class FromPretrainedMixin(PreTrainedModel):
         if fields.get("special_tokens") is None:
             fields = {**fields, "special_tokens": find_special_tokens(name, config, **hub_options(kwargs))}
         kwargs.update(pooler_option(config, fields.get("pooling", "mean")))
+        others_allowed = kwargs.pop("ignore_mismatched_sizes", False)
+        kwargs.update(output_loading_info=True, ignore_mismatched_sizes=True)
         with no_load_report():
-            backbone, info = encoder_class(config).from_pretrained(
-                name, config=config, output_loading_info=True, **kwargs
-            )
-        unused = ("contact_head.",) if fields.get("pooling") == "pooler" else ("contact_head.", "pooler.")
-        if lacking := sorted(key for key in info["missing_keys"] if not key.startswith(unused)):
-            logger.warning(
-                "%s lacks %s weights of its encoder, which start at random: %s",
-                name,
-                len(lacking),
-                ", ".join(lacking[:3]),
-            )
+            backbone, info = encoder_class(config).from_pretrained(name, config=config, **kwargs)
+        if info["mismatched_keys"] and not others_allowed:
+            key, found, expected = min(info["mismatched_keys"])
+            raise WeightsError(f"{name}: {key} has the shape {tuple(found)}; its configuration says {tuple(expected)}")
+        unused = UNUSED if fields.get("pooling") == "pooler" else (*UNUSED, "pooler.")
+        if lacking := sorted(key for key in info["missing_keys"] if not any(part in key for part in unused)):
+            told = (name, len(lacking), ", ".join(lacking[:3]))
+            logger.warning("%s: weights of the encoder are missing and start at random (%d): %s", *told)
         model = cls._on_backbone(backbone, list(labels), fields)
         return model, loading_info(info, _fresh(model), {"": "backbone."})
 

@@ -54,7 +54,7 @@ def _baseline_line(metrics: dict[str, Any], baseline: BestBaseline) -> str:
     difference = metrics[f"test_{baseline.metric}"] - baseline.value
     better = difference > 0 if higher_is_better(baseline.metric) else difference < 0
     learned = baseline.learned_from
-    others = "" if learned is None else f", learned from other training proteins ({learned:,})"
+    others = "" if learned is None else f", trained on a different set of {count(learned, 'protein')}"
     verdict = "" if better else ": the model is not better"
     return f"best baseline: {baseline.name}, test {NAMES[baseline.metric]} {baseline.value:.3f}{others}{verdict}"
 

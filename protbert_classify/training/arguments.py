@@ -100,8 +100,8 @@ class ModelArguments(EncoderArguments):
     lora_bits: Literal[4, 32] = field(
         default=32,
         metadata={
-            "help": "Bits of a frozen weight that has an adapter: 4 (QLoRA) saves memory and is slower. Requires the "
-            "extra qlora."
+            "help": "Bits per frozen weight of the layers with an adapter: 4 (QLoRA) saves memory and is slower. "
+            "Requires the extra qlora."
         },
     )
     freeze_backbone: bool = field(default=False, metadata={"help": "Train only the pooling and the head."})

@@ -17,7 +17,8 @@ from ..data.sources import FASTA_ENDINGS, TABLE_ENDINGS, ending_of
 from ..data.split_strategies import STRATEGIES
 from ..errors import OptionError
 from ..evaluation.metrics import WATCHED
-from ..model.adapter import NO_PEFT
+from ..model.adapter import IA3, NO_PEFT
+from ..model.four_bits import NO_BITSANDBYTES
 from ..model.heads import HEADS
 from ..model.losses import LOSSES
 from ..model.pooling import POOLINGS
@@ -86,6 +87,8 @@ def parse_options(
     _settle_tuning(parsed[0])
     if parsed[0].tuning == "lora" and find_spec("peft") is None:
         raise OptionError(f"tuning=lora: {NO_PEFT}")
+    if parsed[0].lora_bits == 4 and find_spec("bitsandbytes") is None:
+        raise OptionError(NO_BITSANDBYTES)
     _check_search(*parsed)
     return tuple(parsed)
 
@@ -202,6 +205,10 @@ def _settle_tuning(arguments: Any) -> None:
         for name, why in WITHOUT_LORA.items():
             if getattr(arguments, name):
                 raise OptionError(f"tuning=lora and {name} exclude each other: {why}; leave one out")
+    if arguments.lora_bits == 4 and arguments.tuning != "lora":
+        raise OptionError(f"lora_bits=4 and tuning={arguments.tuning}: expected tuning=lora, or leave lora_bits out")
+    if arguments.lora_bits == 4 and arguments.lora_kind == IA3:
+        raise OptionError("lora_bits=4: expected lora_kind lora or dora, found ia3")
     if arguments.freeze_backbone or arguments.tuning == "frozen":
         arguments.tuning, arguments.freeze_backbone = "frozen", True
 

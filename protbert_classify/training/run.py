@@ -21,7 +21,7 @@ from ..reporting.data_figures import draw_length_histogram
 from ..reporting.figures import save_figure
 from ..reporting.formatting import count
 from ..runs.checkpoints import newest_complete_checkpoint
-from ..runs.files import FIGURES, METRICS, read_json
+from ..runs.files import FIGURES, METRICS, RECORD, read_json
 from ..runs.lock import FolderLock
 from ..runs.output_dir import claim_output_dir, claim_search, is_finished
 from ..runs.writer import describe_data, run_record, write_run
@@ -140,6 +140,8 @@ def train_on(
 
 def _after_training(folder: str) -> str:
     """What Ctrl-C left of a training whose last step was done."""
+    if os.path.exists(os.path.join(folder, RECORD)):
+        return "after the model was saved, before it was published; protbert-classify push publishes it"
     if newest_complete_checkpoint(folder) is None:
         return "after the training, before its model was saved; no checkpoint was kept"
     return "after the training, before its model was saved; train again with resume to evaluate and save it"

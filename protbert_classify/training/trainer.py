@@ -23,6 +23,7 @@ from ..evaluation.metrics import BEST_METRIC, higher_is_better, watched_metrics
 from ..inference.engine import PAD_TO_ON_CPU, default_tokens
 from ..memory_allocator import keep_freed_memory
 from ..model.attention import varlen_attention
+from ..model.four_bits import FourBitLinear
 from ..model.losses import model_loss
 from ..model.tasks import SINGLE_LABEL
 from ..runs.checkpoints import (
@@ -148,10 +149,8 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
         if kwargs.get("eval_dataset") is None:
             _without_validation(args)
         super().__init__(model=model, args=args, **kwargs)
-        if self.is_fsdp_enabled and (self.model.config.adapter or {}).get("bits") == 4:
-            raise OptionError(
-                "lora_bits=4: FSDP cannot shard such weights; expected 32, or multi_gpu.yaml for accelerate"
-            )
+        if any(isinstance(module, FourBitLinear) for module in self.model.modules()):
+            self._check_four_bits()
         for stock, ours in LINES.items():
             if any(type(callback) is stock for callback in self.callback_handler.callbacks):
                 self.remove_callback(stock)
@@ -159,6 +158,15 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
         if self.args.device.type == "cpu":
             keep_freed_memory()
         self._complete()
+
+    def _check_four_bits(self) -> None:
+        """Refuse what cannot copy or shard such weights."""
+        if self.is_fsdp_enabled:
+            raise OptionError(
+                "lora_bits=4: FSDP cannot shard such weights; expected 32, or multi_gpu.yaml for accelerate"
+            )
+        if self.args.n_gpu > 1:
+            raise OptionError("lora_bits=4: expected one GPU, or accelerate launch with multi_gpu.yaml")
 
     def _complete(self) -> None:
         """Set up what depends on the model: tokenizer, collator, encoded proteins, the metric to choose by."""

@@ -50,6 +50,7 @@ def test_a_small_one_runs_and_goes_on_with_what_is_there(tmp_path, monkeypatch):
     test = [found["runs"][start]["full, mean"][0]["test"]["mcc"] for start in starts]
     assert pair[0]["mcc"][0] == pytest.approx(test[0] - test[1])
     assert set(found["baselines"]) == set(encoders.BASELINES.values())
+    found["settings"] = {"train_proteins": 60, "seeds": 1}
     assert "pretrained here - from scratch, full, mean" in encoders.tables(found)
     again = encoders.measure(options, tmp_path)
     assert again["runs"] == found["runs"] and again["differences"] == found["differences"]

@@ -41,8 +41,45 @@ def test_ends_are_cut_and_the_special_tokens_and_the_labels_stay(tiny_classifier
         assert ids[1:-1] == list(range(ids[1], ids[-2] + 1)) and len(ids) >= 82
     assert len({len(cut["input_ids"]) for cut in cuts}) > 3 and len({int(cut["input_ids"][1]) for cut in cuts}) > 3
     usual = moving.data_collator
-    next(iter(moving.get_train_dataloader()))
+    shorter = [batch["attention_mask"].sum().item() for _ in range(2) for batch in moving.get_train_dataloader()]
     assert moving.data_collator is usual  # validation proteins stay whole
+    whole = sum(map(len, moving.train_dataset["input_ids"]))
+    first, second = sum(shorter[: len(shorter) // 2]), sum(shorter[len(shorter) // 2 :])
+    assert 0.8 * whole < first < whole and 0.8 * whole < second < whole and first != second
+
+
+def test_masked_residues_are_read_as_x_and_nothing_else_changes(tiny_classifier, tmp_path):
+    masking = trainer(regularisation.MaskedResidues, tiny_classifier(), tmp_path)
+    read = []
+    hook = masking.model.register_forward_pre_hook(
+        lambda _, __, inputs: read.append(inputs["input_ids"]), with_kwargs=True
+    )
+    batch = next(iter(masking.get_train_dataloader()))
+    ids = batch["input_ids"].clone()
+    masking.model.train()
+    masking.compute_loss(masking.model, dict(batch))
+    masking.model.eval()
+    masking.compute_loss(masking.model, dict(batch))
+    hook.remove()
+    x = masking.processing_class.convert_tokens_to_ids("X")
+    changed = read[0] != ids
+    assert 0.03 < changed.float().mean() < 0.2 and (read[0][changed] == x).all()
+    assert not changed[ids <= 4].any()  # special tokens and padding
+    assert torch.equal(read[1], ids)  # validation
+
+
+def test_r_drop_adds_what_two_passes_disagree_in(tiny_classifier, tmp_path):
+    dropping = trainer(regularisation.RDrop, tiny_classifier(classifier_dropout=0.5), tmp_path)
+    batch = next(iter(dropping.get_train_dataloader()))
+    dropping.model.eval()
+    exact = dropping.compute_loss(dropping.model, dict(batch))
+    assert torch.equal(exact, super(regularisation.RDrop, dropping).compute_loss(dropping.model, dict(batch)))
+    dropping.model.train()
+    torch.manual_seed(0)
+    found = dropping.compute_loss(dropping.model, dict(batch))
+    torch.manual_seed(0)
+    plain = [super(regularisation.RDrop, dropping).compute_loss(dropping.model, dict(batch)) for _ in range(2)]
+    assert found > sum(plain) / 2
 
 
 @pytest.mark.slow

@@ -75,6 +75,15 @@ def test_saved_loaded_and_merged_it_gives_the_scores_that_training_saw(tmp_path,
     assert torch.equal(logits(model), trained)  # the model itself has changed in nothing
 
 
+def test_a_model_in_half_precision_stays_one(base):
+    model = ProteinClassifier.from_pretrained(base, labels=LABELS, dtype=torch.bfloat16)
+    model.add_lora(base, bits=4)
+    before = logits(model)
+    assert before.dtype == torch.bfloat16
+    assert {parameter.dtype for parameter in model.merge_adapter().parameters()} == {torch.bfloat16}
+    torch.testing.assert_close(logits(model), before, atol=0.02, rtol=0.02)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -95,7 +104,12 @@ def test_a_t5_has_four_bits_in_its_attention_but_not_in_wo(tmp_path):
     model = ProteinClassifier.from_pretrained(tmp_path, labels=LABELS)
     with pytest.raises(ValueError, match="lora_bits=4: wo needs 32; leave it out of lora_targets"):
         model.add_lora(str(tmp_path), bits=4, targets=["q", "wo"])
+    with pytest.raises(ValueError, match="DenseReluDense.wo needs 32"):
+        model.add_lora(str(tmp_path), bits=4, targets=["q", "DenseReluDense.wo"])
     model.add_lora(str(tmp_path), bits=4)
+    layer = model.backbone.encoder.block[0].layer
+    assert isinstance(layer[0].SelfAttention.q.base_layer, FourBitLinear)
+    assert type(layer[1].DenseReluDense.wo) is nn.Linear
     assert torch.isfinite(logits(model)).all()
 
 

@@ -14,6 +14,7 @@ from transformers import (
     BertModel,
     EsmForSequenceClassification,
 )
+from transformers.utils import logging as transformers_logging
 
 from protbert_classify import ProteinClassifier, ProteinClassifierConfig
 
@@ -57,6 +58,10 @@ def test_the_backbone_is_the_pretrained_one_and_not_random(checkpoint, fresh, ki
 
 def test_the_head_of_a_pretraining_is_not_reported_but_a_missing_weight_is(tmp_path, checkpoint, caplog):
     folder, _ = checkpoint["bert"]
+    transformers_logging.enable_propagation()
+    BertModel.from_pretrained(folder)
+    assert "LOAD REPORT" in caplog.text  # transformers has one, of the head
+    caplog.clear()
     ProteinClassifier.from_pretrained(folder, labels=LABELS)
     assert "LOAD REPORT" not in caplog.text and "start at random" not in caplog.text
     shutil.copytree(folder, tmp_path / "some")
@@ -65,7 +70,12 @@ def test_the_head_of_a_pretraining_is_not_reported_but_a_missing_weight_is(tmp_p
     weights.pop(lost)
     save_file(weights, tmp_path / "some" / "model.safetensors", metadata={"format": "pt"})
     ProteinClassifier.from_pretrained(tmp_path / "some", labels=LABELS)
-    assert "lacks 1 weights of its encoder, which start at random: encoder.layer.1.output.dense.weight" in caplog.text
+    assert (
+        "weights of the encoder are missing and start at random (1): encoder.layer.1.output.dense.weight" in caplog.text
+    )
+    save_file({**weights, lost: torch.zeros(3, 3)}, tmp_path / "some" / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=r"output.dense.weight has the shape \(3, 3\); its configuration says"):
+        ProteinClassifier.from_pretrained(tmp_path / "some", labels=LABELS)
 
 
 def test_the_pretrained_pooler_is_used_where_there_is_one(bert_classifier):

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 import torch
-from transformers import BertConfig, BertModel, set_seed
+from transformers import BertConfig, BertModel, TrainingArguments, set_seed
 
 from protbert_classify import ProteinClassifier, ProteinEnsemble, ProteinTrainer
 from protbert_classify.commands import main
@@ -318,6 +318,9 @@ def test_all_ways_to_freeze_say_the_same(base, data, tmp_path):
         (("--lora_rank", "0"), "lora_rank=0: expected 1 or more"),
         (("--lora_dropout", "1"), "lora_dropout=1.0: expected"),
         (("--lora_kind", "lola"), "lora_kind='lola': expected one of lora, dora"),
+        (("--lora_bits", "8"), "lora_bits='8': expected one of 4, 32"),
+        (("--lora_bits", "4", "--tuning", "full"), "lora_bits=4 and tuning=full: expected tuning=lora"),
+        (("--lora_bits", "4", "--lora_kind", "ia3"), "lora_bits=4: expected lora_kind lora or dora, found ia3"),
         (("--tuning", "some"), "tuning='some': expected one of full, lora, frozen"),
         (("--freeze_backbone", "true"), "tuning=lora and freeze_backbone exclude each other: one trains an adapter"),
         (("--freeze_layers", "1"), "tuning=lora and freeze_layers exclude each other: an adapter trains in all layers"),
@@ -346,6 +349,23 @@ def test_without_peft_one_line_says_how_to_install_it(base, data, trained, tmp_p
     for line in complaints(capsys.readouterr().err):
         assert line.endswith("needs the package peft: pip install 'protbert_classify[lora]'")
     assert not (tmp_path / "run").exists() and not (tmp_path / "found.csv").exists()
+
+
+def test_without_bitsandbytes_four_bits_are_refused_before_any_work(base, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    assert train(base, tmp_path / "nowhere.fasta", tmp_path / "run", "--lora_bits", "4") == 2
+    (line,) = complaints(capsys.readouterr().err)
+    assert line.endswith("needs the package bitsandbytes: pip install 'protbert_classify[qlora]'")
+
+
+@pytest.mark.parametrize(("attribute", "value"), [("is_fsdp_enabled", True), ("n_gpu", 2)])
+def test_four_bits_are_refused_where_weights_are_sharded_or_copied(base, tmp_path, monkeypatch, attribute, value):
+    pytest.importorskip("bitsandbytes", reason="the extra qlora is not installed")
+    owner = ProteinTrainer if attribute == "is_fsdp_enabled" else TrainingArguments
+    monkeypatch.setattr(owner, attribute, property(lambda _: value, lambda *_: None), raising=False)
+    trainer_of(adapted(base), tmp_path)  # any other model is fine
+    with pytest.raises(OptionError, match="lora_bits=4: "):
+        trainer_of(adapted(base, bits=4), tmp_path)
 
 
 def test_an_ensemble_as_the_start_is_refused(base, data, tmp_path, capsys, tiny_classifier):
