@@ -37,7 +37,7 @@ def options_help(
 
 
 def _option(name: str, default: Any, text: str, choices: tuple[str, ...]) -> list[str]:
-    notes = [f"one of {', '.join(choices)}"] if choices else []
+    notes = [f"one of {', '.join(map(str, choices))}"] if choices else []
     if default is not None:
         notes.append(f"default {default}")
     line = f"{text} ({'; '.join(notes)})" if notes else text

@@ -358,14 +358,16 @@ def test_without_bitsandbytes_four_bits_are_refused_before_any_work(base, tmp_pa
     assert line.endswith("needs the package bitsandbytes: pip install 'protbert_classify[qlora]'")
 
 
-@pytest.mark.parametrize(("attribute", "value"), [("is_fsdp_enabled", True), ("n_gpu", 2)])
-def test_four_bits_are_refused_where_weights_are_sharded_or_copied(base, tmp_path, monkeypatch, attribute, value):
+def test_four_bits_are_refused_where_weights_are_sharded_or_copied(base, tmp_path, monkeypatch):
     pytest.importorskip("bitsandbytes", reason="the extra qlora is not installed")
-    owner = ProteinTrainer if attribute == "is_fsdp_enabled" else TrainingArguments
-    monkeypatch.setattr(owner, attribute, property(lambda _: value, lambda *_: None), raising=False)
-    trainer_of(adapted(base), tmp_path)  # any other model is fine
-    with pytest.raises(OptionError, match="lora_bits=4: "):
+    trainer = trainer_of(adapted(base, bits=4), tmp_path)
+    trainer.is_fsdp_enabled = True
+    with pytest.raises(OptionError, match="lora_bits=4: FSDP cannot shard such weights"):
+        trainer._check_four_bits()
+    monkeypatch.setattr(TrainingArguments, "n_gpu", property(lambda _: 2))
+    with pytest.raises(OptionError, match="lora_bits=4: expected one GPU, or accelerate launch"):
         trainer_of(adapted(base, bits=4), tmp_path)
+    trainer_of(adapted(base), tmp_path)
 
 
 def test_an_ensemble_as_the_start_is_refused(base, data, tmp_path, capsys, tiny_classifier):
