@@ -219,7 +219,9 @@ def tables(results: dict[str, Any]) -> str:
     parts = [about(results["settings"])]
     parts += [pretraining_line(results["pretraining"])] if "pretraining" in results else []
     parts += [runs_table(results), "Differences on the same test proteins, with 95% intervals:", pairs_table(results)]
-    return "\n\n".join([*parts, "LoRA against full, to the same validation accuracy:", time_table(results["runs"])])
+    if len((times := time_table(results["runs"])).splitlines()) > 2:
+        parts += ["LoRA against full, to the same validation accuracy:", times]
+    return "\n\n".join(parts)
 
 
 def about(settings: dict[str, Any]) -> str:

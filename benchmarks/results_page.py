@@ -27,8 +27,8 @@ of its test proteins is predicted. The training proteins are a sample of 1,655 o
 are less than 30% identical to each test protein. Most validation proteins are then of SCL2205, which labels proteins in
 another way than DeepLoc and lacks two of its classes: validation promises too much here, and so do the sets.
 
-No pretrained model is measured here, because their weights could not be downloaded where these tables were made. The
-same comparison for two of them, on a GPU:
+No large pretrained model is measured here, because their weights could not be downloaded where these tables were made.
+The same comparison for two of them, on a GPU:
 
 ```bash
 protbert-classify train --model_name_or_path Rostlab/prot_bert_bfd --output_dir runs/prot_bert_bfd
