@@ -155,13 +155,13 @@ def insert(backbone: PreTrainedModel, adapter: Adapter) -> None:
     inject_adapter_in_model(config, encoder_layers(backbone))
 
 
-def to_bits(backbone: PreTrainedModel, adapter: Adapter) -> None:
-    """Hold the frozen weights beside an adapter in as many bits as it is to be trained with.
+def quantize_base(backbone: PreTrainedModel) -> None:
+    """Hold the frozen weights of the layers with an adapter in 4 bits.
 
     Raises:
         ImportError: `bitsandbytes` is not installed.
     """
-    for module in adapted_layers(backbone).values() if adapter.bits == 4 else ():
+    for module in adapted_layers(backbone).values():
         module.base_layer = FourBitLinear(module.base_layer)
 
 
@@ -244,8 +244,9 @@ def load_base(backbone: PreTrainedModel, adapter: Adapter, **kwargs: Any) -> Non
     expected = torch.tensor(adapter.base_sample)
     if not torch.allclose(torch.tensor(sample(backbone)), expected, rtol=TOLERANCE, atol=1e-6):
         raise other
-    for module in adapted_layers(backbone).values() if adapter.bits == 4 else ():
-        round_to_four_bits(module.base_layer)
+    if adapter.bits == 4:
+        for module in adapted_layers(backbone).values():
+            round_to_four_bits(module.base_layer)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling, SequenceCl
 from transformers.processing_utils import Unpack
 from transformers.utils import ModelOutput, TransformersKwargs, can_return_tuple
 
-from .adapter import Adapter, base_names, find_targets, freeze_base, insert, merge, sample, to_bits
+from .adapter import Adapter, base_names, find_targets, freeze_base, insert, merge, quantize_base, sample
 from .attention import PADDING_FREE, unpack
 from .backbone import (
     check_length,
@@ -326,7 +326,8 @@ class ProteinClassifier(FromPretrainedMixin):
             if adapter.bits == 4:
                 load_bitsandbytes()  # before anything changes
             insert(self.backbone, adapter)
-            to_bits(self.backbone, adapter)
+            if adapter.bits == 4:
+                quantize_base(self.backbone)
         except (ImportError, ValueError):
             self.config.adapter = None
             raise
