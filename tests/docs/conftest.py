@@ -13,6 +13,7 @@ from tests.training.runs import easy_records, environment, fasta
 
 BERT = "Rostlab/prot_bert_bfd"
 ESM = ("facebook/esm2_t6_8M_UR50D", "facebook/esm2_t12_35M_UR50D")
+T5 = "Rostlab/prot_t5_xl_half_uniref50-enc"
 # DeepLoc's own file, as if it had been downloaded before
 PREPARE = """
 import sys
@@ -27,7 +28,7 @@ def hub(tmp_path_factory):
     """A Hub with the encoders that the pages name, tiny ones."""
     folder = tmp_path_factory.mktemp("encoders")
     with LoopbackHub() as hub:
-        for name, save in ((BERT, save_bert), *((name, save_esm) for name in ESM)):
+        for name, save in ((BERT, save_bert), *((name, save_esm) for name in ESM), (T5, save_t5)):
             path = folder / name
             save(path)
             files = {file.name: file.read_bytes() for file in path.iterdir()}
@@ -70,6 +71,14 @@ def save_esm(path):
         token_dropout=True,
     )
     EsmModel(config).save_pretrained(path)
+
+
+def save_t5(path):
+    """Weights alone: `estimate` needs no tokenizer."""
+    from transformers import T5Config, T5EncoderModel
+
+    shape = {"d_model": 64, "d_kv": 16, "num_heads": 4, "d_ff": 64, "num_layers": 2}
+    T5EncoderModel(T5Config(vocab_size=30, **shape)).save_pretrained(path)
 
 
 @pytest.fixture(scope="session")
