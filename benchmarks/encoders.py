@@ -72,7 +72,8 @@ SHAPE = {
     "attention_probs_dropout_prob": 0.0,
 }
 PRETRAINING = ("--num_train_epochs", "8", "--learning_rate", "1e-3", "--max_length", "128", "--split", "random")
-RATES = {"frozen": (), "LoRA": ("--learning_rate", "2e-3"), "full": ("--learning_rate", "3e-4")}
+RATES = {"LoRA": "2e-3", "full": "3e-4"}  # learning rates of the small encoder; the frozen recipes suit any
+RATES_OF = {ANTIBERTY: {"LoRA": "1e-3", "full": "1e-4"}}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -122,7 +123,8 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         results["runs"][start] = {}
         for way in STARTS[start]:
             if way in options.ways:
-                rates = RATES[way.split(",")[0]]
+                rate = {**RATES, **RATES_OF.get(start, {})}.get(way.split(",")[0])
+                rates = ["--learning_rate", rate] if rate else []
                 chosen = [*data, *common, *begin, *WAYS[way], *rates]
                 results["runs"][start][way] = [
                     one_run(chosen, run_folder(folder, start, way, seed), seed) for seed in range(options.seeds)

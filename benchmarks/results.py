@@ -231,7 +231,7 @@ def section(name: str, part: dict[str, Any]) -> str:
         f"### {part['title']}",
         f"`python -m benchmarks.results --proteins {name}{given}`",
         f"{networks[0]['proteins']:,} test proteins. In brackets: 95% intervals over groups of related test proteins."
-        f"{spread} '+ nearest training protein': with its label, as `predict --transfer_labels` weighs it in.",
+        f"{spread} '+ nearest training protein': combined with its label (`predict --transfer_labels`).",
         metrics_table(rows, watched(part["problem_type"])),
         f"{capitalised(NAMES[step_metric(part['problem_type'])])} by the identity of the nearest training protein (in "
         "brackets, test proteins):",

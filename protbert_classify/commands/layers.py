@@ -9,7 +9,7 @@ from .parsing import OneLineParser, add_compute_options, add_data_options, add_s
 
 DESCRIPTION = """\
 Probe every layer of a protein language model: for each, a linear model learns your labels from the mean hidden state
-of a protein, and is measured on validation proteins. The last layer is seldom the best.
+of a protein, and is measured on validation proteins. The last layer is often not the best.
 
   protbert-classify layers --data proteins.fasta --model facebook/esm2_t12_35M_UR50D
   protbert-classify train --data proteins.fasta --model_name_or_path facebook/esm2_t12_35M_UR50D --layer 8

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 import yaml
@@ -10,6 +11,7 @@ from protbert_classify.training.options import check_options, option_names, pars
 from protbert_classify.training.recipe_files import FOLDER, describe_recipe, recipe_names
 from protbert_classify.training.run import train
 
+PAGE = Path(__file__).parents[2] / "docs" / "recipes.md"
 NAMES = ["article", "frozen", "full", "light-attention", "lora", "small"]
 
 
@@ -28,6 +30,15 @@ def test_each_has_options_that_exist_and_says_what_it_does_in_a_sentence(name, t
         found = getattr(holder, option)
         assert (json.loads(found) if option == "backbone_config" else found) == value, option
     assert model.recipe == name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_row_on_the_page_is_what_it_sets(name, tmp_path):
+    rows = [line for line in PAGE.read_text().splitlines() if line.startswith(f"| `{name}` |")]
+    rate, epochs, batch, pooling = rows[1].replace("`", "").split(" | ")[1:5]
+    model, _, training = parse_options(["--recipe", name, "--output_dir", str(tmp_path)])
+    assert (float(rate), int(epochs)) == (training.learning_rate, training.num_train_epochs)
+    assert (int(batch), pooling) == (training.per_device_train_batch_size, model.pooling)
 
 
 @pytest.mark.parametrize("name", ["article", "full", "light-attention", "lora"])
