@@ -10,14 +10,14 @@ SECTIONS = ("encoders", "rare_classes", "regularisation")  # below the tables of
 INTRODUCTION = """# Results
 
 What to expect without a GPU: the small network of [`protbert-classify demo`](first_run_command_line.md), trained from
-random weights, beside simple baselines on the same proteins. The network has residue embeddings, convolutional layers and
-light attention (`train --recipe small`). At the end of the page are small pretrained encoders, and losses for rare
+random weights, beside simple baselines on the same proteins. The network has residue embeddings, convolutional layers
+and light attention (`train --recipe small`). At the end of the page are small pretrained encoders, and losses for rare
 classes.
 
 - **Is a network better than no network?** Compare with the baselines. The class of the nearest training protein, found
   by MMseqs2, is what biologists use without machine learning.
-- **Does it work on proteins unlike the training proteins?** The tables by identity show it: most test proteins have no similar training
-  protein, and a model is needed most for these.
+- **Does it work on proteins unlike the training proteins?** The tables by identity show it: most test
+  proteins have no similar training protein, and a model is needed most for these.
 - **Can the validation number be believed?** It should be near the test number. A validation part with relatives of the
   training proteins is far too optimistic ([how proteins are split](evaluation.md)).
 - **Are scores probabilities?** The expected calibration error (ECE) says how far they are from it.
@@ -26,7 +26,8 @@ classes.
 SCL2205 has proteins of UniProt; its validation and test proteins are used as they are. For DeepLoc, a sample of 1,384
 of its test proteins is predicted. The training proteins are a sample of 1,655 of DeepLoc's and those of SCL2205 that
 are less than 30% identical to each test protein. Most validation proteins are then of SCL2205, which labels proteins in
-another way than DeepLoc and lacks two of its classes, so validation metrics and prediction sets are too optimistic here.
+another way than DeepLoc and lacks two of its classes, so validation metrics and prediction sets are too optimistic
+here.
 
 No large pretrained model is measured here, because their weights could not be downloaded where these tables were made.
 The same comparison for two of them, on a GPU:

@@ -69,12 +69,13 @@ def run(arguments: list[str]) -> int:
         seed=data_args.split_seed,
         tokens_per_batch=options.tokens_per_batch,
     )
+    print(f"{layers_text(found)}\n\n{found.verdict}")
     os.makedirs(options.output, exist_ok=True)
     table, page = (os.path.join(options.output, name) for name in ("layers.csv", "layers.html"))
     write_layers_table(table, found)
-    command = _training_command(options.model, found.best, {**given, "max_length": options.max_length})
+    command = _training_command(options.model, found.best, {**given, "max_length": longest})
     write_layers_page(page, found, options.model, data_args.data or "DeepLoc 1.0", command)
-    print(f"{layers_text(found)}\n\n{found.verdict}\n{command}\n\nwritten: {table}, {page}")
+    print(f"{command}\n\nwritten: {table}, {page}")
     return 0
 
 
@@ -91,11 +92,16 @@ def _training_command(model: str, layer: int, given: dict[str, Any]) -> str:
 
 
 def _check_folder(output: str) -> None:
-    """Refuse a file before the work is done, not after it."""
+    """Refuse a file, or a place where no folder can be made, before the work is done."""
     from ..errors import OptionError
 
-    if os.path.exists(output) and not os.path.isdir(output):
-        raise OptionError(f"output {output} is a file; expected a folder, or a name that is free")
+    there = os.path.abspath(output)
+    while not os.path.exists(there):
+        there = os.path.dirname(there)
+    if not os.path.isdir(there):
+        raise OptionError(f"output {output}: {there} is a file; expected a folder, or a name that is free")
+    if not os.access(there, os.W_OK):
+        raise OptionError(f"output {output}: {there} cannot be written to; expected another folder")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -92,6 +92,7 @@ def embed_file(
     encoder, tokenizer = load_encoder(model, pooling, run.processes.device(device), precision, compiled)
     if max_length is not None:
         check_max_length(encoder.config.backbone_config, max_length)
+    encode = classifier_encoder(encoder, tokenizer, max_length)  # refuses a wrong length before anything is written
     size = encoder.config.hidden_size if per_residue else encoder.pooling.output_size
     settings = settings_for(
         encoder,
@@ -108,7 +109,7 @@ def embed_file(
     run.begin(settings)
     worker = _Worker(
         encoder,
-        classifier_encoder(encoder, tokenizer, max_length),
+        encode,
         per_residue=per_residue,
         dtype=getattr(torch, dtype),
         tokens_per_batch=tokens_per_batch,

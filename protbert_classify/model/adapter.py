@@ -20,6 +20,7 @@ from .layers import keep_first_layers
 
 IA3 = "ia3"
 KINDS = ("lora", "dora", IA3)
+OF_MATRICES = ("rank", "alpha", "dropout")  # fields that IA³ has no use for
 BITS = (4, 32)
 BERT_TARGETS = ("query", "key", "value", "dense")
 # model type -> the linear layers, in the layers of the encoder, that get an adapter
@@ -36,10 +37,9 @@ IA3_TARGETS = {
 }
 NOT_IN_FOUR_BITS = ("wo",)  # T5 converts the input of this layer to the type of its weight
 FEED_FORWARD = ("output.dense", "down_proj", "wo")
-NOT_FEED_FORWARD = ["attention.output.dense"]  # ends as BERT's feed-forward layer
+NOT_FEED_FORWARD = "attention.output.dense"  # ends as BERT's feed-forward layer
 ADAPTED = ("lora_", "ia3_")  # in the names of the weights that `peft` adds
-SAMPLE = 16  # numbers of a base model by which it is known again
-TOLERANCE = 0.02  # of these, relative: it may be loaded in half precision
+TOLERANCE = 0.01  # relative, of the numbers by which a base model is known: it may be loaded in half precision
 NO_PEFT = "an adapter needs the package peft: pip install 'protbert_classify[lora]'"
 
 
@@ -90,6 +90,20 @@ class Adapter:
         ):
             raise ValueError(f"lora_bits=4: {', '.join(found)} needs 32; leave it out of lora_targets")
 
+    @classmethod
+    def from_dict(cls, saved: dict[str, Any]) -> "Adapter":
+        """As [`Adapter.to_dict`] gave it.
+
+        Raises:
+            ValueError: A field that there is not, or none for the base model.
+        """
+        known = cls.__dataclass_fields__
+        if unknown := [name for name in saved if name not in known]:
+            raise ValueError(f"adapter: found the field {unknown[0]}; expected some of {', '.join(known)}")
+        if "base_model" not in saved:
+            raise ValueError("adapter: base_model is missing; expected a folder or a Hub id")
+        return cls(**saved)
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
         return asdict(self)
@@ -117,6 +131,10 @@ def find_targets(backbone: PreTrainedModel, names: list[str], kind: str = "lora"
         )
     wanted = list(names or usual[model_type])
     unknown = [name for name in wanted if not any(f".{whole}".endswith(f".{name}") for whole in linear)]
+    if kind == IA3 and {"output.dense", NOT_FEED_FORWARD} <= set(wanted):
+        raise ValueError(
+            f"lora_targets: ia3 scales what {NOT_FEED_FORWARD} gives but what output.dense takes; expected one of them"
+        )
     if unknown:
         raise ValueError(
             f"lora_targets={' '.join(unknown)}: a {model_type} has no such linear layers; expected some of "
@@ -139,9 +157,10 @@ def insert(backbone: PreTrainedModel, adapter: Adapter) -> None:
     targets = find_targets(backbone, list(adapter.targets), adapter.kind)
     config: Any
     if adapter.kind == IA3:
+        ends_alike = any(name.endswith(NOT_FEED_FORWARD) for name, _ in encoder_layers(backbone).named_modules())
         config = IA3Config(
             target_modules=targets,
-            exclude_modules=NOT_FEED_FORWARD,
+            exclude_modules=[NOT_FEED_FORWARD] if "output.dense" in targets and ends_alike else None,
             feedforward_modules=[name for name in targets if name in FEED_FORWARD],
         )
     else:
@@ -193,11 +212,9 @@ def freeze_base(backbone: PreTrainedModel) -> None:
 
 
 def sample(backbone: PreTrainedModel) -> list[float]:
-    """Some weights of the last layer, (16,)."""
-    layer = encoder_layers(backbone)[-1]
-    weights = layer.state_dict().items()
-    matrix = [weight for name, weight in weights if weight.ndim == 2 and not _is_adapted(name)][-1]
-    return matrix.flatten()[:SAMPLE].float().tolist()
+    """The first number of each matrix of the layers: a training, or an adapter that was merged, has changed some."""
+    weights = encoder_layers(backbone).state_dict().items()
+    return [float(weight.flatten()[0]) for name, weight in weights if weight.ndim == 2 and not _is_adapted(name)]
 
 
 def load_base(backbone: PreTrainedModel, adapter: Adapter, **kwargs: Any) -> None:
@@ -241,8 +258,8 @@ def load_base(backbone: PreTrainedModel, adapter: Adapter, **kwargs: Any) -> Non
         backbone.load_state_dict(found, strict=False)
     except RuntimeError as error:  # other shapes
         raise other from error
-    expected = torch.tensor(adapter.base_sample)
-    if not torch.allclose(torch.tensor(sample(backbone)), expected, rtol=TOLERANCE, atol=1e-6):
+    found_sample, expected = torch.tensor(sample(backbone)), torch.tensor(adapter.base_sample)
+    if len(found_sample) != len(expected) or not torch.allclose(found_sample, expected, rtol=TOLERANCE, atol=1e-6):
         raise other
     if adapter.bits == 4:
         for module in adapted_layers(backbone).values():

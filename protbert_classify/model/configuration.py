@@ -193,10 +193,8 @@ class ProteinClassifierConfig(PretrainedConfig):
         pad_token_id = kwargs.pop("pad_token_id")
         super().__init__(**kwargs)
         self.pad_token_id = pad_token_id
-        for task in self.tasks:  # raises for thresholds, targets, a calibration or validation scores that do not fit
-            if task.loss is not None:
-                check_loss(task.loss, task.problem_type)
-        self.member_configs  # likewise, of each member
+        self.check_tasks()
+        self.member_configs  # checks each member
 
     def to_dict(self) -> dict[str, Any]:
         """As in transformers; without an adapter, nothing is said of one."""
@@ -230,6 +228,12 @@ class ProteinClassifierConfig(PretrainedConfig):
                 "upgrade protbert_classify"
             )
 
+    def check_tasks(self) -> None:
+        """Raise ValueError for thresholds, targets, a calibration, scores or a loss that do not fit a task."""
+        for task in self.tasks:
+            if task.loss is not None:
+                check_loss(task.loss, task.problem_type)
+
     @property
     def special_token_counts(self) -> tuple[int, int]:
         """Special tokens before and after the residues: as counted, or those of the backbone's family."""
@@ -251,7 +255,7 @@ class ProteinClassifierConfig(PretrainedConfig):
                 raise ValueError(f"members: unknown field {name!r}")
             setattr(config, name, copy.deepcopy(value))
         config.check()
-        config.tasks
+        config.check_tasks()
         return config
 
     @property

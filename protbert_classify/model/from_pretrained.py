@@ -2,6 +2,7 @@
 
 import logging
 import os
+from contextlib import nullcontext
 from typing import Any, TypeVar
 
 from transformers import AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
@@ -147,7 +148,9 @@ class FromPretrainedMixin(PreTrainedModel):
         kind = _class_for(config, cls)
         kwargs.update(output_loading_info=True, ignore_mismatched_sizes=True)
         random = name is None and not kwargs.get("state_dict")
-        model, info = super(FromPretrainedMixin, kind).from_pretrained(name, *model_args, config=config, **kwargs)
+        # the weights of the base model are not beside an adapter, and transformers would call that damaged
+        with no_load_report() if config.adapter else nullcontext():
+            model, info = super(FromPretrainedMixin, kind).from_pretrained(name, *model_args, config=config, **kwargs)
         lacking = set() if random else set(info["missing_keys"])
         if not ignore_mismatched_sizes:
             lacking |= {key for key, *_ in info["mismatched_keys"]}
@@ -158,7 +161,7 @@ class FromPretrainedMixin(PreTrainedModel):
             )
         if config.adapter and not random:
             passed = {key: kwargs[key] for key in PASSED_TO_BASE if key in kwargs}
-            load_base(model.backbone, Adapter(**config.adapter), **passed)
+            load_base(model.backbone, Adapter.from_dict(config.adapter), **passed)
         model._freeze()  # loading replaced the parameters
         vars(model.config).pop("auto_map", None)  # a repository's; saved here, it would name code that is not beside it
         return model, info

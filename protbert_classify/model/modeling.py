@@ -113,7 +113,7 @@ class ProteinClassifier(FromPretrainedMixin):
         )
         self.special_tokens = config.special_token_counts
         if config.adapter:
-            insert(self.backbone, Adapter(**config.adapter))
+            insert(self.backbone, Adapter.from_dict(config.adapter))
         self.post_init()
         self._freeze()
 

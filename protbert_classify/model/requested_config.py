@@ -118,7 +118,7 @@ def override(config: ProteinClassifierConfig, fields: dict[str, Any]) -> None:
     if (config.num_labels, config.problem_type) != before:
         set_fields(config, {name: value for name, value in FITTED_FIELDS.items() if name not in fields})
     config.check()
-    config.tasks  # raises for what does not fit the labels
+    config.check_tasks()
 
 
 def hub_options(kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -39,7 +39,11 @@ EXAMPLE = "MNRGVPFRHLLLVLQLALLPAATQGKKVVLGKKGDTVELTCTASQKKSIQFHW"
 EXAMPLE_NAME = "CD4, human, N-terminal part"
 FEW = 30  # proteins of a class below which its numbers say little
 OFF = (None, False, -1)  # an option with such a value did nothing
-MODEL_OPTIONS = ("pooling", "head", "classifier_dropout", "freeze_backbone", "freeze_layers")
+LIGHT_ATTENTION_OPTIONS = ("light_attention_kernel_size", "light_attention_layers", "light_attention_dropout")
+MODEL_OPTIONS = (
+    *("pooling", *LIGHT_ATTENTION_OPTIONS, "head", "classifier_dropout", "loss", "layer"),
+    *("freeze_backbone", "freeze_layers"),
+)
 
 LORA = {
     "lora": ("Hu et al. 2021, LoRA", "10.48550/arXiv.2106.09685"),
@@ -313,8 +317,9 @@ def _data(run: Run) -> dict[str, Any]:
 def _training(run: Run, found: EvaluatedSplit | None) -> dict[str, Any]:
     """What it takes to repeat the run, and what that took."""
     model, data, arguments = (run.record.get(f"{name}_arguments", {}) for name in ("model", "data", "training"))
+    poolings = () if model.get("pooling") == "light_attention" else LIGHT_ATTENTION_OPTIONS
     shown = {
-        **{name: model.get(name) for name in MODEL_OPTIONS},
+        **{name: model.get(name) for name in MODEL_OPTIONS if name not in poolings},
         **_adapter(run),
         **{name: data.get(name) for name in ("max_length", "crop")},
         **{name: arguments.get(name) for name in TRAINING},

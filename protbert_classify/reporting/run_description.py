@@ -7,6 +7,7 @@ import numpy as np
 
 from ..evaluation.metrics import NAMES
 from ..homology.neighbours import describe_limits
+from ..model.adapter import IA3, OF_MATRICES
 from ..runs.finished_run import Run
 from .data_figures import cut_share
 from .formatting import Rows, count, duration
@@ -21,11 +22,15 @@ TRAINING = (
     "tokens_per_batch",
     "gradient_accumulation_steps",
     "learning_rate",
+    "head_learning_rate",
+    "layer_decay",
     "lr_scheduler_type",
     "warmup_steps",
     "weight_decay",
     "optim",
     "label_smoothing_factor",
+    "class_weights",
+    "class_sampling",
     "bf16",
     "fp16",
     "packing",
@@ -157,10 +162,12 @@ def arguments(run: Run) -> dict[str, Rows]:
 
 
 def model_arguments(run: Run) -> dict[str, Any]:
-    """The arguments of the model; those of an adapter only if one was trained."""
+    """The arguments of the model; those of an adapter only if one was trained that has them."""
     options = run.record.get("model_arguments", {})
-    adapter = options.get("tuning") == "lora"
-    return {name: value for name, value in options.items() if adapter or not name.startswith("lora_")}
+    adapter, ia3 = options.get("tuning") == "lora", options.get("lora_kind") == IA3
+    without = [name for name in options if name.startswith("lora_")] if not adapter else []
+    without += [f"lora_{name}" for name in OF_MATRICES] if ia3 else []
+    return {name: value for name, value in options.items() if name not in without}
 
 
 def circumstances(run: Run) -> Rows:

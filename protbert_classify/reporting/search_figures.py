@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from ..runs.search_trials import DIVERGED, FINISHED, PRUNED, Search, Trial
+from ..runs.search_trials import FINISHED, PRUNED, Search, Trial
 from .figures import BLUE, GREY, VERMILLION, WIDE, new_figure, short_names, styled
 
 IN_A_ROW = 3  # panels
@@ -31,7 +31,7 @@ def draw_trials(search: Search, metric: str) -> Any:
     if steps:
         numbers, values = zip(*steps)
         axes.plot(numbers, values, color=BLUE, linewidth=1.2, drawstyle="steps-post", label="best so far")
-    for number in (trial.number for trial in search.trials if trial.value is None):
+    for number in (trial.number for trial in search.trials if trial.value is None or trial.ended not in DRAWN):
         axes.axvline(number, color=GREY, linewidth=0.8, linestyle=":")
     axes.set_xlim(0.4, len(search.trials) + 0.6)
     axes.xaxis.get_major_locator().set_params(integer=True)
@@ -108,5 +108,5 @@ def _points(axes: Any, search: Search, place: Any) -> None:
 
 
 def _placed(trials: Sequence[Trial], place: Any) -> list[tuple[float, float]]:
-    found = [(place(trial), trial.value) for trial in trials if trial.ended != DIVERGED]
+    found = [(place(trial), trial.value) for trial in trials if trial.ended in DRAWN]
     return [(x, y) for x, y in found if x is not None and y is not None]

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..evaluation.metrics import NAMES
 from ..runs.files import SEARCH, write_atomically
-from ..runs.search_trials import DIVERGED, FINISHED, PRUNED, Search, Trial
+from ..runs.search_trials import DIVERGED, FINISHED, NO_MEMORY, PRUNED, Search, Trial
 from ..version import __version__
 from .captioned_figures import FigureFolder
 from .formatting import Rows, capitalised, count, duration, option_value
@@ -57,8 +57,8 @@ def metric_name(metric: str) -> str:
 def _cards(search: Search, metric: str) -> Cards:
     best = search.best
     assert best is not None and best.value is not None
-    pruned, diverged = search.ended(PRUNED), search.ended(DIVERGED)
-    others = [f"{pruned} pruned", *([f"{diverged} diverged"] if diverged else [])]
+    failed = [f"{search.ended(how)} {how}" for how in (DIVERGED, NO_MEMORY) if search.ended(how)]
+    others = [f"{search.ended(PRUNED)} pruned", *failed]
     cards = [
         Card(capitalised(metric), f"{best.value:.3f}", f"trial {best.number}", "the best of the finished trials"),
         Card("Trials", f"{len(search.trials)}", ", ".join(others), f"{search.ended(FINISHED)} trained to the end"),
@@ -95,7 +95,7 @@ def _trial_parts(folder: str, search: Search, metric: str) -> list[Any]:
             "trials",
             draw_trials(search, metric),
             f"The best {metric} of each trial in their order; crosses are trials that were stopped early (pruned), "
-            "dotted lines those that diverged (NaN).",
+            "dotted lines those that diverged (NaN) or ran out of memory.",
             f"The best trial is {best.number} with {best.value:.3f}; the table below has the numbers.",
             wide=True,
         ),

@@ -6,7 +6,7 @@ from typing import Any
 
 from .files import write_atomically
 
-FINISHED, PRUNED, DIVERGED = "finished", "pruned", "diverged"
+FINISHED, PRUNED, DIVERGED, NO_MEMORY = "finished", "pruned", "diverged", "out of memory"
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,8 @@ class Trial:
         value: Its best validation metric; None if there was no evaluation, or no number.
         epochs: How many it trained.
         seconds: How long it took.
-        ended: `finished`, `pruned` (stopped, as it fell behind the others) or `diverged` (its loss or its metric became
-            NaN).
+        ended: `finished`, `pruned` (stopped, as it fell behind the others), `diverged` (its loss or its metric became
+            NaN) or `out of memory`.
     """
 
     number: int
@@ -77,7 +77,7 @@ class Search:
             "metric": self.metric,
             "space": self.space,
             "trials": len(self.trials),
-            **{how: self.ended(how) for how in (FINISHED, PRUNED, DIVERGED)},
+            **{how: self.ended(how) for how in (FINISHED, PRUNED, DIVERGED, NO_MEMORY)},
             "seconds": self.seconds,
             "best": None if best is None else {"trial": best.number, "value": best.value, "options": best.options},
         }

@@ -97,8 +97,8 @@ def model_folder(folder: str) -> str:
     """The pretrained model in a channel, as files or as a model.tar.gz, which is unpacked."""
     archives = sorted(Path(folder).glob("*.tar.gz"))
     if len(archives) == 1 and not os.path.isfile(os.path.join(folder, "config.json")):
-        folder = os.path.join(tempfile.mkdtemp(prefix="protbert-classify-"), "model")
-        unpack(str(archives[0]), folder)
+        name = f"protbert-classify{os.path.abspath(folder).replace(os.sep, '-')}"  # the same for a job that resumes
+        unpack(str(archives[0]), folder := os.path.join(tempfile.gettempdir(), name))
     if not os.path.isfile(os.path.join(folder, "config.json")):
         raise ModelError("channel model: no config.json, and no model.tar.gz with one; expected a pretrained model")
     return folder

@@ -147,6 +147,7 @@ def model_fields(arguments: ModelArguments, data_args: DataArguments, tasks: tup
         "auxiliary_tasks": others,
         "max_sequence_length": data_args.max_length,
         "crop": data_args.crop,
+        "class_weights": None,  # not those that a classifier was trained with before: see fit_model
         "dtype": torch.float32,
     }
     fields.update((name, getattr(arguments, name)) for name in MODEL_FIELDS)

@@ -14,7 +14,7 @@ from ..inference.engine import empty_cache
 from ..inference.saved_classifier import ready
 from ..layers.probe import probe_layers
 from ..model.tasks import Task
-from ..runs.files import SETTINGS, read_json
+from ..runs.files import SEARCH, SETTINGS, read_json
 from .arguments import DataArguments, ModelArguments
 from .build_model import build_model
 from .distributed import on_main_process
@@ -70,9 +70,11 @@ def layer_setting(asked: ModelArguments, settled: ModelArguments) -> dict[str, s
 
 
 def _found_before(arguments: ProteinTrainingArguments) -> str | None:
-    """What `auto` became when the run to resume began."""
-    path = os.path.join(str(arguments.output_dir), SETTINGS)
-    return read_json(path).get(FOUND_LAYER) if arguments.resume and os.path.isfile(path) else None
+    """What `auto` became when the run to resume, or its search, began."""
+    folder = str(arguments.output_dir)
+    paths = [os.path.join(folder, SETTINGS), os.path.join(folder, SEARCH, SETTINGS)]
+    found = [read_json(path).get(FOUND_LAYER) for path in paths if arguments.resume and os.path.isfile(path)]
+    return next((layer for layer in found if layer is not None), None)
 
 
 def _probe(

@@ -93,6 +93,8 @@ def fit_model(model: ProteinClassifier, proteins: Dataset | None, class_weights:
         _fit_units(model, proteins)
     if class_weights:
         _fit_class_weights(model, proteins, class_weights)
+    if config.loss == "logit_adjusted" and config.class_weights is None:
+        logger.warning("loss logit_adjusted is cross_entropy without class_weights; expected class_weights above 0")
 
 
 def _fit_class_weights(model: ProteinClassifier, proteins: Dataset | None, power: float) -> None:

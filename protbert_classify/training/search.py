@@ -23,11 +23,11 @@ from ..runs.checkpoints import newest_complete_checkpoint
 from ..runs.files import RECORD, SEARCH, SEARCH_PAGE, SETTINGS, read_json, write_atomically, write_json
 from ..runs.lock import FolderLock
 from ..runs.output_dir import clear_output_dir
-from ..runs.search_trials import DIVERGED, FINISHED, PRUNED, Search, Trial, write_trials
+from ..runs.search_trials import FINISHED, PRUNED, Search, Trial, write_trials
 from .arguments import DataArguments, ModelArguments
 from .best_options import given_options, of_model, with_options
 from .build_model import build_model, build_tokenizer
-from .layer_choice import settle_layer
+from .layer_choice import layer_setting, settle_layer
 from .load_data import load_data
 from .options import read_options_file, write_options_file
 from .resume import as_json, check_unchanged
@@ -76,9 +76,9 @@ def train_searched(
         check_task(space, tasks[0], training_args)
         parts = DatasetDict({name: splits[name] for name in ("train", "validation")})  # a trial sees no test protein
         # once, for all trials and for the training with the best options
-        model_args = settle_layer((model_args, data_args, training_args), parts, tasks, tokenizer)
-        arguments = model_args, data_args, training_args
-        found = _search(arguments, (parts, tokenizer, tasks), space, lock)
+        settled = settle_layer((model_args, data_args, training_args), parts, tasks, tokenizer)
+        arguments = settled, data_args, training_args
+        found = _search(arguments, (parts, tokenizer, tasks), space, lock, layer_setting(model_args, settled))
         best = _begin_training(arguments, found)
         set_seed(training_args.seed)
         metrics = train_on(splits, tasks, tokenizer, best)
@@ -91,8 +91,9 @@ def _search(
     prepared: tuple[DatasetDict, PreTrainedTokenizerBase, tuple[Task, ...]],
     space: SearchSpace,
     lock: FolderLock,
+    layer: dict[str, str],
 ) -> Search:
-    """Train the trials that are missing, and write their table and page."""
+    """Train the trials that are missing, and write their table and page; `layer` goes into the settings."""
     from .search_study import done, open_study, trials_of
 
     model_args, data_args, training_args = arguments
@@ -102,7 +103,7 @@ def _search(
     with _quiet():
         _check_models(space, arguments, tasks)
         trainer = _build_trainer(arguments, prepared, space)
-        _begin(folder, _settings(trainer, training_args, space), training_args, lock)
+        _begin(folder, {**_settings(trainer, training_args, space), **layer}, training_args, lock)
         maximize = bool(trainer.args.greater_is_better)
         study, settings = open_study(folder, training_args.seed, maximize, given)
         search = Search(
@@ -135,8 +136,8 @@ def _write(folder: str, search: Search) -> None:
     trials, best = count(len(search.trials), "trial"), search.best
     if best is None:
         raise OptionError(
-            f"search: the loss or {search.metric} was not a number in any of {trials}; expected a search space with "
-            "lower learning rates"
+            f"search: the loss or {search.metric} was not a number, or memory ran out, in each of {trials}; expected a "
+            "search space with lower learning rates or smaller batches"
         )
     page = os.path.join(folder, SEARCH_PAGE)
     write_trials(os.path.join(folder, SEARCH, TRIALS), search)
@@ -259,9 +260,9 @@ def trial_line(trial: Trial, metric: str, planned: int) -> str:
         'trial 3 of 20: learning rate 0.0002, pooling mean: MCC 0.410 (pruned at epoch 2), 9 s'
     """
     value = "no value" if trial.value is None else f"{NAMES.get(metric, metric)} {trial.value:.3f}"
-    how = {PRUNED: f" (pruned at epoch {trial.epochs:g})", DIVERGED: " (diverged)", FINISHED: ""}
+    how = {PRUNED: f" (pruned at epoch {trial.epochs:g})", FINISHED: ""}.get(trial.ended, f" ({trial.ended})")
     took = duration(trial.seconds)
-    return f"trial {trial.number} of {planned}: {options_text(trial.options)}: {value}{how[trial.ended]}, {took}"
+    return f"trial {trial.number} of {planned}: {options_text(trial.options)}: {value}{how}, {took}"
 
 
 def _begin_training(arguments: Arguments, search: Search) -> Arguments:

@@ -10,6 +10,7 @@ from typing import Any, get_args
 from transformers import SchedulerType
 
 from ..errors import OptionError
+from ..model.adapter import IA3, OF_MATRICES
 from ..model.heads import HEADS
 from ..model.losses import LOSSES
 from ..model.pooling import POOLINGS
@@ -149,7 +150,7 @@ def default_space(model_args: ModelArguments, training_args: ProteinTrainingArgu
         found.append(Dimension("light_attention_dropout", 0.0, 0.5))
     if task.problem_type == SINGLE_LABEL:
         found.append(Dimension("class_weights", 0.0, 0.5))
-    if model_args.tuning == "lora" and model_args.lora_kind != "ia3":
+    if model_args.tuning == "lora" and model_args.lora_kind != IA3:
         found.append(Dimension("lora_rank", choices=tuple(RANKS)))
     return SearchSpace(found)
 
@@ -170,9 +171,9 @@ def read_space(path: str, model_args: ModelArguments) -> SearchSpace:
         raise OptionError(f"{path}: no option to search; expected lines such as 'learning_rate: [1e-5, 1e-4]'")
     for name in found:
         _check_name(path, name)
-        _check_effect(path, name, found, model_args)
     space = SearchSpace(_dimension(path, name, given) for name, given in found.items())
     for dimension in space:
+        _check_effect(path, dimension.name, found, model_args)
         _check_values(path, dimension)
     return space
 
@@ -193,6 +194,11 @@ def _check_effect(path: str, name: str, found: Mapping[str, Any], model_args: Mo
     poolings, heads = (found.get(kind) or [getattr(model_args, kind)] for kind in ("pooling", "head"))
     if name.startswith("lora_") and not adapted:
         raise OptionError(f"{path}: {name} has no effect with tuning={model_args.tuning}; expected tuning=lora")
+    kinds = found.get("lora_kind") or [model_args.lora_kind]
+    if name.removeprefix("lora_") in OF_MATRICES and list(kinds) == [IA3]:
+        raise OptionError(f"{path}: {name} has no effect with lora_kind=ia3; expected lora_kind=lora")
+    if name == "layer_decay" and model_args.freeze_backbone:
+        raise OptionError(f"{path}: {name} has no effect with tuning=frozen; expected tuning=full")
     if name == "freeze_layers" and (adapted or model_args.freeze_backbone):
         raise OptionError(f"{path}: {name} has no effect with tuning={model_args.tuning}; expected tuning=full")
     if name.startswith("light_attention_") and "light_attention" not in poolings:

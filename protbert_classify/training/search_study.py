@@ -11,9 +11,9 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from ..runs.search_trials import DIVERGED, FINISHED, PRUNED, Trial
+from ..runs.search_trials import FINISHED, PRUNED, Trial
 from .search_space import SearchSpace
-from .search_trainer import EPOCHS, SECONDS, WHY
+from .search_trainer import ENDED, EPOCHS, SECONDS
 
 JOURNAL = "journal.log"
 NAME = "search"
@@ -124,5 +124,5 @@ def describe(trial: FrozenTrial, number: int, names: Sequence[str], maximize: bo
         value=trial.value if finished else best,
         epochs=trial.user_attrs.get(EPOCHS, 0.0),
         seconds=trial.user_attrs.get(SECONDS, 0.0),
-        ended=FINISHED if finished else DIVERGED if WHY in trial.user_attrs else PRUNED,
+        ended=trial.user_attrs.get(ENDED, FINISHED if finished else PRUNED),
     )

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from ..evaluation.best_evaluation import metric_key
-from ..runs.search_trials import DIVERGED, FINISHED, PRUNED
+from ..inference.engine import is_out_of_memory
+from ..runs.search_trials import DIVERGED, FINISHED, NO_MEMORY, PRUNED
 from .callbacks import DivergedError, SetEpoch
 from .log_lines import LINES
 from .trainer import ProteinTrainer
 
-EPOCHS, SECONDS, WHY = "epochs", "seconds", "diverged"  # what is noted in the study of Optuna beside its own
+EPOCHS, SECONDS, ENDED = "epochs", "seconds", "ended"  # what is noted in the study of Optuna beside its own
 
 
 class SearchTrainer(ProteinTrainer):
@@ -25,7 +26,7 @@ class SearchTrainer(ProteinTrainer):
 
     Attributes:
         where: Names the trial that is trained, for Ctrl-C.
-        trial_ended: Called with each trial that has ended, how (`finished`, `pruned` or `diverged`), and the value of a
+        trial_ended: Called with each trial that has ended, how (`finished`, `pruned`, ...), and the value of a
             finished one, as soon as Optuna has recorded it: see [`SearchTrainer.tell`].
         objective: The value of the last trial.
     """
@@ -65,17 +66,19 @@ class SearchTrainer(ProteinTrainer):
             output = super().train(resume_from_checkpoint, **kwargs)
             self.objective = self._best_value()
             ended = FINISHED
-        except DivergedError as error:
-            ended = DIVERGED
-            trial.set_user_attr(WHY, str(error))
-            raise optuna.TrialPruned(str(error)) from error
         except optuna.TrialPruned:
             ended = PRUNED
             raise
+        except Exception as error:
+            ended = DIVERGED if isinstance(error, DivergedError) else NO_MEMORY if is_out_of_memory(error) else None
+            if ended is None:
+                raise
+            raise optuna.TrialPruned(str(error)) from error  # such options are done with: the others are still tried
         finally:
             others = [one for one in self.callback_handler.callbacks if not isinstance(one, SetEpoch)]
             self.callback_handler.callbacks = others  # each training adds one
             if ended is not None:
+                trial.set_user_attr(ENDED, ended)
                 trial.set_user_attr(EPOCHS, round(self.state.epoch or 0.0, 2))
                 trial.set_user_attr(SECONDS, time.monotonic() - start)
                 self._untold = trial, ended, self.objective if ended == FINISHED else None

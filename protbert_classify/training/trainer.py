@@ -269,6 +269,7 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
         return PAD_TO_ON_CPU if self.args.device.type == "cpu" else None
 
     def call_model_init(self, trial: Any = None) -> Any:
+        self._embeddings.clear()  # those of the model before, whose pooling may have been another one
         model = super().call_model_init(trial)
         keep_weight_names(model)
         self._fit_model(model, self.args)

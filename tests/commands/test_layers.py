@@ -35,7 +35,8 @@ def test_it_prints_a_table_and_writes_it_and_a_page(command, tmp_path, capsys):
     assert first.split() == ["1", f"{best:.3f}", f"{float(rows[0]['accuracy']):.3f}", first.split()[3], "best"]
     assert f"layer 1 of 4 is the best: MCC {best:.3f} on validation proteins" in told
     trains = (
-        f"protbert-classify train --data {command[2]} --split identical --model_name_or_path {command[4]} --layer 1"
+        f"protbert-classify train --data {command[2]} --split identical --max_length 128 "  # the encoder's positions
+        f"--model_name_or_path {command[4]} --layer 1"
     )
     assert trains in told.splitlines()
     page = (tmp_path / "out" / "layers.html").read_text()
@@ -111,8 +112,11 @@ def test_ctrl_c_leaves_nothing_behind(command, tmp_path, capsys, monkeypatch):
     assert complaints(capsys.readouterr().err) == ["protbert-classify layers: interrupted"]
 
 
-def test_a_file_in_the_place_of_the_folder_is_refused_before_the_work(command, tmp_path, capsys):
+@pytest.mark.parametrize("below", ["", "/deeper/still"])
+def test_a_file_in_the_place_of_the_folder_is_refused_before_the_work(command, tmp_path, capsys, monkeypatch, below):
+    monkeypatch.setattr(probe, "linear_scores", None)
     (tmp_path / "out").write_text("mine")
+    command[-1] += below
     assert main(command) == 2
     assert "out is a file; expected a folder" in capsys.readouterr().err
     assert (tmp_path / "out").read_text() == "mine"

@@ -344,6 +344,7 @@ def test_a_model_that_gives_no_numbers_or_too_large_ones_is_refused(saved, write
     ("options", "words"),
     [
         ({"per": "domain"}, "per='domain': expected protein or residue"),
+        ({"max_length": 2}, "max_length=2"),
         ({"dtype": "int8"}, "dtype='int8': expected float32 or float16"),
         ({"per": "residue", "pooling": "mean"}, "pooling='mean': vectors of residues are not pooled; leave it out"),
         ({"pooling": "max"}, "pooling='max': expected one of mean, cls, pooler, light_attention"),

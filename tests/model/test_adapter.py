@@ -1,5 +1,6 @@
 import json
 import shutil
+import warnings
 
 import pytest
 import torch
@@ -95,6 +96,19 @@ def test_ia3_scales_keys_values_and_what_comes_into_the_last_feed_forward_layer(
     torch.testing.assert_close(wide(vectors), wide.base_layer(scaled))
 
 
+@pytest.mark.parametrize(
+    ("targets", "adapters"),
+    [
+        (["key", "attention.output.dense"], ["attention.self.key", "attention.output.dense"]),
+        (["dense"], ["attention.output.dense", "intermediate.dense", "output.dense"]),
+    ],
+)
+def test_ia3_is_in_all_targets_that_were_asked_for(base, targets, adapters):
+    model = adapted(base, kind="ia3", targets=targets)
+    found = {name.split(".ia3_")[0] for name, _ in model.named_parameters() if ".ia3_" in name}
+    assert found == {f"backbone.encoder.layer.{layer}.{part}" for layer in (0, 1) for part in adapters}
+
+
 @pytest.mark.parametrize("kind", ["lora", "dora", "ia3"])
 @pytest.mark.parametrize("pooling", ["mean", "pooler", "light_attention"])
 def test_saved_loaded_and_merged_it_gives_the_same_logits(tmp_path, base, kind, pooling):
@@ -152,14 +166,19 @@ def test_other_labels_start_a_fresh_head_on_the_merged_backbone(tmp_path, base):
     assert all(torch.equal(weight, merged[name]) for name, weight in fresh.backbone.state_dict().items())
 
 
-def test_a_t5_and_its_targets(tmp_path):
+@pytest.mark.parametrize("kind", ["lora", "ia3"])
+def test_a_t5_and_its_targets(tmp_path, caplog, kind):
     torch.manual_seed(0)
     shape = {"vocab_size": 30, "d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 2, "num_heads": 2}
     T5EncoderModel(T5Config(**shape)).save_pretrained(tmp_path / "t5")
-    model = adapted(str(tmp_path / "t5"))
-    assert model.config.adapter["targets"] == ["q", "k", "v", "o"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = adapted(str(tmp_path / "t5"), kind=kind)
+    assert model.config.adapter["targets"] == {"lora": ["q", "k", "v", "o"], "ia3": ["k", "v", "wo"]}[kind]
     model.save_pretrained(tmp_path / "small")
+    caplog.clear()
     assert torch.equal(logits(ProteinClassifier.from_pretrained(tmp_path / "small")), logits(model))
+    assert not caplog.text  # transformers takes a checkpoint without its tied embeddings for a damaged one
     torch.testing.assert_close(logits(model), logits(model.merge_adapter()), atol=1e-5, rtol=0)
 
 
@@ -178,6 +197,30 @@ def test_a_missing_base_model_is_named(tmp_path, base):
     adapted(str(tmp_path / "base")).save_pretrained(tmp_path / "small")
     shutil.rmtree(tmp_path / "base")
     with pytest.raises(ValueError, match=r"base model .*/base cannot be loaded; expected it there, or its new place"):
+        ProteinClassifier.from_pretrained(tmp_path / "small")
+
+
+@pytest.mark.parametrize("saved", [{"base_modle": "elsewhere"}, {"base_model": None}])
+def test_a_field_of_an_adapter_that_was_misspelt_or_left_out_is_named(tmp_path, base, saved):
+    adapted(base).save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (name,) = saved
+    config["adapter"] |= saved
+    if saved[name] is None:
+        del config["adapter"][name]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="adapter: (found the field base_modle; expected|base_model is missing)"):
+        ProteinClassifier.from_pretrained(tmp_path)
+
+
+def test_a_base_model_of_which_one_matrix_has_changed_is_refused(tmp_path, base):
+    shutil.copytree(base, tmp_path / "base")
+    adapted(str(tmp_path / "base")).save_pretrained(tmp_path / "small")
+    model = BertModel.from_pretrained(tmp_path / "base")
+    with torch.no_grad():
+        model.encoder.layer[0].attention.self.value.weight.add_(0.1)
+    model.save_pretrained(tmp_path / "base")
+    with pytest.raises(ValueError, match="is not the base model that the adapter was trained on"):
         ProteinClassifier.from_pretrained(tmp_path / "small")
 
 
@@ -212,6 +255,10 @@ def test_a_checkpoint_without_a_trained_weight_is_refused(tmp_path, base):
         ),
         ({"rank": 0}, "lora_rank=0: expected 1 or more"),
         ({"dropout": 1.0}, "lora_dropout=1.0: expected 0 up to below 1"),
+        (
+            {"kind": "ia3", "targets": ["output.dense", "attention.output.dense"]},
+            "lora_targets: ia3 scales .* expected one of them",
+        ),
         ({"kind": "lola"}, "lora_kind='lola': expected one of lora, dora, ia3"),
     ],
 )

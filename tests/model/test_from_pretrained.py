@@ -270,6 +270,14 @@ def test_options_that_need_no_other_weights_apply_to_a_trained_classifier(fresh,
         ProteinClassifier.from_pretrained(tmp_path / "saved", freeze_layers=9)
 
 
+@pytest.mark.parametrize("loss", ["binary_cross_entropy", "mean_squared_error"])
+def test_a_trained_classifier_takes_no_loss_of_another_problem(fresh, tmp_path, loss):
+    fresh().save_pretrained(tmp_path / "saved")
+    assert ProteinClassifier.from_pretrained(tmp_path / "saved", loss="focal").config.loss == "focal"
+    with pytest.raises(ValueError, match=f"loss='{loss}'.*expected"):
+        ProteinClassifier.from_pretrained(tmp_path / "saved", loss=loss)
+
+
 def test_the_report_of_loading_names_what_is_fresh(fresh, checkpoint, bert_classifier, tmp_path):
     load = ProteinClassifier.from_pretrained
     head = {"head.1.weight", "head.1.bias"}

@@ -116,9 +116,22 @@ def test_an_adapter_is_among_the_options_and_cited(config, run):
     in_four_bits = {**ADAPTER, "lora_bits": 4}
     told = dataclasses.replace(run, record={**run.record, "model_arguments": in_four_bits})
     assert "Dettmers et al. 2023, QLoRA" in model_card(config(), "me/mine", told)
+    scaled = {**ADAPTER, "lora_kind": "ia3"}
+    card = model_card(config(), "me/mine", dataclasses.replace(run, record={**run.record, "model_arguments": scaled}))
+    assert "| `lora_kind` | ia3 |" in card and "lora_rank" not in card
     plain = {**ADAPTER, "tuning": "full"}
     card = model_card(config(), "me/mine", dataclasses.replace(run, record={**run.record, "model_arguments": plain}))
     assert "lora" not in card.lower()
+
+
+def test_losses_and_layers_are_among_the_options_and_those_of_another_pooling_are_not(config, run):
+    given = {"loss": "focal", "layer": "8", "pooling": "mean", "light_attention_kernel_size": 9}
+    training = {"class_weights": 0.3, "class_sampling": 0.0, "head_learning_rate": None, "layer_decay": 0.9}
+    record = {**run.record, "model_arguments": given, "training_arguments": training}
+    card = model_card(config(), "me/mine", dataclasses.replace(run, record=record))
+    for row in ("| `loss` | focal |", "| `layer` | 8 |", "| `class_weights` | 0.3 |", "| `layer_decay` | 0.9 |"):
+        assert row in card
+    assert not any(name in card for name in ("light_attention", "class_sampling", "head_learning_rate"))
 
 
 def test_names_of_classes_with_markup_stay_what_they_are_and_keep_the_tables_whole(config, run):

@@ -115,6 +115,7 @@ def test_the_model_of_a_channel_may_be_a_folder_or_an_archive(job, tmp_path, mon
         TrainingContainer().options()
     add(channel / "model.tar.gz", {"config.json": b"{}"})
     assert os.listdir(given("--model_name_or_path")) == ["config.json"]
+    assert given("--model_name_or_path") == given("--model_name_or_path")  # a job that resumes asks again
     (channel / "config.json").write_text("{}")
     assert given("--model_name_or_path") == str(channel)
 

@@ -93,6 +93,22 @@ def test_a_resumed_run_keeps_the_layer_that_it_found_without_probing_again(base,
         run(base, data, folder, *more[2:], "--layer", "2", "--eval_steps", "4", "--resume")
 
 
+def test_a_resumed_search_keeps_the_layer_that_it_found_without_probing_again(base, data, tmp_path, monkeypatch):
+    pytest.importorskip("optuna", reason="the extra search is not installed")
+    folder = tmp_path / "run"
+    more = ("--layer", "auto", "--freeze_backbone", "--search")
+    run(base, data, folder, *more, "2")
+    (folder / SETTINGS).unlink()  # as if it had been stopped in its trials
+    (folder / "run.json").unlink()
+
+    def probed(*_, **__):
+        raise AssertionError("it was probed again")
+
+    monkeypatch.setattr(layer_choice, "probe_layers", probed)
+    run(base, data, folder, *more, "3", "--resume")
+    assert layers_of(folder) == 1 and record(folder)["search"]["trials"] == 3
+
+
 def test_a_run_that_began_before_there_were_layers_is_resumed(base, data, tmp_path):
     folder = tmp_path / "run"
     run(base, data, folder)

@@ -33,6 +33,13 @@ def test_a_trainer_weighs_the_classes_of_its_training_proteins(tmp_path):
     assert product(tmp_path / "plain").model.config.class_weights is None
 
 
+def test_adjusted_logits_without_weights_are_told_to_be_plain_cross_entropy(caplog):
+    fit_model(small_model(loss="logit_adjusted"), raw_proteins(6), 0.5)
+    assert "cross_entropy" not in caplog.text
+    fit_model(small_model(loss="logit_adjusted"), raw_proteins(6))
+    assert "loss logit_adjusted is cross_entropy without class_weights" in caplog.text
+
+
 def test_a_model_without_classes_has_no_weights_of_them():
     model = small_model(problem_type="multi_label_classification")
     with pytest.raises(OptionError, match="class_weights=0.5: expected 0 for multi_label_classification"):

@@ -221,6 +221,14 @@ def test_training_goes_on_from_a_saved_classifier(tmp_path, finished, easy):
     assert metrics["test_accuracy"] > 0.8
 
 
+def test_class_weights_of_an_earlier_training_do_not_stay(tmp_path, easy):
+    run(tmp_path / "first", easy, "--class_weights", "0.5", "--num_train_epochs", "1")
+    again = ["--data", easy, "--max_length", "64", "--num_train_epochs", "1", "--output_dir", str(tmp_path / "again")]
+    train(*parse_options([*again, "--model_name_or_path", str(tmp_path / "first" / "model")]))
+    weights_of = [json.loads((tmp_path / name / "model" / "config.json").read_text()) for name in ("first", "again")]
+    assert weights_of[0]["class_weights"] and not weights_of[1].get("class_weights")
+
+
 def test_a_class_missing_from_the_test_file_has_null_metrics_and_a_warning(tmp_path, caplog):
     records = [row for row in easy_records() if not (row[0].endswith("test") and "Nucleus" in row[0])]
     data = tmp_path / "data.fasta"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from datasets import Dataset
 
@@ -235,6 +236,7 @@ def test_each_trial_is_a_line_of_the_log_and_nothing_else_of_it_is(data, space, 
         (("finished", 0.41), "MCC 0.410, 9 s"),
         (("pruned", 0.41), "MCC 0.410 (pruned at epoch 2), 9 s"),
         (("diverged", None), "no value (diverged), 9 s"),
+        (("out of memory", None), "no value (out of memory), 9 s"),
     ],
 )
 def test_the_line_of_a_trial_says_how_it_ended(ended, shown):
@@ -252,9 +254,43 @@ def test_a_trial_whose_loss_becomes_nan_is_recorded_and_the_search_goes_on(data,
     assert record(tmp_path / "run")["search"]["diverged"] >= 1
 
 
+def test_a_trial_that_does_not_fit_in_memory_is_recorded_and_the_search_goes_on(data, tmp_path, monkeypatch):
+    (tmp_path / "space.yaml").write_text("learning_rate: [0.01, 0.02]\n")
+    step = SearchTrainer.training_step
+
+    def fails(self, *arguments, **options):
+        if self.args.learning_rate == 0.02:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return step(self, *arguments, **options)
+
+    monkeypatch.setattr(SearchTrainer, "training_step", fails)
+    search(tmp_path / "run", data, tmp_path / "space.yaml", 5)
+    ended = {(row["learning_rate"], row["ended"]) for row in rows(tmp_path / "run")}
+    assert ended == {("0.02", "out of memory"), ("0.01", "finished")}
+    assert record(tmp_path / "run")["search"]["out of memory"] >= 1
+
+
+def test_the_embeddings_of_a_trial_are_those_of_its_pooling(data, tmp_path, monkeypatch):
+    (tmp_path / "space.yaml").write_text("pooling: [mean, light_attention]\n")
+    seen = []
+    train = SearchTrainer.train
+
+    def noted(self, *arguments, **options):
+        output = train(self, *arguments, **options)
+        vectors = next(iter(self._embeddings.values()))[0]["last_hidden_state"]
+        seen.append((options["trial"].params["pooling"], len(vectors) == 1))
+        return output
+
+    monkeypatch.setattr(SearchTrainer, "train", noted)
+    search(tmp_path / "run", data, tmp_path / "space.yaml", 5, "--tuning", "frozen")
+    assert set(seen) == {("mean", True), ("light_attention", False)}
+
+
 def test_a_search_in_which_every_loss_becomes_nan_says_so(data, tmp_path):
     (tmp_path / "space.yaml").write_text("learning_rate: [1.0e30, 1.0e31]\n")
-    with pytest.raises(OptionError, match="the loss or mcc was not a number in any of 2 trials; expected a search"):
+    with pytest.raises(
+        OptionError, match="not a number, or memory ran out, in each of 2 trials; expected"
+    ):
         search(tmp_path / "run", data, tmp_path / "space.yaml", 2)
     assert not (tmp_path / "run" / "run.json").exists()
 

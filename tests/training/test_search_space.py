@@ -84,6 +84,8 @@ def test_values_are_drawn_from_the_space_and_the_same_ones_each_time(read):
         ("light_attention_layers: [1, 2]", "light_attention_layers has no effect with pooling=mean; expected pooling"),
         ("classifier_dropout: [0, 0.1]\nhead: [tanh]", "classifier_dropout has no effect with head=tanh; expected"),
         ("lora_rank: [4, 8]", "lora_rank has no effect with tuning=full; expected tuning=lora"),
+        ("head: 5\nclassifier_dropout: [0, 0.1]", "head: found 5; expected a list of values, or a range"),
+        ("pooling: 3\nlight_attention_layers: [1]", "pooling: found 3; expected a list of values, or a range"),
         ("- learning_rate", "found list; expected 'option: value' lines"),
         ("{}", "no option to search; expected lines such as"),
     ],
@@ -99,6 +101,19 @@ def test_layers_are_not_frozen_where_no_layer_trains_or_an_adapter_does(read):
     for tuning in ("frozen", "lora"):
         with pytest.raises(OptionError, match=f"freeze_layers has no effect with tuning={tuning}"):
             read("freeze_layers: [0, 1]\n", "--tuning", tuning)
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "message"),
+    [
+        ("lora_rank: [4, 8]", ("--tuning", "lora", "--lora_kind", "ia3"), "lora_rank has no effect with lora_kind=ia3"),
+        ("lora_rank: [4, 8]\nlora_kind: [ia3]", ("--tuning", "lora"), "lora_rank has no effect with lora_kind=ia3"),
+        ("layer_decay: [0.8, 0.9]", ("--tuning", "frozen"), "layer_decay has no effect with tuning=frozen"),
+    ],
+)
+def test_what_would_do_nothing_is_not_searched(text, arguments, message, read):
+    with pytest.raises(OptionError, match=message):
+        read(text, *arguments)
 
 
 def test_weights_of_classes_are_refused_where_there_are_no_classes(read):
