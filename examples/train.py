@@ -13,17 +13,17 @@ from transformers import set_seed
 from protbert_classify import ProteinClassifier, ProteinClassifierConfig, ProteinTrainer
 from protbert_classify.commands import run_guarded
 from protbert_classify.reporting.terminal_summary import training_summary
-from protbert_classify.training.build_model import backbone_fields, model_fields, set_up_tuning
+from protbert_classify.training.build_model import backbone_fields, keep_layers, model_fields, set_up_tuning
 from protbert_classify.training.load_data import load_data
 from protbert_classify.training.options import parse_options
-from protbert_classify.training.run import save_run
-from protbert_classify.training.several_runs import train_several
+from protbert_classify.training.run import save_run, train
 
 
 def main() -> None:
     model_args, data_args, training_args = parse_options(sys.argv[1:])
-    if model_args.seeds or data_args.folds:  # the steps below for each of several models, then their ensemble
-        metrics = train_several(model_args, data_args, training_args)
+    # the steps below for each of several models and their ensemble, or for what a search has found
+    if model_args.search or model_args.layer == "auto" or model_args.seeds or data_args.folds:
+        metrics = train(model_args, data_args, training_args)
         if training_args.should_save:
             print(training_summary(metrics, str(training_args.output_dir)))
         return
@@ -36,9 +36,10 @@ def main() -> None:
     fields = model_fields(model_args, data_args, tasks)
     if model_args.backbone_config is None:
         model = ProteinClassifier.from_pretrained(model_args.model_name_or_path, **fields)
-        set_up_tuning(model, model_args)  # an adapter, with --tuning lora
+        set_up_tuning(keep_layers(model, model_args), model_args)  # an adapter, with --tuning lora
     else:
         model = ProteinClassifier(ProteinClassifierConfig(backbone_fields(model_args), **fields))
+        keep_layers(model, model_args)
 
     # 3. Train: raw proteins go in, the trainer encodes and batches them
     trainer = ProteinTrainer(model, training_args, train_dataset=splits["train"], eval_dataset=splits.get("validation"))

@@ -525,6 +525,8 @@ def test_a_dry_run_of_proteins_shows_their_card_and_sends_nothing(write_fasta, c
 def test_either_a_model_or_proteins_are_pushed(capsys):
     assert main(["push", "--repo_id", "me/x"]) == 2
     assert "either --model" in capsys.readouterr().err
+    assert main(["push", "--repo_id", "me/x", "--data", "proteins.fasta", "--create_pr"]) == 2
+    assert "create_pr: proteins are pushed to the main branch as they are; leave it out" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
         "--max_length",
         type=positive,
         metavar="N",
-        help="maximum tokens of a protein, about one per residue; the middle of a longer protein is left out "
+        help="maximum tokens of a protein, about one per residue; a longer protein is cropped, as in training "
         "(default: as in fine-tuning, or the maximum of an encoder)",
     )
     add_compute_options(parser)

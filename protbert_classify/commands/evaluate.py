@@ -66,8 +66,10 @@ def _warn_of_seen(seen: int, proteins: int, source: str) -> None:
 
 def use_task(options: argparse.Namespace, task: "Task") -> None:
     """Read what the model answers, unless the options say otherwise."""
+    from ..data.deeploc import ambiguous_of
     from ..tasks.columns import label_columns
 
+    options.ambiguous = options.ambiguous or ambiguous_of(task.labels)
     if options.label_column is None:
         options.label_column = label_columns(task)
     options.problem_type = options.problem_type or task.problem_type

@@ -109,7 +109,8 @@ def add_data_options(parser: argparse.ArgumentParser, label_column: Sequence[str
     """
     group = parser.add_argument_group(READING)
     labels = None if label_column is None else list(label_column)
-    add_option_of_train(group, "ambiguous", choices=("drop", "keep", "first"), default="drop")
+    ambiguous = None if label_column is None else "drop"
+    add_option_of_train(group, "ambiguous", choices=("drop", "keep", "first"), default=ambiguous)
     add_option_of_train(group, "header_pattern", metavar="REGEX")
     add_option_of_train(group, "id_column", metavar="COLUMN", default="id")
     add_option_of_train(group, "sequence_column", metavar="COLUMN", default="sequence")

@@ -38,6 +38,9 @@ def _check(options: argparse.Namespace) -> None:
         raise OptionError("a token on a command line is seen by others; use HF_TOKEN or 'hf auth login'")
     if (options.model is None) == (options.data is None):
         raise OptionError("give either --model, to publish a model, or --data, to publish proteins")
+    of_models = ("revision", "create_pr", "commit_message", "backbone_license")
+    if options.data is not None and (given := [name for name in of_models if getattr(options, name)]):
+        raise OptionError(f"{given[0]}: proteins are pushed to the main branch as they are; leave it out")
 
 
 def _push_model(options: argparse.Namespace) -> int:

@@ -37,7 +37,7 @@ MMseqs2 finds the neighbours: pip install 'protbert_classify[homology]'. Without
 def run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     _check(options)
-    from ..data.divided_files import check_output
+    from ..data.divided_files import check_free, check_output
     from ..data.division import Division
     from ..data.loading import main_task, read_proteins, reading_options
     from ..data.sources import check_there
@@ -56,6 +56,8 @@ def run(arguments: list[str]) -> int:
     if len(splits) > 1:
         logger.info("%s: its splits (%s) are not kept", options.data, ", ".join(splits))
     proteins = whole(splits)
+    if not is_folder:  # before the search, which takes long
+        check_free(proteins, given["columns"], _new_column(options))
     task = main_task(splits, given["columns"])
     division = Division(proteins, task, options.split, options.split_identity, options.split_coverage)
     if options.folds is not None:
@@ -98,9 +100,12 @@ def _write_table(options: argparse.Namespace, proteins: "Dataset", parts: "np.nd
     from ..data.divided_files import write_table
     from ..data.loading import reading_options
 
-    column = options.split_column if options.folds is None else "fold"
     os.makedirs(os.path.dirname(options.output) or ".", exist_ok=True)
-    write_table(options.output, proteins, reading_options(options)["columns"], **{column: parts.tolist()})
+    write_table(options.output, proteins, reading_options(options)["columns"], **{_new_column(options): parts.tolist()})
+
+
+def _new_column(options: argparse.Namespace) -> str:
+    return options.split_column if options.folds is None else "fold"
 
 
 def _write_folder(options: argparse.Namespace, proteins: "Dataset", parts: "np.ndarray", names: list[Any]) -> None:

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +20,7 @@ from ..homology.neighbours import COVERAGE, IDENTITY
 from ..model.tasks import LABEL_SEPARATOR
 from ..tasks.columns import infer_task
 from .alphabet import space
-from .fasta import PARSER_VERSION, read_fasta
+from .fasta import DEEPLOC_HEADER, PARSER_VERSION, read_fasta
 from .records import Accessions, Place, Record, protein_features
 from .sources import dataset_errors, open_plain_or_gzip
 from .split_strategies import IDENTICAL
@@ -48,8 +47,6 @@ AMBIGUOUS_CHOICES = ("drop", "keep", "first")
 BATCH = 10_000  # records a table
 
 # Location-Membrane [test]: the membrane flag follows the last hyphen, since Cytoplasm-Nucleus-U exists.
-_HEADER = re.compile(r"(?P<location>\S+)-(?P<membrane>[MSU])(?: +(?P<test>test|new_test_set))?")
-
 _PARTS = {AMBIGUOUS: ("Cytoplasm", "Nucleus")}
 
 RecordReader = Callable[[], Iterator[Record]]
@@ -79,8 +76,7 @@ class DeepLocConfig(FastaConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.ambiguous not in AMBIGUOUS_CHOICES:
-            raise OptionError(f"ambiguous={self.ambiguous!r}: expected one of {', '.join(AMBIGUOUS_CHOICES)}")
+        check_ambiguous(self.ambiguous)
 
     @property
     def locations(self) -> tuple[str, ...]:
@@ -251,7 +247,7 @@ class _HeaderParser:
         return self.known[description]
 
     def _parse(self, description: str, place: Place) -> Label:
-        match = _HEADER.fullmatch(description.strip())
+        match = DEEPLOC_HEADER.fullmatch(description.strip())
         if match is None:
             found = f"{description.strip()[:60]!r}" if description.strip() else "nothing"
             raise DataError(
@@ -281,6 +277,17 @@ def _summary(total: int, left_out: int, copies: int) -> str:
     if copies:
         parts.append(f"{copies:,} identical duplicates dropped")
     return ", ".join(parts)
+
+
+def check_ambiguous(choice: str) -> None:
+    """Raise OptionError for none of [`AMBIGUOUS_CHOICES`]."""
+    if choice not in AMBIGUOUS_CHOICES:
+        raise OptionError(f"ambiguous={choice!r}: expected one of {', '.join(AMBIGUOUS_CHOICES)}")
+
+
+def ambiguous_of(labels: Sequence[str]) -> str:
+    """How a model with these labels had the `Cytoplasm-Nucleus` proteins read: `keep` or `drop`."""
+    return "keep" if AMBIGUOUS in labels else "drop"
 
 
 def load_deeploc(

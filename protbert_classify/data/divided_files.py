@@ -41,7 +41,11 @@ def write_table(path: str, proteins: Dataset, columns: ColumnNames, **more: Sequ
         proteins: N labelled proteins.
         columns: Names of the columns.
         more: Further columns, N cells each.
+
+    Raises:
+        OptionError: The proteins have a column of that name.
     """
+    check_free(proteins, columns, *more)
     flat = ending_of(path) in (".csv", ".tsv")
     answers = {name: _named(proteins, name, flat) for name in proteins.column_names if name not in NO_ANSWERS}
     residues = [unspace(sequence) for sequence in proteins["sequence"][:]]
@@ -52,6 +56,21 @@ def write_table(path: str, proteins: Dataset, columns: ColumnNames, **more: Sequ
         table.to_json(path)
     else:
         table.to_parquet(path)
+
+
+def check_free(proteins: Dataset, columns: ColumnNames, *names: str) -> None:
+    """Refuse a name for a new column that the proteins have already.
+
+    Raises:
+        OptionError: Names it.
+    """
+    answers = [name for name in proteins.column_names if name not in NO_ANSWERS]
+    for name in names:
+        if name in (columns.id, columns.sequence, *answers):
+            raise OptionError(
+                f"the data has a column {name!r} already, which the new one would replace; rename that column, or set "
+                "output to a folder"
+            )
 
 
 def write_deeploc_fasta(path: str, proteins: Dataset, location: str) -> None:

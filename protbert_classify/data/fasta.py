@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from ..errors import DataError
 from .records import UNDECODED, Place, Record, checked
 from .sources import open_plain_or_gzip
 
+# what follows the accession in DeepLoc's files
+DEEPLOC_HEADER = re.compile(r"(?P<location>\S+)-(?P<membrane>[MSU])(?: +(?P<test>test|new_test_set))?")
 PARSER_VERSION = 1  # raise it when records would be read differently than before: caches are then made again
 
 

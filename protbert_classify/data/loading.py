@@ -11,7 +11,7 @@ from ..homology.neighbours import COVERAGE, IDENTITY
 from ..model.tasks import MULTI_LABEL, REGRESSION, Task
 from ..tasks.columns import infer_task
 from .column_names import ColumnNames
-from .deeploc import read_deeploc
+from .deeploc import check_ambiguous, read_deeploc
 from .labelled_dataset import to_datasets
 from .reader import read_labelled_records
 from .sources import SourceType, source_type
@@ -136,8 +136,11 @@ def location_column(columns: ColumnNames) -> str:
 
 
 def _read(source: str | None, ambiguous: str, header_pattern: str | None, columns: ColumnNames) -> DatasetDict:
+    check_ambiguous(ambiguous)
     if source is None or has_deeploc_headers(source, header_pattern):
         return _read_deeploc(source, ambiguous, columns)
+    if header_pattern is not None and source_type(source) is not SourceType.FASTA:
+        raise OptionError(f"header_pattern: {source} is a table, which has columns; expected label_column")
     return to_datasets(read_labelled_records(source, columns, header_pattern), columns, source)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import DataError, OptionError
 from .column_names import ColumnNames
-from .fasta import fasta_errors, parse_fasta, read_fasta
+from .fasta import DEEPLOC_HEADER, fasta_errors, parse_fasta, read_fasta
 from .records import UNDECODED, LabelledRecord, Place, Record, checked_residues
 from .sources import (
     GZIP,
@@ -28,13 +28,14 @@ DESCRIPTION = "description"
 BLOCK = 1 << 20  # bytes read at once to count records
 
 
-def read_records(source: str, columns: ColumnNames | None = None) -> Iterator[Record]:
+def read_records(source: str, columns: ColumnNames | None = None, *, without_test: bool = False) -> Iterator[Record]:
     """The records of a source, in its order, unchecked; one at a time, so that memory does not grow with the source.
 
     Args:
         source: FASTA (plain or .gz), `-` for FASTA on standard input, a .csv, .tsv, .jsonl (plain or .gz) or .parquet
             table, or a Hub dataset, of which all splits are read.
         columns: Names of a table's columns; `id` may be missing, and `description` is read if it is there.
+        without_test: Leave out what DeepLoc's headers, or the split column of a table, mark as test proteins.
 
     Raises:
         DataError: No such source, or one that cannot be read to its end.
@@ -46,9 +47,13 @@ def read_records(source: str, columns: ColumnNames | None = None) -> Iterator[Re
         raise DataError(f"{source}: a .json file cannot be read a protein at a time; expected .jsonl, a line a protein")
     kind = source_type(source)
     if kind is SourceType.FASTA:
-        return parse_fasta(local_path(source), _name(source))
+        records = parse_fasta(local_path(source), _name(source))
+        return (record for record in records if not (without_test and _is_deeplocs_test(record)))
     tables = iter([read_file(source)]) if kind is SourceType.TABLE else read_dataset(source, streaming=True)
-    return _table_records(chain.from_iterable(table.rows for table in tables), _name(source), columns)
+    rows = chain.from_iterable(
+        table.rows for table in tables if not (without_test and SPLIT_NAMES.get(table.split) == "test")
+    )
+    return _table_records(rows, _name(source), columns, without_test)
 
 
 def read_labelled_records(
@@ -107,12 +112,21 @@ def _name(source: str) -> str:
     return os.path.basename(source) if os.path.exists(source) or "://" in source else source
 
 
-def _table_records(rows: Iterator[Row], name: str, columns: ColumnNames) -> Iterator[Record]:
+def _is_deeplocs_test(record: Record) -> bool:
+    found = DEEPLOC_HEADER.fullmatch(record.description)
+    return found is not None and found["test"] is not None
+
+
+def _table_records(
+    rows: Iterator[Row], name: str, columns: ColumnNames, without_test: bool = False
+) -> Iterator[Record]:
     number = 0
     for number, row in enumerate(rows, 1):
         if columns.sequence not in row:
             reason = no_columns({columns.sequence: "sequence_column"}, [*map(str, row)])
             raise DataError(f"{name}, row {number}: {reason}")
+        if without_test and SPLIT_NAMES.get(str(row.get(columns.split)).lower()) == "test":
+            continue
         place = _place(row, number, name, columns, "row")
         yield Record(place, str(row.get(DESCRIPTION) or ""), str(row[columns.sequence] or ""))
     if not number:

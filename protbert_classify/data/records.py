@@ -64,12 +64,16 @@ def checked(record: Record) -> Record:
     """The record, if it has an accession and nothing but residues.
 
     Raises:
-        DataError: No accession.
+        DataError: No accession, or one that is not text.
         SequenceError: No residues, or a character that is not one.
     """
     place, description, sequence = record
     if not place.accession:
         raise DataError(f"{place}: the header is empty; expected '>ACCESSION ...'")
+    try:
+        f"{place.accession}{description}".encode()
+    except UnicodeEncodeError:  # half a surrogate pair: JSON can write it, UTF-8 cannot
+        raise DataError(f"{place.file}, record {place.number}: the id or description is not valid text") from None
     if UNDECODED in place.accession:  # two different accessions might become one
         raise DataError(f"{place}: the accession is not UTF-8; expected a file in UTF-8")
     return Record(place, description, checked_residues(sequence, place))

@@ -175,12 +175,12 @@ def _check_shared(classes: int, proteins: int, column: str, auxiliary: bool) -> 
 def _with_labels(task: Task, trained: Any) -> Task:
     """The task with the labels whose place in `trained`, (C,), is True."""
     kept = [label for label, there in zip(task.labels, trained, strict=True) if there]
-    if len(kept) < (2 if task.problem_type == SINGLE_LABEL else 1):
+    if len(kept) < 2:
         found = f"one class only, {kept[0]!r}" if kept else "no class"
-        raise OptionError(
-            f"the training proteins have {found} of {task.name!r}; expected two or more: are the column or the "
-            "pattern of the labels right?"
-        )
+        advice = "are the column or the pattern of the labels right?"
+        if kept and task.problem_type != SINGLE_LABEL:
+            advice = "write it as two classes, such as yes and no"
+        raise OptionError(f"the training proteins have {found} of {task.name!r}; expected two or more: {advice}")
     if len(kept) < len(task.labels):
         logger.info("no protein of %s: left out of the classes", ", ".join(n for n in task.labels if n not in kept))
     return dataclasses.replace(task, labels=kept)

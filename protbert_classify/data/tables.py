@@ -1,6 +1,6 @@
 """Rows of tables, one at a time: CSV, TSV, JSON Lines, JSON and Parquet files, and Hub datasets."""
 
-import gzip
+import codecs
 import json
 import re
 import warnings
@@ -121,7 +121,7 @@ def _json_lines(lines: Iterable[bytes], source: str) -> Iterator[Row]:
 def _json_object(line: bytes, place: str) -> Row:
     try:
         row = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{place}: not valid JSON ({error}); expected an object a line") from None
     if not isinstance(row, dict):
         raise DataError(f"{place}: found {type(row).__name__}; expected an object a line")
@@ -130,7 +130,7 @@ def _json_object(line: bytes, place: str) -> Row:
 
 def _json_rows(file: Any, source: str) -> Iterator[Row]:
     """A list of objects; or an object a line, as some tools write into .json files."""
-    content = file.read()
+    content = file.read().removeprefix(codecs.BOM_UTF8)
     if not content.lstrip().startswith(b"["):
         yield from _json_lines(content.splitlines(), source)
         return
@@ -170,7 +170,9 @@ def table_errors(source: str) -> Iterator[None]:
     except UnicodeDecodeError as error:
         found = f"found the byte 0x{error.object[error.start]:02x}"
         raise DataError(f"{source}: no text in UTF-8 ({found}); save it as UTF-8, in Excel as 'CSV UTF-8'") from None
-    except (ValueError, EOFError, StopIteration, gzip.BadGzipFile, zlib.error) as error:
+    except (ValueError, EOFError, StopIteration, RecursionError, OSError, zlib.error) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # of the machine; pyarrow's and gzip's have none
+            raise
         if cells := FIELDS.search(str(error)):
             expected, line, found = cells.groups()
             raise DataError(f"{source}, line {line}: found {found} fields, expected {expected}") from None

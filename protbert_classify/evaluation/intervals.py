@@ -8,7 +8,17 @@ import numpy as np
 from ..model.tasks import SINGLE_LABEL
 from .decision import Decision
 from .references import known_references
-from .resampling import RESAMPLES, default_resamples, draw_counts, draw_group_counts, matrix_metrics, resampled_metrics
+from .resampling import (
+    RESAMPLES,
+    affordable_resamples,
+    default_resamples,
+    draw_counts,
+    draw_group_counts,
+    joined,
+    matrix_metrics,
+    resampled_metrics,
+    steps,
+)
 
 FEWEST_GROUPS = 10  # of related proteins, below which resampling them makes intervals that are far too narrow
 
@@ -39,8 +49,9 @@ def bootstrap_intervals(
     total = int(counts.sum())
     if total == 0:
         raise ValueError("a confusion matrix without proteins has no intervals")
-    drawn = np.random.default_rng(seed).multinomial(total, counts.ravel() / total, size=resamples)
-    metrics = matrix_metrics(drawn.reshape(resamples, *counts.shape))  # each (R,) or (R, C)
+    generator, shares = np.random.default_rng(seed), counts.ravel() / total
+    drawn = (generator.multinomial(total, shares, size=rows) for rows in steps(resamples, counts.size))
+    metrics = joined([matrix_metrics(part.reshape(-1, *counts.shape)) for part in drawn])  # each (R,) or (R, C)
     return {name: interval(values, level) for name, values in metrics.items()}
 
 
@@ -84,11 +95,11 @@ def task_intervals(
     if decision.task.problem_type == SINGLE_LABEL and groups is None:
         matrix = np.zeros((decision.scores.shape[1],) * 2, dtype=np.int64)
         np.add.at(matrix, (references.astype(np.int64), decision.best), 1)
-        return bootstrap_intervals(matrix, resamples=resamples or RESAMPLES, level=level, seed=seed)
+        times = resamples or affordable_resamples(matrix.size)
+        return bootstrap_intervals(matrix, resamples=times, level=level, seed=seed)
     times = resamples or default_resamples(decision)
     draws = draw_counts(len(decision), times, seed) if groups is None else draw_group_counts(groups[rows], times, seed)
-    drawn = [resampled_metrics(decision, references, counts) for counts in draws]
-    values = {name: np.concatenate([part[name] for part in drawn]) for name in drawn[0]}
+    values = joined([resampled_metrics(decision, references, counts) for counts in draws])
     few = groups is not None and len(np.unique(groups[rows])) < FEWEST_GROUPS
     found = {name: interval(np.full_like(drawn, np.nan) if few else drawn, level) for name, drawn in values.items()}
     return _named_as_of_matrix(found) if decision.task.problem_type == SINGLE_LABEL else found

@@ -4,7 +4,7 @@ Shapes: R resamples, N proteins, C labels of a task. What a resample leaves unde
 protein in it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from scipy import sparse
@@ -17,12 +17,30 @@ from .references import known_references
 RESAMPLES = 2000
 FEWEST_RESAMPLES = 200  # enough for a 95% interval that is right to about a tenth of its width
 WORK = 100_000_000  # resamples x proteins x labels that take a few seconds
-CHUNK = 1_000_000  # resamples x proteins at a time: 8 MB of float64
+CHUNK = 1_000_000  # resamples x proteins, or cells of a confusion matrix, at a time: 8 MB of float64
 
 
 def default_resamples(decision: Decision) -> int:
     """2,000, or fewer where proteins and labels are so many that these would take long."""
-    return min(RESAMPLES, max(FEWEST_RESAMPLES, WORK // decision.scores.size))
+    labels = decision.scores.shape[1]
+    cells = labels**2 if decision.task.problem_type == SINGLE_LABEL else 0  # of the confusion matrix of a resample
+    return affordable_resamples(max(decision.scores.size, cells))
+
+
+def affordable_resamples(cells: int) -> int:
+    """2,000, or fewer where each has so many cells that these would take long."""
+    return min(RESAMPLES, max(FEWEST_RESAMPLES, WORK // cells))
+
+
+def steps(resamples: int, cells: int) -> Iterator[int]:
+    """How many resamples to compute at a time, so that their cells fit into memory whatever the number of classes."""
+    step = max(1, CHUNK // cells)
+    return (min(step, resamples - start) for start in range(0, resamples, step))
+
+
+def joined(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The metrics of parts of the resamples as those of all."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def draw_counts(proteins: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
@@ -100,7 +118,13 @@ def _single_label(decision: Decision, references: np.ndarray, counts: np.ndarray
     cells = references.astype(np.int64) * classes + decision.best
     places = (cells, np.arange(proteins))
     cell_of_protein = sparse.csr_array((np.ones(proteins), places), shape=(classes**2, proteins))
-    metrics = matrix_metrics((cell_of_protein @ counts.T).T.reshape(-1, classes, classes))
+    ends = np.cumsum([*steps(len(counts), classes**2)])
+    metrics = joined(
+        [
+            matrix_metrics((cell_of_protein @ part.T).T.reshape(-1, classes, classes))
+            for part in np.split(counts, ends[:-1])
+        ]
+    )
     return {
         name if values.ndim == 1 else f"per_class_{name.removeprefix('class_')}": values
         for name, values in metrics.items()

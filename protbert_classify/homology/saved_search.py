@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,8 +32,9 @@ def find_saved_neighbours(
     """
     path = _folder() / f"{_key(queries, targets, identity, coverage)}.npz"
     # a file that cannot be read is written again
-    with contextlib.suppress(OSError, ValueError, KeyError), np.load(path) as saved:
-        return Neighbours(**{name: saved[name] for name in FIELDS}, method=search_method())
+    with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        with open(path, "rb") as file, np.load(file) as saved:
+            return Neighbours(**{name: saved[name] for name in FIELDS}, method=search_method())
     found = find_neighbours(queries, targets, identity=identity, coverage=coverage)
     with contextlib.suppress(OSError):
         _save(path, found)
@@ -59,6 +61,7 @@ def _save(path: Path, found: Neighbours) -> None:
     try:
         with open(part, "wb") as file:
             np.savez(file, **{name: getattr(found, name) for name in FIELDS})
+            os.fsync(file.fileno())
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)

@@ -77,7 +77,7 @@ def read_training_proteins(source: str, columns: ColumnNames | None = None) -> T
     """Read training proteins without their labels.
 
     Args:
-        source: See [`read_records`]. Records that are no proteins are left out.
+        source: See [`read_records`]. Records that are no proteins, or of a test split, are left out.
         columns: Names of a table's columns.
 
     Raises:
@@ -85,7 +85,7 @@ def read_training_proteins(source: str, columns: ColumnNames | None = None) -> T
         OptionError: It has no proteins.
     """
     ids, residues = [], []
-    for record in read_records(source, columns):
+    for record in read_records(source, columns, without_test=True):
         try:
             place, _, sequence = checked(record)
         except InputError:
@@ -118,6 +118,7 @@ def read_labelled_training_proteins(
         OptionError: It has no training proteins, or none with a label of the task.
     """
     from ..data.alphabet import unspace
+    from ..data.deeploc import ambiguous_of
     from ..data.loading import main_task, read_proteins  # with it comes `datasets`, which predicting does without
     from ..data.splitting import whole
     from ..tasks.columns import label_columns
@@ -125,7 +126,7 @@ def read_labelled_training_proteins(
 
     label = label_column or label_columns(task)
     columns = replace(columns or ColumnNames(), label=label, problem_type=task.problem_type)
-    splits = read_proteins(source, header_pattern=header_pattern, columns=columns)
+    splits = read_proteins(source, ambiguous=ambiguous_of(task.labels), header_pattern=header_pattern, columns=columns)
     left_out = splits.pop("test", None)
     if not splits:
         raise OptionError(f"training_proteins {source}: found test proteins only; expected those of the training")

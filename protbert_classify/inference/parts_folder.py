@@ -114,15 +114,19 @@ class PartsFolder:
             ProteinClassifierError: No new part for half an hour.
         """
         missing, since = count, time.monotonic()
-        while len(found := self._found()) < count:
-            if count - len(found) < missing:
-                missing, since = count - len(found), time.monotonic()
+        while True:
+            # more of them may be there: the input was longer
+            found = {number: part for number, part in self._found().items() if number < count}
+            left = count - len(found)
+            if not left:
+                return [found[number][1] for number in range(count)]
+            if left < missing:
+                missing, since = left, time.monotonic()
             if time.monotonic() - since > PATIENCE:
                 raise ProteinClassifierError(
                     f"{missing} parts of {self.output} are missing; do all machines see the folder {self.folder}?"
                 )
             time.sleep(WAIT)
-        return [found[number][1] for number in range(count)]
 
     def discard(self) -> None:
         """Remove the folder."""

@@ -40,7 +40,7 @@ def settings_for(
         "max_length": classifier.config.max_sequence_length,
         "crop": classifier.config.crop,
         "device": classifier.device.type,
-        "precision": precision,
+        "precision": precision if precision == "int8" else str(classifier.dtype).removeprefix("torch."),
         "compile": compiled,
         "tokens_per_batch": tokens_per_batch,
         "part_size": size,

@@ -15,7 +15,7 @@ from ..data.sources import check_there
 from ..evaluation import label_transfer
 from ..evaluation.decision import decide
 from ..evaluation.prediction_sets import fewest_proteins, never_excluded
-from ..homology.neighbours import IDENTITY
+from ..homology.neighbours import IDENTITY, search_method
 from ..model import ProteinClassifier
 from ..model.tasks import REGRESSION, Task
 from .answer_options import AnswerOptions
@@ -111,7 +111,7 @@ def predict_file(
     )
     settings |= options.settings
     if known is not None:
-        settings["training_proteins"] = known.digest
+        settings |= {"training_proteins": known.digest, "neighbours_by": search_method()}
     run.begin(settings)
     if run.is_main:
         _log_never_excluded(classifier, options)

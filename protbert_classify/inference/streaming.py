@@ -66,7 +66,7 @@ class Rejects:
         self.count = 0
 
     def __enter__(self) -> "Rejects":
-        self.file = open(self.path, "w", newline="", encoding="utf-8")
+        self.file = open(self.path, "w", newline="", encoding="utf-8", errors="backslashreplace")
         self.writer = csv.writer(self.file, lineterminator="\n")
         self.writer.writerow(["record", "id", "description", "reason"])
         return self

@@ -12,6 +12,8 @@ READABLE_CLASSES = 25  # with more of them a cell has no room for its number
 COUNT_TICKS = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000)
 CELL, SMALL_CELL = 0.44, 0.22  # inches
 ROW = 0.3  # inches of one class's bar
+WIDEST_MATRIX = 24  # inches, of cells: room for the names of a hundred classes
+MOST_BARS = 100  # classes with a bar: a picture cannot be longer
 
 
 @styled
@@ -38,16 +40,17 @@ def draw_confusion_matrix(
     values = shares if normalised else counts
     scale = Normalize(0, 100) if normalised else LogNorm(1, max(int(counts.max()), 2))
     small = len(labels) > READABLE_CLASSES
-    side = 0.4 + (SMALL_CELL if small else CELL) * len(labels)
-    names = short_names(labels)
-    room = 0.075 * max(map(len, names))  # inches of the names
+    side = 0.4 + min((SMALL_CELL if small else CELL) * len(labels), WIDEST_MATRIX)
+    named = len(labels) * SMALL_CELL <= WIDEST_MATRIX
+    names = short_names(labels) if named else []
+    room = 0.075 * max(map(len, names), default=0)  # inches of the names
     figure, axes = new_figure(size=(side + room + 1, side + 0.75 * room + 0.6))
     image = axes.imshow(np.ma.masked_where(counts == 0, values), cmap=shades(), norm=scale)
     if not small:
         _write_cells(axes, image, counts, shares, normalised)
     size = 8 if small else 10
-    axes.set_xticks(range(len(labels)), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=size)
-    axes.set_yticks(range(len(labels)), names, fontsize=size)
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=size)
+    axes.set_yticks(range(len(names)), names, fontsize=size)
     axes.spines[:].set_visible(True)
     of_row = "% of the true class" if support is None else "% of the proteins with the true label"
     what = of_row if normalised else "proteins"
@@ -81,18 +84,21 @@ def draw_class_bars(
     intervals: Mapping[str, Sequence[Any]],
     metrics: Sequence[str] = ("precision", "recall", "f1"),
 ) -> Any:
-    """Metrics of each class, a panel each, with the range of their intervals.
+    """Metrics of each class, a panel each, with the range of their intervals; of the 100 most frequent, at most.
 
     Args:
         per_class: Label -> the metrics (None where a class has none) and `support`.
         intervals: Metric -> C times (low, high) or None; a metric may be missing.
         metrics: Their names.
     """
-    labels = list(per_class)
+    every = list(per_class)
+    shown = most_frequent([per_class[label]["support"] for label in every])
+    labels = [every[place] for place in shown]
     names = [f"{name} ({per_class[label]['support']:,})" for name, label in zip(short_names(labels), labels)]
     figure, panels = new_figure(1, len(metrics), size=(WIDE, 1.1 + ROW * len(labels)), sharey=True)
     for axes, name in zip(panels, metrics):
-        for row, (label, interval) in enumerate(zip(labels, intervals.get(name) or [None] * len(labels))):
+        pairs = intervals.get(name) or [None] * len(every)
+        for row, (label, interval) in enumerate(zip(labels, (pairs[place] for place in shown))):
             value = per_class[label][name]
             if value is None:
                 axes.text(0.02, row, _reason(per_class[label], name), va="center", fontsize=8.5, color=GREY)
@@ -110,6 +116,11 @@ def draw_class_bars(
     panels[0].set_ylim(len(labels) - 0.5, -0.5)  # in the order of the matrix, the first on top
     figure.get_layout_engine().set(wspace=0.08)
     return figure
+
+
+def most_frequent(proteins: Sequence[int]) -> list[int]:
+    """The places of the classes with most proteins, [`MOST_BARS`] at most, in their order."""
+    return sorted(sorted(range(len(proteins)), key=lambda place: -proteins[place])[:MOST_BARS])
 
 
 @styled

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from .class_figures import most_frequent
 from .figures import BLUE, COLOURS, LINES, WIDTH, new_figure, short_names, styled
 
 LENGTH_TICKS = (10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000)
@@ -69,19 +70,20 @@ def _mark_cap(axes: Any, max_residues: int) -> None:
 
 @styled
 def draw_class_balance(classes: Mapping[str, Mapping[str, int]], proteins: Mapping[str, int] | None = None) -> Any:
-    """Proteins of each class, a panel a split, a bar a class with its number and share.
+    """Proteins of each class, a panel a split, a bar a class with its number and share; the 100 largest at most.
 
     Args:
         classes: Split -> label -> proteins.
         proteins: Split -> proteins; the sums over the labels if None, where each protein has one.
     """
-    labels = list(next(iter(classes.values())))
+    every = list(next(iter(classes.values())))
+    labels = [every[place] for place in most_frequent([sum(of[label] for of in classes.values()) for label in every])]
     figure, panels = new_figure(
         1, len(classes), size=(1.8 + 3.2 * len(classes), 1 + ROW * len(labels)), sharey=True, squeeze=False
     )
     for axes, (split, counts) in zip(panels[0], classes.items()):
         values = np.array([counts[label] for label in labels])
-        total = int(values.sum()) if proteins is None else proteins[split]
+        total = sum(counts.values()) if proteins is None else proteins[split]
         bars = axes.barh(range(len(labels)), values, color=BLUE, height=0.7)
         texts = [f"{value:,} ({value / max(total, 1):.1%})" for value in values]
         axes.bar_label(bars, texts, padding=3, fontsize=8.5, color="black")

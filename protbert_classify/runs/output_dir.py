@@ -28,7 +28,8 @@ from .files import (
 )
 
 TABLES = (PREDICTIONS, OUT_OF_FOLD, TEST_NEIGHBOURS)
-OUTPUTS = (MODEL, METRICS, SETTINGS, *TABLES, DATA, STATE, FIGURES, REJECTED, REPORT, RECORD)
+# what a run writes; the record, which says that it is finished, is removed first
+OUTPUTS = (RECORD, MODEL, METRICS, SETTINGS, *TABLES, DATA, STATE, FIGURES, REJECTED, REPORT)
 OF_SEARCH = (SEARCH, SEARCH_PAGE)
 
 
@@ -77,6 +78,26 @@ def claim_output_dir(output_dir: str, resume: bool, overwrite: bool, several: bo
             "overwrite to start again"
         )
     return None
+
+
+def check_kept(output_dir: str, **inputs: str | None) -> None:
+    """Refuse an input that the outputs of a run would replace.
+
+    Args:
+        output_dir: Of the run.
+        inputs: Option -> a file or a folder; names on the Hub are none, and neither is None.
+
+    Raises:
+        OptionError: Names the option.
+    """
+    own = [os.path.realpath(os.path.join(output_dir, name)) for name in OUTPUTS]
+    own += [os.path.realpath(path) for path in checkpoints(output_dir)]
+    for option, path in inputs.items():
+        if path is None or not os.path.exists(path):
+            continue
+        found = os.path.realpath(path)
+        if any(found == one or found.startswith(one + os.sep) for one in own):
+            raise OptionError(f"{option} {path}: output_dir {output_dir} would replace it; expected another output_dir")
 
 
 def claim_search(output_dir: str, resume: bool, overwrite: bool, searching: bool) -> None:
@@ -129,8 +150,8 @@ def is_finished(output_dir: str, arguments: TrainingArguments) -> bool:
     path = os.path.join(output_dir, RECORD)
     if not os.path.isfile(path):
         return False
-    done = read_json(path)["training_arguments"]
-    return all(done[name] == getattr(arguments, name) for name in ("num_train_epochs", "max_steps"))
+    done = read_json(path).get("training_arguments", {})  # baselines have none
+    return all(done.get(name) == getattr(arguments, name) for name in ("num_train_epochs", "max_steps"))
 
 
 def clear_output_dir(output_dir: str, keep: str | None = None) -> None:
@@ -148,7 +169,10 @@ def clear_output_dir(output_dir: str, keep: str | None = None) -> None:
     leftovers = [*glob.glob("checkpoint-*.removed", root_dir=output_dir), f"{MODEL}.part"]  # of a killed run
     searched = has_search(output_dir) and keep != SEARCH
     names = (*OUTPUTS, *(OF_SEARCH if searched else ()), *leftovers)
-    for path in [*checkpoints(output_dir), *(os.path.join(output_dir, name) for name in names)]:
+    marks = [os.path.join(output_dir, name) for name in (RECORD, SETTINGS)]
+    if not checkpoints(output_dir) and not any(map(os.path.exists, marks)) and not has_search(output_dir):
+        return  # no run: a folder that is called model, say, is somebody else's
+    for path in [*(os.path.join(output_dir, name) for name in names), *checkpoints(output_dir)]:
         if os.path.isdir(path):
             shutil.rmtree(path)
         elif os.path.exists(path):

@@ -5,6 +5,7 @@ import os
 import platform
 import shutil
 import stat
+from contextlib import suppress
 from importlib import metadata
 from typing import Any
 
@@ -73,6 +74,12 @@ def write_nearest(folder: str, splits: DatasetDict, decision: Decision, referenc
     return {"test_by_identity": metrics_by_identity(decision, references, nearest.identity, nearest.group)}
 
 
+def begin_results(folder: str) -> None:
+    """Take back that the run is finished, before its results are replaced: it was, with fewer epochs."""
+    with suppress(FileNotFoundError):
+        os.remove(os.path.join(folder, RECORD))
+
+
 def write_run(
     folder: str,
     model: PreTrainedModel,
@@ -96,6 +103,7 @@ def write_run(
         metrics: For `metrics.json`.
         record: What [`run_record`] returns, for `run.json`.
     """
+    begin_results(folder)
     save_model(folder, model, tokenizer, weights)
     write_results(folder, data=data, state=state, metrics=metrics, record=record)
 

@@ -83,6 +83,8 @@ def build_model(arguments: ModelArguments, data_args: DataArguments, tasks: tupl
         return set_up_tuning(keep_layers(ProteinClassifier.from_pretrained(name, **fields), arguments), arguments)
     except OSError as error:
         raise cannot_load(arguments.model_name_or_path, error) from error
+    except (KeyError, ZeroDivisionError) as error:  # of transformers, for a function that it does not know, or no heads
+        raise OptionError(f"backbone_config: {first_line(error)} is no value that transformers knows") from error
     except (ImportError, ValueError) as error:
         raise error if isinstance(error, OptionError) else OptionError(first_line(error)) from error
 

@@ -25,6 +25,7 @@ from ..model.tasks import REGRESSION
 from ..runs.files import METRICS, MODEL, OUT_OF_FOLD, read_json
 from ..runs.predictions import write_predictions
 from ..runs.writer import (
+    begin_results,
     describe_data,
     run_record,
     save_model,
@@ -80,6 +81,7 @@ def save_ensemble(
     paths = [os.path.join(folder, member.name) for member in members]
     each = [_metrics(path) for path in paths]
     if training_args.should_save:
+        begin_results(folder)
         ensemble, tokenizer = load_ensemble(paths)
         save_model(folder, ensemble, tokenizer, ensemble.state_dict())
     PartialState().wait_for_everyone()
@@ -192,7 +194,8 @@ def _joined(decisions: Sequence[Decision]) -> Decision:
     first = decisions[0]
     others = {name: _joined([decision.auxiliary[name] for decision in decisions]) for name in first.auxiliary}
     scores, chosen = (np.concatenate([getattr(part, name) for part in decisions]) for name in ("scores", "chosen"))
-    return Decision(first.task, scores, chosen, others)
+    task = dataclasses.replace(first.task, validation_scores=None, thresholds=None)  # fitted in each fold anew
+    return Decision(task, scores, chosen, others)
 
 
 def _load(folder: str, arguments: ProteinTrainingArguments) -> tuple[Any, PreTrainedTokenizerBase]:

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import difflib
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
@@ -181,8 +182,11 @@ def _check_values(
 ) -> None:
     """Refuse now what would fail in the middle of a run."""
     check_ranges(model_args, data_args, training_args)
-    if training_args.num_train_epochs <= 0 and training_args.max_steps <= 0:
-        raise OptionError(f"num_train_epochs={training_args.num_train_epochs}: expected more than 0")
+    epochs = training_args.num_train_epochs
+    if not math.isfinite(epochs) or (epochs <= 0 and training_args.max_steps <= 0):
+        raise OptionError(f"num_train_epochs={epochs}: expected more than 0")
+    if training_args.restore_callback_states_from_checkpoint:
+        raise OptionError("restore_callback_states_from_checkpoint: --resume restores all that is needed; leave it out")
     if model_args.seeds is not None and data_args.folds is not None:
         raise OptionError("seeds and folds exclude each other: folds train a model for each fold; leave one out")
     _check_registered(model_args, data_args)

@@ -10,6 +10,7 @@ import numpy as np
 from accelerate import PartialState
 from datasets import Dataset
 from transformers import TrainerState, TrainingArguments
+from transformers.trainer import SCHEDULER_NAME
 
 from ..errors import OptionError
 from ..evaluation.best_evaluation import metric_key, rank
@@ -150,11 +151,25 @@ class ResumableRun:
             found = claim_output_dir(self.path, resume, bool(getattr(self.args, "overwrite", False)))
         if found is not None:
             check_unchanged(self.path, self.settings)
+            check_whole(found)
         elif wanted:
             raise OptionError(f"{self.path} has no complete checkpoint to resume from")
         elif resume:
             logger.info("no complete checkpoint in %s: starting from the beginning", self.path)
         return None if found is None else os.path.basename(found)
+
+
+def check_whole(checkpoint: str) -> None:
+    """Refuse a checkpoint of weights alone: the optimizer would start again, at the first learning rate.
+
+    Raises:
+        OptionError: It was saved with `save_only_model`.
+    """
+    if not os.path.isfile(os.path.join(checkpoint, SCHEDULER_NAME)):
+        raise OptionError(
+            f"resume: {checkpoint} has no optimizer (save_only_model), so that the training would not continue as it "
+            "began; start again with overwrite, or from these weights with model_name_or_path"
+        )
 
 
 def run_settings(
@@ -234,6 +249,24 @@ def choose_best_again(state: TrainerState, metric: str, greater_is_better: bool,
     early = state.stateful_callbacks.get(EarlyStopping.__name__)
     if early is not None:
         early["attributes"]["early_stopping_patience_counter"] = waited
+
+
+def find_best_again(state: TrainerState, folder: str) -> None:
+    """Find the best checkpoint in a run's folder that was moved, or that has another name from where this process is.
+
+    Args:
+        state: Of the resumed run; changed.
+        folder: Of the run.
+    """
+    if state.best_global_step and state.best_model_checkpoint is None:
+        best = checkpoint_path(folder, state.best_global_step)
+        state.best_model_checkpoint = best if is_complete(best) else None
+
+
+def stopped_early(state: TrainerState, patience: int) -> bool:
+    """Whether a resumed run had ended by early stopping, with the patience that it has now."""
+    saved = state.stateful_callbacks.get(EarlyStopping.__name__)
+    return bool(patience and saved) and saved["attributes"]["early_stopping_patience_counter"] >= patience
 
 
 def check_unchanged(output_dir: str, settings: dict[str, Any]) -> None:

@@ -17,14 +17,15 @@ from ..data.sources import check_there
 from ..errors import DataError, OptionError, first_line
 from ..model.four_bits import count_parameters
 from ..model.tasks import Task
+from ..model_source import resolve_model_path
 from ..reporting.data_figures import draw_length_histogram
 from ..reporting.figures import save_figure
 from ..reporting.formatting import count
 from ..runs.checkpoints import newest_complete_checkpoint
 from ..runs.files import FIGURES, METRICS, RECORD, read_json
 from ..runs.lock import FolderLock
-from ..runs.output_dir import claim_output_dir, claim_search, is_finished
-from ..runs.writer import describe_data, run_record, write_run
+from ..runs.output_dir import check_kept, claim_output_dir, claim_search, is_finished
+from ..runs.writer import begin_results, describe_data, run_record, write_run
 from .arguments import DataArguments, ModelArguments
 from .build_model import build_model, build_tokenizer
 from .callbacks import AfterFirstStep
@@ -68,8 +69,11 @@ def train(
         KeyboardInterrupt: Ctrl-C; a checkpoint was written first, unless a run was to be overwritten and the first step
             was not done.
     """
-    for source in (data_args.data, data_args.validation_data, data_args.test_data):
+    sources = {name: getattr(data_args, name) for name in ("data", "validation_data", "test_data")}
+    for source in sources.values():
         check_there(source)
+    pretrained = None if model_args.backbone_config else resolve_model_path(model_args.model_name_or_path)
+    check_kept(str(training_args.output_dir), model_name_or_path=pretrained, **sources)
     if model_args.search:
         from .search import train_searched  # which trains with the best options here
 
@@ -79,12 +83,12 @@ def train(
 
         return train_several(model_args, data_args, training_args)
     arguments = model_args, data_args, training_args
-    with claimed_folder(training_args):
+    with claimed_folder(training_args) as lock:
         set_seed(training_args.seed)
         with training_args.main_process_first(desc="reading the data"):
             tokenizer = build_tokenizer(model_args, data_args.max_length)  # checks the model's name first
             splits, tasks = load_data(data_args)
-        return train_on(splits, tasks, tokenizer, arguments)
+        return train_on(splits, tasks, tokenizer, arguments, lock=lock)
 
 
 @contextmanager
@@ -109,6 +113,7 @@ def train_on(
     tokenizer: PreTrainedTokenizerBase,
     arguments: Arguments,
     begin: Callable[[], None] | None = None,
+    lock: FolderLock | None = None,
 ) -> dict[str, Any]:
     """[`train`] with proteins that are read already.
 
@@ -118,11 +123,14 @@ def train_on(
         tokenizer: Of the backbone.
         arguments: Of the model, the data and the training.
         begin: Called once after the first step, on the processes that may write files.
+        lock: Of a folder that may not have been there yet: it is held until all is written.
     """
     asked, data_args, training_args = arguments
     model_args = settle_layer(arguments, splits, tasks, tokenizer)
     arguments = model_args, data_args, training_args
     trainer = build_trainer(build_model(model_args, data_args, tasks), tokenizer, training_args, splits)
+    if lock is not None:
+        lock.take()
     _warn_of_few(training_args, splits.get("validation"))
     trainer.settings = {**command_settings(asked, data_args, splits), **layer_setting(asked, model_args)}
     if begin is not None:
@@ -130,6 +138,8 @@ def train_on(
     check_same_on_every_process(trainer.settings, "the proteins", "install MMseqs2 on all machines or on none")
     done = metrics_if_finished(trainer)
     if done is not None:
+        if training_args.push_to_hub:  # which may have failed when the run was finished
+            trainer.push_to_hub()
         return done
     trained = trainer.train().metrics
     try:
@@ -246,6 +256,8 @@ def save_run(
     """
     model = trainer.accelerator.unwrap_model(trainer.model)
     folder = str(trainer.args.output_dir)
+    if trainer.args.should_save:
+        begin_results(folder)
     metrics = {
         **train_metrics,
         "train_proteins": len(splits["train"]),

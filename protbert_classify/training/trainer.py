@@ -1,8 +1,10 @@
 """The Trainer for protein classifiers: it takes raw proteins, and trains alike on every device."""
 
 import logging
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -17,7 +19,7 @@ from ..cost.devices import free_memory
 from ..cost.micro_batch import fitting_tokens
 from ..data.collators import PackingCollator, PaddingCollator
 from ..data.tokenizer import tokenizer_for
-from ..errors import DataError, OptionError
+from ..errors import DataError, OptionError, first_line
 from ..evaluation.best_evaluation import metric_key
 from ..evaluation.metrics import BEST_METRIC, higher_is_better, watched_metrics
 from ..inference.engine import PAD_TO_ON_CPU, default_tokens
@@ -60,7 +62,7 @@ from .preparation import (
     is_raw,
     keep_weight_names,
 )
-from .resume import ResumableRun, choose_best_again, run_settings
+from .resume import ResumableRun, choose_best_again, find_best_again, run_settings, stopped_early
 from .samplers import LengthGroupedBatches
 from .training_arguments import ProteinTrainingArguments
 from .training_step import TrainingStepMixin
@@ -351,12 +353,15 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
     def _init_training_state(self, *args: Any, **kwargs: Any) -> Any:
         epochs = super()._init_training_state(*args, **kwargs)
         self._begin_fits()
-        if self.state.global_step:  # resumed
-            chosen_by = self.totals.restore(self.state).get("metric")
-            metric = self.args.metric_for_best_model
-            if metric is not None and chosen_by != metric:
-                folder = str(self.args.output_dir)
-                choose_best_again(self.state, metric, bool(self.args.greater_is_better), folder)
+        if not self.state.global_step:
+            return epochs
+        chosen_by, folder = self.totals.restore(self.state).get("metric"), str(self.args.output_dir)
+        metric = self.args.metric_for_best_model
+        if metric is not None and chosen_by != metric:
+            choose_best_again(self.state, metric, bool(self.args.greater_is_better), folder)
+        find_best_again(self.state, folder)
+        if stopped_early(self.state, getattr(self.args, "early_stopping_patience", 0)):
+            return math.ceil(self.state.num_train_epochs), 0  # no epoch is left: what was interrupted came after it
         return epochs
 
     def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
@@ -379,7 +384,12 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
         self._tr_loss: Any = self.accelerator.reduce(self._tr_loss, "mean")
         self._total_loss_scalar += self.totals.loss
         self._initial_global_step = 0
-        return super()._finalize_training(trial, num_train_samples, start_time - self.totals.seconds)
+        # with a limit of 1, Trainer would now remove all but the best checkpoint: also the one that Ctrl-C wrote
+        limit, self.args.save_total_limit = self.args.save_total_limit, None
+        try:
+            return super()._finalize_training(trial, num_train_samples, start_time - self.totals.seconds)
+        finally:
+            self.args.save_total_limit = limit
 
     def get_train_dataloader(self) -> DataLoader:
         if self.train_dataset is None:
@@ -417,14 +427,28 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
         return draws_per_epoch(np.asarray(self.train_dataset["labels"]), self._plain_model().config.num_labels, power)
 
     def create_optimizer(self, model: Any = None) -> Any:
-        """As in `Trainer`, with `head_learning_rate` and `layer_decay`."""
+        """As in `Trainer`, with `head_learning_rate` and `layer_decay`.
+
+        Raises:
+            OptionError: An optimizer that needs other options, or a package that is not installed.
+        """
         fresh = self.optimizer is None
-        optimizer = super().create_optimizer(*(() if model is None else (model,)))
+        with _options_of("optim"):
+            optimizer = super().create_optimizer(*(() if model is None else (model,)))
         head, decay = getattr(self.args, "head_learning_rate", None), getattr(self.args, "layer_decay", 1.0)
         if fresh and (head is not None or decay != 1):
             rates = parameter_learning_rates(self._plain_model(), self.args.learning_rate, head, decay)
             set_learning_rates(optimizer, rates)
         return optimizer
+
+    def create_scheduler(self, *args: Any, **kwargs: Any) -> Any:
+        """As in `Trainer`.
+
+        Raises:
+            OptionError: A scheduler that needs other options.
+        """
+        with _options_of("lr_scheduler_type"):
+            return super().create_scheduler(*args, **kwargs)
 
     def _embedded(self, proteins: Any) -> Dataset | None:
         """The cached embeddings of the training or validation proteins; None if they are not cached."""
@@ -521,6 +545,15 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
         if self.args.should_save and newest in checkpoints(run_dir):
             mark_complete(newest, self.state.global_step)
             remove_old_checkpoints(run_dir, limit, self.state.best_model_checkpoint)
+
+
+@contextmanager
+def _options_of(name: str) -> Iterator[None]:
+    """Name the option with which transformers could not make a part of the training."""
+    try:
+        yield
+    except (ImportError, TypeError, ValueError) as error:
+        raise error if isinstance(error, OptionError) else OptionError(f"{name}: {first_line(error)}") from error
 
 
 def _needs_tokenizer(proteins: Any) -> bool:

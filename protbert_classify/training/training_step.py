@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,11 +12,22 @@ from transformers import Trainer
 
 from ..data.collators import split_batch, split_by_tokens
 from ..model.losses import count_known, model_loss, split_auxiliary
+from ..model.tasks import IGNORED
 from .callbacks import TrainingTotals
 
 logger = logging.getLogger(__name__)
 
 LABELS = ("labels", "auxiliary_labels")
+
+
+def _unlabelled(inputs: dict[str, Any]) -> dict[str, Any]:
+    """The same proteins without a known label: they cost nothing."""
+    unknown = {name: _unknown(inputs[name]) for name in LABELS if name in inputs}
+    return {**inputs, **unknown}
+
+
+def _unknown(labels: torch.Tensor) -> torch.Tensor:
+    return torch.full_like(labels, math.nan if labels.is_floating_point() else IGNORED)
 
 
 class TrainingStepMixin(Trainer):
@@ -64,6 +76,7 @@ class TrainingStepMixin(Trainer):
         if self.is_fsdp_enabled and self.args.world_size > 1:  # all processes gather weights equally often
             most = int(self.accelerator.gather(torch.tensor([len(parts)], device=self.args.device)).max())
             parts = split_batch(inputs, most, multiple)
+            parts += [_unlabelled(parts[-1])] * (most - len(parts))  # a batch of one protein less has a part less
         return parts
 
     def _sync_only_last(self, model: Any, place: int, count: int) -> contextlib.AbstractContextManager[Any]:

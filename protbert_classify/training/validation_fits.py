@@ -17,7 +17,7 @@ from ..evaluation.references import known_references
 from ..evaluation.temperature import FEWEST, FITS, why_not_fitted
 from ..evaluation.thresholds import fit_thresholds
 from ..model.calibration import calibrate
-from ..model.tasks import MULTI_LABEL, REGRESSION, SINGLE_LABEL, Task
+from ..model.tasks import MULTI_LABEL, REGRESSION, SINGLE_LABEL, VALIDATION_FITS, Task
 from ..reporting.formatting import count, listed
 
 logger = logging.getLogger(__name__)
@@ -93,10 +93,11 @@ def set_thresholds(config: Any, tasks: Iterator[Answered]) -> None:
 
 
 def reset_calibration(config: Any) -> None:
-    """Forget the calibration and the validation scores: other weights make other logits."""
-    config.calibration_temperature, config.calibration_bias, config.validation_scores = 1.0, None, None
+    """Forget what was fitted to validation proteins: other weights make other logits."""
+    config.calibration_temperature, config.calibration_bias = 1.0, None
+    config.validation_scores = config.thresholds = None
     for task in config.auxiliary_tasks:
-        for name in ("temperature", "bias", "validation_scores"):
+        for name in VALIDATION_FITS:
             task.pop(name, None)
 
 

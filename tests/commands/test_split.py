@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from protbert_classify.commands import main
+from protbert_classify.data import division
 from protbert_classify.data.loading import read_proteins
 from protbert_classify.homology import mmseqs
 from protbert_classify.homology.neighbours import find_neighbours
@@ -104,6 +105,16 @@ def test_folds_are_numbers_and_hold_families_together(table, tmp_path):
         for other in folds.values():
             others |= families_of(name for name, _ in other) if other is not members else set()
         assert not own & others
+
+
+def test_a_column_of_the_data_is_not_replaced_by_the_new_one(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(division, "Division", None)  # it is told before the search
+    table = write_csv(tmp_path / "proteins.csv", PROTEINS, ("id", "sequence", "fold"))  # folds of structure
+    command = ["split", "--data", table, "--output", str(tmp_path / "new.csv"), "--label_column", "fold"]
+    assert main([*command, "--folds", "5"]) == 2
+    (line,) = complaints(capsys.readouterr().err)
+    assert "the data has a column 'fold' already, which the new one would replace" in line
+    assert not (tmp_path / "new.csv").exists()
 
 
 def test_a_folder_of_folds_has_the_training_and_test_proteins_of_each(deeploc, table, tmp_path):

@@ -164,6 +164,8 @@ HEAD = "id,sequence,location,split\n"
         ("t.csv", HEAD, "/t.csv: no proteins"),
         ("t.csv", "", "/t.csv: cannot be read as a table: No columns"),
         ("t.jsonl", "", "/t.jsonl: cannot be read as a table: it is empty"),
+        ("t.jsonl", "[" * 100_000, "/t.jsonl, line 1: not valid JSON"),
+        ("t.json", "[" * 100_000, "/t.json: cannot be read as a table: "),
         ("t.jsonl", "{no json\n", "/t.jsonl, line 1: not valid JSON"),
         ("t.parquet", "no parquet", "/t.parquet: cannot be read as a table: Parquet"),
         ("t.csv", HEAD + "P1,MKT,a,train\nP2,MKT,a,b,c,d,e\n", "/t.csv, line 3: found 7 fields, expected 4"),
@@ -199,6 +201,29 @@ def test_a_line_of_json_may_lack_an_auxiliary_answer_but_not_a_label(write_bytes
     assert load_proteins(write_bytes(lines(rows), "t.jsonl"), **options)["train"]["y"][:] == [None, 1.5]
     with pytest.raises(DataError, match=r"t.jsonl, record 2 \(train_2\): no label in column 'x'"):
         load_proteins(write_bytes(lines([rows[0], {"sequence": "MKV", "y": 2.5}]), "t.jsonl"), **options)
+
+
+@pytest.mark.parametrize("content", [json.dumps(ROWS), lines()])
+def test_a_json_file_may_begin_with_a_byte_order_mark(write_bytes, content):
+    assert named(read_proteins(write_bytes(b"\xef\xbb\xbf" + content.encode(), "t.json"))) == EXPECTED
+
+
+def test_a_parquet_file_that_is_damaged_in_its_middle_is_one_line(tmp_path):
+    path = tmp_path / "t.parquet"
+    rows = [{"id": f"P{row}", "sequence": "MKT" * 50, "location": "ab"[row % 2]} for row in range(5000)]
+    Dataset.from_list(rows).to_parquet(path)
+    content = bytearray(path.read_bytes())
+    content[100:2000] = bytes(1900)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="t.parquet: cannot be read as a table: "):
+        read_proteins(str(path))
+
+
+def test_a_pattern_for_headers_is_refused_with_a_table(source):
+    with pytest.raises(OptionError, match="header_pattern: .*t.csv is a table, which has columns; expected label_col"):
+        read_proteins(source("t.csv"), header_pattern=PATTERN)
+    with pytest.raises(OptionError, match="ambiguous='typo': expected one of drop, keep, first"):
+        read_proteins(source("t.csv"), ambiguous="typo")
 
 
 def test_a_json_file_of_an_object_a_line_is_read_too(write_bytes):

@@ -1,4 +1,5 @@
 from collections import Counter, defaultdict
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -209,7 +210,8 @@ def answered(problem_type, answers):
 
 
 label_sets = st.lists(st.sampled_from("ABCDE"), min_size=1, max_size=3, unique=True)
-combinations = st.lists(label_sets, min_size=2, max_size=150)
+# two labels or more in all
+combinations = st.lists(label_sets, min_size=2, max_size=150).filter(lambda rows: len({*chain(*rows)}) > 1)
 
 
 @given(combinations, fractions, seeds)
@@ -259,6 +261,9 @@ def test_a_regression_has_its_labels_and_a_single_class_is_nothing_to_learn():
     same, task = answered(None, ["A", "A"])
     with pytest.raises(OptionError, match="the training proteins have one class only, 'A' of 'where'; expected two"):
         keep_labelled_classes(DatasetDict(train=same), task)
+    several, task = answered(None, [["SP"], []])
+    with pytest.raises(OptionError, match="one class only, 'SP' .*: write it as two classes, such as yes and no"):
+        keep_labelled_classes(DatasetDict(train=several), task)
 
 
 def test_a_quick_look_has_every_label_of_several_and_any_numbers():

@@ -1,5 +1,7 @@
 """Bootstrap intervals: they cover, and resamples that say nothing count for nothing."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -29,6 +31,24 @@ def test_intervals_are_those_of_drawing_proteins_again():
     for name in ("accuracy", "mcc", "macro_f1"):
         low, high = np.quantile([metrics[name] for metrics in drawn], [0.025, 0.975])
         assert found[name] == pytest.approx((low, high), abs=0.012), name
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_intervals_of_hundreds_of_classes_need_little_memory(grouped):
+    generator = np.random.default_rng(0)
+    classes = [f"fold {number}" for number in range(400)]
+    references = generator.integers(0, 400, 500)
+    scores = generator.random((500, 400))
+    scores /= scores.sum(1, keepdims=True)
+    task = Task(name="fold", problem_type=SINGLE_LABEL, labels=classes)
+    decision = Decision(task, scores, scores > 2)
+    groups = np.arange(500) // 2 if grouped else None
+    tracemalloc.start()
+    found = task_intervals(decision, references, groups=groups)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 300e6  # all matrices at once: 625 of 400 x 400 numbers, three times
+    assert found["accuracy"][0] <= found["accuracy"][1] < 0.05
 
 
 def test_a_class_without_proteins_has_no_interval_and_a_perfect_one_has_no_width():

@@ -107,8 +107,10 @@ def test_another_method_or_a_damaged_file_is_searched_again(monkeypatch):
         assert saved_search.find_saved_neighbours(proteins, proteins, **limits).method.startswith("shared 5-mers")
     assert saved_search.find_saved_neighbours(proteins, proteins, **limits).method == mmseqs.NAME
     (newest,) = sorted(saved_search._folder().glob("*.npz"), key=lambda path: path.stat().st_mtime)[-1:]
-    newest.write_bytes(b"PK half of a file")
-    assert len(saved_search.find_saved_neighbours(proteins, proteins, **limits)) == 6
+    whole = newest.read_bytes()
+    for damaged in (b"PK half of a file", whole[: len(whole) // 2], b""):
+        newest.write_bytes(damaged)
+        assert len(saved_search.find_saved_neighbours(proteins, proteins, **limits)) == 6
 
 
 def test_a_disk_without_room_costs_only_time(monkeypatch, without_mmseqs):

@@ -1,6 +1,7 @@
 """Which proteins are unlike those that a model was trained on."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +129,9 @@ def test_other_training_proteins_do_not_continue_a_prediction(run_folder, files,
         predict_file(str(run_folder), files[0], output, training_proteins=files[1])
     with pytest.raises(OptionError, match="resume: training_proteins was [0-9a-f]{16} and is now None"):
         predict_file(str(run_folder), files[0], output, resume=True)
+    with monkeypatch.context() as patch, pytest.raises(OptionError, match="resume: neighbours_by was .* and is now"):
+        patch.setattr(predict, "search_method", lambda: "another search")
+        predict_file(str(run_folder), files[0], output, training_proteins=files[1], resume=True)
     done = predict_file(str(run_folder), files[0], output, training_proteins=files[1], resume=True)
     assert done.classified == 4 and done.unlike == 1  # those of the first run count, too
 
@@ -221,6 +225,27 @@ def test_other_labels_of_the_same_proteins_do_not_continue_a_prediction(labelled
     text = Path(labelled).read_text()
     Path(labelled).write_text(text.replace("Mitochondrion", "Cytoplasm"))
     assert before.digest != read_labelled_training_proteins(labelled, task).digest
+
+
+def test_test_proteins_are_no_training_proteins(tmp_path, labelled):
+    deeploc, own = tmp_path / "deeploc.fasta", tmp_path / "own.fasta"
+    deeploc.write_text(">T1 Nucleus-U\nMKTAYIAK\n>T2 Cytoplasm-S test\nMRRAYIAK\n>T3 Plastid-S\nMEEAYIAK\n")
+    own.write_text(">T1 a test\nMKTAYIAK\n")
+    assert read_training_proteins(str(deeploc)).ids == ["T1", "T3"]
+    assert read_training_proteins(str(own)).ids == ["T1"]  # its header is not DeepLoc's
+    assert read_training_proteins(labelled).ids == ["T1", "T2", "T4"]
+
+
+@pytest.mark.parametrize(("labels", "ids"), [(["Cytoplasm", "Nucleus"], ["T1"]), (None, ["T1", "T2"])])
+def test_ambiguous_training_proteins_are_there_if_the_model_has_such_a_class(tmp_path, labels, ids):
+    fasta = tmp_path / "deeploc.fasta"
+    fasta.write_text(">T1 Nucleus-U\nMKTAYIAK\n>T2 Cytoplasm-Nucleus-U\nMRRAYIAK\n")
+    task = build_classifier().config.task
+    task = replace(task, labels=labels or ["Cytoplasm", "Cytoplasm-Nucleus", "Nucleus"])
+    found = read_labelled_training_proteins(str(fasta), task)
+    assert list(found.ids) == ids
+    if labels is None:
+        assert found.labels[1].tolist() == [0, 1, 0]
 
 
 def test_labels_are_read_from_headers_of_fasta(tmp_path):

@@ -118,6 +118,17 @@ def test_other_processes_are_waited_for(output, monkeypatch):
     late.join()
 
 
+def test_parts_of_a_longer_input_are_not_counted(output, monkeypatch):
+    monkeypatch.setattr(module, "WAIT", 0.01)
+    parts = begun(output)
+    parts.write(0, "ab", text("0"))
+    parts.write(5, "ab", text("5"))
+    late = threading.Thread(target=lambda: (time.sleep(0.1), PartsFolder(output).write(1, "ab", text("1"))))
+    late.start()
+    assert [Path(path).read_text() for path in parts.await_all(2)] == ["0", "1"]
+    late.join()
+
+
 def test_processes_that_write_elsewhere_are_given_up_with_a_reason(output, monkeypatch):
     monkeypatch.setattr(module, "WAIT", 0.01)
     monkeypatch.setattr(module, "PATIENCE", 0.05)

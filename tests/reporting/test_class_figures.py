@@ -35,6 +35,22 @@ def test_more_classes_make_a_larger_picture(tmp_path):
     assert size(tmp_path / "10.png") > size(tmp_path / "2.png")
 
 
+def test_a_thousand_classes_make_no_picture_without_end(tmp_path):
+    labels = [f"fold {number}" for number in range(1000)]
+    matrix = np.diag(np.arange(1, 1001))
+    per_class = {
+        label: {"precision": 1.0, "recall": 1.0, "f1": 1.0, "support": row} for row, label in enumerate(labels)
+    }
+    intervals = {"f1": [(0.1, 0.2 + row / 2000) for row in range(1000)]}
+    save_figure(draw_confusion_matrix(matrix, labels), tmp_path / "matrix.png")
+    bars = draw_class_bars(per_class, intervals)
+    save_figure(bars, tmp_path / "bars.png")
+    assert all(max(size(tmp_path / name)) < 6000 for name in ("matrix.png", "bars.png"))
+    shown = [label.get_text() for label in bars.axes[0].get_yticklabels()]
+    assert len(shown) == 100 and shown[0] == "fold 900 (900)" and shown[-1] == "fold 999 (999)"
+    assert bars.axes[2].lines[0].get_xdata()[1] == 0.2 + 900 / 2000
+
+
 def cells(figure):
     return {tuple(map(int, text.get_position())): text.get_text() for text in figure.axes[0].texts}
 

@@ -1,10 +1,11 @@
 import json
+import math
 
 import numpy as np
 import pytest
 
 from protbert_classify.errors import DataError, ModelError, OptionError
-from protbert_classify.runs.finished_run import read_run
+from protbert_classify.runs.finished_run import finished_run, read_run
 from tests.reporting.runs import CAP, LABELS, write_run
 
 
@@ -38,6 +39,15 @@ def test_a_finished_run_is_read(folder):
     assert predictions.decision.scores[0].tolist() == [float(value) for value in first[5:]]
     assert predictions.decision.scores.shape == (6, 3)
     assert (predictions.decision.best == predictions.references).mean() == pytest.approx(run.metrics["test_accuracy"])
+
+
+def test_a_run_with_a_nan_in_its_log_is_the_one_of_its_trainer(folder):
+    state = json.loads((folder / "trainer_state.json").read_text())
+    state["log_history"][0]["grad_norm"] = math.nan  # as float16 logs a step that overflowed
+    (folder / "trainer_state.json").write_text(json.dumps(state))
+    log = [dict(entry) for entry in state["log_history"]]
+    assert finished_run(str(folder), [*log, {"later": 1}]) is not None
+    assert finished_run(str(folder), [{**log[0], "loss": 7.0}, *log[1:]]) is None
 
 
 def test_an_older_run_has_neither_lengths_nor_log_nor_data(folder):

@@ -1,13 +1,14 @@
 import errno
 import json
 import os
+import shutil
 
 import pytest
 
 from protbert_classify.errors import OptionError
 from protbert_classify.runs.checkpoints import mark_complete
 from protbert_classify.runs.files import write_json
-from protbert_classify.runs.output_dir import claim_output_dir, claim_search, clear_output_dir
+from protbert_classify.runs.output_dir import check_kept, claim_output_dir, claim_search, clear_output_dir
 from protbert_classify.runs.writer import save_model
 
 
@@ -81,6 +82,40 @@ def test_overwriting_removes_what_a_run_writes_and_nothing_else(folder):
         (folder / name).write_text("")
     clear_output_dir(str(folder))
     assert sorted(os.listdir(folder)) == ["checkpoint-mine", "data", "notes.txt"]
+
+
+def test_without_a_run_nothing_is_removed(folder):
+    for name in ("model", "figures"):
+        (folder / name).mkdir()
+    (folder / "data.json").write_text("[]")
+    clear_output_dir(str(folder))
+    assert sorted(os.listdir(folder)) == ["data.json", "figures", "model"]
+
+
+def test_a_run_is_unfinished_as_soon_as_one_file_of_it_is_removed(folder, monkeypatch):
+    (folder / "run.json").write_text("{}")
+    (folder / "model").mkdir()
+
+    def killed(path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        clear_output_dir(str(folder))
+    assert os.listdir(folder) == ["model"]
+
+
+@pytest.mark.parametrize("name", ["model", "model/weights", "data.json", "checkpoint-5", "here/../model"])
+def test_an_input_that_a_run_would_replace_is_refused(folder, name):
+    add_checkpoint(folder)
+    (folder / "here").mkdir()
+    (folder / "model").mkdir()
+    for file in ("model/weights", "data.json", "proteins.csv", "model.fasta"):
+        (folder / file).write_text("")
+    with pytest.raises(OptionError, match="data .*: output_dir .* would replace it; expected another output_dir"):
+        check_kept(str(folder), data=str(folder / name))
+    check_kept(str(folder), data=str(folder / "proteins.csv"), other=str(folder / "model.fasta"), third=None)
+    check_kept(str(folder), model_name_or_path="Rostlab/prot_bert")
 
 
 def test_a_search_is_removed_with_its_run_unless_it_stays_and_a_folder_of_that_name_is_left_alone(tmp_path):

@@ -62,6 +62,10 @@ def test_without_a_content_type_it_is_json():
     assert residues(read({"inputs": "MKT"}, None)) == ["MKT"]
 
 
+def test_a_cell_of_a_table_may_be_as_long_as_a_body():
+    assert residues(read("id,sequence\nP1," + "M " * 100_000 + "\n", "text/csv")) == ["M" * 100_000]
+
+
 @pytest.mark.parametrize(
     ("content_type", "body", "error", "words"),
     [

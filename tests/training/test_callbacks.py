@@ -85,6 +85,13 @@ def test_ctrl_c_costs_one_step_and_resuming_ends_as_if_nothing_had_been(tmp_path
     assert_same_weights(tmp_path / "interrupted" / "final", tmp_path / "undisturbed" / "final")
 
 
+def test_ctrl_c_leaves_its_checkpoint_even_where_one_is_kept(tmp_path):
+    trainer = interrupted_trainer(tmp_path, 20, save_total_limit=1, learning_rate=0.0)  # the first epoch is the best
+    train_until(trainer, 20)
+    saved = [os.path.basename(path) for path in checkpoints(str(tmp_path / "run"))]
+    assert saved == ["checkpoint-8", "checkpoint-20"] and trainer.args.save_total_limit == 1
+
+
 def test_ctrl_c_saves_even_where_no_checkpoints_were_asked_for(tmp_path):
     for step in (3, 8):
         trainer = interrupted_trainer(

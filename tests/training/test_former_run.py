@@ -12,6 +12,7 @@ import pytest
 from protbert_classify.commands import main
 from protbert_classify.errors import OptionError
 from protbert_classify.runs.checkpoints import mark_complete, newest_complete_checkpoint
+from protbert_classify.runs.lock import FolderLock
 from protbert_classify.training.resume import check_unchanged
 from protbert_classify.training.trainer import ProteinTrainer
 from tests.training.runs import TINY, assert_same_weights, complaints, last_state, record, run
@@ -37,6 +38,43 @@ def test_resuming_a_finished_run_with_more_epochs_goes_on(tmp_path, easy):
     metrics = run(tmp_path / "run", easy, "--num_train_epochs", "3", "--resume")
     assert metrics["epoch"] == 3.0
     assert os.path.basename(newest_complete_checkpoint(str(tmp_path / "run"))) == "checkpoint-15"
+
+
+def test_a_run_that_is_taken_further_is_unfinished_until_its_results_are_there(tmp_path, easy, monkeypatch):
+    folder = tmp_path / "run"
+    run(folder, easy)
+
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match="train again with resume to evaluate"):
+        patch.setattr(ProteinTrainer, "predict", stopped)
+        run(folder, easy, "--num_train_epochs", "3", "--resume")
+    assert not (folder / "run.json").exists()
+    assert run(folder, easy, "--num_train_epochs", "3", "--resume")["epoch"] == 3.0
+
+
+def test_a_training_does_not_replace_what_it_begins_with(tmp_path, easy, capsys):
+    folder = tmp_path / "run"
+    run(folder, easy)
+    before = contents(folder)
+    command = ["train", "--data", easy, "--output_dir", str(folder), "--overwrite"]
+    assert main([*command, "--model_name_or_path", str(folder)]) == 2
+    (line,) = complaints(capsys.readouterr().err)
+    assert f"model_name_or_path {folder / 'model'}: output_dir {folder} would replace it" in line
+    assert contents(folder) == before
+
+
+def test_a_new_run_is_locked_until_its_results_are_there(tmp_path, easy, monkeypatch):
+    predict, held = ProteinTrainer.predict, []
+
+    def noted(self, *arguments, **options):
+        held.append(os.path.realpath(tmp_path / "run") in FolderLock._held)
+        return predict(self, *arguments, **options)
+
+    monkeypatch.setattr(ProteinTrainer, "predict", noted)
+    run(tmp_path / "run", easy)
+    assert held == [True] and not FolderLock._held
 
 
 def contents(folder):

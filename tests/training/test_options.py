@@ -96,6 +96,8 @@ def test_an_unknown_option_in_a_file_is_refused_too(parse, option_file):
         (["--gradient_accumulation_steps", "0"], "gradient_accumulation_steps=0: expected 1 or more"),
         (["--max_train_samples", "0"], "max_train_samples=0: expected 1 or more"),
         (["--num_train_epochs", "0"], "num_train_epochs=0.0: expected more than 0"),
+        (["--num_train_epochs", "inf"], "num_train_epochs=inf: expected more than 0"),
+        (["--restore_callback_states_from_checkpoint", "true"], "--resume restores all that is needed; leave it out"),
         (["--metric_for_best_model", "f1"], "metric_for_best_model='f1': expected one of accuracy, auto, average_prec"),
     ],
 )

@@ -77,6 +77,38 @@ def test_early_stopping_goes_on_counting_after_a_resume(tmp_path):
     assert resumed["steps"] == 8 * 4
 
 
+def test_a_run_that_stopped_early_trains_no_further_when_resumed_unless_with_more_patience(tmp_path):
+    options = {"validation": 12, "num_train_epochs": 20, "learning_rate": 0.0, "save_total_limit": 20}
+    options.update(eval_strategy="epoch", save_strategy="epoch", load_best_model_at_end=True)
+    stopped = trained(str(tmp_path), patience=3, **options)
+    assert stopped["steps"] == 8 * 4
+    shutil.move(tmp_path / "final", tmp_path / "stopped")
+    resumed = trained(str(tmp_path), patience=3, resume=True, **options)  # interrupted in the evaluation that follows
+    assert resumed["steps"] == 8 * 4 and resumed["batches"] == []
+    assert_same_weights(tmp_path / "final", tmp_path / "stopped")
+    assert trained(str(tmp_path), patience=5, resume=True, **options)["steps"] == 8 * 6
+
+
+def test_a_run_that_was_moved_ends_with_its_best_checkpoint_all_the_same(tmp_path):
+    options = {"validation": 20, "num_train_epochs": 6, "learning_rate": 0.2, "save_total_limit": 20}
+    options.update(eval_strategy="epoch", save_strategy="epoch", load_best_model_at_end=True)
+    options.update(metric_for_best_model="loss", greater_is_better=False)
+    best = trained(str(tmp_path / "here"), **options)["best"]
+    assert not best.endswith("checkpoint-48")  # the last is not the best
+    shutil.move(tmp_path / "here", tmp_path / "there")
+    resumed = trained(str(tmp_path / "there"), resume=True, **options)
+    assert resumed["best"] == best.replace("/here/", "/there/")
+    assert_same_weights(tmp_path / "there" / "final", resumed["best"])
+
+
+def test_weights_alone_are_not_trained_on(tmp_path):
+    trained(str(tmp_path), **RUN, save_only_model=True)
+    with pytest.raises(
+        OptionError, match="checkpoint-30 has no optimizer .save_only_model.*start again with overwrite"
+    ):
+        trained(str(tmp_path), resume=True, **RUN)
+
+
 def test_early_stopping_can_join_a_run_that_had_none(tmp_path):
     options = {"validation": 12, "learning_rate": 0.0, "save_total_limit": 20}
     options.update(eval_strategy="epoch", save_strategy="epoch", load_best_model_at_end=True)

@@ -24,6 +24,7 @@ from protbert_classify.training.run import train
 from protbert_classify.training.trainer import ProteinTrainer
 from tests.training.runs import (
     LABELS,
+    SHAPE,
     TINY,
     assert_same_weights,
     call,
@@ -237,6 +238,22 @@ def test_a_class_missing_from_the_test_file_has_null_metrics_and_a_warning(tmp_p
     assert metrics["test_per_class"]["Nucleus"] == {**dict.fromkeys(("precision", "recall", "f1", "mcc")), "support": 0}
     assert "the test split has no protein of Nucleus" in caplog.text
     assert '"precision": null' in (tmp_path / "run" / "metrics.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--lr_scheduler_type", "cosine_with_min_lr"], "lr_scheduler_type: "),
+        (["--lr_scheduler_kwargs", '{"x": 1}'], "lr_scheduler_type: "),
+        (["--optim", "galore_adamw", "--optim_target_modules", "all-linear"], "optim: "),
+        (["--backbone_config", json.dumps({**SHAPE, "hidden_act": "gleu"})], "backbone_config: 'gleu'"),
+        (["--backbone_config", json.dumps({**SHAPE, "num_attention_heads": 0})], "backbone_config: "),
+    ],
+)
+def test_what_transformers_cannot_build_is_one_line(tmp_path, easy, capsys, options, words):
+    assert main(["train", "--data", easy, "--output_dir", str(tmp_path / "run"), *TINY, *options]) == 2
+    (line,) = complaints(capsys.readouterr().err)
+    assert line.startswith(f"protbert-classify train: {words}")
 
 
 def test_one_class_only_is_refused_with_its_name(tmp_path, capsys, write_fasta):

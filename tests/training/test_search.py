@@ -288,9 +288,7 @@ def test_the_embeddings_of_a_trial_are_those_of_its_pooling(data, tmp_path, monk
 
 def test_a_search_in_which_every_loss_becomes_nan_says_so(data, tmp_path):
     (tmp_path / "space.yaml").write_text("learning_rate: [1.0e30, 1.0e31]\n")
-    with pytest.raises(
-        OptionError, match="not a number, or memory ran out, in each of 2 trials; expected"
-    ):
+    with pytest.raises(OptionError, match="not a number, or memory ran out, in each of 2 trials; expected"):
         search(tmp_path / "run", data, tmp_path / "space.yaml", 2)
     assert not (tmp_path / "run" / "run.json").exists()
 

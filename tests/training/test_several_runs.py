@@ -175,6 +175,7 @@ def test_each_protein_is_validated_once_and_by_a_member_that_did_not_train_on_it
     found = rows(folder / "out_of_fold_predictions.csv")
     assert sorted(row["id"] for row in found) == proteins
     assert metrics["validation_proteins"] == 60
+    assert not [name for name in metrics if name.startswith("validation_sets")]  # each fold has scores of its own
     calls = [row["location"] == row["predicted"] for row in found]
     assert metrics["validation_accuracy"] == pytest.approx(np.mean(calls))
     splits, _, numbers = load_folds(options(data, "--folds", "3")[1])

@@ -63,6 +63,25 @@ def passes(trainer):
     return tokens, trainer.state.global_step
 
 
+def test_a_process_with_a_protein_less_computes_as_many_parts_and_learns_the_same(tmp_path, monkeypatch):
+    """Under FSDP, all processes gather the weights for each part."""
+    trainer = build(tmp_path, packing="off", tokens_per_batch="64", **STEPS)
+    trainer.tokens_per_batch = 64
+    batch = next(iter(trainer.get_train_dataloader()))
+    alone = trainer._parts(batch)
+    monkeypatch.setattr(trainer, "is_fsdp_enabled", True)
+    monkeypatch.setattr(type(trainer.args), "world_size", 2)
+    proteins = len(batch["labels"])
+    monkeypatch.setattr(trainer.accelerator, "gather", lambda count: torch.tensor([proteins + 2, int(count)]))
+    parts = trainer._parts(batch)
+    assert len(alone) <= proteins and len(parts) == proteins + 2
+    total = trainer._count_labels(batch)
+    losses = [trainer.compute_loss(trainer.model.eval(), dict(part), num_items_in_batch=total) for part in parts]
+    assert losses[-1] == losses[-2] == 0
+    expected = trainer.compute_loss(trainer.model, dict(batch), num_items_in_batch=total)
+    torch.testing.assert_close(torch.stack(losses).sum(), expected)
+
+
 @pytest.mark.parametrize("packing", ["on", "off"])
 @pytest.mark.parametrize("tokens", ["130", "400", "auto"])
 def test_the_tokens_of_a_pass_change_neither_the_steps_nor_what_they_learn(tmp_path, packing, tokens):

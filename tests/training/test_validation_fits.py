@@ -163,7 +163,9 @@ def test_training_a_calibrated_model_further_begins_without_its_calibration(tmp_
     second.model.config.calibration_temperature = 7.0
     second.model.config.calibration_bias = [1.0, 2.0, 3.0]
     second.model.config.validation_scores = [[0.5], [0.25], [0.75]]
+    second.model.config.thresholds = [0.1, 0.2, 0.3]
     second.train()
+    assert second.model.config.thresholds is None
     losses = [[e["eval_loss"] for e in t.state.log_history if "eval_loss" in e] for t in (first, second)]
     assert losses[0] == losses[1] and len(losses[0]) == 2
     assert second.calibration == first.calibration
