@@ -14,6 +14,7 @@ from . import mmseqs
 from .neighbours import Neighbours, find_neighbours, search_method
 
 FORMAT = 1  # of the files, and of what is searched for; files of another format are not read
+UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)  # a file that is then written again
 FIELDS = ("query", "target", "identity", "coverage", "evalue")
 
 
@@ -31,10 +32,8 @@ def find_saved_neighbours(
         coverage: See [`find_neighbours`].
     """
     path = _folder() / f"{_key(queries, targets, identity, coverage)}.npz"
-    # a file that cannot be read is written again
-    with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        with open(path, "rb") as file, np.load(file) as saved:
-            return Neighbours(**{name: saved[name] for name in FIELDS}, method=search_method())
+    with contextlib.suppress(*UNREADABLE), open(path, "rb") as file, np.load(file) as saved:
+        return Neighbours(**{name: saved[name] for name in FIELDS}, method=search_method())
     found = find_neighbours(queries, targets, identity=identity, coverage=coverage)
     with contextlib.suppress(OSError):
         _save(path, found)
