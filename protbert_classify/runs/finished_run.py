@@ -101,7 +101,8 @@ def finished_run(folder: str, log: list[dict[str, Any]]) -> Run | None:
     if not os.path.isfile(os.path.join(folder, RECORD)):
         return None
     run = read_run(folder)
-    same = json.dumps(log[: len(run.log)]) == json.dumps(run.log)  # as text: NaN is not equal to itself
+    # as text: NaN is not equal to itself
+    same = json.dumps(log[: len(run.log)], sort_keys=True) == json.dumps(run.log, sort_keys=True)
     return run if run.log and same else None
 
 

@@ -45,7 +45,7 @@ def test_a_run_with_a_nan_in_its_log_is_the_one_of_its_trainer(folder):
     state = json.loads((folder / "trainer_state.json").read_text())
     state["log_history"][0]["grad_norm"] = math.nan  # as float16 logs a step that overflowed
     (folder / "trainer_state.json").write_text(json.dumps(state))
-    log = [dict(entry) for entry in state["log_history"]]
+    log = [dict(reversed(entry.items())) for entry in state["log_history"]]
     assert finished_run(str(folder), [*log, {"later": 1}]) is not None
     assert finished_run(str(folder), [{**log[0], "loss": 7.0}, *log[1:]]) is None
 
