@@ -1,4 +1,4 @@
-"""Where to start from, and what to train: `python -m benchmarks.encoders --unlabelled DB.fasta.gz`.
+"""What pretraining and ways of fine-tuning give: `python -m benchmarks.encoders --unlabelled DB.fasta.gz`.
 
 Locations of SCL2205 from a thousand labelled proteins, three seeds each, and the baselines on the same proteins.
 
@@ -44,7 +44,7 @@ from protbert_classify.training.load_data import load_data
 from protbert_classify.training.options import parse_options
 from protbert_classify.training.run import train
 
-NAME, TITLE = "encoders", "Where to start from, and what to train"
+NAME, TITLE = "encoders", "Pretraining and fine-tuning"
 ANTIBERTY, PRETRAINED, SCRATCH = "AntiBERTy, 2 layers", "pretrained here", "from scratch"
 LIGHT = ("--pooling", "light_attention")
 WAYS = {
@@ -219,7 +219,7 @@ def difference(first: str, second: str) -> dict[str, Any]:
 def tables(results: dict[str, Any]) -> str:
     """The runs beside the baselines, pairs of runs, and the time to the same accuracy."""
     parts = [about(results["settings"])]
-    parts += [pretraining_line(results["pretraining"])] if "pretraining" in results else []
+    parts += [pretraining_line(**results)] if "pretraining" in results else []
     parts += [runs_table(results), "Differences on the same test proteins, with 95% intervals:", pairs_table(results)]
     if len((times := time_table(results["runs"])).splitlines()) > 2:
         parts += ["LoRA against full, to the same validation accuracy:", times]
@@ -234,11 +234,13 @@ def about(settings: dict[str, Any]) -> str:
     )
 
 
-def pretraining_line(found: dict[str, Any]) -> str:
+def pretraining_line(pretraining: dict[str, Any], settings: dict[str, Any], **_: Any) -> str:
+    found, others = pretraining, "".join(f", and those of {name}" for name in settings.get("unlabelled", ()))
     return (
         f"Pretrained here: {found['parameters']:,} parameters, {found['train_proteins']:,} proteins, "
         f"{found['train_runtime'] / 60:.0f} minutes; validation loss {found['validation_loss']:.3f} (residue "
-        f"frequencies alone: {found['validation_frequency_loss']:.3f})."
+        f"frequencies alone: {found['validation_frequency_loss']:.3f}). The proteins are SCL2205's training "
+        f"proteins{others}, without neighbours of the test proteins."
     )
 
 
@@ -248,11 +250,11 @@ def runs_table(results: dict[str, Any]) -> str:
         for title, row in results["baselines"].items()
     ]
     for start, ways in results["runs"].items():
-        for way, runs in ways.items():
+        for way, runs in ((way, ways[way]) for way in WAYS if way in ways):
             chosen = np.mean([run["validation"]["accuracy"] for run in runs])
             cells = [_spread([run["test"][metric] for run in runs]) for metric in METRICS]
             lines.append([start, way, f"{chosen:.3f}", *cells])
-    header = ["start", "way", "validation accuracy", *(f"test {title}" for title in METRICS.values())]
+    header = ["initial weights", "training", "validation accuracy", *(f"test {title}" for title in METRICS.values())]
     return markdown_table(header, lines)
 
 
@@ -281,7 +283,7 @@ def time_table(runs: dict[str, Any]) -> str:
             goal = min(max(run["epochs"]) for side in sides for run in side)
             lora, full = (np.median([epochs_to(goal, run) for run in side]) * epoch_seconds(side) for side in sides)
             lines.append([start, pooling, f"{goal:.3f}", f"{lora:.0f}", f"{full:.0f}", f"{lora / full:.2f}"])
-    return markdown_table(["start", "pooling", "accuracy", "LoRA, seconds", "full, seconds", "ratio"], lines)
+    return markdown_table(["initial weights", "pooling", "accuracy", "LoRA, seconds", "full, seconds", "ratio"], lines)
 
 
 def epochs_to(goal: float, run: dict[str, Any]) -> int:
