@@ -11,7 +11,9 @@ from transformers import set_seed
 from ..data.fingerprint import fingerprint
 from ..data.sources import check_there
 from ..model.backbone import count_special_tokens
+from ..model_source import resolve_model_path
 from ..runs.files import REJECTED, write_atomically
+from ..runs.output_dir import check_kept
 from ..runs.writer import describe_data, run_record, write_run
 from ..training.build_model import build_tokenizer
 from ..training.distributed import check_same_on_every_process
@@ -47,7 +49,10 @@ def pretrain(
     check_standard_input([*data_args.data, *data_args.exclude], training_args.world_size)
     for source in (*data_args.data, *data_args.exclude):
         check_there(source)
-    with claimed_folder(training_args):
+        check_kept(str(training_args.output_dir), data=source)
+    pretrained = None if model_args.backbone_config else resolve_model_path(model_args.model_name_or_path)
+    check_kept(str(training_args.output_dir), model_name_or_path=pretrained)
+    with claimed_folder(training_args) as lock:
         set_seed(training_args.seed)
         with training_args.main_process_first(desc="reading the proteins"):
             masked_lm_config(model_args)  # refused first: reading takes a while
@@ -60,6 +65,7 @@ def pretrain(
             )
         model = build_masked_lm(model_args, tokenizer)
         trainer = build_trainer(model, tokenizer, training_args, splits, MaskedLMTrainer)
+        lock.take()  # a new folder is there now
         trainer.settings = pretraining_settings(model_args, data_args, splits)
         check_same_on_every_process(trainer.settings, "the proteins", "install MMseqs2 on all machines or on none")
         done = metrics_if_finished(trainer)

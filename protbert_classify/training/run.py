@@ -130,7 +130,7 @@ def train_on(
     arguments = model_args, data_args, training_args
     trainer = build_trainer(build_model(model_args, data_args, tasks), tokenizer, training_args, splits)
     if lock is not None:
-        lock.take()
+        lock.take()  # a new folder is there now
     _warn_of_few(training_args, splits.get("validation"))
     trainer.settings = {**command_settings(asked, data_args, splits), **layer_setting(asked, model_args)}
     if begin is not None:

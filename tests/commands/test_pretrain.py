@@ -153,6 +153,16 @@ def test_a_run_of_one_command_is_not_resumed_by_the_other(tmp_path, data, capsys
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["epoch"] == 2
 
 
+def test_a_pretraining_does_not_replace_what_it_begins_with(tmp_path, data, capsys):
+    folder = tmp_path / "run"
+    assert main(["pretrain", "--data", data, "--output_dir", str(folder), *SCRATCH]) == 0
+    capsys.readouterr()
+    again = ["pretrain", "--data", data, "--output_dir", str(folder), "--overwrite", "--max_length", "64"]
+    assert main([*again, "--model_name_or_path", str(folder)]) == 2
+    assert f"output_dir {folder} would replace it; expected another output_dir" in capsys.readouterr().err
+    assert (folder / "model" / "config.json").is_file()
+
+
 def test_without_data_it_says_how_to_give_some(tmp_path, capsys):
     assert "data: found none; expected proteins to train on: --data proteins.fasta" in refused(tmp_path, capsys)
 

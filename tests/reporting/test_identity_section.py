@@ -107,6 +107,7 @@ def test_the_card_has_the_table_too(folder):
     card = model_card(config, "me/mine", run)
     assert f"| {' | '.join(identity_table(run)[1][0])} |" in card
     assert "51 groups of 60 proteins" in card and UNKNOWN not in card
+    assert "those it was measured on; expect less on proteins" in " ".join(card.split())
 
 
 def test_what_the_labels_of_the_nearest_training_proteins_add_is_on_the_page_and_the_card(folder):

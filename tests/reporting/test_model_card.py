@@ -165,6 +165,15 @@ def test_without_test_proteins_the_card_says_that_the_numbers_are_optimistic(con
     assert "optimistic" in text and "## Calibration" not in text and "reliability" not in text
 
 
+def test_similarity_that_was_not_measured_is_a_limit(config, run):
+    limits = model_card(config(), "me/mine", run).split("## Limits")[1].split("\n- ")
+    found = next(" ".join(limit.split()) for limit in limits if "proteins like those" in limit)
+    assert found == (
+        "The numbers hold for proteins like those it was measured on. Whether these resemble the training proteins was "
+        "not measured here; expect less on proteins without known relatives."
+    )
+
+
 def test_classes_with_few_proteins_are_named_among_the_limits(config, run):
     text = model_card(config(), "me/mine", run)
     assert "Fewer than 30 proteins were evaluated of a: b\\_c and \\[x\\](y) \\`z\\`: their" in text

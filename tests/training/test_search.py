@@ -93,6 +93,19 @@ def study_of(folder):
     return optuna.load_study(study_name="search", storage=storage)
 
 
+def after_each_trial(monkeypatch, note):
+    """A list that grows by `note(trainer, trial)` once a trial has trained to its end."""
+    train, seen = SearchTrainer.train, []
+
+    def noted(self, *arguments, **options):
+        output = train(self, *arguments, **options)
+        seen.append(note(self, options["trial"]))
+        return output
+
+    monkeypatch.setattr(SearchTrainer, "train", noted)
+    return seen
+
+
 def best_of(folder):
     return yaml.safe_load((folder / "search" / "best.yaml").read_text())
 
@@ -272,16 +285,13 @@ def test_a_trial_that_does_not_fit_in_memory_is_recorded_and_the_search_goes_on(
 
 def test_the_embeddings_of_a_trial_are_those_of_its_pooling(data, tmp_path, monkeypatch):
     (tmp_path / "space.yaml").write_text("pooling: [mean, light_attention]\n")
-    seen = []
-    train = SearchTrainer.train
-
-    def noted(self, *arguments, **options):
-        output = train(self, *arguments, **options)
-        vectors = next(iter(self._embeddings.values()))[0]["last_hidden_state"]
-        seen.append((options["trial"].params["pooling"], len(vectors) == 1))
-        return output
-
-    monkeypatch.setattr(SearchTrainer, "train", noted)
+    seen = after_each_trial(
+        monkeypatch,
+        lambda trainer, trial: (
+            trial.params["pooling"],
+            len(next(iter(trainer._embeddings.values()))[0]["last_hidden_state"]) == 1,
+        ),
+    )
     search(tmp_path / "run", data, tmp_path / "space.yaml", 5, "--tuning", "frozen")
     assert set(seen) == {("mean", True), ("light_attention", False)}
 
@@ -295,15 +305,9 @@ def test_a_search_in_which_every_loss_becomes_nan_says_so(data, tmp_path):
 
 def test_class_weights_of_a_trial_are_in_its_model_and_not_in_the_next_one(data, tmp_path, monkeypatch):
     (tmp_path / "space.yaml").write_text("class_weights: [0.0, 0.5]\n")
-    seen = []
-    train = SearchTrainer.train
-
-    def noted(self, *arguments, **options):
-        output = train(self, *arguments, **options)
-        seen.append((options["trial"].params["class_weights"], self.model.config.class_weights))
-        return output
-
-    monkeypatch.setattr(SearchTrainer, "train", noted)
+    seen = after_each_trial(
+        monkeypatch, lambda trainer, trial: (trial.params["class_weights"], trainer.model.config.class_weights)
+    )
     search(tmp_path / "run", data, tmp_path / "space.yaml", 5)
     assert {power for power, _ in seen} == {0.0, 0.5}
     assert all((weights is None) == (power == 0) for power, weights in seen)
