@@ -1,10 +1,10 @@
 """What an adapter saves: `python -m benchmarks.tuning`.
 
 Steps of AdamW on 1 and on 4 proteins of 256 residues, ProtBERT's shape, random weights, float32 on a CPU: all of the
-model trained, LoRA of rank 8, and the same beside weights of 4 bits (QLoRA). Each way in a process of its own. The peak
-memory is the largest resident set of the process during the steps, without what its libraries took: once with freed
-memory kept for the next tensor, as training does on a CPU because it is faster, and once with it given back, which is
-what the tensors need. A checkpoint is what `save_pretrained` writes.
+model trained, LoRA of rank 8, and the same beside weights of 4 bits (QLoRA). The times are medians of steps taken in
+turn. For its memory, each way has a process of its own: the largest resident set during the steps, without what the
+libraries took. Once with freed memory kept for the next tensor, as training does on a CPU because it is faster, and
+once with it given back, which is what the tensors need. A checkpoint is what `save_pretrained` writes.
 """
 
 import gc
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,8 @@ from protbert_classify.data.collators import PaddingCollator
 from protbert_classify.memory_allocator import keep_freed_memory
 
 SHAPE = {"hidden_size": 1024, "num_hidden_layers": 30, "num_attention_heads": 16, "intermediate_size": 4096}
-CAP, RESIDUES, RANK, STEPS = 512, 256, 8, 5
+CAP, RESIDUES, RANK = 512, 256, 8
+TIMED, FILLING = 7, 2  # steps that are timed, and those after which memory has been as full as it gets
 WAYS = {"full": "full", "lora": f"LoRA, rank {RANK}", "qlora": "QLoRA, 4 bits"}
 BATCHES = (1, 4)
 TARGETS = {"seconds": 0.75, "tensors": 0.5, "kept": None, "trained": None, "checkpoint": 0.02}  # of full, at most
@@ -37,11 +39,11 @@ GIVEN_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536"}  # bytes: larger tensors go bac
 def main() -> int:
     found: dict[str, dict[str, Any]] = {}
     for proteins in BATCHES:
-        found[str(proteins)] = {}
+        steps, found[str(proteins)] = _launch("time", proteins), {}
         for way in WAYS:
             kept, given_back = _launch(way, proteins), _launch(way, proteins, GIVEN_BACK)
-            run = {**kept, "kept": kept["peak"], "tensors": given_back["peak"], "steps": kept["seconds"]}
-            found[str(proteins)][way] = {**run, "seconds": quartiles(kept["seconds"])[1]}
+            run = {**kept, "kept": kept["peak"], "tensors": given_back["peak"], "steps": steps[way]}
+            found[str(proteins)][way] = {**run, "seconds": quartiles(steps[way])[1]}
             print(proteins, way, found[str(proteins)][way], flush=True)
     publish("tuning", "LoRA against full fine-tuning", {"batches": found}, _table(found))
     return 0
@@ -73,9 +75,9 @@ def _ratio(value: float) -> str:
     return f"{value:.2f}" if value >= 0.1 else f"{value:.3f}"
 
 
-def _launch(way: str, proteins: int, environment: dict[str, str] | None = None) -> dict[str, Any]:
+def _launch(task: str, proteins: int, environment: dict[str, str] | None = None) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.tuning", way, str(proteins)],
+        [sys.executable, "-m", "benchmarks.tuning", task, str(proteins)],
         env={**os.environ, "OMP_NUM_THREADS": str(os.cpu_count()), **(environment or {})},
         cwd=Path(__file__).parent.parent,
         stdout=subprocess.PIPE,
@@ -85,38 +87,61 @@ def _launch(way: str, proteins: int, environment: dict[str, str] | None = None) 
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def worker(way: str, proteins: int) -> None:
-    """One way: print its figures as JSON."""
+def worker(task: str, proteins: int) -> None:
+    """Print the figures of a task as JSON: `time`, or a way whose memory is measured."""
     for package in ("peft", "bitsandbytes"):
         import_module(package)  # counted with the libraries
     keep_freed_memory()  # as training does on a CPU; `GIVEN_BACK` prevents it
+    print(json.dumps(_times(proteins) if task == "time" else _memory(task, proteins)))
+
+
+def _times(proteins: int) -> dict[str, list[float]]:
+    """Way -> seconds of its steps. The ways take turns, so that a slower moment of the machine is one for all."""
+    ways = {way: _training(way, proteins) for way in WAYS}
+    seconds: dict[str, list[float]] = {way: [] for way in WAYS}
+    for turn in range(TIMED + 1):  # the first one allocates
+        for way, (_, step) in ways.items():
+            start = time.perf_counter()
+            step()
+            if turn:
+                seconds[way].append(time.perf_counter() - start)
+    return seconds
+
+
+def _memory(way: str, proteins: int) -> dict[str, int]:
+    """Bytes at the fullest moment of the steps and of a checkpoint, and the number of trained weights."""
     before = _resident("VmRSS")
+    model, step = _training(way, proteins)
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is that of the steps, not of building the model
+    for _ in range(FILLING):
+        step()
+    peak = _resident("VmHWM") - before
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        checkpoint = sum(path.stat().st_size for path in Path(folder).glob("*.safetensors"))
+    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    return {"peak": peak, "trained": trained, "checkpoint": checkpoint}
+
+
+def _training(way: str, proteins: int) -> tuple[Any, Callable[[], None]]:
+    """A model, and what trains it by a step."""
     model = network(CAP, **SHAPE)
     if way != "full":
         model.add_lora("Rostlab/prot_bert_bfd", rank=RANK, bits=4 if way == "qlora" else 32)
-    gc.collect()
-    Path("/proc/self/clear_refs").write_text("5")  # the peak is that of the steps, not of building the model
     model.train()
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-5, fused=True)
     batch = PaddingCollator(0)(random_proteins(np.full(proteins, RESIDUES + 2)))
-    seconds = []
-    for step in range(STEPS + 1):  # the first one allocates
-        start = time.perf_counter()
+
+    def step() -> None:
         loss = model(**batch).loss
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
         assert torch.isfinite(loss)
-        if step:
-            seconds.append(time.perf_counter() - start)
-        del loss
-    peak = _resident("VmHWM") - before
-    with tempfile.TemporaryDirectory() as folder:
-        model.save_pretrained(folder)
-        checkpoint = sum(path.stat().st_size for path in Path(folder).glob("*.safetensors"))
-    count = sum(parameter.numel() for parameter in trained)
-    print(json.dumps({"seconds": seconds, "peak": peak, "trained": count, "checkpoint": checkpoint}))
+
+    return model, step
 
 
 def _resident(name: str) -> int:

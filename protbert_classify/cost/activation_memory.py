@@ -157,19 +157,27 @@ def _without_content(model: ProteinClassifier) -> ProteinClassifier:
         for parameter in model.parameters()
     }
     shells.update((id(buffer), torch.empty_like(buffer, device="meta")) for buffer in model.buffers())
-    shells.update((id(layer), _InFourBits(layer)) for layer in four_bit_layers(model))
+    for adapter in four_bit_adapters(model):
+        shells[id(adapter.base_layer)] = _stand_in(adapter)
     return copy.deepcopy(model, shells)
 
 
-def four_bit_layers(model: ProteinClassifier) -> list[nn.Linear]:
-    """The layers that are in 4 bits, or will be: those of a planned model, on the meta device, are still whole.
+def four_bit_adapters(model: ProteinClassifier) -> list[Any]:
+    """The adapters of layers in 4 bits. The layers of a planned model, on the meta device, are still whole.
 
     A model that was loaded with such an adapter has none: it holds rounded weights as they are.
     """
     if (model.config.adapter or {}).get("bits") != 4:
         return []
-    layers = [module.base_layer for module in adapted_layers(model.backbone).values()]
-    return [layer for layer in layers if isinstance(layer, FourBitLinear) or layer.weight.is_meta]
+    adapters = adapted_layers(model.backbone).values()
+    return [each for each in adapters if isinstance(each.base_layer, FourBitLinear) or each.base_layer.weight.is_meta]
+
+
+def _stand_in(adapter: Any) -> nn.Linear:
+    """For a layer in 4 bits. Plain LoRA keeps no copy of a frozen weight, so that a whole one may take its place."""
+    layer = adapter.base_layer
+    plain = nn.Linear(layer.in_features, layer.out_features, layer.bias is not None, device="meta")
+    return plain.requires_grad_(False) if adapter.is_plain() else _InFourBits(layer)
 
 
 class _InFourBits(nn.Linear):

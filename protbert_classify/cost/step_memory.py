@@ -7,7 +7,7 @@ from torch import nn
 from ..model import ProteinClassifier
 from ..model.backbone import encoder_layers
 from ..model.four_bits import BYTES
-from .activation_memory import ActivationMemory, activation_memory, four_bit_layers
+from .activation_memory import ActivationMemory, activation_memory, four_bit_adapters
 
 ADAMW_BYTES = 8  # a trained parameter: two moments in float32
 
@@ -79,7 +79,7 @@ def step_memory(
         fused_attention=fused_attention,
         packed=packed,
     )
-    small = four_bit_layers(model)
+    small = [adapter.base_layer for adapter in four_bit_adapters(model)]
     unpacked = sum(layer.weight.nbytes for layer in small)
     repacked = int(BYTES * sum(layer.in_features * layer.out_features for layer in small))
     if shards > 1:

@@ -152,6 +152,8 @@ def insert(backbone: PreTrainedModel, adapter: Adapter) -> None:
     """
     try:  # transformers asks readers of published code for every package that is imported outside of a try
         from peft import IA3Config, LoraConfig, inject_adapter_in_model
+
+        from .lora_linear import LoraLinear, note_activations
     except ImportError as error:
         raise ImportError(NO_PEFT, name="peft") from error
     targets = find_targets(backbone, list(adapter.targets), adapter.kind)
@@ -171,6 +173,8 @@ def insert(backbone: PreTrainedModel, adapter: Adapter) -> None:
             target_modules=targets,
             use_dora=adapter.kind == "dora",
         )
+        config._register_custom_module({nn.Linear: LoraLinear})
+        note_activations(encoder_layers(backbone))
     inject_adapter_in_model(config, encoder_layers(backbone))
 
 

@@ -58,11 +58,20 @@ class FourBitLinear(nn.Linear):
     def dequantized(self) -> nn.Linear:
         """The plain layer with the rounded weight."""
         plain = nn.Linear(self.in_features, self.out_features, bias=self.bias is not None, device="meta")
-        small: Any = self.weight
-        weight = load_bitsandbytes().functional.dequantize_4bit(small.data, small.quant_state)
-        plain.weight = nn.Parameter(weight.to(self.dtype), requires_grad=False)
+        plain.weight = nn.Parameter(dequantized(self.weight.data, quant_state(self), self.dtype), requires_grad=False)
         plain.bias = self.bias
         return plain
+
+
+def quant_state(layer: nn.Linear) -> Any:
+    """What bitsandbytes knows of a weight in 4 bits; None of a plain one."""
+    return getattr(layer.weight, "quant_state", None)
+
+
+def dequantized(weight: torch.Tensor, state: Any, dtype: torch.dtype) -> torch.Tensor:
+    """A weight in a type; one in 4 bits has a `quant_state`."""
+    whole = weight if state is None else load_bitsandbytes().functional.dequantize_4bit(weight, state)
+    return whole.to(dtype)
 
 
 def round_to_four_bits(layer: nn.Linear) -> None:

@@ -87,11 +87,8 @@ def test_four_bits_are_planned_as_training_holds_them(tmp_path):
     assert held.weights == pytest.approx(expected.weights, rel=1e-3)
     assert held.weights < 0.3 * more.weights
     assert held.activations == expected.activations
-    # the matrices through which a gradient goes, all but the first queries, keys and values, need no copy in bfloat16
-    matrices = 2 * (4 * 128 * 128 + 2 * 128 * 512) - 3 * 128 * 128
-    saved = more.activations.weight_copies - held.activations.weight_copies
-    assert 2 * matrices <= saved <= 2 * (matrices + 2 * (5 * 128 + 512))  # and no copies of their biases
-    assert held.activations.peak == pytest.approx(more.activations.peak, rel=0.02)
+    assert held.activations == more.activations
+    assert more.activations.weight_copies < 2 * 128 * 128  # no frozen matrix has a copy in bfloat16
     assert (held.gradients, held.optimizer) == (more.gradients, more.optimizer)
 
 

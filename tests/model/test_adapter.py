@@ -16,6 +16,7 @@ from transformers import (
 )
 
 from protbert_classify import ProteinClassifier, ProteinClassifierConfig
+from protbert_classify.cost.activation_memory import activation_memory
 from protbert_classify.model.configuration import PROTBERT_SHAPE
 from tests.conftest import TINY_SHAPE
 
@@ -78,6 +79,15 @@ def test_the_usual_targets_are_in_all_layers_and_not_in_the_pooler(base):
     }
     query = model.backbone.encoder.layer[0].attention.self.query
     assert query.lora_A["default"].weight.shape == (4, 32) and query.scaling == {"default": 4.0}
+
+
+def test_the_output_of_the_activation_function_is_not_kept(base):
+    full, lora = ProteinClassifier.from_pretrained(base, labels=LABELS), adapted(base, rank=1)
+    full.backbone.embeddings.requires_grad_(False)  # as they are beside an adapter
+    settings = {"half_precision": False, "gradient_checkpointing": False}
+    saved = activation_memory(full, 16, **settings).kept - activation_memory(lora, 16, **settings).kept
+    shape, small = full.config.backbone_config, 6  # adapters in a layer, which keep a number each
+    assert saved == pytest.approx(4 * shape.num_hidden_layers * (shape.intermediate_size - small), rel=0.01)
 
 
 def test_ia3_scales_keys_values_and_what_comes_into_the_last_feed_forward_layer(base):
