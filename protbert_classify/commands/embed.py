@@ -41,6 +41,7 @@ def run(arguments: list[str]) -> int:
         options.output,
         per=options.per,
         pooling=options.pooling,
+        layer=options.layer,
         dtype=options.dtype,
         max_length=options.max_length,
         resume=options.resume,
@@ -79,6 +80,13 @@ def _parser() -> argparse.ArgumentParser:
         help="how the vectors of residues become one per protein: mean, cls, or a pooling whose weights the model has "
         "(default: the pooling that a fine-tuned model was trained with, which gives the vectors that its head reads; "
         "mean for an encoder)",
+    )
+    parser.add_argument(
+        "--layer",
+        type=positive,
+        metavar="N",
+        help="take the hidden states of this layer, counted from 1; the layers after it are not computed (default: the "
+        "last one; protbert-classify layers shows which layer knows most about your classes)",
     )
     parser.add_argument(
         "--dtype",

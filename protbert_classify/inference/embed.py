@@ -34,6 +34,7 @@ def embed_file(
     *,
     per: str = PROTEIN,
     pooling: str | None = None,
+    layer: int | None = None,
     dtype: str = "float32",
     max_length: int | None = None,
     columns: ColumnNames | None = None,
@@ -58,6 +59,7 @@ def embed_file(
         per: `protein` for a vector (D,) each, or `residue` for (R, D), a vector for each residue that the model reads.
         pooling: How the hidden states of residues become the vector of a protein. If None, as in the training of a
             fine-tuned model, so that the vector is what its head reads; `mean` for a bare encoder.
+        layer: Of whose hidden states the vectors are made, counted from 1; the last one if None.
         dtype: Of the vectors: `float32` or `float16`.
         max_length: Tokens of the longest input, special ones included: longer proteins are cropped. If None, that of
             the training of a fine-tuned model, and all positions of a bare encoder.
@@ -89,7 +91,7 @@ def embed_file(
     run = FileRun(source, output, columns, strict=strict, resume=resume, overwrite=overwrite)
     if run.before is not None:
         return run.before
-    encoder, tokenizer = load_encoder(model, pooling, run.processes.device(device), precision, compiled)
+    encoder, tokenizer = load_encoder(model, pooling, run.processes.device(device), precision, compiled, layer)
     if max_length is not None:
         check_max_length(encoder.config.backbone_config, max_length)
     encode = classifier_encoder(encoder, tokenizer, max_length)  # refuses a wrong length before anything is written
@@ -104,8 +106,7 @@ def embed_file(
         size=RESIDUE_PART if per_residue else part_size(encoder),
     )
     settings |= {"per": per, "pooling": encoder.config.pooling, "dtype": dtype}
-    if max_length is not None:
-        settings["max_length"] = max_length
+    settings |= {name: value for name, value in (("layer", layer), ("max_length", max_length)) if value is not None}
     run.begin(settings)
     worker = _Worker(
         encoder,

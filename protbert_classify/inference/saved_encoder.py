@@ -22,6 +22,7 @@ def load_encoder(
     device: str | None = None,
     precision: str = "float32",
     compiled: bool = False,
+    layer: int | None = None,
 ) -> tuple[ProteinClassifier, PreTrainedTokenizerBase]:
     """Load an encoder and a pooling; the head is not for use.
 
@@ -31,10 +32,11 @@ def load_encoder(
         device: See [`load_classifier`], as for the others.
         precision: See there.
         compiled: See there.
+        layer: Leave out the layers after this one, counted from 1.
 
     Raises:
         ModelError: No model there, no encoder, an ensemble, or damaged weights.
-        OptionError: A pooling without trained weights here, no such device, or a precision that it has not.
+        OptionError: A pooling without trained weights here, no such layer or device, or a precision that it has not.
     """
     name = resolve_model_path(name_or_path)
     if pooling is not None and pooling not in POOLINGS:
@@ -50,6 +52,8 @@ def load_encoder(
         )
     if pooling not in (None, model.config.pooling):
         model.pooling = _without_weights(name, model, POOLINGS.resolve(pooling))
+    if layer is not None:
+        _keep_layers(model, layer)
     return ready(model, device, precision, compiled), tokenizer
 
 
@@ -61,11 +65,29 @@ def _bare_encoder(name: str, pooling: str | None) -> tuple[ProteinClassifier, Pr
     return model, tokenizer
 
 
+def _keep_layers(model: ProteinClassifier, layer: int) -> None:
+    model.config.freeze_layers = 0  # nothing trains here
+    layers = model.config.num_hidden_layers
+    try:
+        model.keep_first_layers(layer)
+    except ValueError as error:
+        raise OptionError(str(error)) from error
+    if layer < layers and _learns(model.config.pooling, model.pooling):
+        raise OptionError(
+            f"layer={layer}: the pooling {model.config.pooling} was trained on layer {layers}; expected pooling mean "
+            "or cls with another layer"
+        )
+
+
+def _learns(pooling: str, module: nn.Module) -> bool:
+    return pooling == POOLER or next(module.parameters(), None) is not None
+
+
 def _without_weights(name: str, model: ProteinClassifier, pooling: str) -> nn.Module:
     """Another pooling than the model's, which must have nothing to learn."""
     model.config.pooling = pooling
     module = POOLINGS[pooling](model.config)
-    if pooling == POOLER or next(module.parameters(), None) is not None:
+    if _learns(pooling, module):
         raise OptionError(
             f"pooling={pooling!r}: its weights come from training, and {name} has none of them; expected mean or cls"
         )

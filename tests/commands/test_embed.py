@@ -40,12 +40,12 @@ def test_options_reach_the_embeddings_of_a_bare_encoder(arguments, tmp_path):
     assert (a["id"], len(a["embedding"]), a["truncated"]) == ("A", 3, False)
     assert (b["id"], len(b["embedding"]), b["truncated"], b["length"]) == ("B", 3, True, 4)
     found = {}
-    for pooling in ("mean", "cls"):
-        output = str(tmp_path / f"{pooling}.safetensors")
-        assert main([*arguments, *source, *more, "--output", output, "--pooling", pooling]) == 0
-        found[pooling] = load_file(output)["embeddings"]
-        assert found[pooling].shape == (2, 32) and found[pooling].dtype == "float16"
-    assert (found["mean"] != found["cls"]).any()
+    for option, value in (("--pooling", "mean"), ("--pooling", "cls"), ("--layer", "1")):
+        output = str(tmp_path / f"{value}.safetensors")
+        assert main([*arguments, *source, *more, "--output", output, option, value]) == 0
+        found[value] = load_file(output)["embeddings"]
+        assert found[value].shape == (2, 32) and found[value].dtype == "float16"
+    assert (found["mean"] != found["cls"]).any() and (found["mean"] != found["1"]).any()
 
 
 def test_the_rest_is_embedded_and_the_exit_code_tells_of_rejected_records(arguments, tmp_path, capsys):
@@ -72,6 +72,7 @@ def test_the_rest_is_embedded_and_the_exit_code_tells_of_rejected_records(argume
         (["--per", "domain"], "argument --per: invalid choice: 'domain'"),
         (["--dtype", "int8"], "argument --dtype: invalid choice: 'int8'"),
         (["--max_length", "1000"], "max_length=1000: the backbone has 128 positions; expected no more"),
+        (["--layer", "3"], "layer=3: the backbone has 1 layer; expected 1"),
         (["--max_length", "0"], "--max_length: found '0', expected 1 or more"),
         (["--device", "abacus"], "device 'abacus' cannot be used here"),
         (["--resume", "--overwrite"], "resume and overwrite exclude each other"),

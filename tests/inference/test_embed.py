@@ -159,6 +159,34 @@ def test_another_pooling_replaces_a_fine_tuned_models_own(saved, write_fasta, ou
     np.testing.assert_allclose(means, [each.mean(0) for each in vectors(output)], rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("which", ["bert", "esm"])
+def test_vectors_of_a_layer_are_those_of_transformers(encoders, write_fasta, output, which):
+    folder = str(encoders / which)
+    embed_file(folder, write_fasta(RECORDS[:1]), output, layer=1)
+    encoder = AutoModel.from_pretrained(folder).eval()
+    norm = encoder.encoder.emb_layer_norm_after if which == "esm" else torch.nn.Identity()
+    with torch.no_grad():
+        given = esm_tokenizer(folder)(RECORDS[0][1], return_tensors="pt")
+        states = norm(encoder(**given, output_hidden_states=True).hidden_states[1])[0, 1:-1].numpy()
+    np.testing.assert_allclose(vectors(output)[0], states.mean(0), rtol=0, atol=2e-5)
+    embed_file(folder, write_fasta(RECORDS[:1]), output, layer=1, per="residue")
+    np.testing.assert_allclose(vectors(output)[0], states, rtol=0, atol=2e-5)
+
+
+def test_a_layer_of_a_fine_tuned_model_is_not_read_by_a_pooling_of_another_layer(saved, write_fasta, output):
+    _, folder = saved(pooling="light_attention", freeze_layers=2)
+    with pytest.raises(
+        OptionError, match="layer=1: the pooling light_attention was trained on layer 2; expected pooli"
+    ):
+        embed_file(folder, write_fasta(RECORDS), output, layer=1)
+    embed_file(folder, write_fasta(RECORDS), output, layer=2)
+    assert vectors(output).shape == (7, 64)
+    embed_file(folder, write_fasta(RECORDS), output, layer=1, pooling="mean")
+    one = vectors(output)
+    embed_file(folder, write_fasta(RECORDS), output, pooling="mean")
+    assert np.abs(one - vectors(output)).max() > 0.01
+
+
 def test_an_encoders_own_pooler_is_used_if_it_has_one(encoders, write_fasta, output):
     bert = str(encoders / "bert")
     embed_file(bert, write_fasta([("P1", "MKTAYIAKQR")]), output, pooling="pooler")
@@ -309,7 +337,12 @@ def test_a_run_with_other_settings_or_another_encoder_is_not_continued(encoders,
     with pytest.raises(KeyboardInterrupt):
         embed_file(esm, source, output)
     cut(0)
-    for name, before, now in (("pooling", "mean", "cls"), ("dtype", "float32", "float16"), ("max_length", None, 20)):
+    for name, before, now in (
+        ("pooling", "mean", "cls"),
+        ("dtype", "float32", "float16"),
+        ("max_length", None, 20),
+        ("layer", None, 1),
+    ):
         with pytest.raises(OptionError, match=f"resume: {name} was {before} and is now {now}"):
             embed_file(esm, source, output, resume=True, **{name: now})
     with pytest.raises(OptionError, match="resume: part_size|resume: per was protein and is now residue"):
@@ -345,6 +378,7 @@ def test_a_model_that_gives_no_numbers_or_too_large_ones_is_refused(saved, write
     [
         ({"per": "domain"}, "per='domain': expected protein or residue"),
         ({"max_length": 2}, "max_length=2"),
+        ({"layer": 3}, "layer=3: the backbone has 2 layers; expected 1 to 2"),
         ({"dtype": "int8"}, "dtype='int8': expected float32 or float16"),
         ({"per": "residue", "pooling": "mean"}, "pooling='mean': vectors of residues are not pooled; leave it out"),
         ({"pooling": "max"}, "pooling='max': expected one of mean, cls, pooler, light_attention"),
