@@ -30,6 +30,7 @@ from .arguments import DataArguments, ModelArguments
 from .build_model import build_model, build_tokenizer
 from .callbacks import AfterFirstStep
 from .distributed import check_same_on_every_process, on_main_process
+from .effect import without_effect
 from .layer_choice import layer_setting, settle_layer
 from .load_data import load_data
 from .resume import as_json, check_unchanged
@@ -74,6 +75,8 @@ def train(
         check_there(source)
     pretrained = None if model_args.backbone_config else resolve_model_path(model_args.model_name_or_path)
     check_kept(str(training_args.output_dir), model_name_or_path=pretrained, **sources)
+    for why in () if model_args.search else without_effect(model_args, training_args):
+        logger.warning(why)
     if model_args.search:
         from .search import train_searched  # which trains with the best options here
 

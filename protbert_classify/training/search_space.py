@@ -10,13 +10,14 @@ from typing import Any, get_args
 from transformers import SchedulerType
 
 from ..errors import OptionError
-from ..model.adapter import IA3, OF_MATRICES
+from ..model.adapter import IA3
 from ..model.heads import HEADS
 from ..model.losses import LOSSES
 from ..model.pooling import POOLINGS
 from ..model.tasks import SINGLE_LABEL, Task
 from ..reporting.formatting import listed
 from .arguments import DataArguments, ModelArguments
+from .effect import why_without_effect
 from .option_ranges import check_ranges
 from .options import option_names, read_options_file
 from .training_arguments import ProteinTrainingArguments
@@ -190,23 +191,9 @@ def _check_name(path: str, name: str) -> None:
 
 def _check_effect(path: str, name: str, found: Mapping[str, Any], model_args: ModelArguments) -> None:
     """Refuse an option that would do nothing, so that its values are not compared."""
-    adapted = model_args.tuning == "lora"
-    poolings, heads = (found.get(kind) or [getattr(model_args, kind)] for kind in ("pooling", "head"))
-    if name.startswith("lora_") and not adapted:
-        raise OptionError(f"{path}: {name} has no effect with tuning={model_args.tuning}; expected tuning=lora")
-    kinds = found.get("lora_kind") or [model_args.lora_kind]
-    if name.removeprefix("lora_") in OF_MATRICES and list(kinds) == [IA3]:
-        raise OptionError(f"{path}: {name} has no effect with lora_kind=ia3; expected lora_kind=lora")
-    if name == "layer_decay" and model_args.freeze_backbone:
-        raise OptionError(f"{path}: {name} has no effect with tuning=frozen; expected tuning=full")
-    if name == "freeze_layers" and (adapted or model_args.freeze_backbone):
-        raise OptionError(f"{path}: {name} has no effect with tuning={model_args.tuning}; expected tuning=full")
-    if name.startswith("light_attention_") and "light_attention" not in poolings:
-        raise OptionError(
-            f"{path}: {name} has no effect with pooling={model_args.pooling}; expected pooling=light_attention"
-        )
-    if name == "classifier_dropout" and list(heads) == ["tanh"]:
-        raise OptionError(f"{path}: {name} has no effect with head=tanh; expected head=linear")
+    why = why_without_effect(name, lambda other: found.get(other) or [getattr(model_args, other)])
+    if why is not None:
+        raise OptionError(f"{path}: {why}")
 
 
 def _dimension(path: str, name: str, given: Any) -> Dimension:

@@ -317,6 +317,12 @@ def test_few_validation_proteins_that_choose_the_checkpoint_are_counted_in_a_war
     assert "to choose the best checkpoint by" not in caplog.text
 
 
+def test_an_option_without_effect_is_named_once_in_a_warning(tmp_path, easy, caplog):
+    run(tmp_path / "run", easy, "--seeds", "2", "--lora_rank", "16")
+    why = "lora_rank has no effect with tuning=full; expected tuning=lora"
+    assert [record.levelname for record in caplog.records if record.message == why] == ["WARNING"]
+
+
 def test_a_full_disk_leaves_the_last_checkpoint_usable(tmp_path, easy, capsys, monkeypatch):
     arguments = ["train", "--data", easy, "--output_dir", str(tmp_path / "run"), *TINY, "--num_train_epochs", "3"]
     save, saved = torch.save, []
