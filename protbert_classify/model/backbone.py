@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional
 from transformers import AutoModel, AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.activations import GELUActivation
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     MODEL_FOR_MASKED_LM_MAPPING,
@@ -123,7 +123,7 @@ class FusedEsmIntermediate(EsmIntermediate):
     """ESM's wide layer with torch's GELU: one operation in place of five, whose results training need not keep."""
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        return functional.gelu(self.dense(hidden_states))
+        return self.activation(self.dense(hidden_states))
 
 
 def fuse_gelu(backbone: PreTrainedModel) -> None:
@@ -131,6 +131,7 @@ def fuse_gelu(backbone: PreTrainedModel) -> None:
     for module in backbone.modules():
         if type(module) is EsmIntermediate:
             module.__class__ = FusedEsmIntermediate
+            module.activation = GELUActivation()
 
 
 def pooler_option(config: PretrainedConfig, pooling: str) -> dict[str, bool]:
