@@ -29,7 +29,7 @@ from protbert_classify.memory_allocator import keep_freed_memory
 
 SHAPE = {"hidden_size": 1024, "num_hidden_layers": 30, "num_attention_heads": 16, "intermediate_size": 4096}
 CAP, RESIDUES, RANK = 512, 256, 8
-TIMED, FILLING = 7, 2  # steps that are timed, and those after which memory has been as full as it gets
+TIMED, FILLING = 7, 2  # steps that are timed, and those until memory use has reached its peak
 WAYS = {"full": "full", "lora": f"LoRA, rank {RANK}", "qlora": "QLoRA, 4 bits"}
 BATCHES = (1, 4)
 TARGETS = {"seconds": 0.75, "tensors": 0.5, "kept": None, "trained": None, "checkpoint": 0.02}  # of full, at most
@@ -96,7 +96,7 @@ def worker(task: str, proteins: int) -> None:
 
 
 def _times(proteins: int) -> dict[str, list[float]]:
-    """Way -> seconds of its steps. The ways take turns, so that a slower moment of the machine is one for all."""
+    """Way -> seconds of its steps. The ways take turns, so that a slow moment of the machine affects all of them."""
     ways = {way: _training(way, proteins) for way in WAYS}
     seconds: dict[str, list[float]] = {way: [] for way in WAYS}
     for turn in range(TIMED + 1):  # the first one allocates

@@ -80,12 +80,14 @@ def step_memory(
         packed=packed,
     )
     small = [adapter.base_layer for adapter in four_bit_adapters(model)]
-    unpacked = sum(layer.weight.nbytes for layer in small)
-    repacked = int(BYTES * sum(layer.in_features * layer.out_features for layer in small))
+    as_held = sum(layer.weight.nbytes for layer in small)
+    in_four_bits = int(BYTES * sum(layer.in_features * layer.out_features for layer in small))
+    in_use = max((4 * layer.in_features * layer.out_features for layer in small), default=0)  # unpacked, one at a time
+    activations = replace(activations, transient=activations.transient + in_use)
     if shards > 1:
         activations = replace(activations, weight_copies=0)  # FSDP gathers the weights in half precision
     return StepMemory(
-        weights=(_nbytes(model) - unpacked + repacked) // shards,
+        weights=(_nbytes(model) - as_held + in_four_bits) // shards,
         gradients=_nbytes(model, trained=True) // shards,
         optimizer=int(optimizer_bytes * trained) // shards,
         communication=_gathered(model) if shards > 1 else _nbytes(model, trained=True) if data_parallel else 0,

@@ -59,7 +59,7 @@ def embed_file(
         per: `protein` for a vector (D,) each, or `residue` for (R, D), a vector for each residue that the model reads.
         pooling: How the hidden states of residues become the vector of a protein. If None, as in the training of a
             fine-tuned model, so that the vector is what its head reads; `mean` for a bare encoder.
-        layer: Of whose hidden states the vectors are made, counted from 1; the last one if None.
+        layer: The layer whose hidden states become the vectors, counted from 1; the last one if None.
         dtype: Of the vectors: `float32` or `float16`.
         max_length: Tokens of the longest input, special ones included: longer proteins are cropped. If None, that of
             the training of a fine-tuned model, and all positions of a bare encoder.
@@ -91,6 +91,8 @@ def embed_file(
     run = FileRun(source, output, columns, strict=strict, resume=resume, overwrite=overwrite)
     if run.before is not None:
         return run.before
+    if per_residue and layer is not None:
+        pooling = "mean"  # none is used, but one of another layer would be refused
     encoder, tokenizer = load_encoder(model, pooling, run.processes.device(device), precision, compiled, layer)
     if max_length is not None:
         check_max_length(encoder.config.backbone_config, max_length)

@@ -283,8 +283,11 @@ def no_load_report() -> Iterator[None]:
 
 def merge(backbone: PreTrainedModel) -> None:
     """Add an adapter to the weights of the backbone, and leave the plain linear layers."""
+    from .lora_linear import forget_activations  # which needs peft
+
     adapted = adapted_layers(backbone)
     layers = encoder_layers(backbone)
+    forget_activations(layers)
     for name, module in adapted.items():
         if isinstance(module.base_layer, FourBitLinear):
             module.base_layer = module.base_layer.dequantized()

@@ -75,12 +75,11 @@ def train(
         check_there(source)
     pretrained = None if model_args.backbone_config else resolve_model_path(model_args.model_name_or_path)
     check_kept(str(training_args.output_dir), model_name_or_path=pretrained, **sources)
-    for why in () if model_args.search else without_effect(model_args, training_args):
-        logger.warning(why)
     if model_args.search:
         from .search import train_searched  # which trains with the best options here
 
         return train_searched(model_args, data_args, training_args)
+    warn_without_effect((model_args, data_args, training_args))
     if model_args.seeds or data_args.folds:
         from .several_runs import train_several  # which trains each of its members here
 
@@ -184,6 +183,13 @@ def build_trainer(
             raise
         raise OptionError(first_line(error)) from error
     return trainer
+
+
+def warn_without_effect(arguments: Arguments) -> None:
+    """Name the options that were given and do nothing."""
+    model_args, _, training_args = arguments
+    for why in without_effect(model_args, training_args):
+        logger.warning(why)
 
 
 def _warn_of_few(arguments: ProteinTrainingArguments, validation: Dataset | None) -> None:

@@ -31,7 +31,7 @@ from .layer_choice import layer_setting, settle_layer
 from .load_data import load_data
 from .options import read_options_file, write_options_file
 from .resume import as_json, check_unchanged
-from .run import Arguments, claimed_folder, command_settings, train_on
+from .run import Arguments, claimed_folder, command_settings, train_on, warn_without_effect
 from .search_space import OF_TRAINING, SearchSpace, as_given, check_task, default_space, read_space
 from .search_trainer import SearchTrainer
 from .training_arguments import ProteinTrainingArguments
@@ -80,6 +80,7 @@ def train_searched(
         arguments = settled, data_args, training_args
         found = _search(arguments, (parts, tokenizer, tasks), space, lock, layer_setting(model_args, settled))
         best = _begin_training(arguments, found)
+        warn_without_effect(best)
         set_seed(training_args.seed)
         metrics = train_on(splits, tasks, tokenizer, best)
         _record(str(training_args.output_dir), found)

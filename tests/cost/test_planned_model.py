@@ -87,9 +87,28 @@ def test_four_bits_are_planned_as_training_holds_them(tmp_path):
     assert held.weights == pytest.approx(expected.weights, rel=1e-3)
     assert held.weights < 0.3 * more.weights
     assert held.activations == expected.activations
-    assert held.activations == more.activations
+    assert held.activations.transient == more.activations.transient + 4 * 128 * 512  # a weight, unpacked
+    assert held.activations.peak == more.activations.peak
     assert more.activations.weight_copies < 2 * 128 * 128  # no frozen matrix has a copy in bfloat16
     assert (held.gradients, held.optimizer) == (more.gradients, more.optimizer)
+
+
+@pytest.mark.parametrize("more", [{"dropout": 0.1}, {"kind": "dora"}])
+def test_four_bits_need_no_copies_in_half_precision_where_peft_computes(tmp_path, more):
+    pytest.importorskip("bitsandbytes", reason="the extra qlora is not installed")
+    wide = {**TINY_SHAPE, "hidden_size": 128, "intermediate_size": 512}
+    classifier(wide).backbone.save_pretrained(tmp_path)
+    copies = {}
+    for bits in (32, 4):
+        model = ProteinClassifier.from_pretrained(str(tmp_path), labels=["a", "b"])
+        model.add_lora(str(tmp_path), rank=3, bits=bits, **more)
+        memory = step_memory(model, 64, half_precision=True, gradient_checkpointing=False)
+        copies[bits] = memory.activations.weight_copies
+    # the matrices through which a gradient goes: all but the first queries, keys and values
+    matrices = 2 * (4 * 128 * 128 + 2 * 128 * 512) - 3 * 128 * 128
+    assert (
+        2 * matrices <= copies[32] - copies[4] <= 2 * (matrices + 2 * (5 * 128 + 512))
+    )  # and no copies of their biases
 
 
 def test_an_adapter_without_peft_says_how_to_install_it(monkeypatch):

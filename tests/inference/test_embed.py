@@ -183,6 +183,8 @@ def test_a_layer_of_a_fine_tuned_model_is_not_read_by_a_pooling_of_another_layer
     assert vectors(output).shape == (7, 64)
     embed_file(folder, write_fasta(RECORDS), output, layer=1, pooling="mean")
     one = vectors(output)
+    embed_file(folder, write_fasta(RECORDS), output, layer=1, per="residue")
+    np.testing.assert_allclose(one, [each.mean(0) for each in vectors(output)], rtol=0, atol=1e-5)
     embed_file(folder, write_fasta(RECORDS), output, pooling="mean")
     assert np.abs(one - vectors(output)).max() > 0.01
 

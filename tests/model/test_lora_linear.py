@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from accelerate import cpu_offload
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.checkpoint import checkpoint
@@ -14,7 +15,7 @@ peft = pytest.importorskip("peft", reason="the extra lora is not installed")
 from peft.tuners.lora import Linear  # noqa: E402
 
 from protbert_classify.model.four_bits import FourBitLinear  # noqa: E402
-from protbert_classify.model.lora_linear import LoraLinear, note_activations  # noqa: E402
+from protbert_classify.model.lora_linear import LoraLinear, forget_activations, note_activations  # noqa: E402
 
 WIDE = 64
 
@@ -92,12 +93,73 @@ def test_in_half_precision_the_types_are_those_of_peft():
     assert_same(results(network().bfloat16(), x), results(network(Linear).bfloat16(), x), 0.05)
 
 
-def test_with_checkpointing_or_copied_the_gradients_are_the_same():
+@pytest.mark.parametrize("half", [False, True])
+def test_with_checkpointing_or_copied_the_gradients_are_the_same(half):
     model, x = network(), vectors(2, 7, 16)
-    expected = results(model, x)
-    for reentrant in (True, False):
-        assert_same(results(model, x, lambda x, r=reentrant: checkpoint(model, x, use_reentrant=r)), expected, 1e-5)
-    assert_same(results(copy.deepcopy(model), x), expected, 1e-5)
+    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        expected = results(model, x)
+        for reentrant in (True, False):
+            assert_same(results(model, x, lambda x, r=reentrant: checkpoint(model, x, use_reentrant=r)), expected, 1e-5)
+        assert_same(results(copy.deepcopy(model), x), expected, 1e-5)
+
+
+def test_the_scaled_gradients_of_float16_are_those_of_peft():
+    found = []
+    for layer in (LoraLinear, Linear):
+        model, scaler = network(layer), torch.amp.GradScaler("cpu", init_scale=4.0)
+        optimizer = torch.optim.SGD([weight for weight in model.parameters() if weight.requires_grad], lr=0.01)
+        with torch.autocast("cpu", torch.float16):
+            loss = model(vectors(4, 16)).float().square().mean()
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        found.append([weight.detach() for weight in model.parameters() if weight.requires_grad])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=0.01, atol=0.001)
+    assert not torch.equal(found[0][0], next(w for w in network().parameters() if w.requires_grad))
+
+
+def test_it_compiles_in_one_graph():
+    model = network()
+    compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
+    assert_same(results(model, vectors(2, 7, 16), compiled), results(model, vectors(2, 7, 16)), 1e-5)
+
+
+def test_no_rows_give_no_rows():
+    assert network()(torch.zeros(0, 16)).shape == (0, 16)
+    assert network().to("meta")(torch.zeros(3, 16, device="meta")).shape == (3, 16)
+
+
+def test_an_output_can_be_changed_in_place():
+    changed = [
+        results(network(layer), vectors(4, 16), lambda x, m=network(layer): m(x).mul_(2))
+        for layer in (LoraLinear, Linear)
+    ]
+    torch.testing.assert_close(changed[0][0], changed[1][0])
+
+
+@pytest.mark.parametrize("change", ["output", "input", "both"])
+def test_a_changed_output_of_an_activation_function_is_not_computed_again(change):
+    found = []
+    for layer in (LoraLinear, Linear):
+        model = network(layer)
+        if change == "input":
+            model[1].register_forward_pre_hook(lambda module, inputs: (2 * inputs[0],))
+        elif change == "both":
+            model[1].register_forward_hook(lambda module, inputs, output: 2 * output)
+
+        def compute(x, model=model):
+            hidden = model[1](model[0](x))
+            return model[3](model[2](hidden.mul_(2) if change == "output" else hidden))
+
+        found.append(results(model, vectors(4, 16), compute))
+    assert_same(*found, 1e-5)
+
+
+def test_the_activation_function_is_forgotten():
+    model = network()
+    assert hasattr(model[1](torch.ones(2, 3, requires_grad=True)), "made_from")
+    forget_activations(model)
+    assert not hasattr(model[1](torch.ones(2, 3, requires_grad=True)), "made_from")
 
 
 def kept(model, x):
@@ -141,12 +203,45 @@ def test_dropout_and_dora_are_left_to_peft(options, plain):
     assert ours[0].plain is plain
 
 
-def test_hooks_of_the_frozen_layer_are_called():
+@pytest.mark.parametrize("part", [lambda m: m.base_layer, lambda m: m.lora_A["default"], lambda m: m.lora_B["default"]])
+def test_hooks_of_its_parts_are_called(part):
     model, called = network(), []
-    model[0].base_layer.register_forward_pre_hook(lambda module, inputs: called.append("before"))
-    model[3].base_layer.register_forward_hook(lambda module, inputs, output: called.append("after"))
-    model(vectors(4, 16))
-    assert called == ["before", "after"]
+    part(model[0]).register_forward_pre_hook(lambda module, inputs: called.append("before"))
+    part(model[2]).register_forward_hook(lambda module, inputs, output: called.append("after"))
+    part(model[3]).register_full_backward_hook(lambda module, of_inputs, of_outputs: called.append("backward"))
+    results(model, vectors(4, 16))
+    assert called == ["before", "after", "backward"]
+
+
+def test_weights_that_another_forward_fetches_are_fetched():
+    model, x = network(), vectors(4, 16)
+    expected = model(x)
+    cpu_offload(model)
+    torch.testing.assert_close(model(x), expected)
+
+
+def test_an_adapter_with_a_bias_and_one_that_is_not_in_a_layer_are_left_to_peft():
+    for layer, other in ((LoraLinear, Linear), (Linear, LoraLinear)):
+        assert_same(
+            results(network(layer, lora_bias=True), vectors(4, 16))[:8],
+            results(network(other, lora_bias=True), vectors(4, 16))[:8],
+            1e-5,
+        )
+    model = network()
+    assert model[0].is_plain()
+    model[0].set_adapter("default")
+    model[0]._active_adapter = "another"
+    torch.testing.assert_close(model[0](vectors(4, 16)), model[0].base_layer(vectors(4, 16)))
+
+
+def test_a_replica_of_a_layer_that_trains_is_left_to_peft():
+    layer = network()[0]
+    assert layer._replicate_for_data_parallel().is_plain()
+    layer.base_layer.weight.requires_grad_(True)
+    replica = layer._replicate_for_data_parallel()
+    replica.base_layer = layer.base_layer._replicate_for_data_parallel()
+    replica.base_layer.weight = 1 * layer.base_layer.weight
+    assert not list(replica.base_layer.parameters()) and not replica.is_plain()
 
 
 def test_a_layer_that_trains_beside_its_adapter_has_its_gradient():
