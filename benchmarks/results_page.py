@@ -14,23 +14,26 @@ random weights, beside simple baselines on the same proteins. The network has re
 and light attention (`train --recipe small`). At the end of the page are small pretrained encoders, and losses for rare
 classes.
 
-- **Is a network better than no network?** Compare with the baselines. The class of the nearest training protein, found
-  by MMseqs2, is what biologists use without machine learning.
+- **Is a network better than a simple method?** Compare with the baselines. The class of the nearest training protein,
+  found by MMseqs2, is a common approach without machine learning. The network is better than each of them, except by
+  subset accuracy (all locations of a protein right), where the nearest training protein is better.
 - **Does it work on proteins unlike the training proteins?** The tables by identity show it: most test
-  proteins have no similar training protein, and a model is needed most for these.
+  proteins have no similar training protein, and a model is needed most for these. `no neighbour` means that no training
+  protein is similar over 80% of the shorter protein; a shorter stretch may still be similar, and the baseline uses it.
 - **Can the validation number be believed?** It should be near the test number. A validation part with relatives of the
-  training proteins is far too optimistic ([how proteins are split](evaluation.md)).
-- **Are scores probabilities?** The expected calibration error (ECE) says how far they are from it.
+  training proteins gives numbers that are far too high ([how proteins are split](evaluation.md)).
+- **Are scores probabilities?** The expected calibration error (ECE) says how far they are from it. Calibration lowers it
+  where the network is too sure of itself; where it is low already, calibration can raise it by 0.01 to 0.02.
 - **Do prediction sets keep their promise?** At an error of 0.1, nine in ten should contain the true class.
 
 SCL2205 has proteins of UniProt; its validation and test proteins are used as they are. For DeepLoc, a sample of 1,384
-of its test proteins is predicted. The training proteins are a sample of 1,655 of DeepLoc's and those of SCL2205 that
-are less than 30% identical to each test protein. Most validation proteins are then of SCL2205, which labels proteins in
+of its test proteins is predicted. The training proteins are a sample of 1,655 of DeepLoc's, and those of SCL2205
+that are less than 30% identical to every test protein. Most validation proteins are then of SCL2205, which labels proteins in
 another way than DeepLoc and lacks two of its classes, so validation metrics and prediction sets are too optimistic
 here.
 
 No large pretrained model is measured here, because their weights could not be downloaded where these tables were made.
-The same comparison for two of them, on a GPU:
+A similar comparison for two of them, on all of DeepLoc and on a GPU:
 
 ```bash
 protbert-classify train --model_name_or_path Rostlab/prot_bert_bfd --output_dir runs/prot_bert_bfd

@@ -9,7 +9,7 @@ from .parsing import OneLineParser, add_compute_options, add_data_options, add_s
 
 DESCRIPTION = """\
 Probe every layer of a protein language model: for each, a linear model learns your labels from the mean hidden state
-of a protein, and is measured on validation proteins. The last layer is often not the best.
+of a protein, and is measured on validation proteins. The last layer is not always the best.
 
   protbert-classify layers --data proteins.fasta --model facebook/esm2_t12_35M_UR50D
   protbert-classify train --data proteins.fasta --model_name_or_path facebook/esm2_t12_35M_UR50D --layer 8
@@ -45,8 +45,6 @@ def run(arguments: list[str]) -> int:
     for source in (data_args.data, data_args.validation_data, data_args.test_data):
         check_there(source)
     _check_folder(options.output)
-    if options.precision == "int8":
-        raise OptionError("precision='int8': changes the hidden states; expected auto, float32 or bfloat16")
     encoder, tokenizer = load_encoder(options.model, "mean", options.device, options.precision, options.compile)
     backbone = encoder.config.backbone_config
     try:
@@ -135,5 +133,5 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_split_options(parser)
     add_data_options(parser)
-    add_compute_options(parser)
+    add_compute_options(parser, int8=False)
     return parser

@@ -167,15 +167,16 @@ def _help_of_train(name: str) -> str:
     return text.replace("%", "%%")  # argparse fills in what follows a %
 
 
-def add_compute_options(parser: argparse.ArgumentParser) -> None:
+def add_compute_options(parser: argparse.ArgumentParser, int8: bool = True) -> None:
     """How a model computes, for the commands that only use one."""
+    also = " int8 is for CPUs and requires the extra int8." if int8 else ""
     parser.add_argument("--device", help="cpu, cuda, mps, ... (default: the GPU if there is one)")
     parser.add_argument(
         "--precision",
-        choices=("auto", "bfloat16", "float32", "int8"),
+        choices=("auto", "bfloat16", "float32", *(["int8"] if int8 else [])),
         default="auto",
         help="auto: bfloat16 on GPUs that support it, else float32. float32 is the most exact. bfloat16 is also faster "
-        "on CPUs with AVX512-BF16 or AMX. int8 is for CPUs and requires the extra int8. (default %(default)s)",
+        f"on CPUs with AVX512-BF16 or AMX.{also} (default %(default)s)",
     )
     parser.add_argument(
         "--tokens_per_batch",

@@ -63,7 +63,7 @@ def test_a_fine_tuned_model_is_probed_as_well(command, tmp_path, capsys, tiny_cl
             "no validation proteins to compare the layers on; expected some, or validation above 0",
         ),
         (["--max_length", "200"], "max_length=200: the backbone has 128 positions; expected no more"),
-        (["--precision", "int8"], "precision='int8': changes the hidden states; expected auto, float32 or bfloat16"),
+        (["--precision", "int8"], "argument --precision: invalid choice: 'int8'"),
         (["--most_proteins", "0"], "argument --most_proteins: found '0', expected 1 or more; --help tells more"),
         (
             ["--model", "/nowhere"],
