@@ -22,14 +22,15 @@ classes.
   protein is similar over 80% of the shorter protein; a shorter stretch may still be similar, and the baseline uses it.
 - **Can the validation number be believed?** It should be near the test number. A validation part with relatives of the
   training proteins gives numbers that are far too high ([how proteins are split](evaluation.md)).
-- **Are scores probabilities?** The expected calibration error (ECE) says how far they are from it. Calibration lowers it
-  where the network is too sure of itself; where it is low already, calibration can raise it by 0.01 to 0.02.
-- **Do prediction sets keep their promise?** At an error of 0.1, nine in ten should contain the true class.
+- **Are scores probabilities?** The expected calibration error (ECE) says how far they are from it. Calibration lowers
+  it where the network is too sure of itself; where it is low already, calibration can raise it by up to 0.02.
+- **Do prediction sets keep their promise?** At an error of 0.1, nine in ten should contain the true class. On SCL2205
+  they do; on DeepLoc, whose test proteins differ from the validation proteins, fewer do.
 
 SCL2205 has proteins of UniProt; its validation and test proteins are used as they are. For DeepLoc, a sample of 1,384
-of its test proteins is predicted. The training proteins are a sample of 1,655 of DeepLoc's, and those of SCL2205
-that are less than 30% identical to every test protein. Most validation proteins are then of SCL2205, which labels proteins in
-another way than DeepLoc and lacks two of its classes, so validation metrics and prediction sets are too optimistic
+of its test proteins is predicted. The training proteins are a sample of 1,655 of DeepLoc's, and those of SCL2205 that
+are less than 30% identical to every test protein. Most validation proteins are then of SCL2205, which labels proteins
+in another way than DeepLoc and lacks two of its classes, so validation metrics and prediction sets are too optimistic
 here.
 
 No large pretrained model is measured here, because their weights could not be downloaded where these tables were made.
