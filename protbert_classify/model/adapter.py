@@ -126,9 +126,8 @@ def find_targets(backbone: PreTrainedModel, names: list[str], kind: str = "lora"
     model_type = backbone.config.model_type
     usual = IA3_TARGETS if kind == IA3 else TARGETS
     if not names and model_type not in usual:
-        raise ValueError(
-            f"lora_targets: none are known for a {model_type}; expected some of {', '.join(sorted(known))}"
-        )
+        expected = ", ".join(sorted(known))
+        raise ValueError(f"lora_targets: none are known for a model of type {model_type}; expected some of {expected}")
     wanted = list(names or usual[model_type])
     unknown = [name for name in wanted if not any(f".{whole}".endswith(f".{name}") for whole in linear)]
     if kind == IA3 and {"output.dense", NOT_FEED_FORWARD} <= set(wanted):
@@ -137,8 +136,8 @@ def find_targets(backbone: PreTrainedModel, names: list[str], kind: str = "lora"
         )
     if unknown:
         raise ValueError(
-            f"lora_targets={' '.join(unknown)}: a {model_type} has no such linear layers; expected some of "
-            f"{', '.join(sorted(known))}"
+            f"lora_targets={' '.join(unknown)}: a model of type {model_type} has no such linear layers; expected some "
+            f"of {', '.join(sorted(known))}"
         )
     return wanted
 

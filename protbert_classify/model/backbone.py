@@ -144,7 +144,9 @@ def pooler_option(config: PretrainedConfig, pooling: str) -> dict[str, bool]:
     model_class = AutoModel._model_mapping[type(config)] if door is AutoModel else door
     takes_option = "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
     if pooling == "pooler" and not takes_option:
-        raise ValueError(f"pooling='pooler': a {config.model_type} has no pooler; use mean, cls or light_attention")
+        raise ValueError(
+            f"pooling='pooler': a model of type {config.model_type} has no pooler; use mean, cls or light_attention"
+        )
     return {"add_pooling_layer": pooling == "pooler"} if takes_option else {}
 
 

@@ -38,7 +38,7 @@ def test_half_precision_weights_are_planned_as_training_holds_them(tmp_path):
 def test_what_cannot_be_planned_is_named():
     with pytest.raises(OptionError, match="max_length=129: the backbone has 128 positions"):
         planned(TINY_SHAPE, 129)
-    with pytest.raises(OptionError, match="pooling='pooler': a t5 has no pooler"):
+    with pytest.raises(OptionError, match="pooling='pooler': a model of type t5 has no pooler"):
         planned(T5, pooling="pooler")
     with pytest.raises(ModelError, match="/nowhere: no such folder"):
         planned_model("/nowhere", max_length=64)

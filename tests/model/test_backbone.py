@@ -297,7 +297,7 @@ def test_every_pooling_tells_proteins_of_esm_c_apart_and_padding_changes_nothing
 
 
 def test_esm_c_has_no_pooler(esmc):
-    with pytest.raises(ValueError, match="pooling='pooler': a esmc has no pooler; use mean, cls or light_attention"):
+    with pytest.raises(ValueError, match="pooling='pooler': a model of type esmc has no pooler; use mean"):
         ProteinClassifier.from_pretrained(esmc[0], labels=LABELS, pooling="pooler")
 
 

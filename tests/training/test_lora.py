@@ -314,7 +314,7 @@ def test_all_ways_to_freeze_say_the_same(base, data, tmp_path):
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (("--lora_targets", "query", "querry"), "lora_targets=querry: a bert has no such linear layers; expected some"),
+        (("--lora_targets", "query", "querry"), "lora_targets=querry: a model of type bert has no such linear layers"),
         (("--lora_rank", "0"), "lora_rank=0: expected 1 or more"),
         (("--lora_dropout", "1"), "lora_dropout=1.0: expected"),
         (("--lora_kind", "lola"), "lora_kind='lola': expected one of lora, dora"),
