@@ -58,7 +58,7 @@ class FourBitLinear(nn.Linear):
     def dequantized(self) -> nn.Linear:
         """The plain layer with the rounded weight."""
         plain = nn.Linear(self.in_features, self.out_features, bias=self.bias is not None, device="meta")
-        plain.weight = nn.Parameter(dequantized(self.weight.data, quant_state(self), self.dtype), requires_grad=False)
+        plain.weight = nn.Parameter(whole_weight(self.weight.data, quant_state(self), self.dtype), requires_grad=False)
         plain.bias = self.bias
         return plain
 
@@ -68,7 +68,7 @@ def quant_state(layer: nn.Linear) -> Any:
     return getattr(layer.weight, "quant_state", None)
 
 
-def dequantized(weight: torch.Tensor, state: Any, dtype: torch.dtype) -> torch.Tensor:
+def whole_weight(weight: torch.Tensor, state: Any, dtype: torch.dtype) -> torch.Tensor:
     """A weight in a type; one in 4 bits has a `quant_state`."""
     whole = weight if state is None else load_bitsandbytes().functional.dequantize_4bit(weight, state)
     return whole.to(dtype)

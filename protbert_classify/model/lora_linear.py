@@ -20,7 +20,7 @@ try:  # transformers asks readers of published code for every package that is im
 except ImportError as error:
     raise ImportError("LoRA needs the package peft", name="peft") from error
 
-from .four_bits import FourBitLinear, dequantized, quant_state
+from .four_bits import FourBitLinear, quant_state, whole_weight
 
 
 class LoraLinear(Linear):
@@ -127,7 +127,7 @@ class _LoraProduct(torch.autograd.Function):
         source: torch.Tensor | None,
     ) -> torch.Tensor:
         converted, down, up = x.to(dtype), down.to(dtype), up.to(dtype)
-        rows, matrix = converted.reshape(-1, x.shape[-1]), dequantized(weight, state, dtype).T
+        rows, matrix = converted.reshape(-1, x.shape[-1]), whole_weight(weight, state, dtype).T
         output = rows.new_empty(
             *x.shape[:-1], len(up)
         )  # whole, as others may change an output in place, but not a view
@@ -156,7 +156,7 @@ class _LoraProduct(torch.autograd.Function):
             of_down = of_reduced @ x.reshape(-1, x.shape[-1])
             of_x = None
             if weight is not None:
-                of_x = gradient @ dequantized(weight, ctx.state, reduced.dtype)
+                of_x = gradient @ whole_weight(weight, ctx.state, reduced.dtype)
                 torch.addmm(of_x, of_reduced.T, down, out=of_x)
                 of_x = of_x.view(x.shape)
         return of_x, None, None, of_down, of_up, None, None, None, None, None
