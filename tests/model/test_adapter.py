@@ -267,7 +267,7 @@ def test_a_checkpoint_without_a_trained_weight_is_refused(tmp_path, base):
     [
         (
             {"targets": ["query", "querry"]},
-            "lora_targets=querry: a bert has no such .* some of dense, key, query, value",
+            "lora_targets=querry: a model of type bert has no such .* some of dense, key, query, value",
         ),
         ({"rank": 0}, "lora_rank=0: expected 1 or more"),
         ({"dropout": 1.0}, "lora_dropout=1.0: expected 0 up to below 1"),
