@@ -16,7 +16,7 @@ from protbert_classify.reporting.terminal_summary import training_summary
 from protbert_classify.training.build_model import backbone_fields, keep_layers, model_fields, set_up_tuning
 from protbert_classify.training.load_data import load_data
 from protbert_classify.training.options import parse_options
-from protbert_classify.training.run import save_run, train
+from protbert_classify.training.run import save_run, train, warn_without_effect
 
 
 def main() -> None:
@@ -27,6 +27,7 @@ def main() -> None:
         if training_args.should_save:
             print(training_summary(metrics, str(training_args.output_dir)))
         return
+    warn_without_effect((model_args, data_args, training_args))
 
     # 1. The proteins, and what is learned about them: DeepLoc's locations, or the columns of your own file
     splits, tasks = load_data(data_args)

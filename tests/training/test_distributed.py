@@ -128,10 +128,11 @@ def test_the_loss_of_a_training_is_that_of_all_processes_however_seldom_it_is_lo
 @pytest.mark.slow
 def test_the_example_trains_on_two_processes_and_on_one(tmp_path, easy):
     script = ROOT / "examples" / "train.py"
-    arguments = ["--data", easy, "--num_train_epochs", "1", *TINY]
+    arguments = ["--data", easy, "--num_train_epochs", "1", "--lora_rank", "16", *TINY]
     done = launch(script, *arguments, "--output_dir", tmp_path / "two")
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("test: 15 proteins") == 1
+    assert done.stderr.count("lora_rank has no effect with tuning=full; expected tuning=lora") == 1
     alone = subprocess.run(
         [sys.executable, str(script), *arguments, "--output_dir", str(tmp_path / "one")],
         capture_output=True,
