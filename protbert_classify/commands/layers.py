@@ -86,7 +86,7 @@ def _training_command(model: str, layer: int, given: dict[str, Any]) -> str:
     for name, value in given.items():
         if value not in (None, usual[name]):
             words += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
-    return shlex.join([*words, "--model_name_or_path", model, "--layer", str(layer)])
+    return shlex.join([*words, "--model_name_or_path", model, "--layer", str(layer), "--recipe", "frozen"])
 
 
 def _check_folder(output: str) -> None:

@@ -7,6 +7,7 @@ from .devices import ROOM
 from .estimate import Estimate
 from .plan import Plan, gib
 
+AT_MOST = {"frozen": "at most: from the second epoch on, train reads saved embeddings"}
 TRAINED = {"full": "", "lora": "adapter, pooling and head only", "frozen": "pooling and head only"}
 
 
@@ -76,7 +77,7 @@ def _about_the_time(plan: Plan, cost: Estimate) -> Rows:
         ("peak of the device", f"{_flop(plan.rate)}/s", plan.rate_source),
         ("share reached", f"{plan.utilisation:.0%}", "ASSUMED, not measured; --help tells how to measure it"),
         ("time of an epoch", _duration(cost.seconds_per_epoch), "without evaluation"),
-        (f"of {plan.epochs:g} epochs", _duration(cost.seconds_per_epoch * plan.epochs), ""),
+        (f"of {plan.epochs:g} epochs", _duration(cost.seconds_per_epoch * plan.epochs), AT_MOST.get(plan.tuning, "")),
     ]
     return "time", rows
 

@@ -126,9 +126,10 @@ def best_and_worst(per_class: Mapping[str, Mapping[str, Any]], never: Sequence[s
     scored = {n: values["f1"] for n, values in per_class.items() if values["f1"] is not None and n not in never}
     if len(set(scored.values())) > 1:
         best, worst = max(scored, key=scored.__getitem__), min(scored, key=scored.__getitem__)
+        among = "worst of the predicted classes" if never else "worst"
         sentences.append(
-            f"Best predicted is {best} (F1 {scored[best]:.2f}, {count(per_class[best]['support'], 'protein')}), worst "
-            f"{worst} (F1 {scored[worst]:.2f}, {count(per_class[worst]['support'], 'protein')})."
+            f"Best predicted is {best} (F1 {scored[best]:.2f}, {count(per_class[best]['support'], 'protein')}), "
+            f"{among} {worst} (F1 {scored[worst]:.2f}, {count(per_class[worst]['support'], 'protein')})."
         )
     if never:
         one = "is" if len(never) == 1 else "are"

@@ -303,8 +303,8 @@ def check_unchanged(output_dir: str, settings: dict[str, Any]) -> None:
         )
     if changed:
         name = changed[0]
-        was, now = (str(values.get(name))[:60] for values in (before, settings))
-        more = f" (and {', '.join(changed[1:])})" if len(changed) > 1 else ""
+        was, now = ("not set" if (v := values.get(name)) is None else str(v)[:60] for values in (before, settings))
+        more = f" ({', '.join(changed[1:])} changed, too)" if len(changed) > 1 else ""
         raise OptionError(
             f"resume: {name} was {was} when the run in {output_dir} began and is {now}{more}; "
             "continue with the same data and options, or start again with overwrite"

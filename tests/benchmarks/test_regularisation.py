@@ -1,6 +1,5 @@
 """The trainers of the benchmark do what they are named for."""
 
-import numpy as np
 import pytest
 import torch
 
@@ -91,4 +90,3 @@ def test_each_way_trains_and_is_not_trained_again(tmp_path):
     assert len({run["validation"]["mcc"] for run in found.values()}) > 2  # they are not all the same training
     assert regularisation.one_run(data, tmp_path, "as it is", 0, *small) == found["as it is"]
     assert len(regularisation.table({way: [run, run] for way, run in found.items()}).splitlines()) == 2 + len(found)
-    assert np.isfinite([run["seconds"] for run in found.values()]).all()

@@ -94,6 +94,13 @@ def test_this_machine_is_measured(tmp_path, capsys):
     assert "measured now on its CPU" in out and "on this machine" in out
 
 
+def test_the_time_of_a_frozen_backbone_is_the_most_that_it_takes(capsys):
+    note = "at most: from the second epoch on, train reads saved embeddings"
+    for options, told in (([], 0), (["--freeze_backbone"], 1), (["--tuning", "lora"], 0)):
+        assert main([*TINY, *options]) == 0
+        assert capsys.readouterr().out.count(note) == told
+
+
 def test_faster_and_slower_are_what_the_option_says(tmp_path):
     seconds = {share: recorded([*TINY, "--utilisation", share], tmp_path)["seconds"] for share in ("0.2", "0.4")}
     assert seconds["0.2"] == pytest.approx(2 * seconds["0.4"])

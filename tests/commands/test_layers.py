@@ -36,7 +36,7 @@ def test_it_prints_a_table_and_writes_it_and_a_page(command, tmp_path, capsys):
     assert f"layer 1 of 4 is the best: MCC {best:.3f} on validation proteins" in told
     trains = (
         f"protbert-classify train --data {command[2]} --split identical --max_length 128 "  # the encoder's positions
-        f"--model_name_or_path {command[4]} --layer 1"
+        f"--model_name_or_path {command[4]} --layer 1 --recipe frozen"
     )
     assert trains in told.splitlines()
     page = (tmp_path / "out" / "layers.html").read_text()

@@ -67,7 +67,10 @@ def test_classes_that_are_never_predicted_are_named_rather_than_one_of_them_the_
     changed = dataclasses.replace(run, tasks=location(labels), predictions=None, metrics=metrics)
     found = evaluated_split(changed)
     sentences = summary(changed)
-    assert "Best predicted is b (F1 0.86, 4 proteins), worst a (F1 0.84, 8 proteins)." in sentences
+    best_and_worst = (
+        "Best predicted is b (F1 0.86, 4 proteins), worst of the predicted classes a (F1 0.84, 8 proteins)."
+    )
+    assert best_and_worst in sentences
     assert "1 of 4 classes is never predicted: c." in sentences
     table = single_label_report.class_table(found)
     assert table[2] == ["c", "2", "–", "0.00 (–)", "0.00 (–)", "–"]

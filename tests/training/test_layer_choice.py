@@ -116,7 +116,7 @@ def test_a_run_that_began_before_there_were_layers_is_resumed(base, data, tmp_pa
     assert settings.pop("layer") is None and settings.pop("num_hidden_layers") == 4
     (folder / SETTINGS).write_text(json.dumps(settings))
     run(base, data, folder, "--resume", "--num_train_epochs", "2")
-    with pytest.raises(OptionError, match="resume: layer was None when the run in .* began and is 2"):
+    with pytest.raises(OptionError, match="resume: layer was not set when the run in .* began and is 2"):
         run(base, data, folder, "--resume", "--num_train_epochs", "3", "--layer", "2")
 
 
