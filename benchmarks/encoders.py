@@ -26,19 +26,17 @@ import datasets
 import numpy as np
 
 from benchmarks.layers import antiberty_folder, save_antiberty
+from benchmarks.paired import HEADING, difference, pairs_table
 from benchmarks.reporting import RESULTS, last_results, markdown_table, publish
 from benchmarks.results_page import write_page
 from protbert_classify.baselines.baseline_run import run_baseline
 from protbert_classify.data.scl2205 import read_scl2205, write_scl2205
-from protbert_classify.evaluation.comparison import compare
 from protbert_classify.evaluation.intervals import task_intervals
 from protbert_classify.inference.precision import has_native_bf16
 from protbert_classify.pretraining.options import parse_pretraining_options
 from protbert_classify.pretraining.run import pretrain
 from protbert_classify.reporting.formatting import with_interval
-from protbert_classify.runs.common_test_proteins import common_test_proteins
 from protbert_classify.runs.files import STATE, read_json
-from protbert_classify.runs.finished_run import read_run
 from protbert_classify.tasks.targets import targets
 from protbert_classify.training.load_data import load_data
 from protbert_classify.training.options import parse_options
@@ -208,19 +206,11 @@ def differences(folder: Path, seeds: int) -> dict[str, Any]:
     return found
 
 
-def difference(first: str, second: str) -> dict[str, Any]:
-    """Metric -> difference of two runs, and its interval over groups of related test proteins."""
-    common = common_test_proteins([read_run(first), read_run(second)])
-    one, other = common.decisions
-    compared = compare(one, other, common.references, groups=common.groups)
-    return {found.name: [found.value, found.interval] for found in compared.differences if found.label is None}
-
-
 def tables(results: dict[str, Any]) -> str:
     """The runs beside the baselines, pairs of runs, and the time to the same accuracy."""
     parts = [about(results["settings"])]
     parts += [pretraining_line(**results)] if "pretraining" in results else []
-    parts += [runs_table(results), "Differences on the same test proteins, with 95% intervals:", pairs_table(results)]
+    parts += [runs_table(results), HEADING, pairs_table(results["differences"], METRICS)]
     if len((times := time_table(results["runs"])).splitlines()) > 2:
         parts += ["LoRA against full, to the same validation accuracy:", times]
     return "\n\n".join(parts)
@@ -258,16 +248,6 @@ def runs_table(results: dict[str, Any]) -> str:
     return markdown_table(header, lines)
 
 
-def pairs_table(results: dict[str, Any]) -> str:
-    lines = [
-        [title, METRICS[metric], *(_measured(seed[metric], "+.3f") for seed in seeds)]
-        for title, seeds in results["differences"].items()
-        for metric in METRICS
-    ]
-    most = max((len(seeds) for seeds in results["differences"].values()), default=0)
-    return markdown_table(["", "metric", *(f"seed {seed}" for seed in range(most))], lines)
-
-
 def time_table(runs: dict[str, Any]) -> str:
     """Seconds until LoRA and full reach the accuracy that both reach, the median of the seeds.
 
@@ -295,9 +275,8 @@ def epoch_seconds(runs: list[dict[str, Any]]) -> float:
     return min(run["seconds"] / len(run["epochs"]) for run in runs)
 
 
-def _measured(found: Sequence[Any], form: str = ".3f") -> str:
-    value, interval = found
-    return with_interval(value, interval, form)
+def _measured(found: Sequence[Any]) -> str:
+    return with_interval(*found, ".3f")
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.reporting import last_results, markdown_table, publish
+from benchmarks.paired import HEADING, difference, pairs_table
+from benchmarks.reporting import RESULTS, last_results, markdown_table, publish
 from benchmarks.results_page import write_page
 from protbert_classify.data.scl2205 import write_scl2205
 from protbert_classify.evaluation.metrics import NAMES
+from protbert_classify.runs.files import METRICS as METRICS_FILE
 from protbert_classify.training.options import parse_options
 from protbert_classify.training.run import train
 
@@ -27,19 +29,13 @@ ABOUT = (
     "number is the value of `--class_weights` or `--class_sampling`."
 )
 NONE = ("--class_weights", "0")
+USUAL = "cross-entropy"
 WAYS = {
-    "cross-entropy": NONE,
+    USUAL: NONE,
     "class weights 0.3 (the demo)": ("--class_weights", "0.3"),
-    "class weights 0.5": ("--class_weights", "0.5"),
-    "class weights 1": ("--class_weights", "1"),
     "class sampling 0.3": (*NONE, "--class_sampling", "0.3"),
-    "class sampling 0.5": (*NONE, "--class_sampling", "0.5"),
-    "focal": (*NONE, "--loss", "focal"),
     "focal, class weights 0.3": ("--class_weights", "0.3", "--loss", "focal"),
     "logit adjustment 0.3": ("--class_weights", "0.3", "--loss", "logit_adjusted"),
-    "logit adjustment 0.5": ("--class_weights", "0.5", "--loss", "logit_adjusted"),
-    "logit adjustment 1": ("--class_weights", "1", "--loss", "logit_adjusted"),
-    "label smoothing 0.1": (*NONE, "--label_smoothing_factor", "0.1"),
 }
 
 
@@ -53,16 +49,51 @@ def main() -> None:
         folder = Path(options.folder or temporary)
         data = [str(path) for path in write_scl2205(folder / "data")]
         found = {way: [_run(data, folder, way, seed) for seed in range(options.seeds)] for way in options.ways}
-    path = Path(__file__).parent / "results" / f"{NAME}.json"
-    every = (last_results(NAME)["ways"] if path.exists() else {}) | found
-    ways = {way: every[way] for way in WAYS if way in every}
-    publish(NAME, "Rare classes", {"ways": ways}, f"{ABOUT.format(options.seeds)}\n\n{_table(ways)}")
+        compared = differences(folder, options.seeds)
+    before = last_results(NAME) if (RESULTS / f"{NAME}.json").exists() else {}
+    every = {**before.get("ways", {}), **found}
+    pairs = {**before.get("differences", {}), **compared}
+    results = {
+        "ways": {way: every[way] for way in WAYS if way in every},
+        "differences": {title: pairs[title] for title in map(_title, WAYS) if title in pairs},
+    }
+    publish(NAME, "Rare classes", results, tables(results, options.seeds))
     write_page()
+
+
+def differences(folder: Path, seeds: int) -> dict[str, Any]:
+    """Pair -> for each seed, metric -> difference from cross-entropy and its interval."""
+    pairs = {
+        _title(way): [(_folder(folder, USUAL, seed), _folder(folder, way, seed)) for seed in range(seeds)]
+        for way in WAYS
+        if way != USUAL
+    }
+    return {
+        title: [difference(*map(str, pair)) for pair in runs]
+        for title, runs in pairs.items()
+        if all((run / METRICS_FILE).exists() for pair in runs for run in pair)
+    }
+
+
+def tables(results: dict[str, Any], seeds: int) -> str:
+    """The runs, then what each way changes on the same test proteins."""
+    shown = {name: NAMES[name] for name in ("macro_f1", "mcc")}
+    return "\n\n".join(
+        [ABOUT.format(seeds), _table(results["ways"]), HEADING, pairs_table(results["differences"], shown)]
+    )
+
+
+def _title(way: str) -> str:
+    return f"{way} - {USUAL}"
+
+
+def _folder(folder: Path, way: str, seed: int) -> Path:
+    return folder / f"{way}, seed {seed}".replace(" ", "_").replace(",", "")
 
 
 def _run(data: list[str], folder: Path, way: str, seed: int) -> dict[str, Any]:
     """The metrics of one training."""
-    output = folder / f"{way}, seed {seed}".replace(" ", "_").replace(",", "")
+    output = _folder(folder, way, seed)
     with as_file(files("protbert_classify.commands") / "demo.yaml") as demo:
         where = ["--data", data[0], "--validation_data", data[1], "--output_dir", str(output), "--resume"]
         options = [*where, "--test_neighbours", "false", "--seed", str(seed), *WAYS[way]]

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from benchmarks import encoders
+from benchmarks.paired import pairs_table
 
 TINY = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
 
@@ -23,7 +24,7 @@ def test_the_time_to_an_accuracy_is_that_of_the_first_epoch_that_reaches_it():
 
 def test_a_difference_has_a_row_for_each_metric_and_a_column_for_each_seed():
     one = {metric: [0.1, (-0.01, 0.21)] for metric in encoders.METRICS}
-    rows = encoders.pairs_table({"differences": {"a - b": [one, one]}}).splitlines()
+    rows = pairs_table({"a - b": [one, one]}, encoders.METRICS).splitlines()
     assert rows[0] == "|  | metric | seed 0 | seed 1 |" and len(rows) == 5
     assert rows[3] == "| a - b | MCC | +0.100 (-0.010 to +0.210) | +0.100 (-0.010 to +0.210) |"
 

@@ -1,0 +1,36 @@
+"""Two runs on the same test proteins: the differences of their metrics, with intervals."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.reporting import markdown_table
+from protbert_classify.evaluation.comparison import compare
+from protbert_classify.reporting.formatting import with_interval
+from protbert_classify.runs.common_test_proteins import common_test_proteins
+from protbert_classify.runs.finished_run import read_run
+
+HEADING = "Differences on the same test proteins, with 95% intervals:"
+
+
+def difference(first: str, second: str) -> dict[str, Any]:
+    """Metric -> the second run minus the first, and its interval over groups of related test proteins."""
+    common = common_test_proteins([read_run(first), read_run(second)])
+    one, other = common.decisions
+    compared = compare(one, other, common.references, groups=common.groups)
+    return {found.name: [found.value, found.interval] for found in compared.differences if found.label is None}
+
+
+def pairs_table(differences: Mapping[str, Sequence[dict[str, Any]]], metrics: Mapping[str, str]) -> str:
+    """A row for each pair and metric, a column for each seed.
+
+    Args:
+        differences: Title of a pair -> for each seed, what [`difference`] found.
+        metrics: Names of the metrics to show -> their titles.
+    """
+    lines = [
+        [title, shown, *(with_interval(*seed[metric], "+.3f") for seed in seeds)]
+        for title, seeds in differences.items()
+        for metric, shown in metrics.items()
+    ]
+    most = max((len(seeds) for seeds in differences.values()), default=0)
+    return markdown_table(["", "metric", *(f"seed {seed}" for seed in range(most))], lines)
