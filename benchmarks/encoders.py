@@ -26,7 +26,7 @@ import datasets
 import numpy as np
 
 from benchmarks.layers import antiberty_folder, save_antiberty
-from benchmarks.paired import HEADING, difference, pairs_table
+from benchmarks.paired import HEADING, differences, pairs_table
 from benchmarks.reporting import RESULTS, last_results, markdown_table, publish
 from benchmarks.results_page import write_page
 from protbert_classify.baselines.baseline_run import run_baseline
@@ -127,7 +127,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
                 results["runs"][start][way] = [
                     one_run(chosen, run_folder(folder, start, way, seed), seed) for seed in range(options.seeds)
                 ]
-    results["differences"] = differences(folder, options.seeds)
+    results["differences"] = differences(pairs(folder, options.seeds))
     return results
 
 
@@ -196,14 +196,12 @@ PAIRS = [
 ]
 
 
-def differences(folder: Path, seeds: int) -> dict[str, Any]:
-    """Pair -> for each seed, metric -> difference and its interval: both predict the same draws of test proteins."""
-    found = {}
-    for title, *sides in PAIRS:
-        folders = [[run_folder(folder, *side, seed) for side in sides] for seed in range(seeds)]
-        if all((run / "run.json").exists() for pair in folders for run in pair):
-            found[title] = [difference(*map(str, pair)) for pair in folders]
-    return found
+def pairs(folder: Path, seeds: int) -> dict[str, list[tuple[Path, Path]]]:
+    """Title of a pair -> for each seed, the folders of its two runs."""
+    return {
+        title: [(run_folder(folder, *one, seed), run_folder(folder, *other, seed)) for seed in range(seeds)]
+        for title, one, other in PAIRS
+    }
 
 
 def tables(results: dict[str, Any]) -> str:
@@ -276,7 +274,8 @@ def epoch_seconds(runs: list[dict[str, Any]]) -> float:
 
 
 def _measured(found: Sequence[Any]) -> str:
-    return with_interval(*found, ".3f")
+    value, interval = found
+    return with_interval(value, interval, ".3f")
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -1,15 +1,30 @@
 """Two runs on the same test proteins: the differences of their metrics, with intervals."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from benchmarks.reporting import markdown_table
 from protbert_classify.evaluation.comparison import compare
 from protbert_classify.reporting.formatting import with_interval
 from protbert_classify.runs.common_test_proteins import common_test_proteins
+from protbert_classify.runs.files import RECORD
 from protbert_classify.runs.finished_run import read_run
 
 HEADING = "Differences on the same test proteins, with 95% intervals:"
+
+
+def differences(pairs: Mapping[str, Sequence[tuple[Path, Path]]]) -> dict[str, list[dict[str, Any]]]:
+    """Title of a pair -> for each seed, what [`difference`] finds. A pair with an unfinished run is left out.
+
+    Args:
+        pairs: Title of a pair -> for each seed, the folders of its two runs.
+    """
+    return {
+        title: [difference(*map(str, pair)) for pair in runs]
+        for title, runs in pairs.items()
+        if all((run / RECORD).exists() for pair in runs for run in pair)
+    }
 
 
 def difference(first: str, second: str) -> dict[str, Any]:
@@ -28,7 +43,7 @@ def pairs_table(differences: Mapping[str, Sequence[dict[str, Any]]], metrics: Ma
         metrics: Names of the metrics to show -> their titles.
     """
     lines = [
-        [title, shown, *(with_interval(*seed[metric], "+.3f") for seed in seeds)]
+        [title, shown, *(with_interval(seed[metric][0], seed[metric][1], "+.3f") for seed in seeds)]
         for title, seeds in differences.items()
         for metric, shown in metrics.items()
     ]

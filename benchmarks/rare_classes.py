@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.paired import HEADING, difference, pairs_table
+from benchmarks.paired import HEADING, differences, pairs_table
 from benchmarks.reporting import RESULTS, last_results, markdown_table, publish
 from benchmarks.results_page import write_page
 from protbert_classify.data.scl2205 import write_scl2205
 from protbert_classify.evaluation.metrics import NAMES
-from protbert_classify.runs.files import METRICS as METRICS_FILE
 from protbert_classify.training.options import parse_options
 from protbert_classify.training.run import train
 
@@ -49,29 +48,24 @@ def main() -> None:
         folder = Path(options.folder or temporary)
         data = [str(path) for path in write_scl2205(folder / "data")]
         found = {way: [_run(data, folder, way, seed) for seed in range(options.seeds)] for way in options.ways}
-        compared = differences(folder, options.seeds)
+        compared = differences(pairs(folder, options.seeds))
     before = last_results(NAME) if (RESULTS / f"{NAME}.json").exists() else {}
     every = {**before.get("ways", {}), **found}
-    pairs = {**before.get("differences", {}), **compared}
+    different = {**before.get("differences", {}), **compared}
     results = {
         "ways": {way: every[way] for way in WAYS if way in every},
-        "differences": {title: pairs[title] for title in map(_title, WAYS) if title in pairs},
+        "differences": {title: different[title] for title in map(_title, WAYS) if title in different},
     }
     publish(NAME, "Rare classes", results, tables(results, options.seeds))
     write_page()
 
 
-def differences(folder: Path, seeds: int) -> dict[str, Any]:
-    """Pair -> for each seed, metric -> difference from cross-entropy and its interval."""
-    pairs = {
+def pairs(folder: Path, seeds: int) -> dict[str, list[tuple[Path, Path]]]:
+    """Title of a pair -> for each seed, the folders of cross-entropy and of the other way."""
+    return {
         _title(way): [(_folder(folder, USUAL, seed), _folder(folder, way, seed)) for seed in range(seeds)]
         for way in WAYS
         if way != USUAL
-    }
-    return {
-        title: [difference(*map(str, pair)) for pair in runs]
-        for title, runs in pairs.items()
-        if all((run / METRICS_FILE).exists() for pair in runs for run in pair)
     }
 
 

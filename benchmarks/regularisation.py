@@ -17,6 +17,7 @@ import torch
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel
 
+from benchmarks.paired import HEADING, differences, pairs_table
 from benchmarks.reporting import RESULTS, last_results, markdown_table, publish
 from benchmarks.results_page import write_page
 from protbert_classify import ProteinTrainer
@@ -103,8 +104,9 @@ class MovingEnds(ProteinTrainer):
         return {**protein, "input_ids": np.concatenate([ids[:1], ids[1 + first : len(ids) - 1 - last], ids[-1:]])}
 
 
+USUAL = "as it is"
 WAYS: dict[str, type[ProteinTrainer]] = {
-    "as it is": ProteinTrainer,
+    USUAL: ProteinTrainer,
     "mean of the weights": WeightAveraging,
     "R-drop": RDrop,
     "masked residues": MaskedResidues,
@@ -122,11 +124,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
         folder = Path(options.folder or temporary)
         data = [str(path) for path in write_scl2205(folder / "data")]
         found = {way: [one_run(data, folder, way, seed) for seed in range(options.seeds)] for way in options.ways}
-    path = RESULTS / f"{NAME}.json"
-    every = (last_results(NAME)["ways"] if path.exists() else {}) | found
+        compared = differences(pairs(folder, options.seeds))
+    before = last_results(NAME) if (RESULTS / f"{NAME}.json").exists() else {}
+    every = {**before.get("ways", {}), **found}
     ways = {way: every[way] for way in WAYS if way in every}
-    publish(NAME, TITLE, {"ways": ways}, f"{about(options.seeds)}\n\n{table(ways)}")
+    different = {**before.get("differences", {}), **compared}
+    shown = {name: NAMES[name] for name in METRICS}
+    parts = [about(options.seeds), table(ways), HEADING, pairs_table(different, shown)]
+    publish(NAME, TITLE, {"ways": ways, "differences": different}, "\n\n".join(parts))
     write_page()
+
+
+def pairs(folder: Path, seeds: int) -> dict[str, list[tuple[Path, Path]]]:
+    """Title of a pair -> for each seed, the folders of the plain training and of the one with one thing more."""
+    return {
+        f"{way} - {USUAL}": [(run_folder(folder, USUAL, seed), run_folder(folder, way, seed)) for seed in range(seeds)]
+        for way in WAYS
+        if way != USUAL
+    }
+
+
+def run_folder(folder: Path, way: str, seed: int) -> Path:
+    return folder / f"{way}-{seed}".replace(" ", "_")
 
 
 def about(seeds: int) -> str:
@@ -140,7 +159,7 @@ def about(seeds: int) -> str:
 
 def one_run(data: list[str], folder: Path, way: str, seed: int, *more: str) -> dict[str, Any]:
     """The metrics of one training."""
-    output = folder / f"{way}-{seed}".replace(" ", "_")
+    output = run_folder(folder, way, seed)
     if not (output / METRICS_FILE).exists():
         where = ["--data", data[0], "--validation_data", data[1], "--output_dir", str(output), "--overwrite"]
         with as_file(files("protbert_classify.commands") / "demo.yaml") as demo:

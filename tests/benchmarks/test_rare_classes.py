@@ -1,23 +1,23 @@
 """The benchmark of rare classes compares each way with cross-entropy, seed by seed."""
 
-from benchmarks import rare_classes
-from protbert_classify.runs.files import METRICS
+from benchmarks import paired, rare_classes
+from protbert_classify.runs.files import RECORD
 
 
 def finished(folder, way, seed):
     run = rare_classes._folder(folder, way, seed)
     run.mkdir()
-    (run / METRICS).touch()
+    (run / RECORD).touch()
     return str(run)
 
 
 def test_each_way_is_compared_with_cross_entropy_once_all_its_seeds_are_there(tmp_path, monkeypatch):
-    monkeypatch.setattr(rare_classes, "difference", lambda first, second: (first, second))  # the second minus the first
+    monkeypatch.setattr(paired, "difference", lambda first, second: (first, second))  # the second minus the first
     focal = "focal, class weights 0.3"
     usual = [finished(tmp_path, "cross-entropy", seed) for seed in range(2)]
     runs = [finished(tmp_path, focal, seed) for seed in range(2)]
     finished(tmp_path, "class sampling 0.3", 0)
-    found = rare_classes.differences(tmp_path, 2)
+    found = paired.differences(rare_classes.pairs(tmp_path, 2))
     assert found == {f"{focal} - cross-entropy": list(zip(usual, runs, strict=True))}
 
 
