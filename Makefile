@@ -9,12 +9,12 @@ demo: .venv/.demo
 	$(BIN)/protbert-classify demo --output_dir runs/demo --overwrite
 
 test: test-fast
-	$(BIN)/python -m pytest -m slow --numprocesses auto --maxprocesses 2 --dist loadfile --cov --cov-append --cov-report= --durations 5
-	$(BIN)/python -m coverage report
+	$(BIN)/python -m pytest -m slow --numprocesses auto --maxprocesses 2 --dist loadfile --durations 5
 
 test-fast: .venv/.dev
 	rm -f .coverage .coverage.*
 	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --maxprocesses 8 --dist loadfile --cov --cov-report= --durations 5
+	$(BIN)/python -m coverage report
 
 lint: .venv/.dev
 	$(BIN)/python -m ruff check --quiet
