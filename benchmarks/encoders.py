@@ -27,7 +27,7 @@ import numpy as np
 
 from benchmarks.layers import antiberty_folder, save_antiberty
 from benchmarks.paired import HEADING, differences, pairs_table
-from benchmarks.reporting import RESULTS, last_results, markdown_table, publish
+from benchmarks.reporting import last_results, markdown_table, mean_and_spread, publish
 from benchmarks.results_page import write_page
 from protbert_classify.baselines.baseline_run import run_baseline
 from protbert_classify.data.scl2205 import read_scl2205, write_scl2205
@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found = measure(options, Path(options.folder or temporary))
     found["settings"] = {name: getattr(options, name) for name in SETTINGS}
     found["settings"]["unlabelled"] = [Path(path).name for path in options.unlabelled]
-    before = last_results(NAME) if (RESULTS / f"{NAME}.json").exists() else {}
+    before = last_results(NAME)
     if before.get("settings") != found["settings"]:
         before = {}  # rows of other proteins do not belong into one table
     runs = dict(before.get("runs", {}))
@@ -240,7 +240,7 @@ def runs_table(results: dict[str, Any]) -> str:
     for start, ways in results["runs"].items():
         for way, runs in ((way, ways[way]) for way in WAYS if way in ways):
             chosen = np.mean([run["validation"]["accuracy"] for run in runs])
-            cells = [_spread([run["test"][metric] for run in runs]) for metric in METRICS]
+            cells = [mean_and_spread([run["test"][metric] for run in runs]) for metric in METRICS]
             lines.append([start, way, f"{chosen:.3f}", *cells])
     header = ["initial weights", "training", "validation accuracy", *(f"test {title}" for title in METRICS.values())]
     return markdown_table(header, lines)
@@ -276,10 +276,6 @@ def epoch_seconds(runs: list[dict[str, Any]]) -> float:
 def _measured(found: Sequence[Any]) -> str:
     value, interval = found
     return with_interval(value, interval, ".3f")
-
-
-def _spread(values: Sequence[float]) -> str:
-    return f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"
 
 
 if __name__ == "__main__":

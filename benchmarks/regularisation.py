@@ -4,12 +4,8 @@ The demo's network on SCL2205, three seeds each, on a CPU: as it is, and with on
 of `train`; each is a trainer of a few lines.
 """
 
-import argparse
 import copy
-import tempfile
-from collections.abc import Mapping, Sequence
-from importlib.resources import as_file, files
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,21 +13,14 @@ import torch
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel
 
-from benchmarks.paired import HEADING, differences, pairs_table
-from benchmarks.reporting import RESULTS, last_results, markdown_table, publish
-from benchmarks.results_page import write_page
+from benchmarks.demo_ways import DemoWays
 from protbert_classify import ProteinTrainer
-from protbert_classify.data.scl2205 import write_scl2205
 from protbert_classify.data.tokenizer import protbert_tokenizer
-from protbert_classify.evaluation.metrics import NAMES
-from protbert_classify.runs.files import METRICS as METRICS_FILE
-from protbert_classify.runs.files import read_json
 from protbert_classify.training.build_model import build_model
 from protbert_classify.training.load_data import load_data
 from protbert_classify.training.options import parse_options
 from protbert_classify.training.run import build_trainer, save_run
 
-NAME, TITLE = "regularisation", "Regularisation of a small network"
 METRICS = ("accuracy", "mcc", "macro_f1")
 AVERAGED = 0.4  # of the steps, the last ones
 MASKED, CUT = 0.1, 0.1  # of the residues
@@ -104,9 +93,8 @@ class MovingEnds(ProteinTrainer):
         return {**protein, "input_ids": np.concatenate([ids[:1], ids[1 + first : len(ids) - 1 - last], ids[-1:]])}
 
 
-USUAL = "as it is"
 WAYS: dict[str, type[ProteinTrainer]] = {
-    USUAL: ProteinTrainer,
+    "as it is": ProteinTrainer,
     "mean of the weights": WeightAveraging,
     "R-drop": RDrop,
     "masked residues": MaskedResidues,
@@ -114,79 +102,30 @@ WAYS: dict[str, type[ProteinTrainer]] = {
 }
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS), metavar="WAY", help="default: all")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--folder", help="keeps the runs that are finished, and leaves them out")
-    options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(options.folder or temporary)
-        data = [str(path) for path in write_scl2205(folder / "data")]
-        found = {way: [one_run(data, folder, way, seed) for seed in range(options.seeds)] for way in options.ways}
-        compared = differences(pairs(folder, options.seeds))
-    before = last_results(NAME) if (RESULTS / f"{NAME}.json").exists() else {}
-    every = {**before.get("ways", {}), **found}
-    ways = {way: every[way] for way in WAYS if way in every}
-    different = {**before.get("differences", {}), **compared}
-    shown = {name: NAMES[name] for name in METRICS}
-    parts = [about(options.seeds), table(ways), HEADING, pairs_table(different, shown)]
-    publish(NAME, TITLE, {"ways": ways, "differences": different}, "\n\n".join(parts))
-    write_page()
+def train(way: str, options: list[str]) -> None:
+    """As `protbert-classify train` does, with the trainer of a way."""
+    chosen = parse_options([*options, *PLAIN])
+    model_args, data_args, training_args = copy.deepcopy(chosen)
+    splits, tasks = load_data(data_args)
+    model = build_model(model_args, data_args, tasks)
+    trainer = build_trainer(model, protbert_tokenizer(), training_args, splits, WAYS[way])
+    save_run(trainer, splits, chosen, trainer.train().metrics)
 
 
-def pairs(folder: Path, seeds: int) -> dict[str, list[tuple[Path, Path]]]:
-    """Title of a pair -> for each seed, the folders of the plain training and of the one with one thing more."""
-    return {
-        f"{way} - {USUAL}": [(run_folder(folder, USUAL, seed), run_folder(folder, way, seed)) for seed in range(seeds)]
-        for way in WAYS
-        if way != USUAL
-    }
-
-
-def run_folder(folder: Path, way: str, seed: int) -> Path:
-    return folder / f"{way}-{seed}".replace(" ", "_")
-
-
-def about(seeds: int) -> str:
-    return (
+BENCHMARK = DemoWays(
+    name="regularisation",
+    title="Regularisation of a small network",
+    about=(
         "The demo's network on SCL2205's eight locations, trained as it is and with one thing more; mean ± standard "
-        f"deviation over {seeds} seeds. Mean of the weights: of those before each of the last {AVERAGED:.0%} of the "
-        f"steps. R-drop: two passes of each batch with other dropout are to agree, which doubles the work. Masked "
+        f"deviation over {{seeds}} seeds. Mean of the weights: of those before each of the last {AVERAGED:.0%} of the "
+        "steps. R-drop: two passes of each batch with other dropout are to agree, which doubles the work. Masked "
         f"residues: {MASKED:.0%} are read as X. Moving ends: up to {CUT:.0%} of the residues are cut off each end."
-    )
-
-
-def one_run(data: list[str], folder: Path, way: str, seed: int, *more: str) -> dict[str, Any]:
-    """The metrics of one training."""
-    output = run_folder(folder, way, seed)
-    if not (output / METRICS_FILE).exists():
-        where = ["--data", data[0], "--validation_data", data[1], "--output_dir", str(output), "--overwrite"]
-        with as_file(files("protbert_classify.commands") / "demo.yaml") as demo:
-            options = parse_options(
-                [str(demo), *where, "--test_neighbours", "false", *PLAIN, "--seed", str(seed), *more]
-            )
-        model_args, data_args, training_args = copy.deepcopy(options)
-        splits, tasks = load_data(data_args)
-        model = build_model(model_args, data_args, tasks)
-        trainer = build_trainer(model, protbert_tokenizer(), training_args, splits, WAYS[way])
-        save_run(trainer, splits, options, trainer.train().metrics)
-    metrics = read_json(str(output / METRICS_FILE))
-    return {split: {name: metrics[f"{split}_{name}"] for name in METRICS} for split in ("validation", "test")}
-
-
-def table(ways: dict[str, list[dict[str, Any]]]) -> str:
-    """A row for each way: means and standard deviations over the seeds."""
-    columns = [(split, name) for split in ("validation", "test") for name in METRICS]
-    lines = [
-        [way, *(_spread([run[split][name] for run in runs]) for split, name in columns)] for way, runs in ways.items()
-    ]
-    return markdown_table(["", *(f"{split} {NAMES[name]}" for split, name in columns)], lines)
-
-
-def _spread(values: Sequence[float]) -> str:
-    return f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"
-
+    ),
+    ways=tuple(WAYS),
+    train=train,
+    columns={"validation": METRICS, "test": METRICS},
+    compared=METRICS,
+)
 
 if __name__ == "__main__":
-    main()
+    BENCHMARK.main(__doc__)

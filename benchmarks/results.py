@@ -12,10 +12,9 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from datasets import Dataset
 
-from benchmarks.reporting import last_results, markdown_table, publish
+from benchmarks.reporting import last_results, markdown_table, mean_and_spread, publish
 from benchmarks.results_page import PAGE, write_page
 from protbert_classify.commands import main as command
 from protbert_classify.data.alphabet import unspace
@@ -254,7 +253,7 @@ def metrics_table(rows: dict[str, Any], names: tuple[str, ...]) -> str:
     lines = []
     for text, row in rows.items():
         if len(row.get("seeds", ())) > 1:
-            cells = [_spread([run["metrics"][name] for run in row["seeds"]]) for name in names]
+            cells = [mean_and_spread([run["metrics"][name] for run in row["seeds"]]) for name in names]
         else:
             cells = [with_interval(row["metrics"][name], row["intervals"][name], ".3f") for name in names]
         lines.append([text, *cells])
@@ -305,10 +304,6 @@ def trust_table(rows: dict[str, Any]) -> str:
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
-
-
-def _spread(values: list[float]) -> str:
-    return f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from benchmarks import regularisation
-from protbert_classify.data.scl2205 import write_scl2205
 from tests.training.trainers import arguments, raw_proteins
 
 
@@ -83,10 +82,12 @@ def test_r_drop_adds_what_two_passes_disagree_in(tiny_classifier, tmp_path):
 
 @pytest.mark.slow
 def test_each_way_trains_and_is_not_trained_again(tmp_path):
-    data = [str(path) for path in write_scl2205(tmp_path / "data")]
     small = ("--max_train_samples", "200", "--num_train_epochs", "4")
-    found = {way: regularisation.one_run(data, tmp_path, way, 0, *small) for way in regularisation.WAYS}
-    assert all(0.1 < run["test"]["accuracy"] < 0.9 for run in found.values())
-    assert len({run["validation"]["mcc"] for run in found.values()}) > 2  # they are not all the same training
-    assert regularisation.one_run(data, tmp_path, "as it is", 0, *small) == found["as it is"]
-    assert len(regularisation.table({way: [run, run] for way, run in found.items()}).splitlines()) == 2 + len(found)
+    benchmark = regularisation.BENCHMARK
+    found = benchmark.measure(benchmark.ways, 1, tmp_path, *small)
+    runs = {way: run for way, (run,) in found["ways"].items()}
+    assert all(0.1 < run["test"]["accuracy"] < 0.9 for run in runs.values())
+    assert len({run["validation"]["mcc"] for run in runs.values()}) > 2  # they are not all the same training
+    assert benchmark.measure(["as it is"], 1, tmp_path, *small)["ways"] == {"as it is": [runs["as it is"]]}
+    (pair,) = found["differences"]["R-drop - as it is"]
+    assert pair["mcc"][0] == pytest.approx(runs["R-drop"]["test"]["mcc"] - runs["as it is"]["test"]["mcc"])

@@ -1,0 +1,79 @@
+"""The demo's training in several ways: each is compared with the usual one, seed by seed, beside what was published."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks import demo_ways, paired, reporting
+from benchmarks.rare_classes import BENCHMARK
+from protbert_classify.runs.files import METRICS, RECORD
+
+FOCAL = "focal, class weights 0.3"
+
+
+def finished(folder, way, seed):
+    run = BENCHMARK.run_folder(folder, way, seed)
+    run.mkdir()
+    (run / RECORD).touch()
+    return str(run)
+
+
+def test_each_way_is_compared_with_the_usual_one_once_all_its_seeds_are_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(paired, "difference", lambda first, second: (first, second))  # the second minus the first
+    usual = [finished(tmp_path, "cross-entropy", seed) for seed in range(2)]
+    runs = [finished(tmp_path, FOCAL, seed) for seed in range(2)]
+    finished(tmp_path, "class sampling 0.3", 0)
+    found = paired.differences(BENCHMARK.pairs(tmp_path, 2))
+    assert found == {f"{FOCAL} - cross-entropy": list(zip(usual, runs, strict=True))}
+
+
+def test_the_differences_stand_below_the_runs():
+    splits = {split: dict.fromkeys(names, 0.5) for split, names in BENCHMARK.columns.items()}
+    other = {**splits, "validation": {"macro_f1": 0.7, "mcc": 0.5}}
+    pair = {"macro_f1": [0.04, (0.01, 0.07)], "mcc": [0.0, (-0.02, 0.02)], "accuracy": [0.1, (0.0, 0.2)]}
+    results = {
+        "ways": {"cross-entropy": [splits, other]},
+        "differences": {"focal - cross-entropy": [pair, pair]},
+    }
+    lines = BENCHMARK.tables(results, 2).splitlines()
+    assert "over 2 seeds" in lines[0]
+    same = "0.500 ± 0.000"
+    assert f"| cross-entropy | 0.600 ± 0.141 | {' | '.join([same] * 5)} |" in lines
+    assert [line for line in lines if line.startswith("| focal")] == [
+        f"| focal - cross-entropy | {name} | {cell} | {cell} |"
+        for name, cell in (("macro F1", "+0.040 (+0.010 to +0.070)"), ("MCC", "+0.000 (-0.020 to +0.020)"))
+    ]
+
+
+@pytest.fixture
+def benchmark(tmp_path, monkeypatch):
+    """Writes metrics instead of training, and publishes into a folder of the test."""
+    trained = []
+
+    def train(way, options):
+        folder = Path(options[options.index("--output_dir") + 1])
+        folder.mkdir()
+        names = [f"{split}_{name}" for split, names in BENCHMARK.columns.items() for name in names]
+        (folder / METRICS).write_text(json.dumps(dict.fromkeys(names, 0.5)))
+        trained.append((way, options[options.index("--seed") + 1]))
+
+    monkeypatch.setattr(reporting, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(demo_ways, "write_page", lambda: None)
+    return replace(BENCHMARK, train=train), trained
+
+
+def test_a_way_is_added_to_those_that_were_published_in_the_order_of_the_benchmark(benchmark, tmp_path):
+    ours, trained = benchmark
+    arguments = ["--seeds", "2", "--folder", str(tmp_path / "runs"), "--ways"]
+    ours.main("", [*arguments, FOCAL])
+    ours.main("", [*arguments, "cross-entropy"])
+    ours.main("", [*arguments, FOCAL])
+    assert trained == [(way, seed) for way in (FOCAL, "cross-entropy") for seed in "01"]  # none of them twice
+    assert list(reporting.last_results("rare_classes")["ways"]) == ["cross-entropy", FOCAL]
+
+
+def test_nothing_was_published_before_the_first_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(reporting, "RESULTS", tmp_path)
+    assert reporting.last_results("rare_classes") == {}
