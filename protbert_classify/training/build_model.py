@@ -1,5 +1,6 @@
 """The model and tokenizer that a training begins with."""
 
+import copy
 from typing import Any
 
 import torch
@@ -10,7 +11,8 @@ from transformers import AutoConfig, PretrainedConfig, PreTrainedTokenizerBase
 from ..data.tokenizer import PROTBERT_VOCABULARY, load_tokenizer, protbert_tokenizer
 from ..errors import OptionError, first_line
 from ..model import ProteinClassifier, ProteinClassifierConfig
-from ..model.backbone import count_special_tokens
+from ..model.adapter import find_targets
+from ..model.backbone import count_special_tokens, random_backbone
 from ..model.configuration import TRAINED_FURTHER
 from ..model.layers import check_layers
 from ..model.tasks import Task
@@ -51,8 +53,10 @@ def build_tokenizer(arguments: EncoderArguments, max_length: int) -> PreTrainedT
             raise cannot_load(name, error) from error
         if getattr(config, "members", None):
             raise OptionError(f"{name}: {TRAINED_FURTHER}")
-        check_max_length(getattr(config, "backbone_config", config), max_length)
-        _check_layer(arguments, getattr(config, "backbone_config", config))
+        shape = getattr(config, "backbone_config", config)
+        check_max_length(shape, max_length)
+        _check_layer(arguments, shape)
+        _check_targets(arguments, shape)
     tokenizer.model_max_length = max_length
     return tokenizer
 
@@ -63,6 +67,17 @@ def _check_layer(arguments: EncoderArguments, backbone: PretrainedConfig) -> Non
     if layer is not None:
         try:
             check_layers(backbone, backbone.num_hidden_layers if layer == "auto" else int(layer), f"layer={layer}")
+        except ValueError as error:
+            raise OptionError(first_line(error)) from error
+
+
+def _check_targets(arguments: EncoderArguments, backbone: PretrainedConfig) -> None:
+    """Refuse targets of an adapter that the backbone does not have before any protein is read."""
+    if isinstance(arguments, ModelArguments) and arguments.tuning == "lora":
+        try:
+            with torch.device("meta"):
+                shape = random_backbone(copy.deepcopy(backbone), "mean")
+            find_targets(shape, list(arguments.lora_targets or ()), arguments.lora_kind)
         except ValueError as error:
             raise OptionError(first_line(error)) from error
 

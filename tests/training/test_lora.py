@@ -333,6 +333,14 @@ def test_a_bad_option_is_one_line_and_nothing_is_written(base, data, tmp_path, c
     assert not (tmp_path / "run").exists() or os.listdir(tmp_path / "run") == []
 
 
+def test_a_target_that_the_model_does_not_have_is_found_before_any_protein_is_read(base, tmp_path, capsys):
+    data = tmp_path / "proteins.fasta"
+    data.write_text("not a FASTA file\n")
+    assert train(base, data, tmp_path / "run", "--lora_targets", "querry") == 2
+    (line,) = complaints(capsys.readouterr().err)
+    assert "lora_targets=querry: a model of type bert has no such linear layers" in line
+
+
 def test_a_network_from_scratch_has_no_adapter(data, tmp_path, capsys):
     places = ("--backbone_config", json.dumps(SHAPE), "--data", str(data), "--output_dir", str(tmp_path / "run"))
     assert main(["train", *places, *QUICK, "--tuning", "lora"]) == 2
