@@ -1,11 +1,13 @@
 """`protbert-classify estimate`: the memory and time of a training, before anyone pays for a GPU."""
 
 import argparse
+import json
 from functools import partial
 from typing import TYPE_CHECKING
 
 from ..cost.devices import DEVICES, HERE, PRECISIONS, ROOM
 from ..errors import OptionError
+from ..training.recipe_files import recipe_names, recipe_path
 from .parsing import OneLineParser, add_data_options, positive
 
 if TYPE_CHECKING:
@@ -14,14 +16,17 @@ if TYPE_CHECKING:
     from ..model import ProteinClassifier
 
 TUNINGS = ("full", "lora", "frozen")  # as train has them
+NAMES_HERE = {"model_name_or_path": "model", "num_train_epochs": "epochs"}  # of options of a recipe
 EXAMPLES = """\
 examples:
   protbert-classify estimate --model Rostlab/prot_bert_bfd --device T4
       Does ProtBERT train on a T4? If not, what would make it fit?
   protbert-classify estimate --model facebook/esm2_t33_650M_UR50D --data proteins.fasta --device A100-40GB
       The same for ESM-2 and the lengths of your own proteins.
+  protbert-classify estimate --model facebook/esm2_t33_650M_UR50D --recipe lora --device T4
+      What does the recipe lora need?
   protbert-classify estimate --model runs/mine --freeze_backbone
-      The same on this machine: the command measures its speed for a second and looks up its free memory.
+      Only the head is trained, on this machine: the command measures its speed and looks up its free memory.
 
 The command reads the model's configuration (a few kB), not its weights. The memory is that of one training step on
 one device. The time is the arithmetic of an epoch divided by the speed of the device. That speed is the peak rate
@@ -31,13 +36,15 @@ data or downloading the weights."""
 
 
 def run(arguments: list[str]) -> int:
-    options = _parser().parse_args(arguments)
+    options = _parse(arguments)
     if (options.model is None) == (options.backbone_config is None):
         raise OptionError("give --model or --backbone_config, one of them")
     if options.freeze_backbone and options.tuning == "lora":
         raise OptionError("tuning=lora and freeze_backbone exclude each other; leave one out")
     if options.freeze_backbone:
         options.tuning = "frozen"
+    if options.freeze_layers and options.tuning == "lora":
+        raise OptionError("tuning=lora and freeze_layers exclude each other; leave one out")
     if options.lora_bits == 4 and options.tuning != "lora":
         raise OptionError(f"lora_bits=4 and tuning={options.tuning}: expected tuning=lora, or leave lora_bits out")
     from ..cost.estimate_table import estimate_record, estimate_table
@@ -53,6 +60,7 @@ def run(arguments: list[str]) -> int:
         data=data,
         max_length=options.max_length,
         tokens_per_batch=options.tokens_per_batch,
+        proteins_per_batch=options.per_device_train_batch_size,
         precision=options.precision,
         gradient_checkpointing=options.gradient_checkpointing,
         tuning=options.tuning,
@@ -67,6 +75,24 @@ def run(arguments: list[str]) -> int:
         write_json(options.output, estimate_record(plan, cost, advice))
     print(estimate_table(plan, cost, advice))
     return 0
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    """The options; those of a recipe are defaults."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.recipe is not None:
+        from ..training.options import read_options_file
+
+        recipe = read_options_file(recipe_path(options.recipe))
+        values = {NAMES_HERE.get(name, name): value for name, value in recipe.items()}
+        if options.model or options.backbone_config:
+            values = {name: value for name, value in values.items() if name not in ("model", "backbone_config")}
+        if "backbone_config" in values:
+            values["backbone_config"] = json.dumps(values["backbone_config"])
+        parser.set_defaults(**{name: value for name, value in values.items() if hasattr(options, name)})
+        options = parser.parse_args(arguments)
+    return options
 
 
 def _model(options: argparse.Namespace, tuning: str) -> "ProteinClassifier":
@@ -84,6 +110,7 @@ def _model(options: argparse.Namespace, tuning: str) -> "ProteinClassifier":
         tuning=tuning,
         lora_rank=options.lora_rank,
         lora_bits=options.lora_bits,
+        freeze_layers=options.freeze_layers if tuning == "full" else 0,
         layer=options.layer,
     )
 
@@ -139,6 +166,11 @@ def _parser() -> argparse.ArgumentParser:
     model.add_argument("--model", help="an encoder, a classifier or the output_dir of a training: a folder or a Hub id")
     model.add_argument("--model_revision", default="main", help="branch, tag or commit of a Hub model")
     model.add_argument("--backbone_config", help="shape of an encoder to train from scratch; see train --help")
+    model.add_argument(
+        "--recipe",
+        choices=recipe_names(),
+        help="estimate a recipe of train: its options are the defaults of those here",
+    )
     model.add_argument("--labels", type=positive, help="number of classes (default: those of a classifier, or 10)")
     model.add_argument(
         "--pooling",
@@ -160,6 +192,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     model.add_argument("--freeze_backbone", action="store_true", help="the same as --tuning frozen")
     model.add_argument(
+        "--freeze_layers",
+        type=positive,
+        metavar="N",
+        default=0,
+        help="leave the embeddings and the first N layers as they are (default 0)",
+    )
+    model.add_argument(
         "--layer",
         type=positive,
         metavar="N",
@@ -173,10 +212,13 @@ def _parser() -> argparse.ArgumentParser:
     add_data_options(parser)
     training = parser.add_argument_group("training")
     training.add_argument(
-        "--tokens_per_batch",
+        "--per_device_train_batch_size",
         type=positive,
-        help="tokens of one forward and backward pass (default: those of the 8 longest proteins)",
+        metavar="N",
+        default=8,
+        help="proteins of one forward and backward pass: the N longest (default %(default)s)",
     )
+    training.add_argument("--tokens_per_batch", type=positive, help="its tokens, in place of proteins")
     training.add_argument("--epochs", type=_above_zero, default=5.0, help="passes over the proteins (default 5)")
     training.add_argument("--precision", choices=PRECISIONS, help="default: bf16 on GPUs that have it, else float32")
     training.add_argument("--gradient_checkpointing", action="store_true", help="use less memory but more time")

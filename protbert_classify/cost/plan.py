@@ -14,7 +14,6 @@ from .devices import HERE, ROOM, accelerator, means_of, usual_precision
 from .estimate import Estimate, encoded_lengths, estimate
 from .step_memory import step_memory
 
-LONGEST_PROTEINS = 8  # their tokens are a batch unless a number is given: they decide whether the memory is enough
 GIB = 2**30
 # tuning -> what to say of it, with its memory
 LESS_TRAINED = {
@@ -82,6 +81,7 @@ def make_plan(
     data: str,
     max_length: int,
     tokens_per_batch: int | None,
+    proteins_per_batch: int,
     precision: str | None,
     gradient_checkpointing: bool,
     tuning: str,
@@ -97,7 +97,8 @@ def make_plan(
         name: The model's name, for the table.
         data: Where the lengths come from, for the table.
         max_length: Tokens of the longest input.
-        tokens_per_batch: Tokens of a step; those of the 8 longest proteins if None.
+        tokens_per_batch: Tokens of a step; those of the longest proteins if None.
+        proteins_per_batch: How many of them; they decide whether the memory is enough.
         precision: `float32`, `bf16` or `fp16`; what `train` would use on the device if None.
         gradient_checkpointing: As for train.
         tuning: `full`, `lora` or `frozen`, as for train.
@@ -126,7 +127,7 @@ def make_plan(
         data=data,
         lengths=lengths,
         max_length=max_length,
-        tokens_per_batch=tokens_per_batch or longest * min(LONGEST_PROTEINS, len(lengths)),
+        tokens_per_batch=tokens_per_batch or longest * min(proteins_per_batch, len(lengths)),
         precision=precision,
         gradient_checkpointing=gradient_checkpointing,
         tuning=tuning,

@@ -43,6 +43,29 @@ def test_the_lines_of_the_memory_add_up(tmp_path):
     assert found["inference"] < found["step"]
 
 
+def test_a_recipe_is_estimated_like_its_options(tmp_path):
+    recipe = recorded([*TINY, "--recipe", "lora"], tmp_path)
+    options = recorded([*TINY, "--tuning", "lora", "--lora_rank", "4", "--epochs", "10"], tmp_path)
+    assert recipe == options and recipe["trained_parameters"] < recipe["parameters"]
+    larger = recorded([*TINY, "--recipe", "lora", "--lora_rank", "8"], tmp_path)  # the command line wins
+    assert larger["trained_parameters"] > recipe["trained_parameters"]
+
+
+def test_the_batch_and_the_network_of_a_recipe_count_too(tmp_path):
+    found = recorded(["estimate", "--recipe", "small", "--device", "T4"], tmp_path)
+    assert found["tokens_per_batch"] == 32 * 512 and found["parameters"] < 10**6
+    other = recorded([*TINY, "--recipe", "small"], tmp_path)  # of another network
+    assert other["tokens_per_batch"] == 32 * 128 and other["parameters"] != found["parameters"]
+    halved = recorded([*TINY, "--recipe", "small", "--per_device_train_batch_size", "16"], tmp_path)
+    assert halved["tokens_per_batch"] == 16 * 128 and halved["step"] < other["step"]
+
+
+def test_frozen_layers_need_no_gradients(tmp_path):
+    one, none = (recorded([*TINY, *more], tmp_path) for more in (["--freeze_layers", "1"], []))
+    assert one["trained_parameters"] < none["trained_parameters"] and one["gradients"] < none["gradients"]
+    assert recorded([*TINY, "--tuning", "frozen", "--freeze_layers", "1"], tmp_path)["step"] < one["step"]
+
+
 @pytest.mark.slow
 def test_what_does_not_fit_says_what_would(tmp_path, capsys):
     large = [*PROTBERT, "--device", "T4", "--precision", "fp16", "--tokens_per_batch", "16384"]
