@@ -72,7 +72,7 @@ def test_the_rest_is_embedded_and_the_exit_code_tells_of_rejected_records(argume
         (["--per", "domain"], "argument --per: invalid choice: 'domain'"),
         (["--dtype", "int8"], "argument --dtype: invalid choice: 'int8'"),
         (["--max_length", "1000"], "max_length=1000: the backbone has 128 positions; expected no more"),
-        (["--layer", "3"], "layer=3: the backbone has 1 layers; expected 1 to 1"),
+        (["--layer", "3"], "layer=3: the backbone has 1 layer; expected 1"),
         (["--max_length", "0"], "--max_length: found '0', expected 1 or more"),
         (["--device", "abacus"], "device 'abacus' cannot be used here"),
         (["--resume", "--overwrite"], "resume and overwrite exclude each other"),
