@@ -117,9 +117,10 @@ BENCHMARK = DemoWays(
     title="Regularisation of a small network",
     about=(
         "The demo's network on SCL2205's eight locations, trained as it is and with one thing more; mean ± standard "
-        f"deviation over {{seeds}} seeds. Mean of the weights: of those before each of the last {AVERAGED:.0%} of the "
-        "steps. R-drop: two passes of each batch with other dropout are to agree, which doubles the work. Masked "
-        f"residues: {MASKED:.0%} are read as X. Moving ends: up to {CUT:.0%} of the residues are cut off each end."
+        "deviation over {seeds} seeds. The mean of the weights is that of the weights before each of the last "
+        f"{AVERAGED:.0%} of the steps. R-drop makes two passes of each batch, with different dropout, agree; this doubles "
+        f"the work. Masked residues: {MASKED:.0%} are read as X. Moving ends: up to {CUT:.0%} of the residues are cut "
+        "off each end."
     ),
     ways=tuple(WAYS),
     train=train,
