@@ -350,6 +350,26 @@ class ProteinClassifier(FromPretrainedMixin):
             self._freeze()
         return self
 
+    def freeze(self, backbone: bool = False, layers: int = 0) -> None:
+        """Choose what stays as it is in training; the rest trains.
+
+        Args:
+            backbone: The whole backbone: only the pooling and the head train.
+            layers: The embeddings and the first so many layers.
+
+        Raises:
+            ValueError: Not so many layers, or the model has an adapter, which trains in all of them.
+        """
+        before = self.config.freeze_backbone, self.config.freeze_layers
+        self.config.freeze_backbone, self.config.freeze_layers = backbone, layers
+        try:
+            self.config.check()
+        except ValueError:
+            self.config.freeze_backbone, self.config.freeze_layers = before
+            raise
+        self.requires_grad_(True)
+        self._freeze()
+
     @property
     def networks(self) -> tuple["ProteinClassifier", ...]:
         """The networks that it computes with: itself, or the members of an ensemble."""

@@ -94,14 +94,30 @@ def build_model(arguments: ModelArguments, data_args: DataArguments, tasks: tupl
             model = ProteinClassifier(scratch_config(arguments, **fields))
             weaken_positions(model.get_position_embeddings())
             return keep_layers(model, arguments)
-        name = resolve_model_path(arguments.model_name_or_path)
-        return set_up_tuning(keep_layers(ProteinClassifier.from_pretrained(name, **fields), arguments), arguments)
+        return set_up_tuning(keep_layers(load_pretrained(arguments, fields), arguments), arguments)
     except OSError as error:
         raise cannot_load(arguments.model_name_or_path, error) from error
     except (KeyError, ZeroDivisionError) as error:  # of transformers, for a function that it does not know, or no heads
         raise OptionError(f"backbone_config: {first_line(error)} is no value that transformers knows") from error
     except (ImportError, ValueError) as error:
         raise error if isinstance(error, OptionError) else OptionError(first_line(error)) from error
+
+
+def load_pretrained(arguments: ModelArguments, fields: dict[str, Any]) -> ProteinClassifier:
+    """The pretrained model, with an adapter that it came with merged if its backbone is to be frozen.
+
+    Args:
+        arguments: That name it.
+        fields: Of its configuration.
+    """
+    name = resolve_model_path(arguments.model_name_or_path)
+    config = AutoConfig.from_pretrained(name, revision=arguments.model_revision, trust_remote_code=False)
+    frozen = {"freeze_backbone": arguments.freeze_backbone, "freeze_layers": arguments.freeze_layers}
+    if not getattr(config, "adapter", None) or not any(frozen.values()):
+        return ProteinClassifier.from_pretrained(name, **fields)
+    model = ProteinClassifier.from_pretrained(name, **{**fields, **dict.fromkeys(frozen, 0)}).merge_adapter()
+    model.freeze(arguments.freeze_backbone, arguments.freeze_layers)
+    return model
 
 
 def keep_layers(model: ProteinClassifier, arguments: ModelArguments) -> ProteinClassifier:

@@ -82,6 +82,16 @@ def test_the_usual_targets_are_in_all_layers_and_not_in_the_pooler(base):
     assert query.lora_A["default"].weight.shape == (4, 32) and query.scaling == {"default": 4.0}
 
 
+def test_a_backbone_with_an_adapter_cannot_be_frozen_until_it_is_merged(base):
+    model = adapted(base, rank=2)
+    with pytest.raises(ValueError, match="an adapter trains in all layers"):
+        model.freeze(backbone=True)
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert any("lora_" in name for name in trained) and not model.config.freeze_backbone
+    model.merge_adapter().freeze(backbone=True)
+    assert all(name.startswith("head.") for name, p in model.named_parameters() if p.requires_grad)
+
+
 @pytest.mark.parametrize("model_type", ["bert", "esm"])
 def test_the_output_of_the_activation_function_is_not_kept(base, tmp_path, model_type):
     if model_type == "esm":

@@ -246,6 +246,17 @@ def test_a_step_moves_all_that_trains_and_nothing_that_is_frozen(fresh, proteins
     assert moved == expected
 
 
+def test_what_is_frozen_can_be_chosen_later(fresh):
+    model = fresh(freeze_backbone=True)
+    model.freeze(layers=1)
+    assert trainable(model) == trainable(fresh(freeze_layers=1)) and model.config.freeze_layers == 1
+    model.freeze()
+    assert trainable(model) == trainable(fresh())
+    with pytest.raises(ValueError, match="freeze_layers=3: expected 0 to 2, the layers of the backbone"):
+        model.freeze(layers=3)
+    assert model.config.freeze_layers == 0
+
+
 @pytest.mark.parametrize("fields", [{"freeze_layers": 1}, {"freeze_backbone": True}])
 def test_what_is_frozen_has_no_dropout_in_training(fresh, fields):
     model = fresh(**fields)

@@ -289,7 +289,7 @@ def test_an_ensemble_of_adapters_needs_neither_of_them_nor_the_base_model(base, 
     assert main(["predict", *map(str, asked)]) == 0
 
 
-@pytest.mark.parametrize("tuning", ["lora", "full"])
+@pytest.mark.parametrize("tuning", ["lora", "full", "frozen"])
 def test_training_goes_on_from_an_adapter_which_becomes_part_of_the_base(base, data, trained, tmp_path, tuning):
     former = ProteinClassifier.from_pretrained(trained / "model").merge_adapter()
     more = ("--num_train_epochs", "1", "--tuning", tuning, "--learning_rate", "1e-9", "--calibrate", "none")
@@ -315,6 +315,7 @@ def test_all_ways_to_freeze_say_the_same(base, data, tmp_path):
     ("more", "words"),
     [
         (("--lora_targets", "query", "querry"), "lora_targets=querry: a model of type bert has no such linear layers"),
+        (("--lora_targets", "query,value"), "lora_targets=query,value: separate the names with spaces"),
         (("--lora_rank", "0"), "lora_rank=0: expected 1 or more"),
         (("--lora_dropout", "1"), "lora_dropout=1.0: expected"),
         (("--lora_kind", "lola"), "lora_kind='lola': expected one of lora, dora"),
