@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from ..cost.devices import DEVICES, HERE, PRECISIONS, ROOM
 from ..errors import OptionError
-from ..training.recipe_files import recipe_names, recipe_path
+from ..training.arguments import EncoderArguments
+from ..training.recipe_files import OWN_NETWORK, recipe_names, recipe_path
 from .parsing import OneLineParser, add_data_options, positive
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ data or downloading the weights."""
 def run(arguments: list[str]) -> int:
     options = _parse(arguments)
     if (options.model is None) == (options.backbone_config is None):
-        raise OptionError("give --model or --backbone_config, one of them")
+        raise OptionError("expected --model or --backbone_config, one of them")
     if options.freeze_backbone and options.tuning == "lora":
         raise OptionError("tuning=lora and freeze_backbone exclude each other; leave one out")
     if options.freeze_backbone:
@@ -86,6 +87,10 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 
         recipe = read_options_file(recipe_path(options.recipe))
         values = {NAMES_HERE.get(name, name): value for name, value in recipe.items()}
+        if "backbone_config" not in values:
+            values.setdefault("model", EncoderArguments.model_name_or_path)  # the default of train
+        if options.model and "backbone_config" in values:
+            raise OptionError(OWN_NETWORK.format(recipe=options.recipe, option="model"))
         if options.model or options.backbone_config:
             values = {name: value for name, value in values.items() if name not in ("model", "backbone_config")}
         if "backbone_config" in values:
@@ -107,6 +112,9 @@ def _model(options: argparse.Namespace, tuning: str) -> "ProteinClassifier":
         backbone_config=options.backbone_config,
         num_labels=options.labels,
         pooling=options.pooling,
+        head=options.head,
+        light_attention_kernel_size=options.light_attention_kernel_size,
+        light_attention_layers=options.light_attention_layers,
         tuning=tuning,
         lora_rank=options.lora_rank,
         lora_bits=options.lora_bits,
@@ -175,6 +183,19 @@ def _parser() -> argparse.ArgumentParser:
     model.add_argument(
         "--pooling",
         help="mean, cls, pooler, light_attention or your own (default: that of a classifier, or mean)",
+    )
+    model.add_argument("--head", help="linear, tanh or your own (default: that of a classifier, or linear)")
+    model.add_argument(
+        "--light_attention_kernel_size",
+        type=positive,
+        metavar="N",
+        help="width of the convolutions of light attention (default: that of a classifier, or 9)",
+    )
+    model.add_argument(
+        "--light_attention_layers",
+        type=positive,
+        metavar="N",
+        help="convolutional layers before light attention (default: those of a classifier, or none)",
     )
     model.add_argument(
         "--tuning",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..model import ProteinClassifier
-from .flops import training_flops
+from .flops import frozen_flops, training_flops
 from .step_memory import step_memory
 
 # Lengths in residues, the 0th, 5th, ... 100th percentile, of 1,655 training proteins of DeepLoc 1.0 (Almagro Armenteros
@@ -33,6 +33,7 @@ class Estimate:
         inference: Bytes to classify a batch of as many tokens.
         flops_per_epoch: Of all proteins, without padding.
         seconds_per_epoch: At the rate given.
+        seconds_per_later_epoch: From the second one on: if the backbone is frozen, `train` reads saved embeddings.
     """
 
     parameters: int
@@ -46,6 +47,11 @@ class Estimate:
     inference: int
     flops_per_epoch: float
     seconds_per_epoch: float
+    seconds_per_later_epoch: float
+
+    def seconds(self, epochs: float) -> float:
+        """Of so many passes over the proteins, evaluation not included."""
+        return self.seconds_per_epoch * min(epochs, 1) + self.seconds_per_later_epoch * max(epochs - 1, 0)
 
     @property
     def step(self) -> int:
@@ -93,6 +99,7 @@ def estimate(
     measured = memory.activations
     activations = int(measured.kept * tokens_per_batch)
     flops = training_flops(model, lengths, gradient_checkpointing)
+    saved = frozen_flops(model, lengths) if model.config.freeze_backbone else 0.0
     return Estimate(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         trained_parameters=sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
@@ -105,6 +112,7 @@ def estimate(
         inference=memory.weights + measured.weight_copies + int(measured.inference * tokens_per_batch),
         flops_per_epoch=flops,
         seconds_per_epoch=flops / flops_per_second,
+        seconds_per_later_epoch=(flops - saved) / flops_per_second,
     )
 
 

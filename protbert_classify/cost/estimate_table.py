@@ -7,7 +7,7 @@ from .devices import ROOM
 from .estimate import Estimate
 from .plan import Plan, gib
 
-AT_MOST = {"frozen": "at most: from the second epoch on, train reads saved embeddings"}
+LATER = {"frozen": "from the second epoch on, train reads saved embeddings"}
 TRAINED = {"full": "", "lora": "adapter, pooling and head only", "frozen": "pooling and head only"}
 
 
@@ -32,7 +32,7 @@ def estimate_record(plan: Plan, cost: Estimate, advice: list[str]) -> dict[str, 
         **dataclasses.asdict(cost),
         "step": cost.step,
         "fits": cost.step <= ROOM * plan.memory,
-        "seconds": cost.seconds_per_epoch * plan.epochs,
+        "seconds": cost.seconds(plan.epochs),
         "advice": advice,
     }
 
@@ -77,7 +77,7 @@ def _about_the_time(plan: Plan, cost: Estimate) -> Rows:
         ("peak of the device", f"{_flop(plan.rate)}/s", plan.rate_source),
         ("share reached", f"{plan.utilisation:.0%}", "ASSUMED, not measured; --help tells how to measure it"),
         ("time of an epoch", _duration(cost.seconds_per_epoch), "without evaluation"),
-        (f"of {plan.epochs:g} epochs", _duration(cost.seconds_per_epoch * plan.epochs), AT_MOST.get(plan.tuning, "")),
+        (f"of {plan.epochs:g} epochs", _duration(cost.seconds(plan.epochs)), LATER.get(plan.tuning, "")),
     ]
     return "time", rows
 

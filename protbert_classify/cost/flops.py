@@ -49,6 +49,17 @@ def training_flops(model: Any, lengths: np.ndarray, gradient_checkpointing: bool
     return total
 
 
+def frozen_flops(model: Any, lengths: np.ndarray) -> float:
+    """FLOPs of one forward pass through the modules of which nothing trains.
+
+    Args:
+        model: A [`ProteinClassifier`]; what trains has `requires_grad`.
+        lengths: (N,), tokens of each protein, special ones included.
+    """
+    parts = _parts(model, lengths)
+    return sum(flops for module, flops, _ in parts if not any(weight.requires_grad for weight in module.parameters()))
+
+
 def _parts(model: Any, lengths: np.ndarray) -> list[tuple[nn.Module, float, float]]:
     """The modules from the input to the logits, the FLOPs of their forward, and the part that is for frozen weights."""
     lengths = np.asarray(lengths, dtype=np.float64)

@@ -34,6 +34,9 @@ def planned_model(
     backbone_config: str | None = None,
     num_labels: int | None = None,
     pooling: str | None = None,
+    head: str | None = None,
+    light_attention_kernel_size: int | None = None,
+    light_attention_layers: int | None = None,
     tuning: str = "full",
     lora_rank: int = 8,
     lora_bits: int = 32,
@@ -49,6 +52,9 @@ def planned_model(
         backbone_config: In place of a name: the shape of an encoder, a JSON file or JSON itself.
         num_labels: Number of classes; None for those of a saved classifier, 10 for an encoder.
         pooling: A name in `POOLINGS`; None for that of a saved classifier, mean for an encoder.
+        head: A name in `HEADS`; None for that of a saved classifier, linear for an encoder.
+        light_attention_kernel_size: Width of its convolutions; None for that of a saved classifier, or 9.
+        light_attention_layers: Convolutional layers before it; None for those of a saved classifier, or none.
         tuning: `full`, `lora` or `frozen`, as for train.
         lora_rank: Of the adapter, with `lora`.
         lora_bits: Of a frozen weight beside it: 32 or 4. The weights of the planned model stay whole.
@@ -68,7 +74,13 @@ def planned_model(
             set_layer_count(backbone, layer)
         backbone.dtype = torch.float32  # whatever the weights were saved in, training holds float32
         own = {name: getattr(trained, name) for name in OWN_FIELDS} if trained else {"num_labels": 10}
-        asked = {"pooling": pooling, "num_labels": num_labels}
+        asked = {
+            "pooling": pooling,
+            "head": head,
+            "light_attention_kernel_size": light_attention_kernel_size,
+            "light_attention_layers": light_attention_layers,
+            "num_labels": num_labels,
+        }
         fields: dict[str, Any] = {**own, **{name: value for name, value in asked.items() if value is not None}}
         trains: dict[str, Any] = {"freeze_backbone": tuning == "frozen", "freeze_layers": freeze_layers}
         if tuning == "lora":

@@ -5,6 +5,9 @@ from pathlib import Path
 from ..errors import OptionError
 
 FOLDER = Path(__file__).parent / "recipes"
+OWN_NETWORK = (
+    "recipe={recipe} and {option} exclude each other: the recipe is for a small network of its own; leave one out"
+)
 
 
 def recipe_names() -> list[str]:

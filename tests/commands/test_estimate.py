@@ -10,9 +10,13 @@ from protbert_classify.commands import estimate as command
 from protbert_classify.commands import main
 from protbert_classify.model.configuration import PROTBERT_SHAPE
 from protbert_classify.model.pooling import POOLINGS
+from protbert_classify.model.tasks import Task
+from protbert_classify.training.build_model import build_model
+from protbert_classify.training.options import parse_options
 from tests.conftest import TINY_SHAPE
 from tests.training.runs import complaints
 
+TEN_CLASSES = (Task(name="location", problem_type="single_label_classification", labels=tuple("ABCDEFGHIJ")),)
 PROTBERT = ["estimate", "--backbone_config", json.dumps(PROTBERT_SHAPE)]
 TINY = ["estimate", "--backbone_config", json.dumps(TINY_SHAPE), "--max_length", "128", "--device", "T4"]
 
@@ -53,11 +57,24 @@ def test_a_recipe_is_estimated_like_its_options(tmp_path):
 
 def test_the_batch_and_the_network_of_a_recipe_count_too(tmp_path):
     found = recorded(["estimate", "--recipe", "small", "--device", "T4"], tmp_path)
-    assert found["tokens_per_batch"] == 32 * 512 and found["parameters"] < 10**6
+    model = build_model(*parse_options(["--recipe", "small", "--output_dir", str(tmp_path / "run")])[:2], TEN_CLASSES)
+    assert found["parameters"] == sum(parameter.numel() for parameter in model.parameters())
+    assert found["tokens_per_batch"] == 32 * 512
     other = recorded([*TINY, "--recipe", "small"], tmp_path)  # of another network
     assert other["tokens_per_batch"] == 32 * 128 and other["parameters"] != found["parameters"]
     halved = recorded([*TINY, "--recipe", "small", "--per_device_train_batch_size", "16"], tmp_path)
     assert halved["tokens_per_batch"] == 16 * 128 and halved["step"] < other["step"]
+
+
+def test_a_recipe_for_a_network_of_its_own_takes_no_model(capsys):
+    assert main(["estimate", "--recipe", "small", "--model", "Rostlab/prot_bert_bfd"]) == 2
+    (line,) = complaints(capsys.readouterr().err)
+    assert line.endswith("the recipe is for a small network of its own; leave one out")
+
+
+def test_the_model_of_a_recipe_is_that_of_train():
+    assert command._parse(["--recipe", "lora"]).model == "Rostlab/prot_bert_bfd"
+    assert command._parse(["--recipe", "lora", "--model", "a/b"]).model == "a/b"
 
 
 def test_frozen_layers_need_no_gradients(tmp_path):
@@ -117,8 +134,20 @@ def test_this_machine_is_measured(tmp_path, capsys):
     assert "measured now on its CPU" in out and "on this machine" in out
 
 
-def test_the_time_of_a_frozen_backbone_is_the_most_that_it_takes(capsys):
-    note = "at most: from the second epoch on, train reads saved embeddings"
+def test_a_frozen_backbone_is_computed_once(tmp_path):
+    frozen = [*TINY, "--tuning", "frozen", "--pooling", "light_attention", "--epochs"]
+    one, three = (recorded([*frozen, epochs], tmp_path) for epochs in "13")
+    later = (three["seconds"] - one["seconds"]) / 2
+    assert one["seconds"] == one["seconds_per_epoch"] and 0 < later < one["seconds"]
+    full = recorded([*TINY, "--pooling", "light_attention", "--epochs", "1"], tmp_path)
+    # training all of it costs the forward of the backbone twice more, and that of the pooling once, half of its own
+    assert full["seconds"] - one["seconds"] == pytest.approx(2 * (one["seconds"] - later) + later / 2, rel=0.01)
+    half = recorded([*frozen, "0.5"], tmp_path)
+    assert half["seconds"] == pytest.approx(one["seconds"] / 2)
+
+
+def test_the_time_of_a_frozen_backbone_is_explained(capsys):
+    note = "from the second epoch on, train reads saved embeddings"
     for options, told in (([], 0), (["--freeze_backbone"], 1), (["--tuning", "lora"], 0)):
         assert main([*TINY, *options]) == 0
         assert capsys.readouterr().out.count(note) == told
@@ -134,7 +163,7 @@ def test_faster_and_slower_are_what_the_option_says(tmp_path):
     [
         (["--device", "T4", "--precision", "bf16"], "a T4 has no bf16; expected precision fp16 or float32"),
         (["--device", "Z80"], "invalid choice: 'Z80'"),
-        (["--model", "a/b"], "give --model or --backbone_config, one of them"),
+        (["--model", "a/b"], "expected --model or --backbone_config, one of them"),
         (["--max_length", "2"], "max_length=2: expected more than the 2 special tokens"),
         (["--max_length", "129"], "max_length=129: the backbone has 128 positions"),
         (["--tokens_per_batch", "100"], "tokens_per_batch=100: the longest protein has 128 tokens"),
@@ -174,7 +203,8 @@ def test_help_names_every_pooling(capsys):
     with pytest.raises(SystemExit):
         main(["estimate", "--help"])
     out = " ".join(capsys.readouterr().out.split())
-    assert ", ".join(sorted(POOLINGS, key=out.index)) in out
+    listed = out.split("--pooling POOLING ")[-1].split(" or your own")[0]
+    assert sorted(listed.split(", ")) == sorted(POOLINGS)
 
 
 def test_a_pooling_that_a_user_registered_is_estimated(tmp_path, monkeypatch):
