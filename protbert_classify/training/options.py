@@ -25,7 +25,7 @@ from ..model.losses import LOSSES
 from ..model.pooling import POOLINGS
 from .arguments import DataArguments, EncoderArguments, ModelArguments
 from .option_ranges import check_ranges
-from .recipe_files import recipe_path
+from .recipe_files import OWN_NETWORK, recipe_path
 from .training_arguments import ProteinTrainingArguments
 
 ENCODERS = ("model_name_or_path", "backbone_config")  # one of them
@@ -113,8 +113,9 @@ def parse_words(parser: HfArgumentParser, arguments: Sequence[str], defaults: Se
     except (ValueError, TypeError, ImportError) as error:  # from __post_init__ of TrainingArguments
         raise OptionError(" ".join(str(error).split())) from error
     refuse_unknown(unknown, names, parser.prog.split()[-1])
-    encoders = map(_encoder, (arguments, in_file, in_recipe, defaults))
-    _drop_other_encoder(parsed[0], next(filter(None, encoders), None))
+    given = next(filter(None, map(_encoder, (arguments, in_file))), None)
+    _check_recipe_takes(given, in_recipe, getattr(parsed[0], "recipe", None))
+    _drop_other_encoder(parsed[0], given or _encoder(in_recipe) or _encoder(defaults))
     return parsed
 
 
@@ -139,7 +140,7 @@ def check_options(path: str) -> argparse.Namespace:
             f"search={values.search}: a job on another machine does not search; search here, and give it the best "
             "options (search/best.yaml)"
         )
-    _encoder(arguments)
+    _check_recipe_takes(_encoder(arguments), _options_of_recipe(arguments), values.recipe)
     return values
 
 
@@ -169,6 +170,12 @@ def _encoder(arguments: Sequence[str]) -> str | None:
             "network from scratch; leave one out"
         )
     return given[0] if given else None
+
+
+def _check_recipe_takes(encoder: str | None, in_recipe: Sequence[str], recipe: str | None) -> None:
+    """Refuse a pretrained model with a recipe for a network from scratch, whose learning rate would undo it."""
+    if encoder == "model_name_or_path" and _encoder(in_recipe) == "backbone_config":
+        raise OptionError(OWN_NETWORK.format(recipe=recipe, option=encoder))
 
 
 def _drop_other_encoder(arguments: EncoderArguments, encoder: str | None) -> None:

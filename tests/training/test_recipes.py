@@ -56,11 +56,17 @@ def test_the_command_line_wins_over_a_file_and_a_file_over_the_recipe(tmp_path):
     assert check_options(str(tmp_path / "run.yaml")).lora_alpha == 1
 
 
-def test_a_pretrained_model_replaces_the_network_of_a_recipe(tmp_path):
+def test_a_recipe_with_a_network_of_its_own_takes_no_pretrained_model(tmp_path):
+    """Its learning rate would undo what the model has learned."""
     options = ["--recipe", "small", "--output_dir", str(tmp_path)]
     assert parse_options(options)[0].backbone_config
-    model = parse_options([*options, "--model_name_or_path", "facebook/esm2_t6_8M_UR50D"])[0]
-    assert model.backbone_config is None and model.pooling == "light_attention"
+    with pytest.raises(OptionError, match="recipe=small and model_name_or_path exclude each other"):
+        parse_options([*options, "--model_name_or_path", "facebook/esm2_t6_8M_UR50D"])
+    (tmp_path / "run.yaml").write_text("recipe: small\nmodel_name_or_path: facebook/esm2_t6_8M_UR50D\n")
+    with pytest.raises(OptionError, match="recipe=small and model_name_or_path exclude each other"):
+        check_options(str(tmp_path / "run.yaml"))
+    network = ["--backbone_config", '{"model_type": "bert", "hidden_size": 32}']
+    assert parse_options([*options, *network])[0].backbone_config == network[1]
 
 
 def test_an_unknown_one_is_one_line_with_those_there_are(tmp_path):
