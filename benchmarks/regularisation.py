@@ -118,9 +118,9 @@ BENCHMARK = DemoWays(
     about=(
         "The demo's network on SCL2205's eight locations, trained as it is and with one thing more; mean ± standard "
         "deviation over {seeds} seeds. The mean of the weights is that of the weights before each of the last "
-        f"{AVERAGED:.0%} of the steps. R-drop makes two passes of each batch, with different dropout, agree; this doubles "
-        f"the work. Masked residues: {MASKED:.0%} are read as X. Moving ends: up to {CUT:.0%} of the residues are cut "
-        "off each end."
+        f"{AVERAGED:.0%} of the steps. R-drop makes two passes of each batch, with different dropout, agree; this "
+        f"doubles the work. Masked residues: {MASKED:.0%} are read as X. Moving ends: up to {CUT:.0%} of the residues "
+        "are cut off each end."
     ),
     ways=tuple(WAYS),
     train=train,

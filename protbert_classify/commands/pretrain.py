@@ -40,13 +40,13 @@ def run(arguments: list[str]) -> int:
     options = parse_pretraining_options(arguments, "protbert-classify pretrain")
     metrics = pretrain(*options)
     if options[-1].should_save:
-        print(summary(metrics, str(options[-1].output_dir)))
+        print(summary(metrics, str(options[-1].output_dir), options[0].backbone_config is not None))
     # a launcher makes a failure, with a traceback, of every other exit code
     return REJECTED if metrics["rejected_records"] and not is_distributed() else 0
 
 
-def summary(metrics: dict[str, Any], output_dir: str) -> str:
-    """The numbers of a pretraining, and what to do with its model."""
+def summary(metrics: dict[str, Any], output_dir: str, from_scratch: bool = False) -> str:
+    """The numbers of a pretraining, and what to do with its model; one from scratch is small as a rule."""
     from ..reporting.formatting import count
 
     lines = []
@@ -61,9 +61,10 @@ def summary(metrics: dict[str, Any], output_dir: str) -> str:
             lines.append("it has not learned more than these frequencies: train longer, or with a higher learning_rate")
     if rejected := metrics["rejected_records"]:
         lines.append(f"{count(rejected, 'record')} rejected; they and the reasons in {output_dir}/rejected.csv")
+    lines.append(f"trained in {metrics['train_runtime']:,.0f} s; model in {output_dir}/model")
+    rate = " --learning_rate 3e-4" if from_scratch else ""  # the default of train suits large encoders
     lines.append(
-        f"trained in {metrics['train_runtime']:,.0f} s; model in {output_dir}/model; to fine-tune it: "
-        f"protbert-classify train --data LABELLED.fasta --model_name_or_path {output_dir}/model"
+        f"to fine-tune it: protbert-classify train --data LABELLED.fasta --model_name_or_path {output_dir}/model{rate}"
     )
     return "\n".join(lines)
 

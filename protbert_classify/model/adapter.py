@@ -135,6 +135,8 @@ def find_targets(backbone: PreTrainedModel, names: list[str], kind: str = "lora"
             f"lora_targets: ia3 scales what {NOT_FEED_FORWARD} gives but what output.dense takes; expected one of them"
         )
     if unknown:
+        if any("," in name for name in unknown):
+            raise ValueError(f"lora_targets={' '.join(unknown)}: separate the names with spaces")
         raise ValueError(
             f"lora_targets={' '.join(unknown)}: a model of type {model_type} has no such linear layers; expected some "
             f"of {', '.join(sorted(known))}"

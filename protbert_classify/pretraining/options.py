@@ -31,7 +31,7 @@ def parse_pretraining_options(arguments: Sequence[str], prog: str = "pretrain") 
     model_args, data_args, training_args = parse_words(pretraining_parser(prog), arguments)
     for name in OF_CLASSIFIERS:
         if getattr(training_args, name) != PretrainingArguments.__dataclass_fields__[name].default:
-            raise OptionError(f"{name}: an option of classifiers, which pretrain has not; leave it out")
+            raise OptionError(f"{name} is an option of train and has no effect on pretraining; leave it out")
     check_ranges(data_args, training_args)
     if not data_args.data:
         raise OptionError("data: found none; expected proteins to train on: --data proteins.fasta")

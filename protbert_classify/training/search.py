@@ -114,8 +114,8 @@ def _search(
             trials_of(study, space, maximize),
         )
         missing = planned - len(search.trials)
-        before = f", {count(len(search.trials), 'trial')} there" if search.trials else ""
-        logger.info("search: %s%s, of %s", count(planned, "trial"), before, space)
+        before = f" ({len(search.trials)} done)" if search.trials else ""
+        logger.info("search: %s%s over %s", count(planned, "trial"), before, space)
         if missing > 0:
             trainer.where = lambda: f"in trial {len(done(study)) + 1} of {planned}"
             trainer.trial_ended = partial(_note, study=study, search=search, planned=planned, folder=folder)

@@ -92,7 +92,7 @@ def test_bad_data_is_one_line(tmp_path, capsys, kind):
         (["--max_length", "200"], "max_length=200: the backbone has 128 positions"),
         (["--num_train_epochs", "0"], "num_train_epochs=0.0: expected more than 0"),
         (["--metric_for_best_model", "mcc"], "metric_for_best_model='mcc': expected one of loss, perplexity"),
-        (["--calibrate", "none"], "calibrate: an option of classifiers"),
+        (["--calibrate", "none"], "calibrate is an option of train and has no effect on pretraining"),
         (["--push_to_hub", "true"], "push_to_hub: not for a pretraining"),
         (["--label_column", "a"], "unknown option --label_column; did you mean --id_column?"),
         (["--zzz", "a"], "unknown option --zzz; pretrain --help lists them"),
@@ -175,6 +175,13 @@ def test_options_come_from_a_file_too(tmp_path, data):
     assert main(["pretrain", str(tmp_path / "run.yaml"), "--output-dir", str(folder)]) == 0
     found = json.loads((folder / "run.json").read_text())
     assert (found["training_arguments"]["max_steps"], found["training_arguments"]["max_length"]) == (1, 64)
+
+
+@pytest.mark.parametrize("from_scratch", [True, False])
+def test_a_network_from_scratch_is_fine_tuned_with_a_higher_learning_rate(from_scratch):
+    told = summary({"rejected_records": 0, "train_runtime": 3.0}, "runs/domain", from_scratch)
+    command = "protbert-classify train --data LABELLED.fasta --model_name_or_path runs/domain/model"
+    assert told.endswith(f"to fine-tune it: {command}{' --learning_rate 3e-4' if from_scratch else ''}")
 
 
 @pytest.mark.parametrize(("loss", "warned"), [(2.95, True), (2.8, False)])

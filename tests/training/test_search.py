@@ -237,7 +237,7 @@ def test_no_trial_sees_the_test_proteins(data, space, tmp_path, monkeypatch):
 def test_each_trial_is_a_line_of_the_log_and_nothing_else_of_it_is(data, space, tmp_path, log):
     search(tmp_path / "run", data, space, 2)
     lines = [record.getMessage() for record in log.records]
-    begin = next(place for place, line in enumerate(lines) if line.startswith("search: 2 trials, of learning_rate"))
+    begin = next(place for place, line in enumerate(lines) if line.startswith("search: 2 trials over learning_rate"))
     end = next(place for place, line in enumerate(lines) if line.startswith("the best of 2 trials is trial "))
     assert [line.split(":")[0] for line in lines[begin + 1 : end]] == ["trial 1 of 2", "trial 2 of 2"]
     assert "learning rate 0.01, classifier dropout 0.1, pooling mean: MCC" in lines[begin + 1]
