@@ -43,8 +43,9 @@ def check_layers(config: PretrainedConfig, count: int, asked: str | None = None)
     if layers == 0:
         raise ValueError(f"{asked}: the backbone has no layers to choose from")
     if not 1 <= count <= layers:
-        there = "1 layer; expected 1" if layers == 1 else f"{layers} layers; expected 1 to {layers}"
-        raise ValueError(f"{asked}: the backbone has {there}")
+        if layers == 1:
+            raise ValueError(f"{asked}: the backbone has 1 layer; expected 1")
+        raise ValueError(f"{asked}: the backbone has {layers} layers; expected 1 to {layers}")
     if hasattr(config, SHARED):
         raise ValueError(
             f"{asked}: the layers of a model of type {config.model_type} share their weights: none can be left out"
