@@ -14,10 +14,13 @@ NONE = ("--class_weights", "0")
 WAYS = {
     "cross-entropy": NONE,
     "class weights 0.3 (the demo)": WEIGHTS,
+    "class weights 0.4": ("--class_weights", "0.4"),
     "class weights 0.3, label smoothing 0.1": (*WEIGHTS, "--label_smoothing_factor", "0.1"),
+    "class weights 0.5, label smoothing 0.1": ("--class_weights", "0.5", "--label_smoothing_factor", "0.1"),
     "class sampling 0.3": (*NONE, "--class_sampling", "0.3"),
     "focal, class weights 0.2": ("--class_weights", "0.2", "--loss", "focal"),
     "focal, class weights 0.3": (*WEIGHTS, "--loss", "focal"),
+    "focal, class weights 0.3, label smoothing 0.05": (*WEIGHTS, "--loss", "focal", "--label_smoothing_factor", "0.05"),
     "logit adjustment 0.3": (*WEIGHTS, "--loss", "logit_adjusted"),
 }
 BENCHMARK = DemoWays(
