@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks.reporting import markdown_table
 from protbert_classify.evaluation.comparison import compare
 from protbert_classify.reporting.formatting import with_interval
@@ -36,16 +38,19 @@ def difference(first: str, second: str) -> dict[str, Any]:
 
 
 def pairs_table(differences: Mapping[str, Sequence[dict[str, Any]]], metrics: Mapping[str, str]) -> str:
-    """A row for each pair and metric, a column for each seed.
+    """A row for each pair and metric, a column for each seed and one for their mean.
 
     Args:
         differences: Title of a pair -> for each seed, what [`difference`] found.
         metrics: Names of the metrics to show -> their titles.
     """
     lines = [
-        [title, shown, *(with_interval(seed[metric][0], seed[metric][1], "+.3f") for seed in seeds)]
+        [
+            *(title, shown, f"{np.mean([seed[metric][0] for seed in seeds]):+.3f}"),
+            *(with_interval(seed[metric][0], seed[metric][1], "+.3f") for seed in seeds),
+        ]
         for title, seeds in differences.items()
         for metric, shown in metrics.items()
     ]
     most = max((len(seeds) for seeds in differences.values()), default=0)
-    return markdown_table(["", "metric", *(f"seed {seed}" for seed in range(most))], lines)
+    return markdown_table(["", "metric", "mean", *(f"seed {seed}" for seed in range(most))], lines)

@@ -42,8 +42,8 @@ def test_the_differences_stand_below_the_runs():
     same = "0.500 ± 0.000"
     assert f"| cross-entropy | 0.600 ± 0.141 | {' | '.join([same] * 5)} |" in lines
     assert [line for line in lines if line.startswith("| focal")] == [
-        f"| focal - cross-entropy | {name} | {cell} | {cell} |"
-        for name, cell in (("macro F1", "+0.040 (+0.010 to +0.070)"), ("MCC", "+0.000 (-0.020 to +0.020)"))
+        f"| focal - cross-entropy | {name} | {mean} | {mean} ({interval}) | {mean} ({interval}) |"
+        for name, mean, interval in (("macro F1", "+0.040", "+0.010 to +0.070"), ("MCC", "+0.000", "-0.020 to +0.020"))
     ]
 
 

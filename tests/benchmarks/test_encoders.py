@@ -24,9 +24,10 @@ def test_the_time_to_an_accuracy_is_that_of_the_first_epoch_that_reaches_it():
 
 def test_a_difference_has_a_row_for_each_metric_and_a_column_for_each_seed():
     one = {metric: [0.1, (-0.01, 0.21)] for metric in encoders.METRICS}
-    rows = pairs_table({"a - b": [one, one]}, encoders.METRICS).splitlines()
-    assert rows[0] == "|  | metric | seed 0 | seed 1 |" and len(rows) == 5
-    assert rows[3] == "| a - b | MCC | +0.100 (-0.010 to +0.210) | +0.100 (-0.010 to +0.210) |"
+    other = {metric: [-0.02, (-0.13, 0.09)] for metric in encoders.METRICS}
+    rows = pairs_table({"a - b": [one, other]}, encoders.METRICS).splitlines()
+    assert rows[0] == "|  | metric | mean | seed 0 | seed 1 |" and len(rows) == 5
+    assert rows[3] == "| a - b | MCC | +0.040 | +0.100 (-0.010 to +0.210) | -0.020 (-0.130 to +0.090) |"
 
 
 @pytest.mark.slow
