@@ -16,7 +16,7 @@ from benchmarks.reporting import last_results, markdown_table, mean_and_spread, 
 from benchmarks.results_page import write_page
 from protbert_classify.data.scl2205 import write_scl2205
 from protbert_classify.evaluation.metrics import NAMES
-from protbert_classify.runs.files import METRICS, read_json
+from protbert_classify.runs.files import METRICS, RECORD, read_json
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class DemoWays:
     def one_run(self, data: Sequence[str], folder: Path, way: str, seed: int, *more: str) -> dict[str, Any]:
         """The metrics of each split, of one training; one that is finished is not trained again."""
         output = self.run_folder(folder, way, seed)
-        if not (output / METRICS).exists():
+        if not (output / RECORD).exists():  # written last
             where = ["--data", data[0], "--validation_data", data[1], "--output_dir", str(output), "--overwrite"]
             with as_file(files("protbert_classify.commands") / "demo.yaml") as demo:
                 self.train(way, [str(demo), *where, "--test_neighbours", "false", "--seed", str(seed), *more])
