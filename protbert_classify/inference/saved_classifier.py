@@ -33,7 +33,7 @@ def load_classifier(
 
     Raises:
         ModelError: No model there, one without classes, or damaged weights.
-        OptionError: No such device here, or a precision that it has not.
+        OptionError: No such device here, or a precision that it does not have.
     """
     name = resolve_model_path(name_or_path)
     try:
@@ -82,7 +82,7 @@ def ready(model: ProteinClassifier, device: str | None, precision: str, compiled
     """The same model, made ready to compute; see [`load_classifier`].
 
     Raises:
-        OptionError: No such device here, or a precision that it has not.
+        OptionError: No such device here, or a precision that it does not have.
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -111,13 +111,14 @@ def load_pretrained(arguments: ModelArguments, fields: dict[str, Any]) -> Protei
         fields: Of its configuration.
     """
     name = resolve_model_path(arguments.model_name_or_path)
-    config = AutoConfig.from_pretrained(name, revision=arguments.model_revision, trust_remote_code=False)
-    frozen = {"freeze_backbone": arguments.freeze_backbone, "freeze_layers": arguments.freeze_layers}
-    if not getattr(config, "adapter", None) or not any(frozen.values()):
-        return ProteinClassifier.from_pretrained(name, **fields)
-    model = ProteinClassifier.from_pretrained(name, **{**fields, **dict.fromkeys(frozen, 0)}).merge_adapter()
-    model.freeze(arguments.freeze_backbone, arguments.freeze_layers)
-    return model
+    if arguments.freeze_backbone or arguments.freeze_layers:
+        config = AutoConfig.from_pretrained(name, revision=arguments.model_revision, trust_remote_code=False)
+        if getattr(config, "adapter", None):
+            whole = {**fields, "freeze_backbone": False, "freeze_layers": 0}
+            model = ProteinClassifier.from_pretrained(name, **whole).merge_adapter()
+            model.freeze(arguments.freeze_backbone, arguments.freeze_layers)
+            return model
+    return ProteinClassifier.from_pretrained(name, **fields)
 
 
 def keep_layers(model: ProteinClassifier, arguments: ModelArguments) -> ProteinClassifier:
