@@ -2,7 +2,7 @@
 
 The demo's network on SCL2205 with several losses, class weights and samplings, three seeds each: about five minutes a
 training on two CPU cores. The weights and the sampling give a class its number of proteins to the power of minus the
-number shown.
+number shown; weights by beta are those of the effective number of proteins.
 """
 
 from benchmarks.demo_ways import DemoWays
@@ -17,6 +17,10 @@ WAYS = {
     "class weights 0.4": ("--class_weights", "0.4"),
     "class weights 0.3, label smoothing 0.1": (*WEIGHTS, "--label_smoothing_factor", "0.1"),
     "class weights 0.5, label smoothing 0.1": ("--class_weights", "0.5", "--label_smoothing_factor", "0.1"),
+    "class weights by beta 0.99": (*NONE, "--class_weights_beta", "0.99"),
+    "class weights by beta 0.995": (*NONE, "--class_weights_beta", "0.995"),
+    "class weights by beta 0.999": (*NONE, "--class_weights_beta", "0.999"),
+    "focal, class weights by beta 0.995": (*NONE, "--class_weights_beta", "0.995", "--loss", "focal"),
     "class sampling 0.3": (*NONE, "--class_sampling", "0.3"),
     "focal, class weights 0.2": ("--class_weights", "0.2", "--loss", "focal"),
     "focal, class weights 0.3": (*WEIGHTS, "--loss", "focal"),
@@ -28,7 +32,7 @@ BENCHMARK = DemoWays(
     title="Rare classes",
     about=(
         "The demo's network on SCL2205's eight locations with other losses; mean ± standard deviation over {seeds} "
-        "seeds. The number is the value of `--class_weights` or `--class_sampling`."
+        "seeds. The number is the value of `--class_weights`, `--class_weights_beta` or `--class_sampling`."
     ),
     ways=tuple(WAYS),
     train=lambda way, options: train(*parse_options([*options, *WAYS[way]])),

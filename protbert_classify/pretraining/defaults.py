@@ -10,7 +10,15 @@ from typing import Any
 from ..training.defaults import TRAINING_DEFAULTS
 
 # options of `train` that say something about classifiers, and have no meaning here
-OF_CLASSIFIERS = ("packing", "class_weights", "class_sampling", "head_learning_rate", "calibrate", "cache_embeddings")
+OF_CLASSIFIERS = (
+    "packing",
+    "class_weights",
+    "class_weights_beta",
+    "class_sampling",
+    "head_learning_rate",
+    "calibrate",
+    "cache_embeddings",
+)
 
 # option -> its default, its help
 OWN_DEFAULTS: dict[str, tuple[Any, str]] = {

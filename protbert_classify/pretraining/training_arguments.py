@@ -20,8 +20,8 @@ class PretrainingArguments(ProteinTrainingArguments):
         max_length: Tokens of a protein, at most, special ones included; of a longer one, a random part is read.
         mask_share: Share of the residues that is predicted, above 0 and up to 1.
 
-    What concerns classifiers only has no effect: `packing`, `class_weights`, `class_sampling`, `calibrate` and
-    `cache_embeddings`.
+    What concerns classifiers only has no effect: `packing`, `class_weights`, `class_weights_beta`, `class_sampling`,
+    `calibrate` and `cache_embeddings`.
 
     Example:
         >>> from protbert_classify import PretrainingArguments

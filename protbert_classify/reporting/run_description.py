@@ -30,6 +30,7 @@ TRAINING = (
     "optim",
     "label_smoothing_factor",
     "class_weights",
+    "class_weights_beta",
     "class_sampling",
     "bf16",
     "fp16",

@@ -68,6 +68,7 @@ RANGES = {
     "adam_epsilon": NOT_NEGATIVE,
     "label_smoothing_factor": SHARE,
     "class_weights": SHARE,
+    "class_weights_beta": DECAY,
     "class_sampling": SHARE,
     "early_stopping_patience": NOT_NEGATIVE,
     "dataloader_num_workers": NOT_NEGATIVE,

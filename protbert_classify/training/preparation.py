@@ -66,7 +66,9 @@ def keep_weight_names(model: Any) -> None:
     model._weight_conversions = []
 
 
-def fit_model(model: ProteinClassifier, proteins: Dataset | None, class_weights: float = 0.0) -> None:
+def fit_model(
+    model: ProteinClassifier, proteins: Dataset | None, class_weights: float = 0.0, class_weights_beta: float = 0.0
+) -> None:
     """Set what a model must know before training: the longest input, its positions, units of targets, class weights.
 
     Args:
@@ -75,6 +77,7 @@ def fit_model(model: ProteinClassifier, proteins: Dataset | None, class_weights:
         proteins: To train on, raw; their targets give a regression its mean and standard deviation, if it has none, and
             classes their weights.
         class_weights: Minus the power of the number of proteins that gives the weight of a class; 0 leaves the model's.
+        class_weights_beta: The same by the effective number of proteins, see [`class_weights_for`].
 
     Raises:
         OptionError: The model is an ensemble, or weights of classes are asked for where there are none.
@@ -91,30 +94,37 @@ def fit_model(model: ProteinClassifier, proteins: Dataset | None, class_weights:
         model.resize_position_embeddings(config.max_sequence_length)
     if proteins is not None and is_raw(proteins):
         _fit_units(model, proteins)
-    if class_weights:
-        _fit_class_weights(model, proteins, class_weights)
+    if class_weights or class_weights_beta:
+        _fit_class_weights(model, proteins, class_weights, class_weights_beta)
     if config.loss == "logit_adjusted" and config.class_weights is None:
         logger.warning("loss logit_adjusted is cross_entropy without class_weights; expected class_weights above 0")
 
 
-def _fit_class_weights(model: ProteinClassifier, proteins: Dataset | None, power: float) -> None:
+def _fit_class_weights(model: ProteinClassifier, proteins: Dataset | None, power: float, beta: float) -> None:
     config = model.config
+    given = f"class_weights={power}" if power else f"class_weights_beta={beta}"
     if config.problem_type != SINGLE_LABEL:
-        raise OptionError(f"class_weights={power}: expected 0 for {config.problem_type}; {SINGLE_LABEL} has classes")
+        raise OptionError(f"{given}: expected 0 for {config.problem_type}; {SINGLE_LABEL} has classes")
     if proteins is None or not is_raw(proteins):
-        raise OptionError(f"class_weights={power}: the training proteins are encoded already; expected raw ones")
+        raise OptionError(f"{given}: the training proteins are encoded already; expected raw ones")
     known = targets(proteins, config.task)
-    config.class_weights = class_weights_for(np.bincount(known[known >= 0], minlength=config.num_labels), power)
+    counts = np.bincount(known[known >= 0], minlength=config.num_labels)
+    config.class_weights = class_weights_for(counts, power, beta)
 
 
-def class_weights_for(proteins: np.ndarray, power: float) -> list[float]:
+def class_weights_for(proteins: np.ndarray, power: float = 0.0, beta: float = 0.0) -> list[float]:
     """Factors of the losses of classes: large for rare ones, and 1 in the mean over the proteins.
 
     Args:
         proteins: (C,), how many the classes have; a class without one gets 1.
         power: 0 for equal weights, 1 for classes that count the same.
+        beta: 0 for equal weights. Above 0, weights are the inverse of the effective number of proteins,
+            (1 - beta^n) / (1 - beta), which grows like n up to about 1 / (1 - beta), and little from there on (Cui et
+            al. 2019, doi:10.1109/CVPR.2019.00949).
     """
-    weights = np.where(proteins > 0, np.maximum(proteins, 1) ** -power, 0.0)
+    counts = np.maximum(proteins, 1).astype(float)
+    effective = counts**power * (1 - beta**counts) / (1 - beta)
+    weights = np.where(proteins > 0, 1 / effective, 0.0)
     weights *= proteins.sum() / (weights * proteins).sum()
     return np.where(proteins > 0, weights, 1.0).tolist()
 

@@ -177,8 +177,8 @@ def _build_trainer(
 
     def model_init(trial: Any = None) -> PreTrainedModel:
         chosen = {} if trial is None else space.suggest(trial)
-        if "class_weights" in chosen:  # the model gets them before Trainer sets the options
-            own.class_weights = chosen["class_weights"]
+        for name in {"class_weights", "class_weights_beta"} & set(chosen):  # before Trainer sets the options
+            setattr(own, name, chosen[name])
         model = build_model(of_model(model_args, chosen), data_args, tasks)
         set_seed(own.seed)  # as Trainer does between building a model and training it
         return model

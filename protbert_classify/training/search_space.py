@@ -49,13 +49,14 @@ OF_TRAINING: dict[str, type] = {
     "max_grad_norm": float,
     "label_smoothing_factor": float,
     "class_weights": float,
+    "class_weights_beta": float,
     "class_sampling": float,
     "adam_beta1": float,
     "adam_beta2": float,
     "adam_epsilon": float,
 }
 SEARCHABLE = {**OF_MODEL, **OF_TRAINING}
-OF_CLASSES = ("class_weights", "class_sampling")  # of single_label_classification only
+OF_CLASSES = ("class_weights", "class_weights_beta", "class_sampling")  # of single_label_classification only
 EXPECTED = "a list of values, or a range {low: ..., high: ..., log: true}"
 WIDE = 10  # the default range of a learning rate: from the given one divided by this to the given one times this
 HEAD_FASTER = 100  # the default range of the head's learning rate reaches up to that of the backbone times this
@@ -149,7 +150,7 @@ def default_space(model_args: ModelArguments, training_args: ProteinTrainingArgu
         found.append(Dimension("classifier_dropout", 0.0, 0.5))
     if model_args.pooling == "light_attention":
         found.append(Dimension("light_attention_dropout", 0.0, 0.5))
-    if task.problem_type == SINGLE_LABEL:
+    if task.problem_type == SINGLE_LABEL and not training_args.class_weights_beta:
         found.append(Dimension("class_weights", 0.0, 0.5))
     if model_args.tuning == "lora" and model_args.lora_kind != IA3:
         found.append(Dimension("lora_rank", choices=tuple(RANKS)))
@@ -257,12 +258,17 @@ def check_task(space: SearchSpace, task: Task, training_args: ProteinTrainingArg
 
     Raises:
         OptionError: Weights of classes for a task that has no classes, or several for a protein; or `class_sampling`
-            with another order than `group_by_length`.
+            with another order than `group_by_length`; or both kinds of weights.
     """
     found = [name for name in space.names() if name in OF_CLASSES]
     if found and task.problem_type != SINGLE_LABEL:
         raise OptionError(
             f"search_space: {listed(found)} cannot be searched for {task.problem_type}; only {SINGLE_LABEL} has them"
+        )
+    kinds = ("class_weights", "class_weights_beta")
+    if any(name in found for name in kinds) and all(name in found or getattr(training_args, name) for name in kinds):
+        raise OptionError(
+            "search_space: class_weights and class_weights_beta: expected one of them; set the other one to 0"
         )
     order = training_args.train_sampling_strategy
     if "class_sampling" in found and order != "group_by_length":

@@ -236,7 +236,8 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
     # ---- what a trainer of other models than classifiers replaces ----
 
     def _fit_model(self, model: Any, args: TrainingArguments) -> None:
-        fit_model(model, self._raw_train, getattr(args, "class_weights", 0.0))
+        weights = (getattr(args, name, 0.0) for name in ("class_weights", "class_weights_beta"))
+        fit_model(model, self._raw_train, *weights)
 
     def _find_tokenizer(self) -> Any:
         return tokenizer_for(self.model)

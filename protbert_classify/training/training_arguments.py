@@ -28,6 +28,9 @@ class ProteinTrainingArguments(TrainingArguments):
         class_weights: Factors of the losses of the classes, so that rare classes count more: proportional to the number
             of training proteins to the power of minus `class_weights`; 0 for equal ones, 1 if all classes shall count
             the same. The mean over the training proteins is 1. Of a `single_label_classification`.
+        class_weights_beta: In place of `class_weights`, the beta of the effective number of proteins of Cui et al. 2019
+            (doi:10.1109/CVPR.2019.00949): classes of more than about 1 / (1 - beta) proteins count the same, rarer ones
+            more; 0 for equal weights.
         class_sampling: How often the proteins of a class come in an epoch: in proportion to its number of training
             proteins to the power of minus `class_sampling`; 0 for once each, 1 if all classes shall come equally often.
             An epoch has as many proteins as without. Of a `single_label_classification`.
@@ -74,6 +77,7 @@ class ProteinTrainingArguments(TrainingArguments):
     report_to: None | str | list[str] = _default("report_to")
     ddp_find_unused_parameters: bool | None = _default("ddp_find_unused_parameters")
     class_weights: float = _default("class_weights")
+    class_weights_beta: float = _default("class_weights_beta")
     class_sampling: float = _default("class_sampling")
     head_learning_rate: float | None = _default("head_learning_rate")
     layer_decay: float = _default("layer_decay")
@@ -96,6 +100,11 @@ class ProteinTrainingArguments(TrainingArguments):
             raise ValueError(f"packing={self.packing!r}: expected one of {', '.join(PACKING)}")
         if self.calibrate not in CALIBRATIONS:
             raise ValueError(f"calibrate={self.calibrate!r}: expected one of {', '.join(CALIBRATIONS)}")
+        if self.class_weights and self.class_weights_beta:
+            raise ValueError(
+                f"class_weights={self.class_weights} and class_weights_beta={self.class_weights_beta}: expected one of "
+                "them; set the other one to 0"
+            )
         if self.tokens_per_batch is not None:
             self.tokens_per_batch = _tokens(str(self.tokens_per_batch))
         if self.load_best_model_at_end is None:

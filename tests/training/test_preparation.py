@@ -26,6 +26,31 @@ def test_at_a_power_of_1_all_classes_count_the_same():
     assert class_weights_for(np.array([100, 50, 0, 10]), 1.0) == pytest.approx([160 / 300, 160 / 150, 1, 160 / 30])
 
 
+def test_weights_of_the_effective_number_are_the_inverse_for_rare_classes_and_level_off():
+    counts = np.array([2, 4, 10**5, 10**6, 0])
+    weights = np.array(class_weights_for(counts, beta=0.99))
+    assert (weights * counts).sum() == pytest.approx(counts.sum()) and weights[4] == 1
+    effective = np.array([1 + 0.99, 1 + 0.99 + 0.99**2 + 0.99**3, 100, 100])  # Cui et al. 2019, proposition 1
+    assert weights[:4] * effective == pytest.approx([weights[2] * 100] * 4)
+
+
+def test_weights_by_beta_0_are_equal_and_near_1_those_of_the_power_1():
+    counts = np.array([3, 50, 700])
+    assert class_weights_for(counts, beta=0.0) == pytest.approx([1, 1, 1])
+    assert class_weights_for(counts, beta=1 - 1e-9) == pytest.approx(class_weights_for(counts, power=1.0), rel=1e-4)
+
+
+def test_a_trainer_weighs_classes_by_their_effective_number(tmp_path):
+    trainer = product(tmp_path, class_weights_beta=0.9)
+    found = np.bincount(raw_proteins(60)["location"], minlength=3)
+    assert trainer.model.config.class_weights == class_weights_for(found, beta=0.9)
+
+
+def test_classes_are_weighed_in_one_way(tmp_path):
+    with pytest.raises(ValueError, match=r"class_weights=0.3 and class_weights_beta=0.9: expected one of them; set"):
+        arguments(tmp_path, class_weights=0.3, class_weights_beta=0.9)
+
+
 def test_a_trainer_weighs_the_classes_of_its_training_proteins(tmp_path):
     trainer = product(tmp_path, class_weights=0.5)
     found = np.bincount(raw_proteins(60)["location"], minlength=3)
@@ -44,6 +69,8 @@ def test_a_model_without_classes_has_no_weights_of_them():
     model = small_model(problem_type="multi_label_classification")
     with pytest.raises(OptionError, match="class_weights=0.5: expected 0 for multi_label_classification"):
         fit_model(model, raw_proteins(6), 0.5)
+    with pytest.raises(OptionError, match="class_weights_beta=0.9: expected 0 for multi_label_classification"):
+        fit_model(model, raw_proteins(6), class_weights_beta=0.9)
 
 
 def test_encoded_proteins_are_refused_because_their_classes_were_not_read():

@@ -303,14 +303,15 @@ def test_a_search_in_which_every_loss_becomes_nan_says_so(data, tmp_path):
     assert not (tmp_path / "run" / "run.json").exists()
 
 
-def test_class_weights_of_a_trial_are_in_its_model_and_not_in_the_next_one(data, tmp_path, monkeypatch):
-    (tmp_path / "space.yaml").write_text("class_weights: [0.0, 0.5]\n")
+@pytest.mark.parametrize("option", ["class_weights", "class_weights_beta"])
+def test_class_weights_of_a_trial_are_in_its_model_and_not_in_the_next_one(option, data, tmp_path, monkeypatch):
+    (tmp_path / "space.yaml").write_text(f"{option}: [0.0, 0.5]\n")
     seen = after_each_trial(
-        monkeypatch, lambda trainer, trial: (trial.params["class_weights"], trainer.model.config.class_weights)
+        monkeypatch, lambda trainer, trial: (trial.params[option], trainer.model.config.class_weights)
     )
     search(tmp_path / "run", data, tmp_path / "space.yaml", 5)
-    assert {power for power, _ in seen} == {0.0, 0.5}
-    assert all((weights is None) == (power == 0) for power, weights in seen)
+    assert {value for value, _ in seen} == {0.0, 0.5}
+    assert all((weights is None) == (value == 0) for value, weights in seen)
 
 
 # --- interrupted and resumed

@@ -125,6 +125,17 @@ def test_weights_of_classes_are_refused_where_there_are_no_classes(read):
             check_task(space, SimpleNamespace(problem_type=kind), training_args)
 
 
+def test_classes_are_weighed_in_one_way(read):
+    by_power = read("class_weights: [0.1, 0.3]\n")
+    check_task(by_power, SINGLE, parsed("--class_weights", "0.3")[1])
+    both = read("class_weights: [0.0, 0.3]\nclass_weights_beta: [0.0, 0.9]\n")
+    by_beta = parsed("--class_weights_beta", "0.9")
+    for space, training_args in ((by_power, by_beta[1]), (both, parsed()[1])):
+        with pytest.raises(OptionError, match="class_weights and class_weights_beta: expected one of them"):
+            check_task(space, SINGLE, training_args)
+    assert "class_weights" not in default_space(*by_beta, SINGLE).names()
+
+
 def test_sampling_by_class_is_refused_with_an_order_that_knows_none(read):
     space, training_args = read("class_sampling: [0, 0.5]\n"), parsed("--train_sampling_strategy", "random")[1]
     with pytest.raises(OptionError, match="expected train_sampling_strategy=group_by_length, found random"):
