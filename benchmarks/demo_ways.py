@@ -25,7 +25,7 @@ class DemoWays:
 
     Args:
         name: Of the benchmark and of its results.
-        about: Above the tables; `{seeds}` stands for the number of seeds.
+        about: Above the tables.
         ways: The first one is the usual one: the others are compared with it.
         train: Trains in a way, with the options of the demo: its configuration file first.
         columns: Split -> metrics of the table of runs.
@@ -57,7 +57,7 @@ class DemoWays:
         for part, titles in order.items():
             every = {**before.get(part, {}), **found[part]}
             results[part] = {title: every[title] for title in titles if title in every}
-        publish(self.name, self.title, results, self.tables(results, options.seeds))
+        publish(self.name, self.title, results, self.tables(results))
         write_page()
 
     def measure(self, ways: Sequence[str], seeds: int, folder: Path, *more: str) -> dict[str, Any]:
@@ -86,16 +86,16 @@ class DemoWays:
             for way in others
         }
 
-    def tables(self, results: dict[str, Any], seeds: int) -> str:
+    def tables(self, results: dict[str, Any]) -> str:
         """The runs, then what each way changes on the same test proteins."""
         columns = [(split, name) for split, names in self.columns.items() for name in names]
         rows = [
-            [way, *(mean_and_spread([run[split][name] for run in runs]) for split, name in columns)]
+            [way, str(len(runs)), *(mean_and_spread([run[split][name] for run in runs]) for split, name in columns)]
             for way, runs in results["ways"].items()
         ]
-        runs = markdown_table(["", *(f"{split} {NAMES[name]}" for split, name in columns)], rows)
+        runs = markdown_table(["", "seeds", *(f"{split} {NAMES[name]}" for split, name in columns)], rows)
         shown = {name: NAMES[name] for name in self.compared}
-        return "\n\n".join([self.about.format(seeds=seeds), runs, HEADING, pairs_table(results["differences"], shown)])
+        return "\n\n".join([self.about, runs, HEADING, pairs_table(results["differences"], shown)])
 
     def run_folder(self, folder: Path, way: str, seed: int) -> Path:
         return folder / f"{way} seed {seed}".replace(",", "").replace(" ", "_")

@@ -44,13 +44,14 @@ def pairs_table(differences: Mapping[str, Sequence[dict[str, Any]]], metrics: Ma
         differences: Title of a pair -> for each seed, what [`difference`] found.
         metrics: Names of the metrics to show -> their titles.
     """
+    most = max((len(seeds) for seeds in differences.values()), default=0)
     lines = [
         [
             *(title, shown, f"{np.mean([seed[metric][0] for seed in seeds]):+.3f}"),
             *(with_interval(seed[metric][0], seed[metric][1], "+.3f") for seed in seeds),
+            *[""] * (most - len(seeds)),
         ]
         for title, seeds in differences.items()
         for metric, shown in metrics.items()
     ]
-    most = max((len(seeds) for seeds in differences.values()), default=0)
     return markdown_table(["", "metric", "mean", *(f"seed {seed}" for seed in range(most))], lines)

@@ -1,8 +1,8 @@
 """What finds rare classes? `python -m benchmarks.rare_classes`.
 
-The demo's network on SCL2205 with several losses, class weights and samplings, three seeds each: about five minutes a
-training on two CPU cores. The weights and the sampling give a class its number of proteins to the power of minus the
-number shown; weights by beta are those of the effective number of proteins.
+The demo's network on SCL2205 with several losses, class weights and samplings, three seeds or more each: about five
+minutes a training on a CPU core. The weights and the sampling give a class its number of proteins to the power of minus
+the number shown; weights by beta are those of the effective number of proteins.
 """
 
 from benchmarks.demo_ways import DemoWays
@@ -31,8 +31,8 @@ BENCHMARK = DemoWays(
     name="rare_classes",
     title="Rare classes",
     about=(
-        "The demo's network on SCL2205's eight locations with other losses; mean ± standard deviation over {seeds} "
-        "seeds. The number is the value of `--class_weights`, `--class_weights_beta` or `--class_sampling`."
+        "The demo's network on SCL2205's eight locations with other losses; mean ± standard deviation over seeds. "
+        "The number is the value of `--class_weights`, `--class_weights_beta` or `--class_sampling`."
     ),
     ways=tuple(WAYS),
     train=lambda way, options: train(*parse_options([*options, *WAYS[way]])),

@@ -117,7 +117,7 @@ BENCHMARK = DemoWays(
     title="Regularisation of a small network",
     about=(
         "The demo's network on SCL2205's eight locations, trained as it is and with one thing more; mean ± standard "
-        "deviation over {seeds} seeds. The mean of the weights is that of the weights before each of the last "
+        "deviation over seeds. The mean of the weights is that of the weights before each of the last "
         f"{AVERAGED:.0%} of the steps. R-drop makes two passes of each batch, with different dropout, agree; this "
         f"doubles the work. Masked residues: {MASKED:.0%} are read as X. Moving ends: up to {CUT:.0%} of the residues "
         "are cut off each end."
