@@ -42,7 +42,11 @@ Rows = tuple[str, list[tuple[str, str, str]]]
 
 def _about_the_model(plan: Plan, cost: Estimate) -> Rows:
     rows = [
-        ("parameters", f"{cost.parameters:,}", f"position table as long as --max_length {plan.max_length}, where any"),
+        (
+            "parameters",
+            f"{cost.parameters:,}",
+            f"a position table, if there is one, is cut to --max_length {plan.max_length}",
+        ),
         ("of them trained", f"{cost.trained_parameters:,}", TRAINED[plan.tuning]),
         ("training proteins", f"{len(plan.lengths):,}", plan.data),
         ("tokens an epoch", f"{plan.lengths.sum():,}", f"residues and special tokens, at most {plan.max_length} each"),

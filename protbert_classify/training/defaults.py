@@ -52,19 +52,20 @@ TRAINING_DEFAULTS: dict[str, tuple[Any, str]] = {
         0.0,
         "Let rare classes count more in the loss. A protein of a class with n training proteins has the weight "
         "1/n^VALUE. 0: every protein counts the same, 1: every class counts the same, 0.3 to 0.5: between. It may "
-        "find more of the rare classes and cost accuracy: compare both on validation proteins.",
+        "find more of the rare classes and cost accuracy: compare both on validation proteins. For one class per "
+        "protein.",
     ),
     "class_weights_beta": (
         0.0,
         "Let only the rarest classes count more, in place of --class_weights: weights by the effective number of "
-        "proteins (Cui et al. 2019). Classes with more than about 1/(1-VALUE) training proteins count the same, 200 "
-        "for 0.995; those with far fewer count in proportion to 1/n. 0 is off.",
+        "proteins (Cui et al. 2019). Classes with many more than 1/(1-VALUE) training proteins, 200 for 0.995, count "
+        "the same; a class with far fewer, n, counts in proportion to 1/n. 0 is off.",
     ),
     "class_sampling": (
         0.0,
         "Show proteins of rare classes more often. A protein of a class with n training proteins is drawn with the "
         "weight 1/n^VALUE. 0: every protein is shown once an epoch, 1: every class is shown equally often. The length "
-        "of an epoch does not change.",
+        "of an epoch does not change. For one class per protein, and in place of --class_weights.",
     ),
     "early_stopping_patience": (3, "Stop after this many evaluations without improvement; 0 for never."),
     "calibrate": (

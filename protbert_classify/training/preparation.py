@@ -104,7 +104,10 @@ def _fit_class_weights(model: ProteinClassifier, proteins: Dataset | None, power
     config = model.config
     given = f"class_weights={power}" if power else f"class_weights_beta={beta}"
     if config.problem_type != SINGLE_LABEL:
-        raise OptionError(f"{given}: expected 0 for {config.problem_type}; {SINGLE_LABEL} has classes")
+        raise OptionError(
+            f"{given}: expected 0 for {config.problem_type}, as only {SINGLE_LABEL} weighs its classes; set it to 0 "
+            "(recipe small has class_weights=0.3)"
+        )
     if proteins is None or not is_raw(proteins):
         raise OptionError(f"{given}: the training proteins are encoded already; expected raw ones")
     known = targets(proteins, config.task)

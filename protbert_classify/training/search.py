@@ -100,7 +100,7 @@ def _search(
     model_args, data_args, training_args = arguments
     _, _, tasks = prepared
     folder = os.path.join(str(training_args.output_dir), SEARCH)
-    planned, given = model_args.search or 0, as_given(space, model_args, training_args)
+    planned, given = model_args.search or 0, as_given(space, model_args, training_args, tasks[0])
     with _quiet():
         _check_models(space, arguments, tasks)
         trainer = _build_trainer(arguments, prepared, space)

@@ -12,7 +12,7 @@ from transformers import SchedulerType
 from ..errors import OptionError
 from ..model.adapter import IA3
 from ..model.heads import HEADS
-from ..model.losses import LOSSES
+from ..model.losses import LOSSES, USUAL_LOSS
 from ..model.pooling import POOLINGS
 from ..model.tasks import SINGLE_LABEL, Task
 from ..reporting.formatting import listed
@@ -268,7 +268,8 @@ def check_task(space: SearchSpace, task: Task, training_args: ProteinTrainingArg
     kinds = ("class_weights", "class_weights_beta")
     if any(name in found for name in kinds) and all(name in found or getattr(training_args, name) for name in kinds):
         raise OptionError(
-            "search_space: class_weights and class_weights_beta: expected one of them; set the other one to 0"
+            "search_space: class_weights and class_weights_beta: expected one of them; leave the other one out of the "
+            "space, and set it to 0 where it is given (recipe small has class_weights=0.3)"
         )
     order = training_args.train_sampling_strategy
     if "class_sampling" in found and order != "group_by_length":
@@ -277,10 +278,14 @@ def check_task(space: SearchSpace, task: Task, training_args: ProteinTrainingArg
         )
 
 
-def as_given(space: SearchSpace, model_args: ModelArguments, training_args: ProteinTrainingArguments) -> dict[str, Any]:
+def as_given(
+    space: SearchSpace, model_args: ModelArguments, training_args: ProteinTrainingArguments, task: Task
+) -> dict[str, Any]:
     """The options as they are given, as far as the space has them: the first trial begins with them."""
     given = {**dataclasses.asdict(model_args), **{name: getattr(training_args, name) for name in OF_TRAINING}}
     if given["head_learning_rate"] is None:
         given["head_learning_rate"] = given["learning_rate"]
+    if given["loss"] is None:
+        given["loss"] = USUAL_LOSS[task.problem_type]
     given["lr_scheduler_type"] = SchedulerType(given["lr_scheduler_type"]).value
     return {dimension.name: given[dimension.name] for dimension in space if given[dimension.name] in dimension}

@@ -192,7 +192,8 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
             return
         if self.model.config.problem_type != SINGLE_LABEL:
             raise OptionError(
-                f"class_sampling={power}: expected 0 for {self.model.config.problem_type}; {SINGLE_LABEL} has classes"
+                f"class_sampling={power}: expected 0 for {self.model.config.problem_type}, as only {SINGLE_LABEL} "
+                "draws proteins by their class; set it to 0"
             )
         if self.args.train_sampling_strategy != "group_by_length":
             raise OptionError(

@@ -103,7 +103,7 @@ class ProteinTrainingArguments(TrainingArguments):
         if self.class_weights and self.class_weights_beta:
             raise ValueError(
                 f"class_weights={self.class_weights} and class_weights_beta={self.class_weights_beta}: expected one of "
-                "them; set the other one to 0"
+                "them; set the other one to 0 (recipe small has class_weights=0.3)"
             )
         if self.tokens_per_batch is not None:
             self.tokens_per_batch = _tokens(str(self.tokens_per_batch))

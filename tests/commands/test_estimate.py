@@ -232,4 +232,4 @@ def test_a_classifier_is_taken_at_the_length_it_was_trained_on(tmp_path, capsys,
     shape = {**TINY_SHAPE, "max_position_embeddings": 64}
     tiny_classifier(shape=shape, max_sequence_length=64).save_pretrained(tmp_path)
     assert main(["estimate", "--model", str(tmp_path), "--device", "T4", "--output", str(tmp_path / "e.json")]) == 0
-    assert "as long as --max_length 64" in capsys.readouterr().out
+    assert "is cut to --max_length 64" in capsys.readouterr().out

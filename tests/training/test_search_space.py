@@ -178,7 +178,7 @@ def test_the_default_space_lies_around_the_given_options_which_are_tried_first()
     rate, head = space[:2]
     assert (rate.low, rate.high) == pytest.approx((1e-5, 1e-3)) and rate.log
     assert (head.low, head.high) == pytest.approx((1e-4, 1e-2))
-    assert as_given(space, *arguments) == {
+    assert as_given(space, *arguments, SINGLE) == {
         "learning_rate": 1e-4,
         "head_learning_rate": 1e-4,
         "warmup_steps": 0.1,
@@ -192,4 +192,14 @@ def test_the_default_space_lies_around_the_given_options_which_are_tried_first()
 
 def test_a_given_option_outside_of_the_space_is_not_tried(read):
     space = read("learning_rate: {low: 1e-3, high: 1e-2}\npooling: [mean, cls]\nlr_scheduler_type: [linear, cosine]\n")
-    assert as_given(space, *parsed()) == {"pooling": "mean", "lr_scheduler_type": "linear"}
+    assert as_given(space, *parsed(), SINGLE) == {"pooling": "mean", "lr_scheduler_type": "linear"}
+
+
+@pytest.mark.parametrize(
+    ("problem_type", "losses", "usual"),
+    [(SINGLE_LABEL, "focal, cross_entropy", "cross_entropy"), (MULTI_LABEL, "focal, binary_cross_entropy", "binary_")],
+)
+def test_the_usual_loss_is_tried_first_where_none_is_given(read, problem_type, losses, usual):
+    space, task = read(f"loss: [{losses}]\n"), SimpleNamespace(problem_type=problem_type)
+    assert as_given(space, *parsed(), task)["loss"].startswith(usual)
+    assert as_given(space, *parsed("--loss", "focal"), task) == {"loss": "focal"}
