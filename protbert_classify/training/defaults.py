@@ -6,6 +6,9 @@ torch.
 
 from typing import Any
 
+# of errors about class weights that nobody may have given
+OF_A_RECIPE = "(the recipe small sets class_weights)"
+
 # option -> its default, its help
 TRAINING_DEFAULTS: dict[str, tuple[Any, str]] = {
     "output_dir": ("runs/train", "Folder for the model, metrics, predictions, figures and checkpoints."),

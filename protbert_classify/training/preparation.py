@@ -13,6 +13,7 @@ from ..model import ProteinClassifier
 from ..model.configuration import TRAINED_FURTHER
 from ..model.tasks import REGRESSION, SINGLE_LABEL
 from ..tasks.targets import fit_targets, targets
+from .defaults import OF_A_RECIPE
 
 logger = logging.getLogger(__name__)
 
@@ -97,16 +98,19 @@ def fit_model(
     if class_weights or class_weights_beta:
         _fit_class_weights(model, proteins, class_weights, class_weights_beta)
     if config.loss == "logit_adjusted" and config.class_weights is None:
-        logger.warning("loss logit_adjusted is cross_entropy without class_weights; expected class_weights above 0")
+        logger.warning(
+            "loss logit_adjusted is cross_entropy without class_weights; expected class_weights or class_weights_beta "
+            "above 0"
+        )
 
 
 def _fit_class_weights(model: ProteinClassifier, proteins: Dataset | None, power: float, beta: float) -> None:
     config = model.config
     given = f"class_weights={power}" if power else f"class_weights_beta={beta}"
     if config.problem_type != SINGLE_LABEL:
+        hint = f"set it to 0 {OF_A_RECIPE}" if power else "set it to 0"
         raise OptionError(
-            f"{given}: expected 0 for {config.problem_type}, as only {SINGLE_LABEL} weighs its classes; set it to 0 "
-            "(recipe small has class_weights=0.3)"
+            f"{given}: expected 0 for {config.problem_type}, as only {SINGLE_LABEL} weighs its classes; {hint}"
         )
     if proteins is None or not is_raw(proteins):
         raise OptionError(f"{given}: the training proteins are encoded already; expected raw ones")

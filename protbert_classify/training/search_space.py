@@ -17,6 +17,7 @@ from ..model.pooling import POOLINGS
 from ..model.tasks import SINGLE_LABEL, Task
 from ..reporting.formatting import listed
 from .arguments import DataArguments, ModelArguments
+from .defaults import OF_A_RECIPE
 from .effect import why_without_effect
 from .option_ranges import check_ranges
 from .options import option_names, read_options_file
@@ -269,7 +270,7 @@ def check_task(space: SearchSpace, task: Task, training_args: ProteinTrainingArg
     if any(name in found for name in kinds) and all(name in found or getattr(training_args, name) for name in kinds):
         raise OptionError(
             "search_space: class_weights and class_weights_beta: expected one of them; leave the other one out of the "
-            "space, and set it to 0 where it is given (recipe small has class_weights=0.3)"
+            f"space, and set it to 0 where it is given {OF_A_RECIPE}"
         )
     order = training_args.train_sampling_strategy
     if "class_sampling" in found and order != "group_by_length":

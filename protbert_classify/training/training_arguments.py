@@ -8,7 +8,7 @@ import torch
 from transformers import TrainingArguments
 
 from ..inference.precision import has_gpu_backend
-from .defaults import TRAINING_DEFAULTS
+from .defaults import OF_A_RECIPE, TRAINING_DEFAULTS
 
 
 def _default(name: str) -> Any:
@@ -29,7 +29,7 @@ class ProteinTrainingArguments(TrainingArguments):
             of training proteins to the power of minus `class_weights`; 0 for equal ones, 1 if all classes shall count
             the same. The mean over the training proteins is 1. Of a `single_label_classification`.
         class_weights_beta: In place of `class_weights`, the beta of the effective number of proteins of Cui et al. 2019
-            (doi:10.1109/CVPR.2019.00949): classes of more than about 1 / (1 - beta) proteins count the same, rarer ones
+            (doi:10.1109/CVPR.2019.00949): classes of many more than 1 / (1 - beta) proteins count the same, rarer ones
             more; 0 for equal weights.
         class_sampling: How often the proteins of a class come in an epoch: in proportion to its number of training
             proteins to the power of minus `class_sampling`; 0 for once each, 1 if all classes shall come equally often.
@@ -103,7 +103,7 @@ class ProteinTrainingArguments(TrainingArguments):
         if self.class_weights and self.class_weights_beta:
             raise ValueError(
                 f"class_weights={self.class_weights} and class_weights_beta={self.class_weights_beta}: expected one of "
-                "them; set the other one to 0 (recipe small has class_weights=0.3)"
+                f"them; set the other one to 0 {OF_A_RECIPE}"
             )
         if self.tokens_per_batch is not None:
             self.tokens_per_batch = _tokens(str(self.tokens_per_batch))
