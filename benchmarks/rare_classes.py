@@ -13,10 +13,13 @@ WEIGHTS = ("--class_weights", "0.3")
 NONE = ("--class_weights", "0")
 WAYS = {
     "cross-entropy": NONE,
+    "label smoothing 0.1": (*NONE, "--label_smoothing_factor", "0.1"),
     "class weights 0.3 (the demo)": WEIGHTS,
     "class weights 0.4": ("--class_weights", "0.4"),
     "class weights 0.3, label smoothing 0.1": (*WEIGHTS, "--label_smoothing_factor", "0.1"),
     "class weights 0.5, label smoothing 0.1": ("--class_weights", "0.5", "--label_smoothing_factor", "0.1"),
+    "class weights 0.6, label smoothing 0.1": ("--class_weights", "0.6", "--label_smoothing_factor", "0.1"),
+    "class weights 0.7, label smoothing 0.1": ("--class_weights", "0.7", "--label_smoothing_factor", "0.1"),
     "class weights by beta 0.995": (*NONE, "--class_weights_beta", "0.995"),
     "focal, class weights by beta 0.995": (*NONE, "--class_weights_beta", "0.995", "--loss", "focal"),
     "class sampling 0.3": (*NONE, "--class_sampling", "0.3"),

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel
+from transformers import set_seed
 
 from benchmarks.demo_ways import DemoWays
 from protbert_classify import ProteinTrainer
@@ -107,6 +108,7 @@ def train(way: str, options: list[str]) -> None:
     chosen = parse_options([*options, *PLAIN])
     model_args, data_args, training_args = copy.deepcopy(chosen)
     splits, tasks = load_data(data_args)
+    set_seed(training_args.seed)
     model = build_model(model_args, data_args, tasks)
     trainer = build_trainer(model, protbert_tokenizer(), training_args, splits, WAYS[way])
     save_run(trainer, splits, chosen, trainer.train().metrics)

@@ -70,6 +70,11 @@ TRAINING_DEFAULTS: dict[str, tuple[Any, str]] = {
         "weight 1/n^VALUE. 0: every protein is shown once an epoch, 1: every class is shown equally often. The length "
         "of an epoch does not change. For one class per protein, and in place of --class_weights.",
     ),
+    "label_smoothing_factor": (
+        0.0,
+        "Share of the target that is spread over all classes, such as 0.1, which makes the model less certain. It has "
+        "no effect on numbers.",
+    ),
     "early_stopping_patience": (3, "Stop after this many evaluations without improvement; 0 for never."),
     "calibrate": (
         "temperature",

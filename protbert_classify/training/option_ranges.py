@@ -66,7 +66,7 @@ RANGES = {
     "adam_beta1": DECAY,
     "adam_beta2": DECAY,
     "adam_epsilon": NOT_NEGATIVE,
-    "label_smoothing_factor": SHARE,
+    "label_smoothing_factor": DECAY,
     "class_weights": SHARE,
     "class_weights_beta": DECAY,
     "class_sampling": SHARE,

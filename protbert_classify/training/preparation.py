@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 from datasets import Dataset
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase, TrainingArguments
 
 from ..data.encoding import encode
 from ..errors import OptionError
 from ..model import ProteinClassifier
 from ..model.configuration import TRAINED_FURTHER
 from ..model.tasks import REGRESSION, SINGLE_LABEL
+from ..reporting.formatting import count
 from ..tasks.targets import fit_targets, targets
 from .defaults import OF_A_RECIPE
 
@@ -67,6 +68,31 @@ def keep_weight_names(model: Any) -> None:
     model._weight_conversions = []
 
 
+def check_for_problem_type(problem_type: str, args: TrainingArguments) -> None:
+    """Refuse options of the training that are for another problem type, and warn of those without effect.
+
+    Args:
+        problem_type: Of the main task.
+        args: Of the training; plain `TrainingArguments` have fewer options.
+
+    Raises:
+        OptionError: `class_sampling` of what has no single class, or with batches that it does not draw.
+    """
+    power = getattr(args, "class_sampling", 0.0)
+    if power and problem_type != SINGLE_LABEL:
+        raise OptionError(
+            f"class_sampling={power}: expected 0 for {problem_type}, as only {SINGLE_LABEL} draws proteins by their "
+            "class; set it to 0"
+        )
+    if power and args.train_sampling_strategy != "group_by_length":
+        raise OptionError(
+            f"class_sampling={power}: expected train_sampling_strategy=group_by_length, found "
+            f"{args.train_sampling_strategy}"
+        )
+    if args.label_smoothing_factor and problem_type == REGRESSION:
+        logger.warning("label_smoothing_factor=%s has no effect on %s", args.label_smoothing_factor, REGRESSION)
+
+
 def fit_model(
     model: ProteinClassifier, proteins: Dataset | None, class_weights: float = 0.0, class_weights_beta: float = 0.0
 ) -> None:
@@ -116,7 +142,10 @@ def _fit_class_weights(model: ProteinClassifier, proteins: Dataset | None, power
         raise OptionError(f"{given}: the training proteins are encoded already; expected raw ones")
     known = targets(proteins, config.task)
     counts = np.bincount(known[known >= 0], minlength=config.num_labels)
-    config.class_weights = class_weights_for(counts, power, beta)
+    config.class_weights = weights = class_weights_for(counts, power, beta)
+    found = sorted(np.flatnonzero(counts), key=counts.__getitem__)
+    written = [f"{weights[c]:.2f} ({config.labels[c]}, {count(counts[c], 'protein')})" for c in (found[-1], found[0])]
+    logger.info("class weights: from %s to %s", *written)
 
 
 def class_weights_for(proteins: np.ndarray, power: float = 0.0, beta: float = 0.0) -> list[float]:

@@ -27,7 +27,6 @@ from ..memory_allocator import keep_freed_memory
 from ..model.attention import varlen_attention
 from ..model.four_bits import FourBitLinear
 from ..model.losses import model_loss
-from ..model.tasks import SINGLE_LABEL
 from ..runs.checkpoints import (
     checkpoint_path,
     checkpoints,
@@ -54,6 +53,7 @@ from .hub_mixin import HubMixin
 from .learning_rates import parameter_learning_rates, set_learning_rates
 from .log_lines import LINES
 from .preparation import (
+    check_for_problem_type,
     draws_per_epoch,
     encode_proteins,
     fit_model,
@@ -186,21 +186,6 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
         self._settle_metric()
         self._check_encoded()
 
-    def _check_class_sampling(self) -> None:
-        power = getattr(self.args, "class_sampling", 0.0)
-        if not power:
-            return
-        if self.model.config.problem_type != SINGLE_LABEL:
-            raise OptionError(
-                f"class_sampling={power}: expected 0 for {self.model.config.problem_type}, as only {SINGLE_LABEL} "
-                "draws proteins by their class; set it to 0"
-            )
-        if self.args.train_sampling_strategy != "group_by_length":
-            raise OptionError(
-                f"class_sampling={power}: expected train_sampling_strategy=group_by_length, found "
-                f"{self.args.train_sampling_strategy}"
-            )
-
     def _settle_metric(self) -> None:
         """Replace `metric_for_best_model="auto"` by the usual metric of the problem type, and refuse an unknown one.
 
@@ -238,6 +223,7 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
 
     def _fit_model(self, model: Any, args: TrainingArguments) -> None:
         weights = (getattr(args, name, 0.0) for name in ("class_weights", "class_weights_beta"))
+        check_for_problem_type(model.config.problem_type, args)
         fit_model(model, self._raw_train, *weights)
 
     def _find_tokenizer(self) -> Any:
@@ -252,7 +238,6 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
                 f"the training proteins have no column {self.model.config.task_name!r}, which the model's task reads: "
                 "rename it, or give the model another task_name"
             )
-        self._check_class_sampling()
 
     def _sized_model(self) -> Any:
         """The classifier by which memory is estimated."""

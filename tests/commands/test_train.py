@@ -90,7 +90,7 @@ def test_a_class_that_only_the_test_set_has_is_named(tmp_path, capsys):
         (["--learning_rate", "-1"], "learning_rate=-1.0: expected 0 or more"),
         (["--adam_beta1", "2"], "adam_beta1=2.0: expected 0 up to below 1"),
         (["--split_seed", "-1"], "split_seed=-1: expected 0 to 4294967295"),
-        (["--label_smoothing_factor", "3"], "label_smoothing_factor=3.0: expected 0 to 1"),
+        (["--label_smoothing_factor", "3"], "label_smoothing_factor=3.0: expected 0 up to below 1"),
         (["--weight_decay", "-1"], "weight_decay=-1.0: expected 0 or more"),
         (["--early_stopping_patience", "-1"], "early_stopping_patience=-1: expected 0 or more"),
         (["--model_name_or_path", "facebook/esm2_t6_8M_UR50D"], "model_name_or_path and backbone_config exclude each"),

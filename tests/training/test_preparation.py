@@ -1,5 +1,7 @@
 """What a model takes from its training proteins before it trains: the weights of classes, and how often each comes."""
 
+import logging
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +9,13 @@ from hypothesis import strategies as st
 
 from protbert_classify import ProteinTrainer
 from protbert_classify.errors import OptionError
-from protbert_classify.training.preparation import class_weights_for, draws_per_epoch, fit_model
+from protbert_classify.training import trainer
+from protbert_classify.training.preparation import (
+    check_for_problem_type,
+    class_weights_for,
+    draws_per_epoch,
+    fit_model,
+)
 from tests.training.trainers import arguments, product, raw_proteins, small_model
 
 
@@ -49,6 +57,18 @@ def test_a_trainer_weighs_classes_by_their_effective_number(tmp_path):
 def test_classes_are_weighed_in_one_way(tmp_path):
     with pytest.raises(ValueError, match=r"class_weights=0.3 and class_weights_beta=0.9: expected one of them; set"):
         arguments(tmp_path, class_weights=0.3, class_weights_beta=0.9)
+
+
+def test_the_smallest_and_the_largest_class_weight_are_logged(caplog):
+    proteins = raw_proteins(31)
+    rare = max(proteins["location"])
+    first = proteins["location"].index(rare)
+    proteins = proteins.select([row for row, label in enumerate(proteins["location"]) if label != rare or row == first])
+    with caplog.at_level(logging.INFO):
+        fit_model(model := small_model(), proteins, 1.0)
+    weights = model.config.class_weights
+    assert f"class weights: from {min(weights):.2f} (" in caplog.text
+    assert f" to {max(weights):.2f} ({model.config.labels[rare]}, 1 protein)" in caplog.text
 
 
 def test_a_trainer_weighs_the_classes_of_its_training_proteins(tmp_path):
@@ -100,6 +120,15 @@ def test_a_trainer_draws_proteins_of_rare_classes_more_often(tmp_path):
     assert product(tmp_path / "plain").get_train_dataloader().batch_sampler.draws is None
 
 
+def test_label_smoothing_of_numbers_is_said_to_have_no_effect(tmp_path, caplog):
+    options = arguments(tmp_path, label_smoothing_factor=0.1)
+    for problem_type in ("single_label_classification", "multi_label_classification"):
+        check_for_problem_type(problem_type, options)
+    assert caplog.messages == []
+    check_for_problem_type("regression", options)
+    assert caplog.messages == ["label_smoothing_factor=0.1 has no effect on regression"]
+
+
 @pytest.mark.parametrize(
     ("problem_type", "options", "words"),
     [
@@ -111,6 +140,7 @@ def test_a_trainer_draws_proteins_of_rare_classes_more_often(tmp_path):
         ),
     ],
 )
-def test_class_sampling_is_refused_where_it_has_no_effect(tmp_path, problem_type, options, words):
+def test_class_sampling_is_refused_where_it_has_no_effect(tmp_path, monkeypatch, problem_type, options, words):
+    monkeypatch.setattr(trainer, "encode_proteins", lambda *_: pytest.fail("the proteins are encoded first"))
     with pytest.raises(OptionError, match=words):
         product(tmp_path, 0, small_model(problem_type=problem_type), class_sampling=0.5, **options)
