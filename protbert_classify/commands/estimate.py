@@ -48,6 +48,8 @@ def run(arguments: list[str]) -> int:
         raise OptionError("tuning=lora and freeze_layers exclude each other; leave one out")
     if options.lora_bits == 4 and options.tuning != "lora":
         raise OptionError(f"lora_bits=4 and tuning={options.tuning}: expected tuning=lora, or leave lora_bits out")
+    if options.lora_targets and options.tuning != "lora":
+        raise OptionError(f"lora_targets and tuning={options.tuning}: expected tuning=lora, or leave lora_targets out")
     from ..cost.estimate_table import estimate_record, estimate_table
     from ..cost.plan import estimate_plan, make_plan, what_would_fit
     from ..runs.files import write_json
@@ -116,8 +118,7 @@ def _model(options: argparse.Namespace, tuning: str) -> "ProteinClassifier":
         light_attention_kernel_size=options.light_attention_kernel_size,
         light_attention_layers=options.light_attention_layers,
         tuning=tuning,
-        lora_rank=options.lora_rank,
-        lora_bits=options.lora_bits,
+        adapter={name: getattr(options, f"lora_{name}") for name in ("kind", "rank", "dropout", "targets", "bits")},
         freeze_layers=options.freeze_layers if tuning == "full" else 0,
         layer=options.layer,
     )
@@ -203,7 +204,16 @@ def _parser() -> argparse.ArgumentParser:
         default="full",
         help="what is trained besides pooling and head: the whole backbone, an adapter or nothing (default full)",
     )
+    model.add_argument("--lora_kind", default="lora", help="lora, dora or ia3, the kind of the adapter (default lora)")
     model.add_argument("--lora_rank", type=positive, default=8, help="rank of the adapter (default 8)")
+    model.add_argument("--lora_dropout", type=float, default=0.0, help="dropout before the adapter (default 0)")
+    model.add_argument(
+        "--lora_targets",
+        nargs="+",
+        metavar="NAME",
+        default=[],
+        help="linear layers that get an adapter (default: as for train)",
+    )
     model.add_argument(
         "--lora_bits",
         type=int,

@@ -1,6 +1,7 @@
 """The classifier that a training would begin with, on the meta device: its shape without its weights."""
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -38,8 +39,7 @@ def planned_model(
     light_attention_kernel_size: int | None = None,
     light_attention_layers: int | None = None,
     tuning: str = "full",
-    lora_rank: int = 8,
-    lora_bits: int = 32,
+    adapter: Mapping[str, Any] | None = None,
     freeze_layers: int = 0,
     layer: int | None = None,
 ) -> ProteinClassifier:
@@ -56,8 +56,8 @@ def planned_model(
         light_attention_kernel_size: Width of its convolutions; None for that of a saved classifier, or 9.
         light_attention_layers: Convolutional layers before it; None for those of a saved classifier, or none.
         tuning: `full`, `lora` or `frozen`, as for train.
-        lora_rank: Of the adapter, with `lora`.
-        lora_bits: Of a frozen weight beside it: 32 or 4. The weights of the planned model stay whole.
+        adapter: With `lora`, fields of [`Adapter`] other than its defaults. With 4 bits, the weights of the planned
+            model stay whole.
         freeze_layers: Leave the embeddings and the first N layers as they are.
         layer: The last layer of the backbone that is kept; None for all.
 
@@ -84,7 +84,7 @@ def planned_model(
         fields: dict[str, Any] = {**own, **{name: value for name, value in asked.items() if value is not None}}
         trains: dict[str, Any] = {"freeze_backbone": tuning == "frozen", "freeze_layers": freeze_layers}
         if tuning == "lora":
-            trains["adapter"] = {"base_model": name_or_path or "", "rank": lora_rank, "bits": lora_bits}
+            trains["adapter"] = {"base_model": name_or_path or "", **(adapter or {})}
         with torch.device("meta"):
             model = ProteinClassifier(ProteinClassifierConfig(backbone, **trains, **fields))
     except (ImportError, ValueError, KeyError) as error:

@@ -55,6 +55,29 @@ def test_a_recipe_is_estimated_like_its_options(tmp_path):
     assert larger["trained_parameters"] > recipe["trained_parameters"]
 
 
+def test_fewer_targets_train_less_and_a_kind_with_a_dropout_keeps_more(tmp_path):
+    usual = recorded([*TINY, "--tuning", "lora"], tmp_path)
+    few = recorded([*TINY, "--tuning", "lora", "--lora_targets", "query", "value"], tmp_path)
+    assert few["trained_parameters"] < usual["trained_parameters"]
+    dropped = recorded([*TINY, "--tuning", "lora", "--lora_dropout", "0.1"], tmp_path)
+    assert dropped["activations"] > usual["activations"]
+    assert recorded([*TINY, "--tuning", "lora", "--lora_kind", "ia3"], tmp_path)["trained_parameters"] < 2000
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--lora_targets", "query"], "lora_targets and tuning=full: expected tuning=lora, or leave lora_targets out"),
+        (["--tuning", "lora", "--lora_targets", "querry"], "lora_targets=querry: a model of type bert has no such"),
+        (["--tuning", "lora", "--lora_kind", "loha"], "lora_kind='loha': expected one of lora, dora, ia3"),
+        (["--tuning", "lora", "--lora_dropout", "1"], "lora_dropout=1.0: expected 0 up to below 1"),
+    ],
+)
+def test_an_adapter_that_cannot_be_is_refused(options, words, capsys):
+    assert main([*TINY, *options]) == 2
+    assert words in capsys.readouterr().err
+
+
 def test_the_batch_and_the_network_of_a_recipe_count_too(tmp_path):
     found = recorded(["estimate", "--recipe", "small", "--device", "T4"], tmp_path)
     model = build_model(*parse_options(["--recipe", "small", "--output_dir", str(tmp_path / "run")])[:2], TEN_CLASSES)

@@ -31,7 +31,7 @@ def test_the_parameters_of_protbert_are_counted_after_the_position_table_is_cut(
     assert cost(planned(PROTBERT_SHAPE, 1024)).parameters == whole.parameters + 512 * 1024
     frozen = cost(planned(PROTBERT_SHAPE, 512, tuning="frozen"))
     assert (frozen.parameters, frozen.trained_parameters) == (378_456_074, 10_250)
-    adapted = cost(planned(PROTBERT_SHAPE, 512, tuning="lora", lora_rank=8))
+    adapted = cost(planned(PROTBERT_SHAPE, 512, tuning="lora", adapter={"rank": 8}))
     adapter = 30 * 8 * (4 * 2 * 1024 + 2 * (1024 + 4096))  # four layers of 1024 x 1024, two of 1024 x 4096
     assert (adapted.parameters, adapted.trained_parameters) == (378_456_074 + adapter, 10_250 + adapter)
 

@@ -60,12 +60,21 @@ def test_what_is_frozen_is_frozen_in_the_plan_too():
     assert {name.split(".")[0] for name, parameter in parameters if parameter.requires_grad} == {"head"}
 
 
-@pytest.mark.parametrize("shape", [TINY_SHAPE, T5], ids=["bert", "t5"])
-def test_an_adapter_is_planned_as_training_inserts_it(shape, tmp_path):
+@pytest.mark.parametrize(
+    ("shape", "adapter"),
+    [
+        (TINY_SHAPE, {"rank": 3}),
+        (TINY_SHAPE, {"rank": 3, "kind": "dora", "targets": ["query", "value"]}),
+        (TINY_SHAPE, {"kind": "ia3"}),
+        (T5, {"rank": 3}),
+    ],
+    ids=["bert", "dora", "ia3", "t5"],
+)
+def test_an_adapter_is_planned_as_training_inserts_it(shape, adapter, tmp_path):
     trained = classifier(shape)
     trained.backbone.save_pretrained(tmp_path)
-    trained.add_lora(str(tmp_path), rank=3)
-    model = planned_model(str(tmp_path), max_length=128, tuning="lora", lora_rank=3)
+    trained.add_lora(str(tmp_path), **adapter)
+    model = planned_model(str(tmp_path), max_length=128, tuning="lora", adapter=adapter)
 
     def learned(model):
         return {name: parameter.shape for name, parameter in model.named_parameters() if parameter.requires_grad}
@@ -80,8 +89,8 @@ def test_four_bits_are_planned_as_training_holds_them(tmp_path):
     classifier(wide).backbone.save_pretrained(tmp_path)
     trained = ProteinClassifier.from_pretrained(str(tmp_path), labels=["a", "b"])
     trained.add_lora(str(tmp_path), rank=3, bits=4)
-    options = {"max_length": 128, "num_labels": 2, "tuning": "lora", "lora_rank": 3}
-    whole, planned = (planned_model(str(tmp_path), **options, lora_bits=bits) for bits in (32, 4))
+    options = {"max_length": 128, "num_labels": 2, "tuning": "lora"}
+    whole, planned = (planned_model(str(tmp_path), **options, adapter={"rank": 3, "bits": bits}) for bits in (32, 4))
     settings = {"half_precision": True, "gradient_checkpointing": False}
     held, expected, more = (step_memory(model, 64, **settings) for model in (trained, planned, whole))
     assert held.weights == pytest.approx(expected.weights, rel=1e-3)
