@@ -22,6 +22,9 @@ WAYS = {
     "class weights 0.7, label smoothing 0.1": ("--class_weights", "0.7", "--label_smoothing_factor", "0.1"),
     "class weights by beta 0.995": (*NONE, "--class_weights_beta", "0.995"),
     "focal, class weights by beta 0.995": (*NONE, "--class_weights_beta", "0.995", "--loss", "focal"),
+    "compensated, class weights 0.7, label smoothing 0.1": (
+        *("--class_weights", "0.7", "--loss", "compensated", "--label_smoothing_factor", "0.1"),
+    ),
     "class sampling 0.3": (*NONE, "--class_sampling", "0.3"),
     "focal, class weights 0.2": ("--class_weights", "0.2", "--loss", "focal"),
     "focal, class weights 0.3": (*WEIGHTS, "--loss", "focal"),

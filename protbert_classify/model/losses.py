@@ -18,6 +18,7 @@ from .tasks import IGNORED, MULTI_LABEL, REGRESSION, SINGLE_LABEL, Task
 Loss = Callable[..., torch.Tensor]
 
 LOSSES: Registry[Loss] = Registry("loss")
+COMPENSATED = 0.5  # of what class weights do to the scores
 FOCUS = 2  # the exponent of the focal loss that its authors recommend
 SMALLEST_WEIGHT = 1e-6  # of a class, whose logarithm is finite
 USUAL_LOSS = {
@@ -27,7 +28,7 @@ USUAL_LOSS = {
 }
 # the problem types that each loss of ours is for; a user's own are not checked
 LOSSES_FOR = {
-    SINGLE_LABEL: ("cross_entropy", "focal", "logit_adjusted"),
+    SINGLE_LABEL: ("cross_entropy", "compensated", "focal", "logit_adjusted"),
     MULTI_LABEL: ("binary_cross_entropy", "focal"),
     REGRESSION: ("mean_squared_error",),
 }
@@ -50,6 +51,31 @@ def cross_entropy(
     """
     weight = None if task.class_weights is None else logits.new_tensor(task.class_weights)
     return functional.cross_entropy(logits, labels, weight, reduction="none", label_smoothing=label_smoothing)
+
+
+@LOSSES.register("compensated")
+def compensated(
+    logits: torch.Tensor, labels: torch.Tensor, *, task: Task, label_smoothing: float = 0.0
+) -> torch.Tensor:
+    """Cross-entropy with class weights, half of whose effect on the scores is taken back.
+
+    Weights let a network learn what distinguishes a rare class, but they also multiply its scores: too many proteins
+    are taken for rare ones. Half of the logarithm of the weights is added to the logits in training, and only there, so
+    that the network need not learn it. This is the vector-scaling loss of Kini et al. 2021, arXiv:2103.01550, with an
+    additive term of the opposite sign.
+
+    Args:
+        logits: (B, C), float32.
+        labels: (B,), int64, 0..C-1.
+        task: Whose logits these are; without weights of the classes, this is the cross-entropy.
+        label_smoothing: Share of the target spread over all classes, 0..1.
+
+    Returns:
+        (B,), a loss for each label.
+    """
+    if task.class_weights is not None:
+        logits = logits + COMPENSATED * _log_weights(logits, task)
+    return cross_entropy(logits, labels, task=task, label_smoothing=label_smoothing)
 
 
 @LOSSES.register("focal")
@@ -94,8 +120,13 @@ def logit_adjusted(
         (B,), a loss for each label.
     """
     if task.class_weights is not None:
-        logits = logits - logits.new_tensor(task.class_weights).clamp(min=SMALLEST_WEIGHT).log()
+        logits = logits - _log_weights(logits, task)
     return functional.cross_entropy(logits, labels, reduction="none", label_smoothing=label_smoothing)
+
+
+def _log_weights(logits: torch.Tensor, task: Task) -> torch.Tensor:
+    """(C,)"""
+    return logits.new_tensor(task.class_weights).clamp(min=SMALLEST_WEIGHT).log()
 
 
 @LOSSES.register("binary_cross_entropy")

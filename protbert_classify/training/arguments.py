@@ -56,10 +56,11 @@ class ModelArguments(EncoderArguments):
     loss: str | None = field(
         default=None,
         metadata={
-            "help": "Loss of the main task: cross_entropy, focal or logit_adjusted for one class per protein, "
-            "binary_cross_entropy or focal for several, mean_squared_error for numbers. By default, the "
-            "first one for the problem type. With focal, proteins that are predicted well already count less. With "
-            "logit_adjusted, --class_weights are margins of the logits and not factors of the loss."
+            "help": "Loss of the main task: cross_entropy, compensated, focal or logit_adjusted for one class per "
+            "protein, binary_cross_entropy or focal for several, mean_squared_error for numbers. By default, the "
+            "first one for the problem type. compensated takes back half of what --class_weights do to the scores. "
+            "With focal, proteins that are predicted well already count less. With logit_adjusted, --class_weights "
+            "are margins of the logits and not factors of the loss."
         },
     )
     classifier_dropout: float = field(default=0.1, metadata={"help": "Dropout before the linear head."})

@@ -18,6 +18,7 @@ from .defaults import OF_A_RECIPE
 
 logger = logging.getLogger(__name__)
 
+OF_WEIGHTS = ("compensated", "logit_adjusted")  # losses
 DEFAULT_MAX_LENGTH = 512  # tokens; where neither the model nor the user says how long an input may be
 
 
@@ -123,10 +124,10 @@ def fit_model(
         _fit_units(model, proteins)
     if class_weights or class_weights_beta:
         _fit_class_weights(model, proteins, class_weights, class_weights_beta)
-    if config.loss == "logit_adjusted" and config.class_weights is None:
+    if config.loss in OF_WEIGHTS and config.class_weights is None:
         logger.warning(
-            "loss logit_adjusted is cross_entropy without class_weights; expected class_weights or class_weights_beta "
-            "above 0"
+            "loss %s is cross_entropy without class_weights; expected class_weights or class_weights_beta above 0",
+            config.loss,
         )
 
 

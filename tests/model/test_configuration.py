@@ -142,7 +142,7 @@ def test_one_mean_and_deviation_can_stand_for_all_targets(tmp_path, tiny_shape):
         ),
         (
             {"loss": "hinge"},
-            "loss='hinge': expected one of cross_entropy, focal, logit_adjusted, binary_cross",
+            "loss='hinge': expected one of cross_entropy, compensated, focal, logit_adjusted, binary_cross",
         ),
         ({"thresholds": [0.5], "num_labels": 3}, r"thresholds=\[0.5\]: expected 3 finite numbers"),
         ({"auxiliary_tasks": [{"name": "a", "labels": ["x"], "kind": 1}]}, "auxiliary task"),

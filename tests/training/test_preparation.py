@@ -78,11 +78,12 @@ def test_a_trainer_weighs_the_classes_of_its_training_proteins(tmp_path):
     assert product(tmp_path / "plain").model.config.class_weights is None
 
 
-def test_adjusted_logits_without_weights_are_told_to_be_plain_cross_entropy(caplog):
-    fit_model(small_model(loss="logit_adjusted"), raw_proteins(6), 0.5)
+@pytest.mark.parametrize("loss", ["logit_adjusted", "compensated"])
+def test_a_loss_of_weights_without_weights_is_told_to_be_plain_cross_entropy(caplog, loss):
+    fit_model(small_model(loss=loss), raw_proteins(6), 0.5)
     assert "cross_entropy" not in caplog.text
-    fit_model(small_model(loss="logit_adjusted"), raw_proteins(6))
-    assert "loss logit_adjusted is cross_entropy without class_weights" in caplog.text
+    fit_model(small_model(loss=loss), raw_proteins(6))
+    assert f"loss {loss} is cross_entropy without class_weights" in caplog.text
 
 
 def test_a_model_without_classes_has_no_weights_of_them():
