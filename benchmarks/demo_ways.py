@@ -6,7 +6,7 @@
 import argparse
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,11 @@ class DemoWays:
     Args:
         name: Of the benchmark and of its results.
         about: Above the tables.
-        ways: The first one is the usual one: the others are compared with it.
+        ways: The first one is the usual one: the others are compared with it, or with what `against` says.
         train: Trains in a way, with the options of the demo: its configuration file first.
         columns: Split -> metrics of the table of runs.
         compared: Metrics of the table of differences.
+        against: Way -> the one that it is compared with, where that is not the usual one.
     """
 
     name: str
@@ -39,6 +40,7 @@ class DemoWays:
     train: Callable[[str, list[str]], Any]
     columns: Mapping[str, Sequence[str]]
     compared: Sequence[str]
+    against: Mapping[str, str] = field(default_factory=dict)
 
     def main(self, description: str | None, arguments: Sequence[str] | None = None) -> None:
         """Train what is asked for and is not there yet, and publish it beside what was published before."""
@@ -77,13 +79,13 @@ class DemoWays:
         return {split: {name: metrics[f"{split}_{name}"] for name in names} for split, names in self.columns.items()}
 
     def pairs(self, folder: Path, seeds: int) -> dict[str, list[tuple[Path, Path]]]:
-        """Title of a pair -> for each seed, the folders of the usual training and of the other one."""
-        usual, *others = self.ways
+        """Title of a pair -> for each seed, the folders of the two trainings, the usual one first."""
         return {
             self._title(way): [
-                (self.run_folder(folder, usual, seed), self.run_folder(folder, way, seed)) for seed in range(seeds)
+                (self.run_folder(folder, self._other(way), seed), self.run_folder(folder, way, seed))
+                for seed in range(seeds)
             ]
-            for way in others
+            for way in self.ways[1:]
         }
 
     def tables(self, results: dict[str, Any]) -> str:
@@ -101,4 +103,7 @@ class DemoWays:
         return folder / f"{way} seed {seed}".replace(",", "").replace(" ", "_")
 
     def _title(self, way: str) -> str:
-        return f"{way} - {self.ways[0]}"
+        return f"{way} - {self._other(way)}"
+
+    def _other(self, way: str) -> str:
+        return self.against.get(way, self.ways[0])

@@ -29,6 +29,16 @@ def test_each_way_is_compared_with_the_usual_one_once_all_its_seeds_are_there(tm
     assert found == {f"{FOCAL} - cross-entropy": list(zip(usual, runs, strict=True))}
 
 
+def test_a_way_can_be_compared_with_another_one_than_the_usual(tmp_path, monkeypatch):
+    monkeypatch.setattr(paired, "difference", lambda first, second: (first, second))
+    last = "last weights: cross-entropy"
+    runs = {way: finished(tmp_path, way, 0) for way in ("cross-entropy", last, f"last weights: {FOCAL}")}
+    assert paired.differences(BENCHMARK.pairs(tmp_path, 1)) == {
+        f"{last} - cross-entropy": [(runs["cross-entropy"], runs[last])],
+        f"last weights: {FOCAL} - {last}": [(runs[last], runs[f"last weights: {FOCAL}"])],
+    }
+
+
 def test_the_differences_stand_below_the_runs():
     splits = {split: dict.fromkeys(names, 0.5) for split, names in BENCHMARK.columns.items()}
     other = {**splits, "validation": {"macro_f1": 0.7, "mcc": 0.5}}
