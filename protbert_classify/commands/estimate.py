@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from ..model import ProteinClassifier
 
+ADAPTER = ("kind", "rank", "dropout", "targets", "bits")  # the options of LoRA that change memory or time
 TUNINGS = ("full", "lora", "frozen")  # as train has them
 NAMES_HERE = {"model_name_or_path": "model", "num_train_epochs": "epochs"}  # of options of a recipe
 EXAMPLES = """\
@@ -46,10 +47,11 @@ def run(arguments: list[str]) -> int:
         options.tuning = "frozen"
     if options.freeze_layers and options.tuning == "lora":
         raise OptionError("tuning=lora and freeze_layers exclude each other; leave one out")
-    if options.lora_bits == 4 and options.tuning != "lora":
-        raise OptionError(f"lora_bits=4 and tuning={options.tuning}: expected tuning=lora, or leave lora_bits out")
-    if options.lora_targets and options.tuning != "lora":
-        raise OptionError(f"lora_targets and tuning={options.tuning}: expected tuning=lora, or leave lora_targets out")
+    for name in ADAPTER:
+        value = getattr(options, f"lora_{name}")
+        if options.tuning != "lora" and value != options.defaults[f"lora_{name}"]:
+            given = f"lora_{name}={' '.join(value) if isinstance(value, list) else value}"
+            raise OptionError(f"{given} and tuning={options.tuning}: expected tuning=lora, or leave lora_{name} out")
     from ..cost.estimate_table import estimate_record, estimate_table
     from ..cost.plan import estimate_plan, make_plan, what_would_fit
     from ..runs.files import write_json
@@ -99,6 +101,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
             values["backbone_config"] = json.dumps(values["backbone_config"])
         parser.set_defaults(**{name: value for name, value in values.items() if hasattr(options, name)})
         options = parser.parse_args(arguments)
+    options.defaults = {name: parser.get_default(name) for name in vars(options)}  # those of a recipe among them
     return options
 
 
@@ -118,7 +121,7 @@ def _model(options: argparse.Namespace, tuning: str) -> "ProteinClassifier":
         light_attention_kernel_size=options.light_attention_kernel_size,
         light_attention_layers=options.light_attention_layers,
         tuning=tuning,
-        adapter={name: getattr(options, f"lora_{name}") for name in ("kind", "rank", "dropout", "targets", "bits")},
+        adapter={name: getattr(options, f"lora_{name}") for name in ADAPTER},
         freeze_layers=options.freeze_layers if tuning == "full" else 0,
         layer=options.layer,
     )

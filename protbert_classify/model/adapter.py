@@ -124,6 +124,8 @@ def find_targets(backbone: PreTrainedModel, names: list[str], kind: str = "lora"
     linear = [name for name, module in modules if isinstance(module, nn.Linear)]
     known = {name.rpartition(".")[-1] for name in linear}
     model_type = backbone.config.model_type
+    if not linear:
+        raise ValueError(f"a backbone of type {model_type} without layers cannot have an adapter; expected tuning=full")
     usual = IA3_TARGETS if kind == IA3 else TARGETS
     if not names and model_type not in usual:
         expected = ", ".join(sorted(known))

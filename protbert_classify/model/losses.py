@@ -175,7 +175,9 @@ def check_loss(name: str, problem_type: str) -> None:
     LOSSES.check(name)
     ours = {loss for losses in LOSSES_FOR.values() for loss in losses}
     if name in ours and name not in LOSSES_FOR[problem_type]:
-        raise ValueError(f"loss={name!r}: expected {' or '.join(LOSSES_FOR[problem_type])} for {problem_type}")
+        fitting = LOSSES_FOR[problem_type]
+        expected = " or ".join(fitting) if len(fitting) < 3 else f"one of {', '.join(fitting)}"
+        raise ValueError(f"loss={name!r}: expected {expected} for {problem_type}")
 
 
 def standardised(values: torch.Tensor, task: Task) -> torch.Tensor:

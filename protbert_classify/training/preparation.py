@@ -90,6 +90,14 @@ def check_for_problem_type(problem_type: str, args: TrainingArguments) -> None:
             f"class_sampling={power}: expected train_sampling_strategy=group_by_length, found "
             f"{args.train_sampling_strategy}"
         )
+    for name in ("class_weights", "class_weights_beta"):
+        if power and getattr(args, name, 0.0):
+            hint = f" {OF_A_RECIPE}" if name == "class_weights" else ""
+            logger.warning(
+                "%s=%s and class_sampling=%s correct twice for rare classes; expected one of them; set the other one "
+                "to 0%s",
+                *(name, getattr(args, name), power, hint),
+            )
     if args.label_smoothing_factor and problem_type == REGRESSION:
         logger.warning("label_smoothing_factor=%s has no effect on %s", args.label_smoothing_factor, REGRESSION)
 

@@ -3,6 +3,7 @@
 import logging
 import math
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -150,7 +151,10 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
             kwargs["data_collator"] = PaddingCollator(0)  # replaced once the model is known
         if kwargs.get("eval_dataset") is None:
             _without_validation(args)
-        super().__init__(model=model, args=args, **kwargs)
+        with warnings.catch_warnings():
+            # transformers' own smoothing is disabled for several labels; that of our losses is not
+            warnings.filterwarnings("ignore", message="Label smoothing is not compatible")
+            super().__init__(model=model, args=args, **kwargs)
         if any(isinstance(module, FourBitLinear) for module in self.model.modules()):
             self._check_four_bits()
         for stock, ours in LINES.items():

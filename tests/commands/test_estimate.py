@@ -55,6 +55,10 @@ def test_a_recipe_is_estimated_like_its_options(tmp_path):
     assert larger["trained_parameters"] > recipe["trained_parameters"]
 
 
+def test_the_adapter_of_a_recipe_does_not_stand_in_the_way_of_another_tuning(tmp_path):
+    assert recorded([*TINY, "--recipe", "lora", "--tuning", "full"], tmp_path)["tuning"] == "full"
+
+
 def test_fewer_targets_train_less_and_a_kind_with_a_dropout_keeps_more(tmp_path):
     usual = recorded([*TINY, "--tuning", "lora"], tmp_path)
     few = recorded([*TINY, "--tuning", "lora", "--lora_targets", "query", "value"], tmp_path)
@@ -67,7 +71,9 @@ def test_fewer_targets_train_less_and_a_kind_with_a_dropout_keeps_more(tmp_path)
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--lora_targets", "query"], "lora_targets and tuning=full: expected tuning=lora, or leave lora_targets out"),
+        (["--lora_targets", "query", "key"], "lora_targets=query key and tuning=full: expected tuning=lora, or leave"),
+        (["--lora_kind", "ia3"], "lora_kind=ia3 and tuning=full: expected tuning=lora, or leave lora_kind out"),
+        (["--recipe", "frozen", "--lora_rank", "4"], "lora_rank=4 and tuning=frozen: expected tuning=lora, or leave"),
         (["--tuning", "lora", "--lora_targets", "querry"], "lora_targets=querry: a model of type bert has no such"),
         (["--tuning", "lora", "--lora_kind", "loha"], "lora_kind='loha': expected one of lora, dora, ia3"),
         (["--tuning", "lora", "--lora_dropout", "1"], "lora_dropout=1.0: expected 0 up to below 1"),

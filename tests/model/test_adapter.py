@@ -64,6 +64,15 @@ def test_a_fresh_adapter_changes_nothing(base):
     assert torch.equal(logits(model), before)
 
 
+@pytest.mark.parametrize("options", [{}, {"targets": ["query"]}])
+def test_a_backbone_without_layers_cannot_have_an_adapter(options):
+    model = ProteinClassifier(ProteinClassifierConfig({**TINY_SHAPE, "num_hidden_layers": 0}, labels=LABELS))
+    with pytest.raises(
+        ValueError, match="a backbone of type bert without layers cannot have an adapter; expected tuning"
+    ):
+        model.add_lora("a/b", **options)
+
+
 def test_the_usual_targets_are_in_all_layers_and_not_in_the_pooler(base):
     model = adapted(base, "pooler", rank=4)
     trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}

@@ -130,6 +130,22 @@ def test_label_smoothing_of_numbers_is_said_to_have_no_effect(tmp_path, caplog):
     assert caplog.messages == ["label_smoothing_factor=0.1 has no effect on regression"]
 
 
+def test_label_smoothing_of_several_labels_is_not_said_to_be_disabled(tmp_path, recwarn):
+    product(tmp_path, 0, small_model(problem_type="multi_label_classification"), label_smoothing_factor=0.1)
+    assert not [warning for warning in recwarn if "smoothing" in str(warning.message)]
+
+
+@pytest.mark.parametrize("weights", [{"class_weights": 0.3}, {"class_weights_beta": 0.9}])
+def test_weights_and_sampling_together_are_warned_about(tmp_path, caplog, weights):
+    check_for_problem_type("single_label_classification", arguments(tmp_path, **weights))
+    check_for_problem_type("single_label_classification", arguments(tmp_path, class_sampling=0.5))
+    assert caplog.messages == []
+    check_for_problem_type("single_label_classification", arguments(tmp_path, class_sampling=0.5, **weights))
+    (name, value), (line,) = *weights.items(), caplog.messages
+    assert line.startswith(f"{name}={value} and class_sampling=0.5 correct twice for rare classes; expected one of")
+    assert ("(the recipe small sets class_weights)" in line) == (name == "class_weights")
+
+
 @pytest.mark.parametrize(
     ("problem_type", "options", "words"),
     [
