@@ -125,7 +125,7 @@ def _calibrated(
     if arguments.calibrate == "none" or not classifies:
         return logits
     answers = labels_of(proteins, "labels"), labels_of(proteins, "auxiliary_labels")
-    held = held_out(len(proteins)) & bool(arguments.load_best_model_at_end)
+    held = held_out(len(proteins)) | (not arguments.load_best_model_at_end)
     tasks = answered_tasks(config, logits, *answers)
     metrics["calibration"] = set_calibration(config, tasks, arguments.calibrate, held)
     logits = calibrated(config, logits)

@@ -86,7 +86,7 @@ class EvaluationMixin(Trainer):
         if self.is_in_train and proteins is self.eval_dataset:
             self._validated = {self.state.best_global_step: self._validated.get(self.state.best_global_step)}
             self._validated[self.state.global_step] = logits
-            rows = ~self._held_out()
+            rows = ~self._held_out() if self.args.load_best_model_at_end else np.ones(len(logits), dtype=bool)
             measured = logits[rows], *(None if part is None else part[rows] for part in (labels, auxiliary))
             config = self._plain_model().config
             set_thresholds(config, answered_tasks(config, *measured))
@@ -170,11 +170,13 @@ class EvaluationMixin(Trainer):
         return classifies and getattr(self.args, "calibrate", "none") != "none"
 
     def _held_out(self) -> np.ndarray:
-        """(N,), bool: the validation proteins that are kept aside for the calibration; see [`held_out`].
+        """(N,), bool: the validation proteins that do not choose the checkpoint; see [`held_out`].
 
-        There are none if nothing is chosen by the others, or if the user's own metrics choose, which may want all.
+        All of them if no checkpoint is chosen; none if the user's own metrics choose, which may want all.
         """
-        if not self._calibrates() or not self.args.load_best_model_at_end or self._own_metrics:
+        if not self.args.load_best_model_at_end:
+            return np.ones(len(self.eval_dataset), dtype=bool)
+        if not self._calibrates() or self._own_metrics:
             return np.zeros(len(self.eval_dataset), dtype=bool)
         return held_out(len(self.eval_dataset))
 
