@@ -209,6 +209,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     model.add_argument("--lora_kind", default="lora", help="lora, dora or ia3, the kind of the adapter (default lora)")
     model.add_argument("--lora_rank", type=positive, default=8, help="rank of the adapter (default 8)")
+    model.add_argument("--lora_alpha", type=positive, default=16, help="changes neither memory nor time")
     model.add_argument("--lora_dropout", type=float, default=0.0, help="dropout before the adapter (default 0)")
     model.add_argument(
         "--lora_targets",

@@ -187,5 +187,5 @@ def what_would_fit(
 
 
 def gib(nbytes: float) -> str:
-    """Bytes in GiB, for a table."""
-    return f"{nbytes / GIB:,.2f} GiB"
+    """Bytes in GiB, for a table; in MiB where hundredths of a GiB would say too little."""
+    return f"{nbytes / GIB:,.2f} GiB" if nbytes >= GIB / 10 else f"{1024 * nbytes / GIB:,.2f} MiB"

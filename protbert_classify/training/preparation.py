@@ -1,6 +1,7 @@
 """Prepares a model and its proteins for training: encoding, the longest input, units of the targets."""
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -152,9 +153,14 @@ def _fit_class_weights(model: ProteinClassifier, proteins: Dataset | None, power
     known = targets(proteins, config.task)
     counts = np.bincount(known[known >= 0], minlength=config.num_labels)
     config.class_weights = weights = class_weights_for(counts, power, beta)
-    found = sorted(np.flatnonzero(counts), key=counts.__getitem__)
-    written = [f"{weights[c]:.2f} ({config.labels[c]}, {count(counts[c], 'protein')})" for c in (found[-1], found[0])]
-    logger.info("class weights: from %s to %s", *written)
+    logger.info("class weights: %s", _from_to(weights, counts, config.labels))
+
+
+def _from_to(values: Sequence[float] | np.ndarray, proteins: np.ndarray, names: Sequence[str]) -> str:
+    """The values of the class with the most proteins and of that with the fewest, for a log."""
+    found: list[int] = sorted(np.flatnonzero(proteins).tolist(), key=proteins.__getitem__)
+    written = [f"{values[c]:.2f} ({names[c]}, {count(proteins[c], 'protein')})" for c in (found[-1], found[0])]
+    return f"from {written[0]} to {written[1]}"
 
 
 def class_weights_for(proteins: np.ndarray, power: float = 0.0, beta: float = 0.0) -> list[float]:
@@ -174,16 +180,18 @@ def class_weights_for(proteins: np.ndarray, power: float = 0.0, beta: float = 0.
     return np.where(proteins > 0, weights, 1.0).tolist()
 
 
-def draws_per_epoch(labels: np.ndarray, classes: int, power: float) -> np.ndarray:
+def draws_per_epoch(labels: np.ndarray, names: Sequence[str], power: float) -> np.ndarray:
     """How often a training protein shall come in an epoch, (N,): often if its class is rare, and 1 in the mean.
 
     Args:
         labels: (N,), -100 where unknown.
-        classes: C, how many there are.
+        names: Of the C classes.
         power: 0 for once each, 1 if all classes shall come equally often.
     """
     known = labels >= 0
-    weights = np.asarray(class_weights_for(np.bincount(labels[known], minlength=classes), power))
+    counts = np.bincount(labels[known], minlength=len(names))
+    weights = np.asarray(class_weights_for(counts, power))
+    logger.info("times that a protein is shown in an epoch: %s", _from_to(weights, counts, names))
     return np.where(known, weights[np.where(known, labels, 0)], 1.0)
 
 

@@ -415,7 +415,7 @@ class ProteinTrainer(TrainingStepMixin, EvaluationMixin, HubMixin):
         power = getattr(self.args, "class_sampling", 0.0)
         if not power or "labels" not in self.train_dataset.column_names:
             return None
-        return draws_per_epoch(np.asarray(self.train_dataset["labels"]), self._plain_model().config.num_labels, power)
+        return draws_per_epoch(np.asarray(self.train_dataset["labels"]), self._plain_model().config.labels, power)
 
     def create_optimizer(self, model: Any = None) -> Any:
         """As in `Trainer`, with `head_learning_rate` and `layer_decay`.

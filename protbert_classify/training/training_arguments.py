@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import torch
 from transformers import TrainingArguments
+from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from ..inference.precision import has_gpu_backend
 from .defaults import OF_A_RECIPE, TRAINING_DEFAULTS
@@ -109,6 +110,12 @@ class ProteinTrainingArguments(TrainingArguments):
             self.tokens_per_batch = _tokens(str(self.tokens_per_batch))
         if self.load_best_model_at_end is None:
             self.load_best_model_at_end = "no" not in (self.eval_strategy, self.save_strategy)
+        evaluate, save = IntervalStrategy(self.eval_strategy).value, SaveStrategy(self.save_strategy).value
+        if self.load_best_model_at_end and save not in (evaluate, "best"):
+            raise ValueError(
+                f"eval_strategy={evaluate} and save_strategy={save}: expected the same for both, as "
+                "load_best_model_at_end needs the metrics of each checkpoint; or set load_best_model_at_end to false"
+            )
         # pinned memory speeds up copies to a GPU; without one torch warns at every loader
         if not torch.cuda.is_available():
             self.dataloader_pin_memory = False

@@ -40,6 +40,12 @@ def test_protbert_on_an_h200(tmp_path, capsys):
     assert "DeepLoc" in out and "40%  ASSUMED, not measured" in out and "NVIDIA H200 datasheet" in out
 
 
+def test_a_small_model_has_its_memory_in_mib(tmp_path, capsys):
+    found = recorded([*TINY, "--tuning", "lora", "--device", "L4"], tmp_path)
+    assert f"  {found['weights'] / 2**20:.2f} MiB  float32" in (out := capsys.readouterr().out)
+    assert f"  {found['gradients'] / 2**20:.2f} MiB  of what trains" in out and " 0.00 GiB" not in out
+
+
 def test_the_lines_of_the_memory_add_up(tmp_path):
     found = recorded([*PROTBERT, "--device", "L4"], tmp_path)
     items = ("weights", "weight_copies", "gradients", "optimizer", "activations", "working")
@@ -51,6 +57,7 @@ def test_a_recipe_is_estimated_like_its_options(tmp_path):
     recipe = recorded([*TINY, "--recipe", "lora"], tmp_path)
     options = recorded([*TINY, "--tuning", "lora", "--lora_rank", "4", "--epochs", "10"], tmp_path)
     assert recipe == options and recipe["trained_parameters"] < recipe["parameters"]
+    assert recorded([*TINY, "--recipe", "lora", "--lora_alpha", "8"], tmp_path) == recipe  # as train takes it
     larger = recorded([*TINY, "--recipe", "lora", "--lora_rank", "8"], tmp_path)  # the command line wins
     assert larger["trained_parameters"] > recipe["trained_parameters"]
 

@@ -90,7 +90,11 @@ def test_an_unknown_option_in_a_file_is_refused_too(parse, option_file):
         (["a.fasta.gz"], "found 'a.fasta.gz', expected --option value; did you mean --data a.fasta.gz?"),
         (["--seed", "1", "lab.csv"], "found 'lab.csv', expected --option value; did you mean --data lab.csv?"),
         (["everything"], "found 'everything', expected --option value"),
-        (["--save_strategy", "no", "--load_best_model_at_end", "true"], "load_best_model_at_end"),
+        (
+            ["--save_strategy", "no", "--load_best_model_at_end", "true"],
+            "eval_strategy=epoch and save_strategy=no: expected the same for both, as load_best_model_at_end needs",
+        ),
+        (["--eval_strategy", "steps"], "eval_strategy=steps and save_strategy=epoch: expected the same for both"),
         (["--per_device_train_batch_size", "0"], "per_device_train_batch_size=0: expected 1 or more"),
         (["--per_device_eval_batch_size", "-3"], "per_device_eval_batch_size=-3: expected 1 or more"),
         (["--gradient_accumulation_steps", "0"], "gradient_accumulation_steps=0: expected 1 or more"),

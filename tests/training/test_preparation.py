@@ -99,10 +99,12 @@ def test_encoded_proteins_are_refused_because_their_classes_were_not_read():
         fit_model(small_model(), None, 0.5)
 
 
-def test_all_classes_come_equally_often_at_a_power_of_1_and_unknown_ones_once():
-    labels = np.array([0, 0, 0, 1, -100])
-    assert draws_per_epoch(labels, 3, 1.0) == pytest.approx([2 / 3, 2 / 3, 2 / 3, 2, 1])
-    assert draws_per_epoch(labels, 3, 0.0) == pytest.approx([1, 1, 1, 1, 1])
+def test_all_classes_come_equally_often_at_a_power_of_1_and_unknown_ones_once(log):
+    labels, names = np.array([0, 0, 0, 1, -100]), ("Cytoplasm", "Golgi", "Nucleus")
+    assert draws_per_epoch(labels, names, 1.0) == pytest.approx([2 / 3, 2 / 3, 2 / 3, 2, 1])
+    shown = "times that a protein is shown in an epoch: from 0.67 (Cytoplasm, 3 proteins) to 2.00 (Golgi, 1 protein)"
+    assert shown in log.text
+    assert draws_per_epoch(labels, names, 0.0) == pytest.approx([1, 1, 1, 1, 1])
 
 
 def test_a_trainer_draws_proteins_of_rare_classes_more_often(tmp_path):
