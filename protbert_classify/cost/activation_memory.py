@@ -108,7 +108,9 @@ def _measure(
         model.backbone.config.use_cache = False  # else transformers warns that it switches it off
         # later versions of transformers have it under another name
         enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
-        enable({"use_reentrant": False})
+        # no mode outside of backward is active where it computes a layer again
+        again = {"context_fn": lambda: (contextlib.nullcontext(), _FusedDropout())} if fused else {}
+        enable({"use_reentrant": False, **again})
     proteins = PROTEINS if model.config._attn_implementation == PADDING_FREE else -(-TOKENS // length)
     tokens = proteins * length
     # a model on the meta device beside fake tensors on the CPU: the kernels of the CPU keep what those of a GPU do

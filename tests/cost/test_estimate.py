@@ -59,6 +59,18 @@ def test_checkpointing_keeps_a_hidden_state_a_layer_and_computes_one_layer_at_a_
     assert checkpointed.inference == plain.inference
 
 
+def test_checkpointing_computes_dropout_again_as_it_was_computed():
+    shape = {**TINY_SHAPE, "num_hidden_layers": 12, "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
+    deep, deeper = (planned({**shape, "num_hidden_layers": layers}) for layers in (12, 24))
+    plain, checkpointed = cost(deep), cost(deep, gradient_checkpointing=True)
+    assert checkpointed.activations < plain.activations / 10
+    more = cost(deeper, gradient_checkpointing=True).activations - checkpointed.activations
+    assert more == 12 * 256 * 32 * 4  # as without dropout: a hidden state, no mask
+    without = cost(planned({**TINY_SHAPE, "num_hidden_layers": 12}), gradient_checkpointing=True)
+    assert checkpointed.working > without.working
+    assert cost(deep, gradient_checkpointing=True, fused_attention=False).activations > 0  # as on a CPU
+
+
 def test_a_frozen_backbone_keeps_next_to_nothing():
     frozen = cost(planned(TINY_SHAPE, tuning="frozen"))
     assert frozen.activations < cost(planned(TINY_SHAPE)).activations / 100
