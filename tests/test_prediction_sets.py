@@ -195,8 +195,8 @@ def test_classes_that_no_set_can_exclude_are_named_once(saved, fasta, tmp_path, 
     assert predict(saved, fasta, tmp_path / "found.csv", "--sets", "0.1", "--sets_by_class") == 0
     warned = [line for line in capsys.readouterr().err.splitlines() if "too few validation" in line]
     assert warned == [
-        "sets=0.1: too few validation proteins to exclude Mitochondrion, Nucleus, so every set contains them; 9 are "
-        "needed of each class"
+        "warning: sets=0.1: too few validation proteins to exclude Mitochondrion, Nucleus, so every set contains them; "
+        "9 are needed of each class"
     ]
     for row in rows_of(tmp_path / "found.csv"):
         assert {"Mitochondrion", "Nucleus"} <= set(row["set"].split(";"))

@@ -57,6 +57,7 @@ class OneLineParser(argparse.ArgumentParser):
             name = word.split("=")[0]
             if name.startswith("--") and not any(option.startswith(name) for option in known):
                 close = difflib.get_close_matches(name, known, 1)
+                close = close or [option for option in known if name.startswith(f"{option}_")]  # model_name_or_path
                 self.error(f"unknown option {word}{f'; did you mean {close[0]}?' if close else ''}")
 
     def error(self, message: str) -> NoReturn:

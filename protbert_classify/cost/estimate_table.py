@@ -1,6 +1,7 @@
 """An estimate for people and for programs: a table for a terminal, a record for a JSON file."""
 
 import dataclasses
+import math
 from typing import Any
 
 from .devices import ROOM
@@ -62,13 +63,14 @@ def _about_the_memory(plan: Plan, cost: Estimate, advice: list[str]) -> Rows:
     if half:
         rows.append((f"{plan.precision} copies of them", gib(cost.weight_copies), "during a step"))
     share = cost.step / plan.memory
+    percent = f"{share:.0%}" if share <= ROOM else f"{math.ceil(100 * share)}%"  # never "90% does not fit"
     verdict = f"{'fits' if share <= ROOM else 'does NOT fit'} (up to {ROOM:.0%} is ASSUMED to be usable)"
     rows += [
         ("gradients", gib(cost.gradients), "of what trains"),
         ("optimizer", gib(cost.optimizer), "AdamW, two float32 numbers a trained parameter"),
         ("activations", gib(cost.activations), kept),
         ("working memory", gib(cost.working), moment),
-        ("all of a step", gib(cost.step), f"{share:.0%} of {gib(plan.memory)}: {verdict}"),
+        ("all of a step", gib(cost.step), f"{percent} of {gib(plan.memory)}: {verdict}"),
         *(("", "", text) for text in advice),
         ("to classify only", gib(cost.inference), "as many tokens at a time"),
     ]

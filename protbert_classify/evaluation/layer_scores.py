@@ -65,6 +65,11 @@ class LayerScores:
         name, best = NAMES[self.metric], f"{self.values[self.best - 1]:.3f}"
         if self.best == self.last:
             return f"the last layer, {self.last}, is the best: {name} {best} on validation proteins"
+        if self.gain == 0:
+            return (
+                f"layer {self.best} of {self.last} is as good as the last: {name} {best} on validation proteins; it "
+                "makes a smaller model"
+            )
         sure = "" if self.interval is None else "; 95% interval {:.3f} to {:.3f}".format(*self.interval)
         return (
             f"layer {self.best} of {self.last} is the best: {name} {best} on validation proteins, {self.gain:.3f} more "

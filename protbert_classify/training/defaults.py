@@ -9,6 +9,8 @@ from typing import Any
 # of errors about class weights that nobody may have given
 OF_A_RECIPE = "(the recipe small sets class_weights)"
 
+LORA_LEARNING_RATE = 3e-4  # the default of train for an adapter (Schmirler et al. 2024)
+
 # option -> its default, its help
 TRAINING_DEFAULTS: dict[str, tuple[Any, str]] = {
     "output_dir": ("runs/train", "Folder for the model, metrics, predictions, figures and checkpoints."),
@@ -21,7 +23,7 @@ TRAINING_DEFAULTS: dict[str, tuple[Any, str]] = {
     ),
     "packing": ("auto", "Batches without padding: on, off, or auto (on for GPUs in half precision)."),
     "gradient_accumulation_steps": (1, "Batches whose gradients are summed before each update of the weights."),
-    "learning_rate": (3e-5, "Peak learning rate."),
+    "learning_rate": (3e-5, f"Peak learning rate; with --tuning lora, the default is {LORA_LEARNING_RATE}."),
     "head_learning_rate": (
         None,
         "Peak learning rate of the pooling and the head, which start at random; by default, that of the backbone.",

@@ -24,6 +24,7 @@ from ..model.heads import HEADS
 from ..model.losses import LOSSES
 from ..model.pooling import POOLINGS
 from .arguments import DataArguments, EncoderArguments, ModelArguments
+from .defaults import LORA_LEARNING_RATE
 from .option_ranges import check_ranges
 from .recipe_files import OWN_NETWORK, recipe_path
 from .training_arguments import ProteinTrainingArguments
@@ -104,6 +105,7 @@ def parse_words(parser: HfArgumentParser, arguments: Sequence[str], defaults: Se
     in_file = _options_of_file(arguments.pop(0)) if arguments and arguments[0].endswith(CONFIG_ENDINGS) else []
     names = option_names(parser.dataclass_types)
     in_recipe = _options_of_recipe([*in_file, *arguments]) if "recipe" in names else []
+    defaults = [*_defaults_of_tuning([*defaults, *in_recipe, *in_file, *arguments]), *defaults]
     try:
         *parsed, unknown = parser.parse_args_into_dataclasses(
             [*defaults, *in_recipe, *in_file, *arguments], look_for_args_file=False, return_remaining_strings=True
@@ -331,6 +333,14 @@ def _options_of_recipe(arguments: Sequence[str]) -> list[str]:
     parser.add_argument("--recipe")
     name = parser.parse_known_args(list(arguments))[0].recipe
     return [] if name is None else _options_of_file(recipe_path(name))
+
+
+def _defaults_of_tuning(arguments: Sequence[str]) -> list[str]:
+    """An adapter starts at nothing and is small: the learning rate of a whole backbone would hardly move it."""
+    parser = OptionParser((), allow_abbrev=False, add_help=False)
+    parser.add_argument("--tuning")
+    tuning = parser.parse_known_args(list(arguments))[0].tuning
+    return ["--learning_rate", str(LORA_LEARNING_RATE)] if tuning == "lora" else []
 
 
 def _words(value: Any) -> list[str]:

@@ -17,7 +17,7 @@ from ..errors import OptionError
 from ..evaluation.metrics import NAMES
 from ..inference.engine import empty_cache
 from ..model.tasks import Task
-from ..reporting.formatting import count, duration, options_text
+from ..reporting.formatting import count, duration, listed, options_text
 from ..reporting.search_page import write_search_page
 from ..runs.checkpoints import newest_complete_checkpoint
 from ..runs.files import RECORD, SEARCH, SEARCH_PAGE, SETTINGS, read_json, write_atomically, write_json
@@ -116,6 +116,9 @@ def _search(
         missing = planned - len(search.trials)
         before = f" ({len(search.trials)} done)" if search.trials else ""
         logger.info("search: %s%s over %s", count(planned, "trial"), before, space)
+        outside = [name for name in space.names() if name not in given]
+        if outside and not search.trials:
+            logger.info("trial 1 has values of the space for %s, as those given are not in it", listed(outside))
         if missing > 0:
             trainer.where = lambda: f"in trial {len(done(study)) + 1} of {planned}"
             trainer.trial_ended = partial(_note, study=study, search=search, planned=planned, folder=folder)

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, Literal
 
 import torch
@@ -110,7 +111,8 @@ class ProteinTrainingArguments(TrainingArguments):
             self.tokens_per_batch = _tokens(str(self.tokens_per_batch))
         if self.load_best_model_at_end is None:
             self.load_best_model_at_end = "no" not in (self.eval_strategy, self.save_strategy)
-        evaluate, save = IntervalStrategy(self.eval_strategy).value, SaveStrategy(self.save_strategy).value
+        evaluate = _strategy(IntervalStrategy, "eval_strategy", self.eval_strategy)
+        save = _strategy(SaveStrategy, "save_strategy", self.save_strategy)
         if self.load_best_model_at_end and save not in (evaluate, "best"):
             raise ValueError(
                 f"eval_strategy={evaluate} and save_strategy={save}: expected the same for both, as "
@@ -124,6 +126,13 @@ class ProteinTrainingArguments(TrainingArguments):
 
 PACKING = ("auto", "on", "off")
 CALIBRATIONS = ("temperature", "vector", "none")
+
+
+def _strategy(kind: type[Enum], name: str, value: Any) -> str:
+    known = [str(one.value) for one in kind]
+    if value not in known:
+        raise ValueError(f"{name}={value!r}: expected one of {', '.join(known)}")
+    return str(kind(value).value)
 
 
 def _tokens(text: str) -> str:

@@ -143,7 +143,9 @@ def test_proteins_that_the_model_was_trained_on_are_warned_of(easy, tmp_path, ca
         assert main(["evaluate", *options]) == 0
         return [line for line in capsys.readouterr().err.splitlines() if "was trained on" in line]
 
-    line = f"{moved}: the model was trained on {seen} of these %d proteins, so the metrics are too good; evaluate"
+    line = (
+        f"warning: {moved}: the model was trained on {seen} of these %d proteins, so the metrics are too good; evaluate"
+    )
     (found,) = warnings("--model", folder, "--data", str(moved), "--split", "all")
     assert found.startswith(line % 60)
     (found,) = warnings("--model", f"{folder}/model", "--data", str(moved), "--split", "train")

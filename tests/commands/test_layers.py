@@ -71,6 +71,7 @@ def test_a_fine_tuned_model_is_probed_as_well(command, tmp_path, capsys, tiny_cl
         ),
         (["--data", "/nowhere.fasta"], "/nowhere.fasta: no such file"),
         (["--layer", "3"], "unknown option --layer"),
+        (["--model_name_or_path", "x"], "unknown option --model_name_or_path; did you mean --model?"),
     ],
 )
 def test_what_it_cannot_use_is_one_line(command, options, message, capsys):

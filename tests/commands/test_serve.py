@@ -28,7 +28,8 @@ def test_it_says_where_it_listens_with_a_line_to_try_that_works(model, tmp_path)
 def test_who_listens_beyond_this_machine_is_told_that_anyone_may_ask(monkeypatch, capsys, host):
     monkeypatch.setattr("protbert_classify.serving.server.serve", lambda *_, **__: None)
     assert main(["serve", "--model", "runs/mine", "--host", host]) == 0
-    warned = f"listening on {host}, port 8080: anyone who can connect can send requests; there is no authentication\n"
+    warned = f"warning: listening on {host}, port 8080: anyone who can connect can send requests; there is no "
+    warned += "authentication\n"
     assert capsys.readouterr().err == ("" if host in ("127.0.0.1", "localhost", "::1") else warned)
 
 

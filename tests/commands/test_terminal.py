@@ -27,6 +27,11 @@ def test_a_line_of_the_log_is_not_written_into_a_bar(log, capsys):
     assert after.startswith("\r") and "10/10" in after
 
 
+def test_a_warning_says_that_it_is_one(log, capsys):
+    log.warning("few proteins")
+    assert capsys.readouterr().err == "warning: few proteins\n"
+
+
 def test_without_a_bar_a_line_is_only_a_line(log, capsys):
     log.info("searching 10 proteins")
     assert capsys.readouterr().err == "searching 10 proteins\n"

@@ -89,6 +89,8 @@ def test_the_verdict_names_the_best_the_last_and_their_difference():
     assert scores(0.2, 0.7, 0.44).verdict == (
         "layer 2 of 3 is the best: MCC 0.700 on validation proteins, 0.260 more than the last (0.440)"
     )
+    tied = "layer 2 of 3 is as good as the last: MCC 0.700 on validation proteins; it makes a smaller model"
+    assert scores(0.2, 0.7, 0.7).verdict == tied
     assert scores(0.2, 0.7).verdict == "the last layer, 2, is the best: MCC 0.700 on validation proteins"
     assert np.isclose(scores(0.2, 0.7, 0.44).gain, 0.26)
     sure = dataclasses.replace(scores(0.2, 0.7, 0.44), interval=(0.1, 0.4049))

@@ -85,7 +85,7 @@ def test_an_unknown_option_in_a_file_is_refused_too(parse, option_file):
         (["--bf16", "perhaps"], "bf16='perhaps': expected true or false"),
         (["--pooling", "max"], "pooling='max': expected one of mean, cls, pooler, light_attention"),
         (["--max_length"], "expected one argument"),
-        (["--eval_strategy", "daily"], "daily"),
+        (["--eval_strategy", "daily"], "eval_strategy='daily': expected one of no, steps, epoch"),
         (["--freeze_backbone", "maybe"], "freeze_backbone"),
         (["a.fasta.gz"], "found 'a.fasta.gz', expected --option value; did you mean --data a.fasta.gz?"),
         (["--seed", "1", "lab.csv"], "found 'lab.csv', expected --option value; did you mean --data lab.csv?"),

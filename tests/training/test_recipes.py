@@ -56,6 +56,17 @@ def test_the_command_line_wins_over_a_file_and_a_file_over_the_recipe(tmp_path):
     assert check_options(str(tmp_path / "run.yaml")).lora_alpha == 1
 
 
+def test_an_adapter_has_a_learning_rate_of_its_own_unless_one_is_given(tmp_path):
+    def rate(*options):
+        return parse_options([*options, "--output_dir", str(tmp_path)])[-1].learning_rate
+
+    (tmp_path / "run.yaml").write_text("tuning: lora\n")
+    assert rate("--tuning", "lora") == rate(str(tmp_path / "run.yaml")) == 3e-4
+    assert rate("--tuning", "lora", "--learning_rate", "1e-3") == 1e-3
+    assert rate("--tuning", "lora", "--recipe", "full") == rate("--recipe", "full") != 3e-4
+    assert rate() == rate("--tuning", "frozen") == 3e-5
+
+
 def test_a_recipe_with_a_network_of_its_own_takes_no_pretrained_model(tmp_path):
     """Its learning rate would undo what the model has learned."""
     options = ["--recipe", "small", "--output_dir", str(tmp_path)]

@@ -243,6 +243,12 @@ def test_each_trial_is_a_line_of_the_log_and_nothing_else_of_it_is(data, space, 
     assert "learning rate 0.01, classifier dropout 0.1, pooling mean: MCC" in lines[begin + 1]
 
 
+def test_given_options_that_the_space_lacks_are_named(data, tmp_path, log):
+    (tmp_path / "space.yaml").write_text("learning_rate: [0.005, 0.01]\npooling: [mean, cls]\n")
+    search(tmp_path / "run", data, tmp_path / "space.yaml", 2, "--learning_rate", "0.05")
+    assert "trial 1 has values of the space for learning_rate, as those given are not in it" in log.text
+
+
 @pytest.mark.parametrize(
     ("ended", "shown"),
     [
