@@ -52,6 +52,8 @@ def given_options(arguments: Arguments) -> dict[str, Any]:
         **_changed(dataclasses.asdict(data_args), dataclasses.asdict(DataArguments())),
         **_changed(training_args.to_dict(), usual.to_dict()),
     }
+    if model_args.tuning == "lora":
+        found["learning_rate"] = training_args.learning_rate  # its default is another one
     if training_args.use_cpu:
         found["use_cpu"] = True
     if model_args.backbone_config is not None:

@@ -7,7 +7,8 @@ from transformers import BertConfig, BertModel
 
 from protbert_classify.data.tokenizer import protbert_tokenizer
 from protbert_classify.errors import OptionError
-from protbert_classify.training.options import check_options, option_names, parse_options
+from protbert_classify.training.best_options import given_options
+from protbert_classify.training.options import check_options, option_names, parse_options, write_options_file
 from protbert_classify.training.recipe_files import FOLDER, describe_recipe, recipe_names
 from protbert_classify.training.run import train
 
@@ -65,6 +66,10 @@ def test_an_adapter_has_a_learning_rate_of_its_own_unless_one_is_given(tmp_path)
     assert rate("--tuning", "lora", "--learning_rate", "1e-3") == 1e-3
     assert rate("--tuning", "lora", "--recipe", "full") == rate("--recipe", "full") != 3e-4
     assert rate() == rate("--tuning", "frozen") == 3e-5
+    # in the file of the best options of a search, too
+    arguments = parse_options(["--tuning", "lora", "--learning_rate", "3e-5", "--output_dir", str(tmp_path)])
+    write_options_file(str(tmp_path / "best.yaml"), given_options(arguments))
+    assert rate(str(tmp_path / "best.yaml")) == 3e-5
 
 
 def test_a_recipe_with_a_network_of_its_own_takes_no_pretrained_model(tmp_path):
